@@ -1,0 +1,1 @@
+"""Who asks: HTTP and the command line; knows all floors below."""

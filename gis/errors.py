@@ -1,0 +1,26 @@
+"""What can go wrong, as two-line classes; the floors above decide how to say it."""
+
+
+class Problem(Exception):  # noqa: N818 - it is a problem told to a person, named as RFC 9457 names it
+    """Something a person can put right; its text says what is wrong and what to do."""
+
+
+class NotFound(Problem):
+    """The thing asked for does not exist, or not on that day or revision."""
+
+
+class BadInput(Problem):
+    """A value is not usable; `field` names the offending parameter or column."""
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(f"{field}: {detail}")
+        self.field = field
+        self.detail = detail
+
+
+class ClusterMissing(Problem):
+    """PostgreSQL or PostGIS is not installed."""
+
+
+class ClusterFailed(Problem):
+    """The private cluster does not start, stop or answer; the text carries the server's own words."""

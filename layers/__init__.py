@@ -1,0 +1,1 @@
+"""What is shown: the catalogue of layers, counts, hotspots and risk; knows only gis."""

@@ -1,0 +1,1 @@
+"""How it is cut: vector tiles, TileJSON and styles; knows only gis."""
