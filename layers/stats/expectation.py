@@ -1,0 +1,100 @@
+"""How many incidents a cell should expect: from what is exposed there, or from its own past."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from layers.stats.shrink import shrink
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """An expectation per cell and how uncertain it is."""
+
+    mean: Floats
+    """Incidents expected in the period, shape (n,)."""
+    size: Floats
+    """Negative-binomial size per cell, for `hot`; inf where the expectation is taken as exact."""
+
+
+def from_exposure(total: float, exposure: ArrayLike, area_m2: ArrayLike, blend: float = 0.1) -> Expected:
+    """Spread `total` incidents over the cells in proportion to what is exposed in them.
+
+    `exposure` (n,) is households, buildings or residents; `area_m2` (n,) the cells' areas. A share
+    `blend` of the total is spread by area instead, because incidents also happen where nobody
+    lives; 1.0 gives the plain density per area, 0.0 trusts the exposure alone (and then an
+    incident in a cell without exposure is an error in `hot`). Raises ValueError for a blend
+    outside 0..1 or an area or exposure that is negative or sums to zero.
+    """
+    if not 0 <= blend <= 1:
+        raise ValueError(f"blend: {blend} is not between 0 and 1")
+    parts = [(1 - blend, "exposure", exposure), (blend, "area_m2", area_m2)]
+    mean = sum(total * w * _share(name, values) for w, name, values in parts if w > 0)
+    return Expected(np.asarray(mean), np.full(np.shape(mean), np.inf))
+
+
+def from_history(
+    past: ArrayLike, past_days: float, days: float, total: float | None = None, alpha: float = 0.0
+) -> Expected:
+    """Expect of each cell what its own past shows, shrunk towards the rate of the area.
+
+    `past` (n,) counts of `past_days` days; the answer is for a period of `days` days. A cell with
+    an empty past expects a little, never zero. With `total` the means are scaled to add up to it,
+    so that a general rise of the city makes no cell hot. The predictive distribution of a
+    Gamma-Poisson cell is negative binomial with the posterior's shape as its size; `alpha`
+    (see `dispersion`) adds the scatter from period to period that a constant rate does not explain.
+    Raises ValueError when there is no past at all.
+    """
+    posterior = shrink(past, np.full(np.shape(past), past_days / days))
+    if not posterior.mean.sum() > 0:
+        raise ValueError("past: no incidents in the whole area; take from_exposure instead")
+    scale = 1.0 if total is None else total / posterior.mean.sum()
+    size = 1 / (1 / posterior.shape * (1 + alpha) + alpha)
+    return Expected(posterior.mean * scale, size)
+
+
+@dataclass(frozen=True)
+class Dispersion:
+    """Whether counts of one cell scatter more from period to period than a Poisson's."""
+
+    alpha: float
+    """Extra variance: variance = mean + alpha * mean**2; 0 where the test finds none."""
+    z: float
+    p: float
+
+
+def dispersion(history: ArrayLike, level: float = 0.01) -> Dispersion:
+    """Test past counts, shape (cells, periods), for overdispersion and estimate it.
+
+    The mean of an entry is its cell's total times its period's share, so lasting differences
+    between cells (which are what a hotspot map should show) and city-wide seasons do not count as
+    scatter. Dean's score statistic with leverage correction (Dean 1992, JASA 87:451, P_B);
+    `alpha` is the moment estimate and 0 unless the test's p <= `level`.
+    Raises ValueError for fewer than two periods.
+    """
+    y = np.asarray(history, dtype=np.float64)
+    if y.ndim != 2 or y.shape[1] < 2:
+        raise ValueError(f"history: shape {y.shape} is not (cells, at least 2 periods)")
+    y = y[y.sum(axis=1) > 0][:, y.sum(axis=0) > 0]
+    if min(y.shape) < 2:
+        return Dispersion(0.0, 0.0, 1.0)
+    row, column, total = y.sum(1, keepdims=True), y.sum(0, keepdims=True), y.sum()
+    mean = row * column / total
+    leverage = mean * (1 / row + 1 / column - 1 / total)
+    excess = ((y - mean) ** 2 - y + leverage * mean).sum()
+    z = float(excess / np.sqrt(2 * (mean**2).sum()))
+    p = float(stats.norm.sf(z))
+    alpha = max(0.0, float(excess / (mean**2 * (1 - leverage) ** 2).sum()))
+    return Dispersion(alpha if p <= level else 0.0, z, p)
+
+
+def _share(name: str, values: ArrayLike) -> Floats:
+    array = np.asarray(values, dtype=np.float64)
+    if (array < 0).any() or not array.sum() > 0 or not np.isfinite(array).all():
+        raise ValueError(f"{name}: values must be finite, not negative, and not all zero")
+    share: Floats = array / array.sum()
+    return share

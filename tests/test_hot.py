@@ -1,0 +1,155 @@
+"""Hot cells: quiet on noise, awake to planted clusters, exact in the tail."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from layers.stats.expectation import Expected, dispersion, from_exposure, from_history
+from layers.stats.hot import hot, upper_tail
+from tests.lattice import discs
+
+LAMBDAS = [0.05, 0.3, 2.0]
+
+
+def noise(kind: str, lam: float, cells: int, rng: np.random.Generator) -> tuple[np.ndarray, Expected]:
+    """Draw one map without any cluster, and what the method of that kind expects of it."""
+    rate = np.full(cells, lam) if kind == "uniform" else rng.gamma(0.7, lam / 0.7, cells) + lam / 20
+    counts = rng.poisson(rate)
+    if kind == "history":
+        return counts, from_history(rng.poisson(rate * 12), 360, 30, total=counts.sum())
+    return counts, from_exposure(counts.sum(), rate, np.ones(cells), blend=0.0)
+
+
+def share_of_noise_maps_with_hot_cells(maps: int, lam: float, kind: str, side: int = 60) -> float:
+    rng, disc = np.random.default_rng(7), discs(side)
+    alarms = 0
+    for _ in range(maps):
+        counts, expected = noise(kind, lam, side * side, rng)
+        alarms += hot(counts, expected.mean, disc, size=expected.size).significant.any()
+    return alarms / maps
+
+
+def share_of_clusters_found(maps: int, lam: float, ratio: float, side: int = 60) -> float:
+    """Plant one disc of cells with `ratio` times the risk per map; return the share that is found."""
+    rng, disc = np.random.default_rng(11), discs(side)
+    found = 0
+    for _ in range(maps):
+        planted = disc[[rng.integers(side * side)]].indices
+        mean = np.full(side * side, lam)
+        mean[planted] *= ratio
+        counts = rng.poisson(mean)
+        answer = hot(counts, np.full(side * side, counts.mean()), disc)
+        found += answer.significant[planted].any()
+    return found / maps
+
+
+@pytest.mark.parametrize("kind", ["uniform", "exposure", "history"])
+@pytest.mark.parametrize("lam", LAMBDAS)
+def test_noise_stays_quiet(lam: float, kind: str) -> None:
+    # 60 maps at a true 5 %: more than 7 alarms would come by chance once in 60 runs.
+    assert share_of_noise_maps_with_hot_cells(60, lam, kind, side=30) <= 7 / 60
+
+
+def test_planted_clusters_are_found() -> None:
+    assert share_of_clusters_found(60, 0.3, 5.0, side=30) >= 0.4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["uniform", "exposure", "history"])
+@pytest.mark.parametrize("lam", LAMBDAS)
+def test_500_noise_maps_stay_quiet(lam: float, kind: str) -> None:
+    assert share_of_noise_maps_with_hot_cells(500, lam, kind) <= 0.05
+
+
+@pytest.mark.slow
+def test_500_planted_clusters_are_found() -> None:
+    assert share_of_clusters_found(500, 0.3, 5.0) >= 0.4
+
+
+def test_the_disc_is_tested_with_the_exact_poisson_tail() -> None:
+    disc = discs(3)
+    counts = np.arange(9)
+    answer = hot(counts, np.full(9, 2.0), disc)
+    middle = 4  # a rhombus of 3 x 3: the middle touches all but two corners
+    members = disc[[middle]].indices
+    assert len(members) == 7
+    assert answer.n[middle] == counts[members].sum()
+    assert answer.expected[middle] == 14
+    assert answer.p[middle] == pytest.approx(
+        1 - sum(stats.poisson.pmf(j, 14) for j in range(int(answer.n[middle]))), abs=1e-12
+    )
+    assert answer.ratio[middle] == answer.n[middle] / 14
+
+
+def test_sums_of_cells_of_one_scale_are_exactly_negative_binomial() -> None:
+    """Gamma-Poisson cells with a common rate: the disc's size is the sum of the shapes."""
+    disc = discs(3)
+    shape = np.linspace(0.5, 3.0, 9)
+    expected, counts = shape / 4, np.full(9, 3)
+    answer = hot(counts, expected, disc, size=shape)
+    total_shape = disc @ shape
+    exact = stats.nbinom.sf(answer.n - 1, total_shape, 4 / 5)
+    np.testing.assert_allclose(answer.p, exact, rtol=1e-10)
+
+
+@given(st.floats(1e-3, 50), st.integers(0, 60))
+def test_a_huge_size_is_poisson(mean: float, n: int) -> None:
+    close = upper_tail(np.array([float(n)]), np.array([mean]), np.array([1e12]))
+    exact = upper_tail(np.array([float(n)]), np.array([mean]))
+    np.testing.assert_allclose(close, exact, rtol=1e-6)
+
+
+def test_nothing_expected_and_nothing_there_is_not_hot() -> None:
+    answer = hot(np.zeros(9), np.zeros(9), discs(3))
+    assert (answer.p == 1).all()
+    assert np.isnan(answer.ratio).all()
+    assert not answer.significant.any()
+
+
+def test_incidents_where_none_are_expected_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="expected: cell 0 has incidents"):
+        hot(np.ones(9), np.zeros(9), discs(3))
+
+
+@pytest.mark.parametrize("counts", [np.ones(8), np.full(9, -1.0), np.full(9, np.nan)])
+def test_bad_counts_are_refused_by_name(counts: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="counts"):
+        hot(counts, np.ones(9), discs(3))
+
+
+def test_exposure_keeps_the_total_and_leaves_no_cell_at_zero() -> None:
+    expected = from_exposure(100, [0, 10, 30], [1, 1, 2])
+    assert expected.mean.sum() == pytest.approx(100)
+    np.testing.assert_allclose(expected.mean, [2.5, 25.0, 72.5])
+    assert np.isinf(expected.size).all()
+
+
+def test_an_empty_past_expects_a_little() -> None:
+    past = np.r_[np.zeros(50), np.full(50, 12)]
+    expected = from_history(past, past_days=360, days=30)
+    assert (expected.mean > 0).all()
+    assert expected.mean[0] < 0.05
+    assert expected.mean[-1] == pytest.approx(1, abs=0.05)
+    assert expected.mean.sum() == pytest.approx(past.sum() / 12, rel=0.01)
+
+
+def test_history_scales_to_the_present_total() -> None:
+    expected: Expected = from_history(np.arange(40), 360, 30, total=500)
+    assert expected.mean.sum() == pytest.approx(500)
+
+
+def test_scatter_between_periods_is_tested_before_it_is_believed() -> None:
+    rng = np.random.default_rng(3)
+    level = rng.gamma(0.7, 2, (400, 1)) * rng.gamma(50, 1 / 50, (1, 24))
+    assert dispersion(rng.poisson(level)).alpha == 0
+    scattered = rng.poisson(level * rng.gamma(2, 1 / 2, (400, 24)))
+    assert dispersion(scattered).alpha == pytest.approx(0.5, abs=0.08)
+
+
+def test_the_dispersion_test_keeps_its_level() -> None:
+    rng = np.random.default_rng(5)
+    level = rng.gamma(0.7, 0.3, (300, 1)) + 0.01
+    p = [dispersion(rng.poisson(level, (300, 12))).p for _ in range(200)]
+    assert np.mean(np.array(p) < 0.05) <= 0.09
