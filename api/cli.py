@@ -1,0 +1,93 @@
+"""The `safetymap` command: the database, imports, demo cities, derived layers and the service."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from gis import cluster, db
+from gis.errors import Problem
+from gis.migrate import migrate
+from gis.settings import settings
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+db_app = typer.Typer(no_args_is_help=True, help="The private cluster, or the configured database.")
+app.add_typer(db_app, name="db")
+out = Console()
+err = Console(stderr=True)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _variables(error: ValidationError) -> str:
+    return "; ".join(f"SAFETYMAP_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+
+
+def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Say every foreseen failure in one line that tells what to do, and leave with status 1."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except Problem as problem:
+            message = str(problem)
+        except ValidationError as error:
+            message = _variables(error)
+        except sa.exc.OperationalError as error:
+            message = f"the database does not answer: {str(error.orig).splitlines()[0]}; try safetymap db up"
+        err.print(f"[red]error:[/red] {message}", soft_wrap=True, highlight=False)
+        raise typer.Exit(1)
+
+    return run
+
+
+@db_app.command("up")
+@plain_errors
+def db_up() -> None:
+    """Start the private cluster if none is configured, and bring the store to its newest revision."""
+    with db.work_engine().begin() as conn:
+        migrate(conn)
+    out.print("database ready")
+
+
+@db_app.command("down")
+@plain_errors
+def db_down() -> None:
+    """Stop the private cluster."""
+    if settings().database_url:
+        out.print("SAFETYMAP_DATABASE_URL is set: that server is not ours to stop")
+        return
+    out.print("stopped" if cluster.down(settings().data_dir) else "was not running")
+
+
+@db_app.command("url")
+@plain_errors
+def db_url() -> None:
+    """Print the database's address, with its password, for psql and other tools."""
+    sys.stdout.write(db.url().replace("postgresql+psycopg", "postgresql") + "\n")
+
+
+@db_app.command("migrate")
+@plain_errors
+def db_migrate() -> None:
+    """Bring the store to its newest revision."""
+    db_up()
+
+
+@db_app.command("reset")
+@plain_errors
+def db_reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Empty the database: every table of the store is dropped and made anew."""
+    if not yes:
+        typer.confirm("This deletes everything in the database. Go on?", abort=True)
+    with db.work_engine().begin() as conn:
+        migrate(conn, "base")
+        migrate(conn)
+    out.print("database emptied")

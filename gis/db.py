@@ -1,0 +1,56 @@
+"""Engine and pool: the one owner of connections to PostGIS."""
+
+from functools import lru_cache
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine, make_url
+
+from gis import cluster
+from gis.settings import settings
+
+_OPTIONS = "-c timezone=UTC -c jit=off"
+"""JIT makes tiles 15 times slower; times are stored and compared in UTC."""
+
+
+def url() -> str:
+    """Return the SQLAlchemy URL of the configured database, starting the private cluster if need be.
+
+    Raises ClusterFailed when the private cluster cannot be started.
+    """
+    configured = settings().database_url
+    if not configured:
+        return cluster.up(settings().data_dir)
+    return make_url(configured).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+def make_engine(database_url: str, *, pool_size: int = 5, timeout_ms: int | None = None) -> Engine:
+    """Return an engine over `database_url` whose pool never exceeds `pool_size` connections.
+
+    `timeout_ms` bounds every statement; None leaves long work (imports, refresh) unbounded.
+    """
+    options = _OPTIONS + (f" -c statement_timeout={timeout_ms}" if timeout_ms else "")
+    return sa.create_engine(
+        database_url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=5,
+        connect_args={"options": options},
+    )
+
+
+@lru_cache
+def service_engine() -> Engine:
+    """Return the service's engine: bounded pool, every statement under a timeout."""
+    chosen = settings()
+    return make_engine(url(), pool_size=chosen.pool_size, timeout_ms=chosen.statement_timeout_ms)
+
+
+@lru_cache
+def work_engine() -> Engine:
+    """Return the engine of commands, whose statements may take long."""
+    return make_engine(url(), pool_size=2)
+
+
+def set_local(conn: Connection, name: str, value: str) -> None:
+    """Set a configuration parameter until the end of the transaction (a plain SET leaks through a pool)."""
+    conn.execute(sa.select(sa.func.set_config(name, value, True)))

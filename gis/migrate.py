@@ -1,0 +1,23 @@
+"""Bring a database to the newest revision of the store."""
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.engine import Connection
+
+from gis.settings import ROOT
+
+
+def _config(conn: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "gis" / "migrations"))
+    config.attributes["connection"] = conn
+    return config
+
+
+def migrate(conn: Connection, revision: str = "head") -> None:
+    """Go to `revision`, upward or (to `base`) down to nothing; a second call changes nothing.
+
+    Raises SQLAlchemy's errors when the server is older than PostGIS 3.3 or the role may not create tables.
+    """
+    go = command.downgrade if revision == "base" else command.upgrade
+    go(_config(conn), revision)

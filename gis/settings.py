@@ -1,0 +1,41 @@
+"""Everything the environment decides, read in one place."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The project's folder: page, migrations and demo data are found from here."""
+
+
+class Settings(BaseSettings):
+    """Settings of one installation; each is the variable `SAFETYMAP_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix="SAFETYMAP_")
+
+    database_url: str | None = None
+    """One's own PostGIS (≥ 3.3), `postgresql://…`; unset: the private cluster under `data_dir`."""
+    data_dir: Path = ROOT / ".data"
+    """Where the private cluster, logs and refused rows lie."""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    city: Literal["zhuzhou", "chicago"] = "zhuzhou"
+    size: Literal["small", "city", "full"] = "city"
+    realdata: Path = ROOT.parent / "shared" / "data"
+    """Real data for tests and benchmarks; they are skipped where it is absent."""
+    statement_timeout_ms: int = 15_000
+    """Upper bound of any statement the service sends."""
+    pool_size: int = 8
+    """Database connections of one service process."""
+    log_level: str = "INFO"
+
+
+@lru_cache
+def settings() -> Settings:
+    """Return the settings of this process, read once.
+
+    Raises pydantic's ValidationError naming the variable when a value is not of its kind.
+    """
+    return Settings()

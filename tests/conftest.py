@@ -1,0 +1,85 @@
+"""Shared fixtures: real PostGIS databases cloned from one migrated template, real data, seeded hypothesis."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import settings as hypothesis_settings
+from sqlalchemy.engine import Connection, Engine, make_url
+
+from gis import db
+from gis.migrate import migrate
+from gis.settings import settings
+
+hypothesis_settings.register_profile("short", max_examples=40, deadline=None, derandomize=True)
+hypothesis_settings.load_profile("short")
+
+
+def _run(url: sa.URL, *statements: str) -> None:
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as conn:
+        for statement in statements:
+            conn.execute(sa.text(statement))
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def server() -> sa.URL:
+    """The server that tests make their databases on: the private cluster, or the configured one."""
+    return make_url(db.url())
+
+
+@pytest.fixture(scope="session")
+def administer(server: sa.URL) -> Callable[..., None]:
+    """Run statements outside a transaction, as databases are made and dropped."""
+    return partial(_run, server)
+
+
+@pytest.fixture(scope="session")
+def template(server: sa.URL) -> Iterator[str]:
+    """A migrated database that is only ever cloned."""
+    name = f"test_template_{uuid.uuid4().hex[:8]}"
+    _run(server, f"CREATE DATABASE {name}")
+    engine = sa.create_engine(server.set(database=name), poolclass=sa.NullPool)
+    with engine.begin() as conn:
+        migrate(conn)
+    engine.dispose()
+    yield name
+    _run(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def database(server: sa.URL, template: str) -> Iterator[str]:
+    """A fresh migrated database for one test module, as a URL; dropped afterwards."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _run(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield server.set(database=name).render_as_string(hide_password=False)
+    _run(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+def engine(database: str) -> Iterator[Engine]:
+    """An engine over the module's database."""
+    made = db.make_engine(database)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def conn(engine: Engine) -> Iterator[Connection]:
+    """A connection whose work is rolled back after the test."""
+    with engine.connect() as connection:
+        yield connection
+        connection.rollback()
+
+
+@pytest.fixture(scope="session")
+def realdata() -> Path:
+    """The folder of real data; tests that need it are skipped where it is absent."""
+    folder = settings().realdata
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder} (SAFETYMAP_REALDATA)")
+    return folder

@@ -1,0 +1,87 @@
+"""The migrated database equals the tables of gis.schema, and its rules hold."""
+
+from collections.abc import Callable, Iterator
+from datetime import date
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import Range
+from sqlalchemy.engine import Connection
+
+from gis import schema
+
+_COLUMNS = """
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
+       pg_get_expr(d.adbin, d.adrelid)
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE n.nspname = 'public' AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+  AND c.relname NOT IN ('spatial_ref_sys', 'alembic_version')
+ORDER BY 1, 2
+"""
+_CONSTRAINTS = """
+SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+  AND conrelid::regclass::text NOT IN ('spatial_ref_sys', 'alembic_version') ORDER BY 1, 2
+"""
+_INDEXES = """
+SELECT indexname, indexdef FROM pg_indexes
+WHERE schemaname = 'public' AND tablename NOT IN ('spatial_ref_sys', 'alembic_version') ORDER BY 1
+"""
+_COMMENTS = """
+SELECT relname, obj_description(oid) FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+  AND relname NOT IN ('spatial_ref_sys', 'alembic_version') ORDER BY 1
+"""
+
+
+@pytest.fixture(scope="module")
+def built(server: sa.URL, administer: Callable[..., None]) -> Iterator[Connection]:
+    """A database made from the tables themselves, without migrations."""
+    name = "test_built_from_tables"
+    administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}")
+    engine = sa.create_engine(server.set(database=name), poolclass=sa.NullPool)
+    with engine.connect() as conn:
+        conn.execute(sa.text("CREATE EXTENSION IF NOT EXISTS postgis"))
+        conn.execute(sa.text("CREATE EXTENSION IF NOT EXISTS btree_gist"))
+        schema.metadata.create_all(conn)
+        yield conn
+        conn.rollback()
+    engine.dispose()
+    administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.mark.parametrize("question", [_COLUMNS, _CONSTRAINTS, _INDEXES, _COMMENTS])
+def test_migrations_equal_the_tables(question: str, built: Connection, conn: Connection) -> None:
+    wanted = built.execute(sa.text(question)).all()
+    assert wanted
+    assert conn.execute(sa.text(question)).all() == wanted
+
+
+def _scheme(conn: Connection) -> int:
+    conn.execute(schema.schemes.insert().values(name="s", title_zh="网格", title_en="Grids"))
+    conn.execute(schema.levels.insert().values(scheme="s", level=1, name_zh="市", name_en="city"))
+    insert = schema.grid_codes.insert().values(scheme="s", code="1").returning(schema.grid_codes.c.id)
+    return conn.execute(insert).scalar_one()
+
+
+def _grid(grid_id: int, valid: Range[date], known: Range[int], geom: str = "0 0,1 0,1 1,0 0") -> sa.Insert:
+    return schema.grids.insert().values(
+        grid_id=grid_id, scheme="s", code="1", level=1, name="一", area_m2=1, valid=valid, known=known,
+        geom=f"SRID=4326;MULTIPOLYGON((({geom})))",
+    )  # fmt: skip
+
+
+def test_one_code_has_one_truth_per_day_and_revision(conn: Connection) -> None:
+    grid_id = _scheme(conn)
+    year, later = Range(date(2024, 1, 1), date(2025, 1, 1)), Range(date(2025, 1, 1), None)
+    conn.execute(_grid(grid_id, year, Range(1, None)))
+    conn.execute(_grid(grid_id, later, Range(1, None)))
+    with pytest.raises(sa.exc.IntegrityError, match="ex_grids_one_truth"):
+        conn.execute(_grid(grid_id, Range(date(2024, 6, 1), date(2024, 7, 1)), Range(2, 3)))
+
+
+def test_a_bow_tie_never_enters(conn: Connection) -> None:
+    grid_id = _scheme(conn)
+    with pytest.raises(sa.exc.IntegrityError, match="geom_valid"):
+        conn.execute(_grid(grid_id, Range(None, None), Range(1, None), "0 0,1 1,1 0,0 1,0 0"))
