@@ -1,0 +1,129 @@
+"""The PostgreSQL that this machine has: its programs, the user they run as, settings that fit its memory."""
+
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+
+from gis.errors import ClusterMissing
+
+OLDEST = 15
+"""The oldest major version that is used."""
+INSTALL = (
+    "install PostgreSQL ≥ 15 with PostGIS ≥ 3.3 (Debian: apt-get install postgresql-15-postgis-3), "
+    "or set SAFETYMAP_DATABASE_URL to a database of your own"
+)
+
+_SETTINGS: dict[str, object] = {
+    "listen_addresses": "'127.0.0.1'",
+    "unix_socket_permissions": "0700",
+    "password_encryption": "'scram-sha-256'",
+    "max_connections": 100,
+    "timezone": "'UTC'",
+    "log_timezone": "'UTC'",
+    "log_line_prefix": "'%m [%p] %q%u@%d '",
+    "log_min_duration_statement": "'5s'",
+    # Compiling a tile's query takes longer than running it (measured: 15 times).
+    "jit": "off",
+    # Solid-state disks: a random page costs about as much as the next one.
+    "random_page_cost": 1.1,
+    "effective_io_concurrency": 200,
+    # Nobody replicates from here, and rows copied into a table made in the same transaction skip the log.
+    "wal_level": "minimal",
+    "max_wal_senders": 0,
+    "max_wal_size": "'2GB'",
+    "checkpoint_timeout": "'15min'",
+    "wal_compression": "on",
+    # Containers give /dev/shm 64 MB, and logind removes what a user leaves there at logout.
+    "dynamic_shared_memory_type": "mmap",
+}
+
+
+def settings(port: int, sockets: Path) -> str:
+    """Return a postgresql.conf for this machine, with the server on `port` and its socket in `sockets`."""
+    quoted = str(sockets).replace("'", "''")
+    where = {"port": port, "unix_socket_directories": f"'{quoted}'"}
+    return "".join(
+        f"{name} = {value}\n" for name, value in {**_SETTINGS, **_memory(_ram_mb()), **where}.items()
+    )
+
+
+def _memory(ram: int) -> dict[str, object]:
+    """Return memory settings for `ram` MB that the server shares with the service and a browser."""
+    return {
+        "shared_buffers": f"{_clamp(ram // 8, 128, 4096)}MB",
+        "effective_cache_size": f"{_clamp(ram // 2, 256, 65536)}MB",
+        "work_mem": f"{_clamp(ram // 400, 8, 64)}MB",
+        "maintenance_work_mem": f"{_clamp(ram // 16, 64, 1024)}MB",
+    }
+
+
+def _clamp(value: int, low: int, high: int) -> int:
+    return max(low, min(value, high))
+
+
+def _ram_mb() -> int:
+    """Return the machine's memory in MB, or the container's share of it (cgroup v2 memory.max)."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError):
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return total >> 20
+
+
+def account() -> pwd.struct_passwd | None:
+    """Return the unprivileged user that runs the server for root, None when we are not root."""
+    if os.geteuid():
+        return None
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return pwd.getpwnam("nobody")
+
+
+def run(
+    user: pwd.struct_passwd | None, *command: object, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a program as `user`, from a directory anyone can enter and without our own PG* variables."""
+    return subprocess.run(
+        [str(word) for word in command],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+        user=user.pw_uid if user else None,
+        group=user.pw_gid if user else None,
+        extra_groups=[] if user else None,
+    )
+
+
+def programs(wanted: int | None) -> Path:
+    """Return the directory of the programs of major version `wanted` (None: the newest).
+
+    Raises ClusterMissing naming what to install.
+    """
+    for version, directory in _installations():
+        if version == (wanted or version):
+            return directory
+    raise ClusterMissing(f"PostgreSQL {wanted or f'≥ {OLDEST}'} is not installed: {INSTALL}")
+
+
+def _installations() -> list[tuple[int, Path]]:
+    """Return (major version, directory of programs) of every usable PostgreSQL, newest first."""
+    on_path = shutil.which("pg_ctl")
+    places = chain(
+        Path("/usr/lib/postgresql").glob("*/bin"), [Path(on_path).resolve().parent] if on_path else []
+    )
+    found = {(_version(place), place) for place in places if (place / "initdb").exists()}
+    return sorted((pair for pair in found if pair[0] >= OLDEST), reverse=True)
+
+
+def _version(directory: Path) -> int:
+    told = run(None, directory / "postgres", "--version").stdout
+    number = re.search(r"\d+", told)
+    return int(number[0]) if number else 0
