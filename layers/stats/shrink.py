@@ -27,8 +27,9 @@ class Shrunk:
         tail = (1 - coverage) / 2
         if not np.isfinite(self.shape).all():
             return self.mean, self.mean
-        low, high = stats.gamma.ppf([[tail], [1 - tail]], self.shape, scale=1 / self.rate)
-        return np.asarray(low), np.asarray(high)
+        ends = (stats.gamma.ppf(t, self.shape, scale=1 / self.rate) for t in (tail, 1 - tail))
+        low, high = (np.asarray(end) for end in ends)
+        return low, high
 
 
 # A prior shape beyond this is a spread of rates under 0.1 %: indistinguishable from no spread.
