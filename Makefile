@@ -1,0 +1,20 @@
+# The safety map's commands: each installs what it misses, and may be run again at any time.
+.PHONY: demo test prove lint bench down
+
+demo: # load the demo city and serve it (SAFETYMAP_PORT, SAFETYMAP_CITY, SAFETYMAP_SIZE)
+	@scripts/demo.sh
+
+test: # run the tests
+	@scripts/test.sh pytest -m "not slow"
+
+prove: # run the long proofs
+	@scripts/test.sh pytest -m slow
+
+lint: # check style and types
+	@scripts/lint.sh
+
+bench: # print the ratios against named peers
+	@scripts/test.sh bench
+
+down: # stop what `make demo` started
+	@scripts/down.sh
