@@ -9,12 +9,13 @@ unset VIRTUAL_ENV                # somebody else's environment is not ours
 uv_version=0.13.9
 data=${SAFETYMAP_DATA_DIR:-$PWD/.data}
 uv=$data/tools/uv-$uv_version/bin/uv
-log=$data/logs/$(basename "$0" .sh).log
+export STEP_LOG=${STEP_LOG:-$data/logs/$(basename "$0" .sh).log} # a script started by another writes into its log
+log=$STEP_LOG
 service_pid=$data/service.pid
 port=${SAFETYMAP_PORT:-8000}
 
 mkdir -p "$data/logs"
-: >"$log"
+printf '# %s %s\n' "$(date -u +%FT%TZ)" "$0 $*" >>"$log"
 
 say() { printf '%s\n' "$*" | tee -a "$log"; }
 
