@@ -1,0 +1,92 @@
+"""The floors: who may import whom, and the one owner that some libraries and acts have."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOORS = {
+    "gis": {"gis"},
+    "layers": {"gis", "layers"},
+    "tiles": {"gis", "tiles"},
+    "api": {"gis", "layers", "tiles", "api"},
+    "notebooks": {"gis", "layers", "tiles", "api", "notebooks"},
+}
+"""Which of our packages each package may import."""
+
+OWNERS = {
+    "fastapi": "api/",
+    "starlette": "api/",
+    "typer": "api/",
+    "uvicorn": "api/",
+    "h3": "gis/cells.py",
+    "h3ronpy": "gis/cells.py",
+    "pydantic_settings": "gis/settings.py",
+    "folium": "notebooks/maps.py",
+}
+"""Libraries that one place wraps for everyone else."""
+
+SHIPPED = sorted(
+    path.relative_to(ROOT).as_posix() for floor in FLOORS for path in (ROOT / floor).rglob("*.py")
+)
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name.split(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+
+
+def called(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
+            yield node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+
+
+def breaches(path: str, source: str) -> list[str]:
+    """Every rule of the house that the file breaks."""
+    tree, floor = ast.parse(source), path.split("/", maxsplit=1)[0]
+    names = set(imported(tree))
+    found = [f"{floor} must not know {name}" for name in names & (FLOORS.keys() - FLOORS[floor])]
+    found += [
+        f"only {owner} imports {name}"
+        for name, owner in OWNERS.items()
+        if name in names and not path.startswith(owner)
+    ]
+    if floor != "api":
+        found += [f"{name}() belongs to the edge" for name in {"commit", "begin"} & set(called(tree))]
+    if path != "gis/db.py" and "create_engine" in set(called(tree)):
+        found.append("only gis/db.py makes engines")
+    return sorted(found)
+
+
+@pytest.mark.parametrize("path", SHIPPED)
+def test_file_keeps_to_its_floor(path: str) -> None:
+    assert breaches(path, (ROOT / path).read_text()) == []
+
+
+@pytest.mark.parametrize("path", SHIPPED)
+def test_file_says_what_it_is_for(path: str) -> None:
+    assert ast.get_docstring(ast.parse((ROOT / path).read_text()))
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "breach"),
+    [
+        ("gis/grids.py", "from layers.hotspots import hot", "gis must not know layers"),
+        ("gis/grids.py", "def f():\n    import api.cli", "gis must not know api"),
+        ("layers/risk.py", "import tiles", "layers must not know tiles"),
+        ("tiles/mvt.py", "from layers import risk", "tiles must not know layers"),
+        ("gis/grids.py", "from fastapi import Depends", "only api/ imports fastapi"),
+        ("layers/risk.py", "import h3ronpy.vector", "only gis/cells.py imports h3ronpy"),
+        ("gis/grids.py", "conn.commit()", "commit() belongs to the edge"),
+        ("layers/risk.py", "with engine.begin() as conn: pass", "begin() belongs to the edge"),
+        ("api/deps.py", "sa.create_engine(url)", "only gis/db.py makes engines"),
+    ],
+)
+def test_breach_is_seen(path: str, source: str, breach: str) -> None:
+    assert breaches(path, source) == [breach]
