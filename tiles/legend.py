@@ -1,0 +1,88 @@
+"""What the colours of a style mean, in Chinese and English, from the palette the style is drawn with."""
+
+from collections.abc import Container
+from typing import Any
+
+from tiles.palettes import Palette
+
+Item = dict[str, Any]
+
+
+def legend(palette: Palette, sources: Container[str]) -> list[dict[str, Any]]:
+    """Return the entries of every layer in `sources`: shape, colours and wording of each.
+
+    Entries of `hotspots` carry a `rank` and `significant`: the page adds the numbers a rank stands for,
+    since those depend on the period.
+    """
+    return [{"layer": layer, "items": items(palette)} for layer, items in ENTRIES if layer in sources]
+
+
+def _item(shape: str, zh: str, en: str, **look: Any) -> Item:
+    return {"shape": shape, "label": {"zh": zh, "en": en}, **look}
+
+
+def _cells(p: Palette) -> list[Item]:
+    hot = [
+        _item(
+            "hex",
+            "显著多于预期",
+            "more than chance explains",
+            fill=fill,
+            edge=p.hot_edge,
+            rank=rank,
+            significant=True,
+        )
+        for rank, fill in enumerate(p.hot)
+    ]
+    quiet = [
+        _item("hex", "仅为数量", "count only", fill=fill, edge=p.land, rank=rank, significant=False)
+        for rank, fill in enumerate(p.counts)
+    ]
+    return hot + quiet
+
+
+def _incidents(p: Palette) -> list[Item]:
+    blue, yellow, red = p.grades
+    return [
+        _item("dot", "红色事件", "red incident", fill=red, edge=red),
+        _item("dot", "黄色事件", "yellow incident", fill=yellow, edge=yellow),
+        _item("dot", "蓝色事件", "blue incident", fill=blue, edge=blue),
+        _item("dot", "已办结(空心)", "closed (hollow)", fill=p.halo, edge=blue),
+    ]
+
+
+def _responders(p: Palette) -> list[Item]:
+    return [
+        _item("star", "力量:可派", "responder: available", fill=p.available),
+        _item("star", "力量:处置中", "responder: busy", fill=p.busy),
+        _item("star", "力量:停用", "responder: off", fill=p.off),
+    ]
+
+
+def _cameras(p: Palette) -> list[Item]:
+    return [
+        _item("dot", "摄像机", "camera", fill=p.camera, edge=p.halo),
+        _item("dot", "摄像机:离线", "camera: offline", fill=p.off, edge=p.halo),
+    ]
+
+
+def _places(p: Palette) -> list[Item]:
+    return [_item("diamond", "重点场所", "key place", fill=p.place)]
+
+
+def _grids(p: Palette) -> list[Item]:
+    return [
+        _item("line", "网格边界", "grid border", fill=p.border),
+        _item("line", "所选位置的归属", "grids of the chosen point", fill=p.focus),
+    ]
+
+
+ENTRIES = [
+    ("hotspots", _cells),
+    ("incidents", _incidents),
+    ("responders", _responders),
+    ("cameras", _cameras),
+    ("places", _places),
+    ("grids", _grids),
+]
+"""Layers that need explaining, in the order they are read."""

@@ -1,0 +1,235 @@
+"""MapLibre styles of the city: drawn from its own tiles alone, with Chinese labels from font files."""
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from gis.errors import NotFound
+from gis.settings import ROOT
+from tiles.legend import legend
+from tiles.palettes import PALETTES, Palette
+
+Json = dict[str, Any]
+FONT = "Noto Sans SC"
+FONT_FOLDER = ROOT / "web/node_modules/@fontsource-variable/noto-sans-sc"
+
+# Widths in pixels at zooms 10 and 16, by how much traffic a road carries; first match wins.
+ROAD_WIDTHS = [
+    (["motorway", "trunk", "expressway", "highway", "national"], 1.6, 9.0),
+    (["primary", "arterial", "main"], 1.1, 7.0),
+    (["secondary", "tertiary", "collector", "county", "township"], 0.7, 5.0),
+]
+OTHER_ROADS = (0.35, 3.2)
+
+
+@lru_cache
+def font_faces(base_url: str = "") -> Json:
+    """Return the `font-faces` of a style: each piece of Noto Sans SC with the characters it covers.
+
+    The pieces lie at `base_url`/vendor/…. Raises NotFound when the page's packages are not installed.
+    Form: https://maplibre.org/maplibre-style-spec/root/#font-faces (drawn by MapLibre GL JS from 6.0).
+    """
+    index = FONT_FOLDER / "unicode.json"
+    if not index.is_file():
+        raise NotFound("the page's fonts are not installed: run 'npm ci' in web/")
+    pieces = json.loads(index.read_text("utf-8"))
+    url = f"{base_url}/vendor/noto-sans-sc/files/noto-sans-sc-{{}}-wght-normal.woff2"
+    return {
+        FONT: [
+            {"url": url.format(piece.strip("[]")), "unicode-range": ranges.split(",")}
+            for piece, ranges in pieces.items()
+        ]
+    }
+
+
+def style(
+    name: str, layers: Iterable[Mapping[str, Any]], base_url: str, fonts: Json, attribution: str = ""
+) -> Json:
+    """Return the style called `name` (light, dark or safe) over the catalogue's tile layers.
+
+    `layers` are mappings with name, minzoom and maxzoom, each becoming one vector source whose tiles
+    lie at `base_url`/tiles/…; a style layer whose source is not among them is left out. `fonts` are
+    `font_faces()`. Raises NotFound for an unknown name.
+    """
+    palette = PALETTES.get(name)
+    if palette is None:
+        raise NotFound(f"there is no style {name!r}; there are {', '.join(PALETTES)}")
+    sources = {layer["name"]: _source(layer, base_url, attribution) for layer in layers}
+    drawn = [one for part in PARTS for one in part(palette)]
+    return {
+        "version": 8,
+        "name": name,
+        "metadata": {"safetymap:legend": legend(palette, sources)},
+        "font-faces": fonts,
+        "sources": sources,
+        "layers": [one for one in drawn if one.get("source") is None or one["source"] in sources],
+    }
+
+
+def _source(layer: Mapping[str, Any], base_url: str, attribution: str) -> Json:
+    return {
+        "type": "vector",
+        "tiles": [f"{base_url}/tiles/{layer['name']}/{{z}}/{{x}}/{{y}}.mvt"],
+        "minzoom": layer["minzoom"],
+        "maxzoom": layer["maxzoom"],
+        "attribution": attribution,
+        # Cells are told apart by their H3 name, so that values fetched for a period find them.
+        **({"promoteId": "cell"} if layer["name"] == "hotspots" else {}),
+    }
+
+
+def _layer(ident: str, source: str, kind: str, **parts: Any) -> Json:
+    return {"id": ident, "type": kind, "source": source, "source-layer": source, **parts}
+
+
+def _zoomed(*stops: tuple[float, Any]) -> list[Any]:
+    return ["interpolate", ["exponential", 1.5], ["zoom"], *(part for stop in stops for part in stop)]
+
+
+def _text(field: Any, size: Any, **layout: Any) -> Json:
+    return {"text-field": field, "text-font": [FONT], "text-size": size, **layout}
+
+
+def _ink(colour: Any, halo: str, width: float = 1.4) -> Json:
+    return {"text-color": colour, "text-halo-color": halo, "text-halo-width": width}
+
+
+def _land(p: Palette) -> list[Json]:
+    return [
+        {"id": "outside", "type": "background", "paint": {"background-color": p.outside}},
+        _layer("grids-land", "grids", "fill", paint={"fill-color": p.land, "fill-antialias": False}),
+    ]
+
+
+def _buildings(p: Palette) -> list[Json]:
+    paint = {
+        "fill-color": p.building,
+        "fill-outline-color": p.building_edge,
+        "fill-opacity": _zoomed((13, 0.5), (15, 1)),
+    }
+    return [_layer("buildings", "buildings", "fill", paint=paint)]
+
+
+def _road_width(widening: float) -> list[Any]:
+    """Width by class; `widening` pixels more make the edge that shows beside the road."""
+
+    def at(column: int) -> list[Any]:
+        known = [part for names, *widths in ROAD_WIDTHS for part in (names, widths[column] + widening)]
+        return ["match", ["coalesce", ["get", "class"], ""], *known, OTHER_ROADS[column] + widening]
+
+    return _zoomed((10, at(0)), (16, at(1)))
+
+
+def _roads(p: Palette) -> list[Json]:
+    round_ends = {"line-cap": "round", "line-join": "round"}
+    edge = {"line-color": p.road_edge, "line-width": _road_width(1.2)}
+    core = {"line-color": p.road, "line-width": _road_width(0)}
+    return [
+        _layer("roads-edge", "roads", "line", layout=round_ends, paint=edge),
+        _layer("roads", "roads", "line", layout=round_ends, paint=core, minzoom=12),
+    ]
+
+
+def _is(flag: str) -> list[Any]:
+    return ["boolean", ["feature-state", flag], False]
+
+
+def _ramp(colours: tuple[str, ...]) -> list[Any]:
+    pairs = [part for rank, colour in enumerate(colours[:-1]) for part in (rank, colour)]
+    return ["match", ["coalesce", ["feature-state", "rank"], 0], *pairs, colours[-1]]
+
+
+def _cells(p: Palette) -> list[Json]:
+    """Cells get their values as feature state `shown`, `significant` and `rank`; without it none is seen."""
+    fill = {
+        "fill-color": ["case", _is("significant"), _ramp(p.hot), _ramp(p.counts)],
+        "fill-opacity": _zoomed(
+            (8, ["case", _is("shown"), ["case", _is("significant"), 0.85, 0.75], 0]),
+            (16, ["case", _is("shown"), ["case", _is("significant"), 0.6, 0.4], 0]),
+        ),
+        "fill-antialias": False,
+    }
+    edge = {
+        "line-color": ["case", _is("significant"), p.hot_edge, p.land],
+        "line-width": _zoomed(
+            (8, ["case", _is("significant"), 1, 0.4]), (16, ["case", _is("significant"), 2.6, 0.6])
+        ),
+        "line-opacity": ["case", _is("significant"), 1, _is("shown"), 0.6, 0],
+    }
+    return [
+        _layer("hotspots", "hotspots", "fill", paint=fill),
+        _layer("hotspots-edge", "hotspots", "line", paint=edge),
+    ]
+
+
+def _borders(p: Palette) -> list[Json]:
+    width = ["match", ["get", "level"], 1, 2.2, 2, 1.7, 3, 1.2, 4, 0.9, 0.6]
+    faint = ["match", ["get", "level"], [1, 2], 0.9, 3, 0.75, 0.6]
+    paint = {"line-color": p.border, "line-width": width, "line-opacity": faint}
+    focus = {"line-color": p.focus, "line-width": 3, "line-opacity": 0.95}
+    return [
+        _layer("grids-border", "grids", "line", layout={"line-join": "round"}, paint=paint),
+        # The page sets this filter to the codes of the chain it shows.
+        _layer("grids-focus", "grids", "line", filter=["==", ["get", "code"], ""], paint=focus),
+    ]
+
+
+def _places(p: Palette) -> list[Json]:
+    layout = _text(
+        "◆", _zoomed((11, 10), (16, 15)), **{"text-allow-overlap": True, "text-ignore-placement": True}
+    )
+    return [_layer("places", "places", "symbol", layout=layout, paint=_ink(p.place, p.halo))]
+
+
+def _cameras(p: Palette) -> list[Json]:
+    paint = {
+        "circle-radius": _zoomed((12, 1.8), (16, 4.5)),
+        "circle-color": ["case", ["==", ["get", "state"], "off"], p.off, p.camera],
+        "circle-stroke-color": p.halo,
+        "circle-stroke-width": _zoomed((12, 0.4), (16, 1.4)),
+    }
+    return [_layer("cameras", "cameras", "circle", paint=paint)]
+
+
+def _incidents(p: Palette) -> list[Json]:
+    """Graded by colour; hollow once closed."""
+    grade = ["match", ["get", "colour"], "red", p.grades[2], "yellow", p.grades[1], p.grades[0]]
+    paint = {
+        "circle-radius": _zoomed((9, 1.6), (16, 5)),
+        "circle-color": ["case", ["==", ["get", "state"], "closed"], p.halo, grade],
+        "circle-stroke-color": grade,
+        "circle-stroke-width": _zoomed((9, 0.7), (16, 2)),
+    }
+    return [_layer("incidents", "incidents", "circle", paint=paint)]
+
+
+def _responders(p: Palette) -> list[Json]:
+    status = ["match", ["get", "status"], "available", p.available, "busy", p.busy, p.off]
+    star = _text(
+        "★", _zoomed((9, 13), (16, 22)), **{"text-allow-overlap": True, "text-ignore-placement": True}
+    )
+    return [_layer("responders", "responders", "symbol", layout=star, paint=_ink(status, p.halo, 1.8))]
+
+
+def _names(p: Palette) -> list[Json]:
+    """Names, the least important first: a later one takes the room."""
+    level_size = ["match", ["get", "level"], [1, 2], 15, 3, 13.5, 4, 12.5, 11.5]
+    along = {"symbol-placement": "line", "text-max-angle": 30, "symbol-spacing": 320}
+    below = {"text-anchor": "top", "text-offset": [0, 0.8], "text-optional": True, "text-max-width": 8}
+    return [
+        _name("buildings", 16.5, 10.5, _ink(p.border, p.halo), **{"text-max-width": 7}),
+        _name("roads", 14.5, 11, _ink(p.border, p.halo), **along),
+        _name("places", 14, 11.5, _ink(p.place, p.halo), **below),
+        _name("responders", 13, 11.5, _ink(p.text, p.halo), **below),
+        _name("grids", 0, level_size, _ink(p.text, p.halo, 1.8), **{"text-max-width": 7, "text-padding": 6}),
+    ]
+
+
+def _name(source: str, minzoom: float, size: Any, paint: Json, **layout: Any) -> Json:
+    text = _text(["coalesce", ["get", "name"], ""], size, **layout)
+    return _layer(f"{source}-name", source, "symbol", minzoom=minzoom, layout=text, paint=paint)
+
+
+PARTS = [_land, _buildings, _roads, _cells, _borders, _places, _cameras, _incidents, _responders, _names]
+"""What is drawn, from the ground up."""
