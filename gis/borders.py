@@ -1,0 +1,140 @@
+"""Where borders do not cancel: the faces between the edges that grids and their parent leave over.
+
+Every polygon is the sum of its directed edges, so when the edges of the children, added up, cancel to the
+edges of the parent, every point of the parent lies in exactly one child (Stokes' theorem for chains, in
+integers, without tolerance). Only where edges are left over are they noded into faces; how many grids own a
+face says whether it is a gap or an overlap. A clean map costs a sort.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from gis import coverage
+from gis.coverage import Floats, Geoms, Ints
+
+NOISE = 1e-3
+"""Square units: a face smaller than this is noise of noding in floats; true ones measure half a unit."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """Ground between left-over edges (units): the indexes of its owners, and whether the parent holds it."""
+
+    shape: BaseGeometry
+    owners: tuple[int, ...]
+    inside: bool | None
+
+
+@dataclass(frozen=True)
+class Family:
+    """The grids of one parent whose borders do not cancel to the parent's: faces and left-over segments."""
+
+    members: Ints
+    parent: BaseGeometry | None
+    low: Ints
+    high: Ints
+    faces: tuple[Face, ...]
+    tree: shapely.STRtree
+
+    def beside(self, shape: BaseGeometry) -> Ints:
+        """Indexes of the members that touch a shape."""
+        return self.members[self.tree.query(shape, predicate="dwithin", distance=0.5)]
+
+    @cached_property
+    def lost(self) -> list[BaseGeometry]:
+        """Connected ground of the parent (or enclosed by the members) that no member owns."""
+        return pieces(face.shape for face in self.faces if face.inside is not False and not face.owners)
+
+    @cached_property
+    def doubled(self) -> list[tuple[tuple[int, int], BaseGeometry]]:
+        """Connected ground with two owners, for each pair of them."""
+        shared: dict[tuple[int, int], list[BaseGeometry]] = {}
+        for face in self.faces:
+            for pair in combinations(sorted(face.owners), 2):
+                shared.setdefault(pair, []).append(face.shape)
+        return [(pair, piece) for pair, shapes in shared.items() for piece in pieces(shapes)]
+
+    def stray(self) -> Iterator[tuple[int, BaseGeometry]]:
+        """Connected ground of a member that the parent does not hold."""
+        outside = [face for face in self.faces if face.inside is False and face.owners]
+        for owner in sorted({owner for face in outside for owner in face.owners}):
+            for piece in pieces(face.shape for face in outside if owner in face.owners):
+                yield owner, piece
+
+    def lone_vertices(self) -> Geoms:
+        """Vertices exactly inside another left-over edge, away from any ground lost, doubled or astray."""
+        ends = np.unique(np.vstack([self.low, self.high]), axis=0)
+        line, vertex = shapely.STRtree(coverage.points(ends)).query(
+            coverage.lines(self.low, self.high), predicate="intersects"
+        )
+        low, high, at = self.low[line], self.high[line], ends[vertex]
+        lone = coverage.points(np.unique(at[np.any(at != low, axis=1) & np.any(at != high, axis=1)], axis=0))
+        wrong = [
+            f.shape for f in self.faces if f.inside is False or (f.inside is not None and len(f.owners) != 1)
+        ]
+        return lone[~shapely.dwithin(shapely.union_all(wrong), lone, 0.5)]
+
+
+def open_families(units: Geoms, parent: Ints, parents: tuple[BaseGeometry | None, ...]) -> Iterator[Family]:
+    """The families whose borders do not cancel, noded.
+
+    `parent[i]` indexes the parent of polygon i among `parents`, -1 leaves it out; a parent of None has no
+    outline of its own, and only what its members enclose or double is looked at.
+    """
+    edges = coverage.polygon_edges(units)
+    outlines = np.array([shapely.Polygon() if p is None else p for p in parents], dtype=object)
+    bounds = coverage.polygon_edges(outlines)
+    start, end = np.vstack([edges.start, bounds.end]), np.vstack([edges.end, bounds.start])
+    family = np.r_[parent[edges.owner], bounds.owner]
+    real = family >= 0
+    low, high, group, _ = coverage.residual(start[real], end[real], family[real])
+    for f in np.unique(group):
+        mine = group == f
+        yield _family(units, np.flatnonzero(parent == f), parents[f], low[mine], high[mine])
+
+
+def _family(units: Geoms, members: Ints, parent: BaseGeometry | None, low: Ints, high: Ints) -> Family:
+    noded = shapely.get_parts(shapely.union_all(coverage.lines(low, high)))
+    faces = shapely.get_parts(shapely.polygonize(noded))
+    tree = shapely.STRtree(units[members])
+    inner = shapely.point_on_surface(faces)
+    owners: list[list[int]] = [[] for _ in faces]
+    for face, member in zip(*tree.query(inner, predicate="intersects"), strict=True):
+        owners[face].append(int(members[member]))
+    inside = [None] * len(faces) if parent is None else shapely.intersects(parent, inner).tolist()
+    found = (Face(shape, tuple(own), held) for shape, own, held in zip(faces, owners, inside, strict=True))
+    return Family(members, parent, low, high, tuple(found), tree)
+
+
+def pieces(shapes: Iterable[BaseGeometry]) -> list[BaseGeometry]:
+    """The connected polygons that shapes make together, without noise."""
+    parts = shapely.get_parts(shapely.union_all(list(shapes)))
+    return [part for part in parts if part.geom_type == "Polygon" and part.area > NOISE]
+
+
+def local_measures(units: Geoms) -> tuple[Floats, Floats]:
+    """Areas in m² and perimeters in m of polygons in units, each scaled at its own middle latitude."""
+    bounds = shapely.bounds(units)
+    east, north = coverage.metres_per_unit((bounds[:, 1] + bounds[:, 3]) / 2 * coverage.PRECISION)
+    xy, owner = shapely.get_coordinates(units, return_index=True)
+    scaled = shapely.set_coordinates(units.copy(), xy * np.column_stack([east[owner], north[owner]]))
+    return shapely.area(scaled), shapely.length(scaled)
+
+
+def widths_m(units: Geoms) -> Floats:
+    """Mean widths in metres of polygons in units: twice the area over the perimeter."""
+    if not len(units):
+        return np.zeros(0)
+    area, length = local_measures(units)
+    return np.asarray(2 * area / np.maximum(length, 1e-12), dtype=np.float64)
+
+
+def width_m(units: BaseGeometry) -> float:
+    """The mean width in metres of one polygon in units."""
+    return float(widths_m(np.array([units], dtype=object))[0])
