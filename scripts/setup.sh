@@ -32,7 +32,7 @@ no_main_cluster() {
     echo 'create_main_cluster = false' | as_root tee $settings
 }
 
-apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=3 "$@" </dev/null; }
+apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@" </dev/null; }
 
 system_packages() {
   local wanted
