@@ -7,6 +7,7 @@ from typing import Annotated, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 import typer
+import uvicorn
 from pydantic import ValidationError
 from rich.console import Console
 
@@ -91,3 +92,22 @@ def db_reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] 
         migrate(conn, "base")
         migrate(conn)
     out.print("database emptied")
+
+
+@app.command()
+@plain_errors
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; SAFETYMAP_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; SAFETYMAP_PORT.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1,
+) -> None:
+    """Serve the map, its tiles and its questions."""
+    db.url()
+    uvicorn.run(
+        "api.main:make_app",
+        factory=True,
+        host=host or settings().host,
+        port=port or settings().port,
+        workers=workers,
+        access_log=False,
+    )

@@ -1,12 +1,18 @@
 """Engine and pool: the one owner of connections to PostGIS."""
 
 from functools import lru_cache
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, make_url
 
 from gis import cluster
 from gis.settings import settings
+
+Query = sa.Select[*tuple[Any, ...]]
+"""A select of any columns."""
+Record = sa.Row[*tuple[Any, ...]]
+"""A row of any columns."""
 
 _OPTIONS = "-c timezone=UTC -c jit=off"
 """JIT makes tiles 15 times slower; times are stored and compared in UTC."""

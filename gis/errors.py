@@ -24,3 +24,7 @@ class ClusterMissing(Problem):
 
 class ClusterFailed(Problem):
     """The private cluster does not start, stop or answer; the text carries the server's own words."""
+
+
+class TileOutside(NotFound):
+    """There is no such tile in the world, or the layer has none at that zoom."""

@@ -116,6 +116,8 @@ levels = Table(
     Column("level", sa.SmallInteger, primary_key=True, autoincrement=False),
     _text("name_zh", required=True),
     _text("name_en", required=True),
+    Column("minzoom", sa.SmallInteger, nullable=False, server_default="0"),
+    comment="minzoom = from which zoom on the map shows this level, set from its grids' typical size.",
 )
 
 revisions = Table(

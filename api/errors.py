@@ -1,0 +1,83 @@
+"""How problems are told over HTTP: one table of statuses, every answer a problem document (RFC 9457)."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from gis import errors
+
+log = structlog.get_logger()
+
+STATUSES: tuple[tuple[type[Exception], int], ...] = (
+    (errors.NotFound, 404),
+    (errors.BadInput, 422),
+    (errors.Problem, 409),
+)
+"""The first class that fits decides."""
+
+
+def problem(status: int, detail: str, faults: Sequence[dict[str, str]] = ()) -> Response:
+    """Return a problem document; `faults` name the offending parameters."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if faults:
+        body["errors"] = list(faults)
+    return Response(orjson.dumps(body), status, media_type="application/problem+json")
+
+
+def _from_problem(_: Request, error: Exception) -> Response:
+    status = next(status for kind, status in STATUSES if isinstance(error, kind))
+    if isinstance(error, errors.BadInput):
+        return problem(status, str(error), [{"name": error.field, "reason": error.detail}])
+    return problem(status, str(error))
+
+
+def _from_validation(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [
+        {"name": ".".join(str(part) for part in fault["loc"][1:]) or "body", "reason": fault["msg"]}
+        for fault in error.errors()
+    ]
+    return problem(422, "; ".join(f"{fault['name']}: {fault['reason']}" for fault in faults), faults)
+
+
+def _from_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    answer = problem(error.status_code, str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _from_database(_: Request, error: Exception) -> Response:
+    """A statement that ran out of time or a database out of reach is told; what it said stays in the log."""
+    log.error("database", error=str(error))
+    if "statement timeout" in str(error):
+        return problem(503, "the question took too long; ask for a smaller area or period")
+    return problem(503, "the database does not answer; try again")
+
+
+def install(app: FastAPI) -> None:
+    """Make every failure of the app a problem document."""
+    app.add_exception_handler(errors.Problem, _from_problem)
+    app.add_exception_handler(RequestValidationError, _from_validation)
+    app.add_exception_handler(HTTPException, _from_http)
+    app.add_exception_handler(sa.exc.OperationalError, _from_database)
+    app.add_exception_handler(sa.exc.TimeoutError, _from_database)
+    app.add_exception_handler(Exception, _from_bug)
+
+
+def _from_bug(request: Request, error: Exception) -> Response:
+    log.error("bug", path=request.url.path, exc_info=error)
+    return problem(500, "something went wrong on our side; it has been logged")

@@ -1,0 +1,28 @@
+"""Health and metrics for whoever keeps the service running."""
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from api.deps import Conn
+from gis import grids
+
+router = APIRouter()
+
+
+@router.get("/health/live")
+def live() -> dict[str, str]:
+    """Answer that the process runs."""
+    return {"status": "live"}
+
+
+@router.get("/health/ready")
+def ready(conn: Conn) -> dict[str, object]:
+    """Answer that the database answers and a city is loaded."""
+    return {"status": "ready", "revision": grids.latest_revision(conn), "scheme": grids.default_scheme(conn)}
+
+
+@router.get("/metrics", response_class=Response)
+def metrics() -> Response:
+    """Answer Prometheus metrics in its text format."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

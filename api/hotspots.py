@@ -1,0 +1,116 @@
+"""Hotspots over HTTP: cells against expectation as JSON, GeoJSON, CSV or Arrow."""
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import orjson
+import pandas as pd
+import pyarrow as pa
+import shapely
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from pydantic import BaseModel
+
+from api.deps import Conn, Viewed
+from gis import cells, city
+from gis.cells import Cells
+from layers import hotspots as spots
+
+router = APIRouter()
+
+
+class Cell(BaseModel):
+    """One H3 cell; ratio, p and significant speak of the cell with its neighbours."""
+
+    cell: str
+    count: int
+    expected: float
+    ratio: float | None
+    p: float
+    significant: bool
+    trend: Literal["rising", "falling", "steady"] | None
+
+
+class Whole(BaseModel):
+    """The cells with incidents, and what they are part of."""
+
+    incidents: int
+    without_place: int
+    res: int
+    method: str
+    data_version: int
+    cells: list[Cell]
+
+
+Format = Literal["json", "geojson", "csv", "arrow"]
+
+
+@router.get("/hotspots", response_model=Whole)
+def hotspots(
+    conn: Conn,
+    view: Viewed,
+    res: Annotated[int, Query(description="H3 resolution, 6 to 10.")] = 8,
+    format: Annotated[Format, Query()] = "json",  # noqa: A002 - the contract's name
+) -> Response:
+    """Answer the cells that hold incidents, each against expectation, with a test that noise passes."""
+    found = spots.hotspots(conn, view, res)
+    whole = {
+        "incidents": found.incidents,
+        "without_place": found.without_place,
+        "res": res,
+        "method": found.method,
+        "data_version": city.data_version(conn),
+    }
+    return _WRITERS[format](whole, _columns(found), found.cells)
+
+
+def _columns(found: spots.Hotspots) -> dict[str, list[Any]]:
+    ratio = found.tested.ratio
+    return {
+        "cell": cells.to_text(found.cells),
+        "count": found.count.tolist(),
+        "expected": found.expected.tolist(),
+        "ratio": [value if math.isfinite(value) else None for value in ratio.tolist()],
+        "p": found.tested.p.tolist(),
+        "significant": found.tested.significant.tolist(),
+        "trend": found.trend,
+    }
+
+
+def _rows(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _as_json(whole: dict[str, Any], columns: dict[str, list[Any]], _: Cells) -> Response:
+    return Response(orjson.dumps(whole | {"cells": _rows(columns)}), media_type="application/json")
+
+
+def _as_geojson(whole: dict[str, Any], columns: dict[str, list[Any]], of: Cells) -> Response:
+    shapes = shapely.to_geojson(cells.boundaries(of))
+    features = [
+        {"type": "Feature", "geometry": orjson.Fragment(shape), "properties": row}
+        for shape, row in zip(shapes, _rows(columns), strict=True)
+    ]
+    body = {"type": "FeatureCollection", **whole, "features": features}
+    return Response(orjson.dumps(body), media_type="application/geo+json")
+
+
+def _as_csv(_: dict[str, Any], columns: dict[str, list[Any]], __: Cells) -> Response:
+    return Response(pd.DataFrame(columns).to_csv(index=False), media_type="text/csv; charset=utf-8")
+
+
+def _as_arrow(whole: dict[str, Any], columns: dict[str, list[Any]], _: Cells) -> Response:
+    table = pa.table(columns).replace_schema_metadata({key: str(value) for key, value in whole.items()})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return Response(sink.getvalue().to_pybytes(), media_type="application/vnd.apache.arrow.stream")
+
+
+_WRITERS: dict[Format, Callable[[dict[str, Any], dict[str, list[Any]], Cells], Response]] = {
+    "json": _as_json,
+    "geojson": _as_geojson,
+    "csv": _as_csv,
+    "arrow": _as_arrow,
+}

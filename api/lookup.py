@@ -1,0 +1,132 @@
+"""Whose is this? Grids by point and by code, and the responders nearest to a point."""
+
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from api.deps import AskedGrids, At, Conn, DatumName
+from gis import crs, grids, responders
+from gis.db import Record
+from gis.errors import BadInput
+
+router = APIRouter()
+
+
+class Staff(BaseModel):
+    """Somebody answerable for a grid."""
+
+    name: str
+    post: str
+    phone: str | None
+
+
+class Link(BaseModel):
+    """One grid of a chain."""
+
+    code: str
+    name: str
+    level: int
+    level_name: str
+    level_name_en: str
+    staff: list[Staff]
+
+
+class Owner(BaseModel):
+    """A point's chain, leaf first, and what the answer rests on."""
+
+    point: list[float]
+    on: str
+    revision: int
+    scheme: str
+    on_boundary: bool
+    chain: list[Link]
+
+
+@router.get("/grids/at", response_model=Owner)
+def grids_at(conn: Conn, at: At, asked: AskedGrids) -> dict[str, object]:
+    """Answer which grids own a point, leaf first; on a border the lowest code owns it, and it is told."""
+    found = grids.chain(conn, at.lon, at.lat, asked)
+    return {
+        "point": at.given,
+        "on": asked.on.isoformat(),
+        "revision": asked.known,
+        "scheme": asked.scheme,
+        "on_boundary": found.on_boundary,
+        "chain": found.links,
+    }
+
+
+def feature(row: Record) -> dict[str, Any]:
+    """Return a row whose `geometry` is GeoJSON text as a GeoJSON feature; other columns are properties."""
+    properties = dict(row._mapping)
+    shape = orjson.loads(properties.pop("geometry"))
+    return {"type": "Feature", "id": properties.pop("id"), "geometry": shape, "properties": properties}
+
+
+def collection(rows: list[Record]) -> dict[str, Any]:
+    """Return rows as a GeoJSON feature collection."""
+    return {"type": "FeatureCollection", "features": [feature(row) for row in rows]}
+
+
+@router.get("/grids/{code}")
+def grid(conn: Conn, code: str, asked: AskedGrids) -> dict[str, Any]:
+    """Answer one grid with its boundary."""
+    return feature(grids.grid(conn, code, asked))
+
+
+@router.get("/grids/{code}/children")
+def children(conn: Conn, code: str, asked: AskedGrids) -> dict[str, Any]:
+    """Answer the grids directly below one."""
+    return collection(grids.children(conn, code, asked))
+
+
+@router.get("/grids/{code}/history")
+def history(conn: Conn, code: str, asked: AskedGrids) -> dict[str, Any]:
+    """Answer every version of a grid, newest knowledge first."""
+    return collection(grids.history(conn, code, asked.scheme))
+
+
+class Near(BaseModel):
+    """A responder and how far it is."""
+
+    id: int
+    name: str
+    kind: str
+    status: str
+    skills: list[str]
+    distance_m: float
+    eta_s: float | None
+    position_age_s: float
+    geometry: dict[str, Any]
+
+
+class Nearest(BaseModel):
+    """Responders, nearest first, and how distance was measured."""
+
+    by: str
+    responders: list[Near]
+
+
+@router.get("/responders/nearest", response_model=Nearest)
+def nearest(
+    conn: Conn,
+    at: At,
+    k: Annotated[int, Query(ge=1, le=100)] = 5,
+    by: Annotated[Literal["road", "line"], Query()] = "line",
+    kind: Annotated[str | None, Query(max_length=80)] = None,
+    skill: Annotated[str | None, Query(max_length=80)] = None,
+    status: Annotated[Literal["available", "busy", "off"] | None, Query()] = None,
+) -> dict[str, object]:
+    """Answer the responders nearest to a point, by straight line in geodesic metres."""
+    if by == "road":
+        raise BadInput("by", "travel by road is not served yet; use by=line")
+    rows = responders.nearest(conn, at.lon, at.lat, k, kind=kind, skill=skill, status=status)
+    return {"by": by, "responders": [_near(row, at.datum) for row in rows]}
+
+
+def _near(row: Record, datum: DatumName) -> dict[str, Any]:
+    fields = dict(row._mapping)
+    place = crs.point_from_wgs84(fields.pop("lon"), fields.pop("lat"), datum)
+    return fields | {"eta_s": None, "geometry": {"type": "Point", "coordinates": place}}

@@ -1,0 +1,112 @@
+"""Where layers meet tiles: the catalogue, vector tiles, TileJSON and styles."""
+
+from dataclasses import asdict, replace
+from datetime import date
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from sqlalchemy.engine import Connection
+
+from api.deps import AskedGrids, Conn, Viewed
+from gis import city
+from gis.errors import NotFound, TileOutside
+from layers.catalogue import CATALOG, Layer
+from layers.view import View
+from tiles import mvt, styles, tilejson
+from tiles.tile import Tile
+
+router = APIRouter()
+LAYERS = {layer.name: layer for layer in CATALOG}
+MVT = "application/vnd.mapbox-vector-tile"
+
+
+def _layer(name: str) -> Layer:
+    if name not in LAYERS:
+        raise NotFound(f"there is no layer {name}; GET /layers lists them")
+    return LAYERS[name]
+
+
+@router.get(
+    "/tiles/{layer}/{z}/{x}/{y}.mvt",
+    response_class=Response,
+    responses={200: {"content": {MVT: {}}}, 204: {"description": "Nothing lies in the tile."}},
+)
+def tile(conn: Conn, view: Viewed, layer: str, z: int, x: int, y: int) -> Response:
+    """Answer one tile of a layer, cut for the view; 204 when nothing lies in it."""
+    chosen, square = _layer(layer), Tile(z, x, y)
+    if not chosen.minzoom <= z <= chosen.maxzoom:
+        raise TileOutside(f"layer {layer} has tiles from zoom {chosen.minzoom} to {chosen.maxzoom}")
+    rows = chosen.select(replace(view, zoom=z, box=square.bounds()))
+    body = mvt.render(conn, rows, layer, square)
+    return Response(body, 200 if body else 204, media_type=MVT)
+
+
+_ANY_VIEW = View(scheme="", on=date.min, known=0)
+
+
+@lru_cache
+def _fields(name: str) -> dict[str, str]:
+    """Properties of a layer's features and their kinds, read off its select."""
+    columns = LAYERS[name].select(_ANY_VIEW).selected_columns
+    return {column.name: _kind(column) for column in columns if column.name not in {"id", "geom"}}
+
+
+def _kind(column: sa.ColumnElement[Any]) -> str:
+    if isinstance(column.type, sa.Numeric | sa.Integer):
+        return "Number"
+    return "Boolean" if isinstance(column.type, sa.Boolean) else "String"
+
+
+@router.get("/layers")
+def layers(conn: Conn, view: Viewed) -> list[dict[str, Any]]:
+    """Answer the catalogue: what is shown, from which zoom, for whom, and how many features there are."""
+    version = city.data_version(conn)
+    return [
+        {
+            "name": layer.name,
+            "title": {"zh": layer.title_zh, "en": layer.title_en},
+            "minzoom": layer.minzoom,
+            "maxzoom": layer.maxzoom,
+            "geometry": layer.geometry,
+            "properties": _fields(layer.name),
+            "audience": layer.audience,
+            "count": _count(conn, layer, view),
+            "data_version": version,
+        }
+        for layer in CATALOG
+    ]
+
+
+def _count(conn: Connection, layer: Layer, view: View) -> int:
+    rows = layer.select(replace(view, zoom=layer.maxzoom)).subquery()
+    return int(conn.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one())
+
+
+@router.get("/tiles/{layer}.json")
+def tile_json(conn: Conn, asked: AskedGrids, request: Request, layer: str) -> dict[str, Any]:
+    """Answer a layer's TileJSON 3.0."""
+    chosen = _layer(layer)
+    return tilejson.document(
+        layer,
+        f"{request.base_url}tiles/{layer}/{{z}}/{{x}}/{{y}}.mvt",
+        (chosen.minzoom, chosen.maxzoom),
+        city.extent(conn, asked.scheme),
+        _fields(layer),
+        city.the_city(conn).attribution,
+    )
+
+
+@router.get("/styles/{name}.json")
+def style(conn: Conn, request: Request, name: str) -> dict[str, Any]:
+    """Answer a MapLibre style over the layers: light, dark or safe (for colour-blind eyes)."""
+    base = str(request.base_url).rstrip("/")
+    return styles.style(
+        name,
+        [asdict(layer) for layer in CATALOG],
+        base,
+        styles.font_faces(base),
+        city.the_city(conn).attribution,
+    )

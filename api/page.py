@@ -1,0 +1,66 @@
+"""The page: its files, the packages it draws with, and what it needs to know of the city."""
+
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from api.deps import AskedGrids, Conn
+from gis import city as cities
+from gis.settings import ROOT
+
+router = APIRouter()
+WEB = ROOT / "web"
+ASSETS = {
+    "/app": WEB / "app",
+    "/vendor/maplibre-gl": WEB / "node_modules" / "maplibre-gl" / "dist",
+    "/vendor/noto-sans-sc": WEB / "node_modules" / "@fontsource-variable" / "noto-sans-sc",
+}
+"""What the page loads; only these folders are ever served."""
+_LINKS = (
+    ("self", "/", "application/json"),
+    ("service-desc", "/openapi.json", "application/vnd.oai.openapi+json;version=3.1"),
+    ("service-doc", "/docs", "text/html"),
+    ("data", "/layers", "application/json"),
+)
+
+
+_EITHER: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}, "application/json": {}}}}
+
+
+def mount(app: FastAPI) -> None:
+    """Serve the page's files and packages. Packages not installed yet answer 404, the API goes on."""
+    for path, folder in ASSETS.items():
+        app.mount(path, StaticFiles(directory=folder, check_dir=False), name=path)
+
+
+@router.get("/", response_class=Response, responses=_EITHER)
+def landing(request: Request) -> Response:
+    """Answer the page to a browser, the landing document to a program that asks for JSON."""
+    if "text/html" in request.headers.get("accept", ""):
+        return FileResponse(WEB / "index.html", headers={"Vary": "Accept", "Cache-Control": "no-cache"})
+    base = str(request.base_url).rstrip("/")
+    links = [{"rel": rel, "href": base + path, "type": kind} for rel, path, kind in _LINKS]
+    body = {"title": "平安地图 Safety map", "description": "Grids, incidents and responders", "links": links}
+    return JSONResponse(body, headers={"Vary": "Accept"})
+
+
+@router.get("/city")
+def city(conn: Conn, asked: AskedGrids) -> dict[str, Any]:
+    """Answer what the page shows of the city: name, extent, levels, span of its incidents."""
+    row = cities.the_city(conn)
+    names = ("code", "name_zh", "name_en", "timezone", "size", "synthetic", "attribution")
+    return {name: row._mapping[name] for name in names} | {
+        "bbox": cities.extent(conn, asked.scheme),
+        "scheme": asked.scheme,
+        "levels": cities.level_names(conn, asked.scheme),
+        "revision": asked.known,
+        "incidents": dict(cities.incident_span(conn)._mapping),
+    }
+
+
+@router.get("/categories")
+def categories(conn: Conn) -> list[dict[str, Any]]:
+    """Answer the tree of incident categories, parents before children."""
+    return cities.category_tree(conn)

@@ -1,0 +1,196 @@
+"""Grids and their chains: whose is this point, on which day, as known at which revision."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis.db import Query, Record
+from gis.errors import NotFound
+from gis.schema import grids, levels, revisions, schemes
+
+_CHAIN = sa.text("""
+WITH RECURSIVE point AS (SELECT ST_SetSRID(ST_MakePoint(:lon, :lat), 4326) AS geom),
+near AS (  -- OFFSET keeps the cheap box test first; deepest and lowest code lead, so that one hit ends it
+  SELECT g.id, g.code, g.level, g.geom FROM grids g, point p
+  WHERE g.scheme = :scheme AND g.geom && p.geom
+    AND g.valid @> CAST(:on AS date) AND g.known @> CAST(:known AS int)
+  ORDER BY g.level DESC, g.code OFFSET 0
+), hits AS (
+  SELECT n.id, n.level, NOT ST_ContainsProperly(n.geom, p.geom) AS at_edge
+  FROM near n, point p WHERE ST_Covers(n.geom, p.geom) LIMIT 1
+), chain AS (
+  SELECT g.id, g.grid_id, g.code, g.name, g.level, g.parent_code, h.at_edge
+  FROM hits h JOIN grids g ON g.id = h.id
+  UNION ALL
+  SELECT g.id, g.grid_id, g.code, g.name, g.level, g.parent_code, c.at_edge
+  FROM chain c JOIN grids g ON g.scheme = :scheme AND g.code = c.parent_code
+    AND g.valid @> CAST(:on AS date) AND g.known @> CAST(:known AS int)
+)
+SELECT c.code, c.name, c.level, c.at_edge, s.staff,
+       l.name_zh AS level_name_zh, l.name_en AS level_name_en
+FROM chain c JOIN levels l ON l.scheme = :scheme AND l.level = c.level
+LEFT JOIN LATERAL (
+  SELECT jsonb_agg(
+    jsonb_build_object('name', m.name, 'post', o.post, 'phone', m.phone) ORDER BY o.id
+  ) AS staff
+  FROM posts o JOIN staff m ON m.id = o.staff_id
+  WHERE o.grid_id = c.grid_id AND o.valid @> CAST(:on AS date)
+) s ON true
+ORDER BY c.level DESC
+""")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which of a city's records of grids a question is put to."""
+
+    scheme: str
+    on: date
+    known: int
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A point's owner at every level, leaf first; at a border the lowest code owns the point."""
+
+    on_boundary: bool
+    links: list[dict[str, object]]
+
+
+def default_scheme(conn: Connection) -> str:
+    """Return the scheme asked when none is named. Raises NotFound while the store has none."""
+    name = conn.execute(sa.select(schemes.c.name).where(schemes.c.is_default)).scalar()
+    if name is None:
+        raise NotFound("no grids are loaded; run safetymap demo or safetymap import grids")
+    return str(name)
+
+
+def latest_revision(conn: Connection) -> int:
+    """Return the newest revision, 0 before the first."""
+    newest = sa.func.coalesce(sa.func.max(revisions.c.id), 0)
+    return int(conn.execute(sa.select(newest)).scalar_one())
+
+
+def chain(conn: Connection, lon: float, lat: float, asked: Asked) -> Chain:
+    """Return the chain of a WGS-84 point.
+
+    The leaf is the deepest grid that covers the point, the lowest code where several do; the levels above
+    follow from its parents. Raises NotFound when no grid owns the point.
+    """
+    bound = {"lon": lon, "lat": lat, "scheme": asked.scheme, "on": asked.on, "known": asked.known}
+    rows = conn.execute(_CHAIN, bound).all()
+    if not rows:
+        raise NotFound(f"no grid of scheme {asked.scheme} owns {lon}, {lat} on {asked.on}")
+    return Chain(rows[0].at_edge, [_link(row) for row in rows])
+
+
+def _link(row: Record) -> dict[str, object]:
+    return {
+        "code": row.code,
+        "name": row.name,
+        "level": row.level,
+        "level_name": row.level_name_zh,
+        "level_name_en": row.level_name_en,
+        "staff": row.staff or [],
+    }
+
+
+def current(asked: Asked) -> sa.ColumnElement[bool]:
+    """Return the condition on `grids` that one day and one revision pick one map of a scheme."""
+    return sa.and_(
+        grids.c.scheme == asked.scheme,
+        grids.c.valid.contains(asked.on),
+        grids.c.known.contains(asked.known),
+    )
+
+
+def shape(asked: Asked, code: str) -> sa.ScalarSelect[Any]:
+    """Return a grid's boundary as a scalar subquery, null when it has none on that day and revision."""
+    return sa.select(grids.c.geom).where(current(asked), grids.c.code == code).scalar_subquery()
+
+
+def owned(point: sa.ColumnElement[Any], asked: Asked, code: str) -> sa.ColumnElement[bool]:
+    """Return the condition that a grid owns a point: it covers it, and no neighbour of a lower code does."""
+    lower = grids.alias("lower")
+    level = sa.select(grids.c.level).where(current(asked), grids.c.code == code).scalar_subquery()
+    taken = sa.exists().where(
+        lower.c.scheme == asked.scheme,
+        lower.c.valid.contains(asked.on),
+        lower.c.known.contains(asked.known),
+        lower.c.level == level,
+        lower.c.code < code,
+        sa.func.ST_Covers(lower.c.geom, point),
+    )
+    return sa.and_(sa.func.ST_Covers(shape(asked, code), point), ~taken)
+
+
+def _features() -> Query:
+    return sa.select(
+        grids.c.grid_id.label("id"),
+        grids.c.code,
+        grids.c.name,
+        grids.c.level,
+        grids.c.kind,
+        grids.c.parent_code,
+        grids.c.area_m2,
+        sa.func.lower(grids.c.valid).label("valid_from"),
+        sa.func.upper(grids.c.valid).label("valid_to"),
+        sa.func.lower(grids.c.known).label("known_from"),
+        sa.func.upper(grids.c.known).label("known_to"),
+        sa.func.ST_AsGeoJSON(grids.c.geom, 7).label("geometry"),
+    )
+
+
+def grid(conn: Connection, code: str, asked: Asked) -> Record:
+    """Return one grid as it was. Raises NotFound when the code had no boundary on that day and revision."""
+    row = conn.execute(_features().where(current(asked), grids.c.code == code)).one_or_none()
+    if row is None:
+        raise NotFound(f"grid {code} of scheme {asked.scheme} has no boundary on {asked.on}")
+    return row
+
+
+def children(conn: Connection, code: str, asked: Asked) -> list[Record]:
+    """Return the grids directly below one, by code. Raises NotFound when it is not there itself."""
+    grid(conn, code, asked)
+    below = _features().where(current(asked), grids.c.parent_code == code).order_by(grids.c.code)
+    return list(conn.execute(below).all())
+
+
+def history(conn: Connection, code: str, scheme: str) -> list[Record]:
+    """Return every version of a grid, newest knowledge first. Raises NotFound for a code never given."""
+    versions = (
+        _features()
+        .where(grids.c.scheme == scheme, grids.c.code == code)
+        .order_by(sa.func.lower(grids.c.known).desc(), sa.func.lower(grids.c.valid).desc())
+    )
+    rows = list(conn.execute(versions).all())
+    if not rows:
+        raise NotFound(f"scheme {scheme} never had a grid {code}")
+    return rows
+
+
+def set_minzooms(conn: Connection, scheme: str, at_least_px: int = 48) -> None:
+    """Set from which zoom each level is shown: where its median grid is `at_least_px` pixels wide.
+
+    Tiles are drawn 512 px wide, so a pixel is 78,271.5 m * cos(latitude) / 2^zoom on the ground. The highest
+    level is shown from zoom 0 on.
+    """
+    size = sa.func.percentile_cont(0.5).within_group(sa.func.sqrt(grids.c.area_m2))
+    latitude = sa.func.avg(sa.func.ST_Y(sa.func.ST_PointOnSurface(grids.c.geom)))
+    metres = 78271.5 * at_least_px * sa.func.cosd(latitude)
+    zoom = sa.func.ceil(sa.func.log(2, sa.cast(metres / size, sa.Numeric)))
+    found = conn.execute(
+        sa.select(grids.c.level, sa.cast(sa.func.greatest(0, sa.func.least(16, zoom)), sa.Integer))
+        .where(grids.c.scheme == scheme)
+        .group_by(grids.c.level)
+        .order_by(grids.c.level)
+    ).all()
+    for place, (level, minzoom) in enumerate(found):
+        conn.execute(
+            levels.update()
+            .where(levels.c.scheme == scheme, levels.c.level == level)
+            .values(minzoom=minzoom if place else 0)
+        )

@@ -1,0 +1,92 @@
+"""Every layer of the map, in one list; each selects id, geom and its properties."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from gis import grids as grid_questions
+from gis import schema as t
+from gis.db import Query
+from layers.counts import cells_with_counts
+from layers.view import View, wanted_incidents
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Something shown: `select` yields id and geom first, then its properties."""
+
+    name: str
+    title_zh: str
+    title_en: str
+    minzoom: int
+    maxzoom: int
+    geometry: str
+    audience: str
+    select: Callable[[View], Query]
+
+
+def _moment(column: sa.Column[object]) -> sa.ColumnElement[str]:
+    """RFC 3339 in UTC, since vector tiles know no times."""
+    return sa.func.to_char(column, 'YYYY-MM-DD"T"HH24:MI:SS"Z"').label(column.name)
+
+
+def _grids(view: View) -> Query:
+    shown = (
+        sa.select(sa.func.max(t.levels.c.level))
+        .where(t.levels.c.scheme == view.scheme, t.levels.c.minzoom <= view.zoom)
+        .scalar_subquery()
+    )
+    g = t.grids.c
+    return sa.select(g.grid_id.label("id"), g.geom, g.code, g.name, g.level, g.kind).where(
+        grid_questions.current(view.asked), g.level == shown
+    )
+
+
+def _buildings(_: View) -> Query:
+    b = t.buildings.c
+    return sa.select(b.id, b.geom, b.name, b.address, b.kind, b.floors, b.households)
+
+
+def _cameras(_: View) -> Query:
+    c = t.cameras.c
+    watched = sa.func.array_to_string(c.headings, ",").label("headings")
+    return sa.select(c.id, c.geom, c.name, c.kind, c.state, watched, c.fov, c.range_m)
+
+
+def _incidents(view: View) -> Query:
+    i = t.incidents.c
+    return sa.select(
+        i.id, i.geom, i.code, i.category, i.source, i.colour, i.state, _moment(i.occurred_at)
+    ).where(i.geom.is_not(None), *wanted_incidents(view))
+
+
+def _responders(_: View) -> Query:
+    r = t.responders.c
+    return sa.select(r.id, r.geom, r.name, r.kind, r.status)
+
+
+def _places(_: View) -> Query:
+    p = t.places.c
+    return sa.select(p.id, p.geom, p.name, p.kind, p.address)
+
+
+def _roads(view: View) -> Query:
+    r = t.roads.c
+    rows = sa.select(r.id, r.geom, r.name, r["class"])
+    return rows if view.zoom >= 13 else rows.where(r["class"].in_(MAIN_ROADS))
+
+
+MAIN_ROADS = ("motorway", "trunk", "primary", "secondary", "arterial")
+"""Classes drawn from the smallest zoom on; the rest from 13."""
+
+CATALOG: tuple[Layer, ...] = (
+    Layer("grids", "网格", "Grids", 0, 22, "polygon", "public", _grids),
+    Layer("roads", "道路", "Roads", 9, 22, "line", "public", _roads),
+    Layer("buildings", "建筑", "Buildings", 14, 22, "polygon", "public", _buildings),
+    Layer("cameras", "摄像机", "Cameras", 12, 22, "point", "commander", _cameras),
+    Layer("incidents", "事件", "Incidents", 11, 22, "point", "field", _incidents),
+    Layer("responders", "处置力量", "Responders", 8, 22, "point", "field", _responders),
+    Layer("places", "重点场所", "Places", 11, 22, "mixed", "public", _places),
+    Layer("hotspots", "热点", "Hotspots", 0, 22, "polygon", "public", cells_with_counts),
+)

@@ -1,0 +1,180 @@
+"""Hotspots: incidents per cell against what was to be expected, told apart from noise."""
+
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from scipy import sparse, stats
+from sqlalchemy.engine import Connection
+
+from gis import cells as h3
+from gis import schema as t
+from gis.cells import Cells
+from gis.grids import shape
+from layers.counts import cell_column, counts
+from layers.stats.expectation import Expected, from_exposure, from_history
+from layers.stats.hot import HotCells, hot
+from layers.view import View, wanted_incidents
+
+Floats = npt.NDArray[np.float64]
+ALPHA = 0.05
+"""The share of noise-only maps that may show any hot cell."""
+DISC = 1
+"""Steps of neighbours that are tested together with a cell."""
+_DAY = timedelta(days=1)
+_ENOUGH_DAYS = 28
+"""A shorter past says more about weekdays than about places."""
+
+
+@dataclass(frozen=True)
+class Hotspots:
+    """Cells with incidents, in the order of their indexes, and the whole they are part of."""
+
+    cells: Cells
+    count: npt.NDArray[np.int64]
+    expected: Floats
+    """Incidents expected in the cell alone."""
+    tested: HotCells
+    """The test of each cell's disc."""
+    trend: list[str]
+    """rising, falling or steady against the period of equal length before; exact at ALPHA."""
+    method: str
+    incidents: int
+    """All incidents of the view, those without a place included."""
+    without_place: int
+
+
+@dataclass(frozen=True)
+class Served:
+    """The cells that a map of hotspots covers: every cell that ever held a feature of the city."""
+
+    cells: Cells
+    area_m2: Floats
+    households: Floats
+
+
+def hotspots(conn: Connection, view: View, res: int) -> Hotspots:
+    """Return the hotspots of a view at resolution `res`.
+
+    Raises BadInput for a resolution that is not served.
+    """
+    view = _closed_period(conn, view)
+    served = _served(conn, res, view)
+    if not len(served.cells):
+        return _nothing(*_totals(conn, view))
+    found = _spread(served, *counts(conn, view, res))
+    expected, method = _expectation(conn, view, res, served, float(found.sum()))
+    disc = _disc(served.cells)
+    tested = hot(found, expected.mean, disc, ALPHA, expected.size)
+    before = _spread(served, *counts(conn, _period_before(view), res))
+    total, unplaced = _totals(conn, view)
+    shown = np.flatnonzero((found > 0) | tested.significant)
+    return Hotspots(
+        served.cells[shown], found[shown].astype(np.int64), expected.mean[shown], _pick(tested, shown),
+        trends(found[shown], before[shown]), method, total, unplaced,
+    )  # fmt: skip
+
+
+def _nothing(incidents: int, without_place: int) -> Hotspots:
+    none = np.array([])
+    tested = HotCells(none, none, none, none, none, none.astype(bool))
+    return Hotspots(
+        none.astype(np.uint64), none.astype(np.int64), none, tested, [], "none", incidents, without_place
+    )
+
+
+def trends(now: Floats, before: Floats) -> list[str]:
+    """Tell counts of two periods of equal length apart: given their sum, half would fall in each.
+
+    The exact conditional test of two Poisson means (Przyborowski & Wilenski 1940), two-sided at ALPHA.
+    """
+    total = now + before
+    up = np.asarray(stats.binom.sf(now - 1, total, 0.5))
+    down = np.asarray(stats.binom.cdf(now, total, 0.5))
+    told: list[str] = np.select(
+        [up <= ALPHA / 2, down <= ALPHA / 2], ["rising", "falling"], "steady"
+    ).tolist()
+    return told
+
+
+def _closed_period(conn: Connection, view: View) -> View:
+    """Give an open period the ends of the data, so that its length is known."""
+    at = t.incidents.c.occurred_at
+    first, last = conn.execute(
+        sa.select(sa.func.min(at), sa.func.max(at) + sa.text("interval '1 second'")).where(
+            t.incidents.c.state != "withdrawn"
+        )
+    ).one()
+    now = datetime.now().astimezone()
+    return replace(view, start=view.start or first or now, end=view.end or last or now)
+
+
+def _period_before(view: View) -> View:
+    assert view.start
+    assert view.end
+    return replace(view, start=view.start - (view.end - view.start), end=view.start)
+
+
+def _served(conn: Connection, res: int, view: View) -> Served:
+    column = t.buildings.c[cell_column(res).name]
+    homes = (
+        sa.select(column.label("cell"), sa.func.sum(t.buildings.c.households).label("households"))
+        .group_by(column)
+        .subquery("homes")
+    )
+    c = t.cells.c
+    query = (
+        sa.select(c.cell, c.area_m2, sa.func.coalesce(homes.c.households, 0))
+        .outerjoin(homes, homes.c.cell == c.cell)
+        .where(c.res == res)
+        .order_by(c.cell)
+    )
+    if view.area is not None:
+        query = query.where(sa.func.ST_Intersects(c.geom, shape(view.asked, view.area)))
+    table = np.array(conn.execute(query).all(), dtype=object).reshape(-1, 3)
+    return Served(table[:, 0].astype(np.uint64), table[:, 1].astype(float), table[:, 2].astype(float))
+
+
+def _spread(served: Served, cells: Cells, found: npt.NDArray[np.int64]) -> Floats:
+    """Lay counts over the served cells; every cell with an incident is one of them."""
+    values = np.zeros(len(served.cells))
+    values[np.searchsorted(served.cells, cells)] = found
+    return values
+
+
+def _expectation(
+    conn: Connection, view: View, res: int, served: Served, total: float
+) -> tuple[Expected, str]:
+    """Take the cells' own past where there is enough of it, else their households, else their area."""
+    first = conn.execute(sa.select(sa.func.min(t.incidents.c.occurred_at))).scalar()
+    assert view.start
+    assert view.end
+    days, past_days = (view.end - view.start) / _DAY, (view.start - (first or view.start)) / _DAY
+    past = _spread(served, *counts(conn, replace(view, start=None, end=view.start), res))
+    if past_days >= _ENOUGH_DAYS and past.sum() > 0:
+        return from_history(past, past_days, days, total), "poisson-disc-bh/history"
+    if served.households.any():
+        return from_exposure(total, served.households, served.area_m2), "poisson-disc-bh/households"
+    return from_exposure(total, served.area_m2, served.area_m2), "poisson-disc-bh/area"
+
+
+def _disc(cells: Cells) -> sparse.csr_array:
+    """Return the (n, n) matrix of which served cells lie within DISC steps of each."""
+    rows, near = h3.disc_pairs(cells, DISC)
+    place = np.minimum(np.searchsorted(cells, near), len(cells) - 1)
+    served = cells[place] == near
+    rows, place = rows[served], place[served]
+    return sparse.csr_array((np.ones(len(rows)), (rows, place)), shape=(len(cells), len(cells)))
+
+
+def _totals(conn: Connection, view: View) -> tuple[int, int]:
+    everything, placed = conn.execute(
+        sa.select(sa.func.count(), sa.func.count(t.incidents.c.geom)).where(*wanted_incidents(view))
+    ).one()
+    return everything, everything - placed
+
+
+def _pick(tested: HotCells, shown: npt.NDArray[np.int64]) -> HotCells:
+    return HotCells(**{field.name: getattr(tested, field.name)[shown] for field in fields(tested)})

@@ -1,0 +1,52 @@
+"""What part of the city a question is about: zoom, period, day, revision and filters, parsed once."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import sqlalchemy as sa
+
+from gis.grids import Asked, owned
+from gis.schema import incidents
+
+
+@dataclass(frozen=True)
+class View:
+    """One look at the map; `start` ≤ occurred < `end`, None meaning open."""
+
+    scheme: str
+    on: date
+    known: int
+    zoom: int = 14
+    start: datetime | None = None
+    end: datetime | None = None
+    categories: tuple[str, ...] | None = None
+    source: str | None = None
+    colour: str | None = None
+    area: str | None = None
+    """Code of a grid: only incidents that it owns."""
+    box: tuple[float, float, float, float] | None = None
+    """West, south, east, north in WGS-84 degrees, where the answer may be restricted to; None: everywhere."""
+
+    @property
+    def asked(self) -> Asked:
+        """The record of grids that this view shows."""
+        return Asked(self.scheme, self.on, self.known)
+
+
+def wanted_incidents(view: View) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions on `incidents` that a view sets; withdrawn ones never count."""
+    i = incidents.c
+    conditions = [i.state != "withdrawn"]
+    if view.start is not None:
+        conditions.append(i.occurred_at >= view.start)
+    if view.end is not None:
+        conditions.append(i.occurred_at < view.end)
+    if view.categories is not None:
+        conditions.append(i.category.in_(view.categories))
+    if view.source is not None:
+        conditions.append(i.source == view.source)
+    if view.colour is not None:
+        conditions.append(i.colour == view.colour)
+    if view.area is not None:
+        conditions.append(owned(i.geom, view.asked, view.area))
+    return conditions
