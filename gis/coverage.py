@@ -277,7 +277,7 @@ def lines(start: Ints, end: Ints) -> Geoms:
     return _array(shapely.linestrings(np.stack([start, end], axis=1).astype(np.float64)))
 
 
-def points(xy: Ints) -> Geoms:
+def points(xy: Ints | Floats) -> Geoms:
     """A point per vertex."""
     return _array(shapely.points(xy.astype(np.float64)))
 
