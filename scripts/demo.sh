@@ -12,13 +12,16 @@ start_service() {
   echo $! >"$service_pid"
 }
 
+# Waits a minute for the service; one that is not ready by then is stopped, and its last words are shown.
 wait_ready() {
   local ready="import urllib.request as u; u.urlopen('http://127.0.0.1:$port/health/ready', timeout=2)"
   for _ in $(seq 150); do
-    alive "$service_pid" || { tail -n 5 "$data/logs/service.log"; return 1; }
-    .venv/bin/python -c "$ready" 2>/dev/null && return
+    .venv/bin/python -c "$ready" 2>/dev/null && alive "$service_pid" && return
+    alive "$service_pid" || break
     sleep 0.2
   done
+  stop_service
+  tail -n 10 "$data/logs/service.log"
   return 1
 }
 

@@ -38,6 +38,10 @@ system_packages() {
   local wanted
   wanted=$(missing_packages | xargs)
   [ -n "$wanted" ] || return 0
+  if [ "$wanted" = chromium ] && ! command -v apt-get >/dev/null; then
+    say "There is no chromium here: tests in a browser are skipped."
+    return 0
+  fi
   command -v apt-get >/dev/null || fail "$wanted is missing and there is no apt-get here. Install Python ≥ 3.11 with venv" \
     "(and Chromium for the tests), and point SAFETYMAP_DATABASE_URL at a database with PostGIS ≥ 3.3 of your own" \
     "(postgresql://user:password@host/database)."
