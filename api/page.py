@@ -16,6 +16,7 @@ ASSETS = {
     "/app": WEB / "app",
     "/vendor/maplibre-gl": WEB / "node_modules" / "maplibre-gl" / "dist",
     "/vendor/noto-sans-sc": WEB / "node_modules" / "@fontsource-variable" / "noto-sans-sc",
+    "/vendor/h3-js": WEB / "node_modules" / "h3-js" / "dist" / "browser",
 }
 """What the page loads; only these folders are ever served."""
 _LINKS = (

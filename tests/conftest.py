@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from fastapi.testclient import TestClient
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy.engine import Connection, Engine, make_url
 
+from api import deps
+from api.main import make_app
 from gis import db
 from gis.migrate import migrate
 from gis.settings import settings
@@ -83,3 +86,17 @@ def realdata() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder} (SAFETYMAP_REALDATA)")
     return folder
+
+
+@pytest.fixture(scope="module")
+def client(engine: Engine) -> Iterator[TestClient]:
+    """The service over the module's database."""
+    app = make_app()
+
+    def connection() -> Iterator[Connection]:
+        with engine.begin() as conn:
+            yield conn
+
+    app.dependency_overrides[deps.connection] = connection
+    with TestClient(app, raise_server_exceptions=False) as made:
+        yield made
