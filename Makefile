@@ -5,16 +5,16 @@ demo: # load the demo city and serve it (SAFETYMAP_PORT, SAFETYMAP_CITY, SAFETYM
 	@scripts/demo.sh
 
 test: # run the tests
-	@scripts/test.sh pytest -m "not slow"
+	@scripts/test.sh -m "not slow"
 
 prove: # run the long proofs
-	@scripts/test.sh pytest -m slow
+	@scripts/test.sh -m slow
 
 lint: # check style and types
 	@scripts/lint.sh
 
 bench: # print the ratios against named peers
-	@scripts/test.sh bench
+	@scripts/bench.sh
 
 down: # stop what `make demo` started
 	@scripts/down.sh

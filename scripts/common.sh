@@ -49,3 +49,16 @@ took() { say "$(awk -v us=$((${EPOCHREALTIME/./} - $2)) -v what="$1" 'BEGIN { pr
 
 # alive FILE: whether the service whose process id the file holds still runs.
 alive() { [ -s "$1" ] && tr '\0' ' ' 2>/dev/null <"/proc/$(cat "$1")/cmdline" | grep -q 'safetymap serve'; }
+
+# Stops the private cluster at the end if it does not run now.
+borrow_cluster() {
+  [ -z "${SAFETYMAP_DATABASE_URL:-}" ] || return 0
+  .venv/bin/python - <<'PY' || trap '.venv/bin/safetymap db down' EXIT
+import sys
+
+from gis import cluster
+from gis.settings import settings
+
+sys.exit(cluster.running(settings().data_dir) is None)
+PY
+}
