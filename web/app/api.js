@@ -1,0 +1,34 @@
+/** Asks the service; a refusal becomes an error whose text a person can act on. */
+
+import { t } from "./i18n.js";
+
+export class Refused extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** GET `path` with `query` (empty values are left out) and give its JSON; throws Refused. */
+export async function get(path, query = {}, signal = undefined) {
+  const wanted = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  const search = new URLSearchParams(wanted).toString();
+  const answer = await reach(search ? `${path}?${search}` : path, signal);
+  if (!answer.ok) throw new Refused(await reason(answer), answer.status);
+  return answer.json();
+}
+
+async function reach(url, signal) {
+  try {
+    return await fetch(url, { signal, headers: { Accept: "application/json" } });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused(t("error.unreachable"), 0);
+  }
+}
+
+/** What the problem document says, else the bare status. */
+async function reason(answer) {
+  const problem = await answer.json().catch(() => ({}));
+  return problem.detail ?? t("error.status", { status: answer.status });
+}

@@ -1,0 +1,152 @@
+/** The answer about the chosen point: whose it is, what lies there, who is near. */
+
+import { get } from "./api.js";
+import { trend } from "./areas.js";
+import { categoryName } from "./categories.js";
+import { $, fill, h, icon } from "./dom.js";
+import { valuesOf } from "./hotspots.js";
+import { distance, field, locale, pick, t, word } from "./i18n.js";
+import { chosen, drawnAt, goTo, outline } from "./map.js";
+import { change, onChange, state } from "./state.js";
+import { tell, toast } from "./toast.js";
+
+const TOLD = ["responders", "incidents", "cameras", "places", "buildings", "roads"];
+const MOST = 6;
+const NEAREST = 5;
+
+let map = null;
+let waiting = null;
+
+/** Answer for the chosen point whenever it changes. */
+export function details(drawn) {
+  map = drawn;
+  onChange((changed) => (changed.has("at") || changed.has("lang")) && answer());
+  addEventListener("keydown", (event) => event.key === "Escape" && close());
+  if (state.at) whenDrawn(answer);
+}
+
+const whenDrawn = (then) => (map ? map.once("idle", then) : then());
+const close = () => change({ at: "" });
+
+async function answer() {
+  waiting?.abort();
+  const place = chosen();
+  if (!place) return hide();
+  waiting = new AbortController();
+  const { signal } = waiting;
+  const here = { lon: place.lng, lat: place.lat };
+  const under = drawnAt(place);
+  const [chain, near] = await Promise.allSettled([
+    get("/grids/at", here, signal),
+    get("/responders/nearest", { ...here, k: NEAREST, by: "line", status: "available" }, signal),
+  ]);
+  if (signal.aborted) return;
+  show(place, under, chain, near);
+}
+
+function hide() {
+  $("#details").hidden = true;
+  document.body.classList.remove("with-details");
+  outline([]);
+}
+
+function show(place, under, chain, near) {
+  fill($("#details"), head(place), owner(chain), hexagon(under), features(under), responders(near));
+  $("#details").hidden = false;
+  document.body.classList.add("with-details");
+  $("#details").focus({ preventScroll: true });
+}
+
+function head({ lng, lat }) {
+  const text = `${lng.toFixed(6)}, ${lat.toFixed(6)}`;
+  const copy = h("button", { type: "button", class: "plain", title: t("details.copy"), "aria-label": t("details.copy"), onclick: () => copied(text) }, icon("copy"));
+  const shut = h("button", { type: "button", class: "plain", title: t("details.close"), "aria-label": t("details.close"), onclick: close }, icon("close"));
+  return h("header", {}, h("div", {}, h("h2", {}, t("details.title")), h("p", { class: "point", title: t("details.wgs84") }, text, copy)), shut);
+}
+
+async function copied(text) {
+  await navigator.clipboard.writeText(text);
+  toast(t("details.copied", { text }), "note");
+}
+
+const block = (title, ...content) => h("section", { class: "block" }, h("h3", {}, title), ...content);
+
+function owner({ value, reason }) {
+  if (reason) {
+    outline([]);
+    if (reason.status !== 404) tell(reason);
+    return block(t("chain.title"), h("p", { class: "quiet" }, reason.status === 404 ? t("chain.none") : reason.message));
+  }
+  outline(value.chain.map((grid) => grid.code));
+  const border = value.on_boundary && h("p", { class: "note" }, t("chain.boundary"));
+  const basis = h("p", { class: "quiet" }, t("chain.revision", { revision: String(value.revision), on: value.on }));
+  return block(t("chain.title"), border, h("ol", { class: "chain" }, value.chain.map(link)), basis);
+}
+
+function link(grid) {
+  const level = h("span", { class: "level" }, pick(grid.level_name, grid.level_name_en));
+  const title = h("span", { class: "grid" }, h("strong", {}, grid.name), h("code", {}, grid.code));
+  const staff = grid.staff.length ? grid.staff.map(person) : [h("li", { class: "quiet" }, t("chain.nostaff"))];
+  return h("li", { "data-level": grid.level }, level, title, h("ul", { class: "staff" }, staff));
+}
+
+function person({ name, post, phone }) {
+  const call = phone && h("a", { href: `tel:${phone}` }, icon("phone"), phone);
+  return h("li", {}, h("span", {}, name), h("span", { class: "quiet" }, post), call);
+}
+
+function hexagon(under) {
+  const cell = under.find((feature) => feature.layer.source === "hotspots");
+  const values = cell && valuesOf(cell.properties.cell);
+  if (!values) return null;
+  const number = (value, digits) => value?.toLocaleString(locale(), { maximumFractionDigits: digits }) ?? "∞";
+  const rows = [
+    [t("cell.count"), number(values.count, 0)],
+    [t("cell.expected"), number(values.expected, 1)],
+    [t("cell.ratio"), number(values.ratio, 2)],
+    [t("cell.p"), values.p < 0.0001 ? "< 0.0001" : number(values.p, 4)],
+    [t("cell.trend"), trend(values)],
+  ];
+  const verdict = h("p", { class: values.significant ? "verdict hot" : "verdict" }, t(values.significant ? "cell.significant" : "cell.quiet"));
+  return block(t("cell.title"), verdict, table(rows));
+}
+
+const table = (rows) => h("dl", {}, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]).flat());
+
+function features(under) {
+  const seen = new Set();
+  const told = under.filter(({ source, id }) => {
+    const fresh = TOLD.includes(source) && !seen.has(`${source}/${id}`);
+    seen.add(`${source}/${id}`);
+    return fresh;
+  });
+  told.sort((a, b) => TOLD.indexOf(a.source) - TOLD.indexOf(b.source));
+  return told.length ? block(t("under.title"), told.slice(0, MOST).map(card)) : null;
+}
+
+function card({ source, properties }) {
+  const rows = Object.entries(properties)
+    .filter(([name, value]) => field(name) && value !== "" && value !== null)
+    .map(([name, value]) => [field(name), valueText(name, value)]);
+  return h("div", { class: `card ${source}` }, table(rows));
+}
+
+function valueText(name, value) {
+  if (name === "category") return categoryName(value);
+  if (name === "occurred_at") return new Date(value).toLocaleString(locale());
+  return word(value);
+}
+
+function responders({ value, reason }) {
+  if (reason) tell(reason);
+  const rows = value?.responders ?? [];
+  const empty = rows.length === 0 && h("p", { class: "quiet" }, reason?.message ?? t("nearest.none"));
+  return block(`${t("nearest.title")} · ${t("nearest.line")}`, h("ol", { class: "near" }, rows.map(responder)), empty);
+}
+
+function responder({ name, kind, status, distance_m: metres, geometry }) {
+  const [lng, lat] = geometry.coordinates;
+  const dot = h("i", { class: `status ${status}`, title: word(status) });
+  const button = h("button", { type: "button", onclick: () => goTo({ lng, lat }) }, dot, h("span", {}, name, h("small", {}, kind)), h("b", {}, distance(metres)));
+  return h("li", {}, button);
+}

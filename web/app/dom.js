@@ -1,0 +1,59 @@
+/** Makes and finds elements of the page; text always goes in as text, never as markup. */
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export const $ = (selector) => document.querySelector(selector);
+
+/** Make an element: attributes by name, `on…` as listeners, children as nodes or text; null ones are left out. */
+export function h(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) set(made, name, value);
+  made.append(...children.flat().filter((child) => child != null && child !== false));
+  return made;
+}
+
+function set(element, name, value) {
+  if (value == null || value === false) return;
+  if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+  else if (name === "class") element.className = value;
+  else element.setAttribute(name, value === true ? "" : value);
+}
+
+/** An icon of the page's own sprite. */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `/app/icons.svg#${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/** A small drawn sign as in the legend: hex, dot, star, diamond or line in the colours given. */
+export function swatch({ shape, fill, edge }) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("class", "swatch");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", SHAPES[shape]);
+  path.setAttribute("fill", shape === "line" ? "none" : fill);
+  path.setAttribute("stroke", shape === "line" ? fill : (edge ?? "none"));
+  path.setAttribute("stroke-width", shape === "line" ? 2.5 : 1.5);
+  svg.append(path);
+  return svg;
+}
+
+const SHAPES = {
+  hex: "M8 1.2 13.9 4.6V11.4L8 14.8 2.1 11.4V4.6Z",
+  dot: "M8 3.2A4.8 4.8 0 1 1 7.99 3.2Z",
+  star: "M8 1 9.9 5.9 15 6.2 11 9.4 12.4 14.5 8 11.6 3.6 14.5 5 9.4 1 6.2 6.1 5.9Z",
+  diamond: "M8 1.5 14.5 8 8 14.5 1.5 8Z",
+  line: "M1 8H15",
+};
+
+/** Replace what an element holds. */
+export function fill(element, ...children) {
+  element.replaceChildren(...children.flat().filter((child) => child != null && child !== false));
+}

@@ -1,0 +1,111 @@
+/** Values of the hexagons for the period: fetched once per resolution, put on the map as feature state. */
+
+import { get } from "./api.js";
+import { areas } from "./areas.js";
+import { $, fill, h } from "./dom.js";
+import { t } from "./i18n.js";
+import { asked } from "./period.js";
+import { onChange } from "./state.js";
+import { tell } from "./toast.js";
+
+/** Below the zoom, the resolution: the same table as the tiles'. */
+const RES_BY_ZOOM = [[9, 6], [11, 7], [13, 8], [14, 9]];
+const FINEST = 10;
+const RES_OF_LISTS = 8;
+/** Where a ratio of observed to expected goes up a rank of the hot colours. */
+export const RATIOS = [1, 1.5, 2, 3];
+const RANKS = 5;
+
+const listeners = [];
+let map = null;
+let cells = new Map();
+let breaks = [1];
+let waiting = null;
+let shownFor = "";
+
+/** Keep the hexagons' values those of period, category and zoom. */
+export function hotspots(drawn) {
+  map = drawn;
+  map?.on("moveend", refresh);
+  map?.on("style.load", paint);
+  onChange((changed) => {
+    if (["from", "to", "category"].some((name) => changed.has(name))) refresh();
+    if (changed.has("lang")) say();
+  });
+  refresh();
+}
+
+/** Call `listen()` whenever there are new values. */
+export const onValues = (listen) => listeners.push(listen);
+
+/** The values of a cell, undefined where it held nothing in the period. */
+export const valuesOf = (cell) => cells.get(cell);
+
+/** The least count of each rank of the quiet colours. */
+export const countBreaks = () => breaks;
+
+const resolution = () => {
+  if (!map) return RES_OF_LISTS;
+  const zoom = Math.floor(map.getZoom());
+  return RES_BY_ZOOM.find(([below]) => zoom < below)?.[1] ?? FINEST;
+};
+
+let whole = null;
+
+async function refresh() {
+  const query = { ...asked(), res: resolution() };
+  const wanted = JSON.stringify(query);
+  if (wanted === shownFor) return;
+  shownFor = wanted;
+  waiting?.abort();
+  waiting = new AbortController();
+  $("#summary").classList.add("busy");
+  try {
+    take(await get("/hotspots", query, waiting.signal));
+  } catch (error) {
+    if (error.name !== "AbortError") shownFor = "";
+    tell(error);
+  } finally {
+    if (wanted === shownFor || shownFor === "") $("#summary").classList.remove("busy");
+  }
+}
+
+function take(answer) {
+  whole = answer;
+  cells = new Map(answer.cells.map((cell) => [cell.cell, cell]));
+  breaks = geometric(answer.cells.reduce((most, { count, significant }) => (significant ? most : Math.max(most, count)), 1));
+  paint();
+  say();
+  areas(answer.cells);
+  for (const listen of listeners) listen();
+}
+
+/** Rank limits that grow by an equal factor from 1 to `most`, whole numbers, none twice. */
+function geometric(most) {
+  const limits = Array.from({ length: RANKS }, (_, rank) => Math.ceil(most ** (rank / RANKS) - 1e-9));
+  return [...new Set(limits)];
+}
+
+function paint() {
+  if (!map?.getSource("hotspots")) return;
+  map.removeFeatureState({ source: "hotspots", sourceLayer: "hotspots" });
+  for (const cell of cells.values()) {
+    map.setFeatureState({ source: "hotspots", sourceLayer: "hotspots", id: cell.cell }, look(cell));
+  }
+}
+
+function look({ count, ratio, significant }) {
+  const rank = significant ? rankIn(RATIOS, ratio ?? Infinity) : rankIn(breaks, count);
+  return { shown: count > 0 || significant, significant, rank };
+}
+
+const rankIn = (limits, value) => Math.max(0, limits.findLastIndex((limit) => value >= limit));
+
+function say() {
+  if (!whole) return;
+  const hot = whole.cells.filter((cell) => cell.significant).length;
+  const words = { incidents: whole.incidents, cells: whole.cells.length, res: whole.res, hot };
+  const lines = [t("hotspots.summary", words)];
+  if (whole.without_place) lines.push(t("hotspots.unplaced", { count: whole.without_place }));
+  fill($("#summary"), lines.map((line) => h("span", {}, line)), hot === 0 && h("strong", {}, t("hotspots.none")));
+}

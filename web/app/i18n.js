@@ -1,0 +1,174 @@
+/** Every word the page says, in Chinese and English, and the choice between them. */
+
+const WORDS = {
+  "app.title": ["平安地图", "Safety map"],
+  "app.synthetic": ["演示数据 synthetic", "Demo data, synthetic 演示数据"],
+  "app.synthetic.more": ["本图网格、建筑、人员与事件均为程序生成,并非真实情况", "Grids, buildings, people and incidents here are generated, not real"],
+  "app.skip": ["跳到地图", "Skip to the map"],
+  "app.menu": ["筛选与图层", "Filters and layers"],
+  "app.language": ["English", "中文"],
+  "app.language.title": ["Switch to English", "切换到中文"],
+  "app.help": ["快捷键:/ 搜索 · 方向键移动地图 · +/− 缩放 · C 查询中心点 · Esc 关闭", "Keys: / search · arrows move the map · +/− zoom · C asks at the centre · Esc closes"],
+  "theme.label": ["配色", "Colours"],
+  "theme.light": ["浅色", "Light"],
+  "theme.dark": ["深色", "Dark"],
+  "theme.safe": ["色觉友好", "Colour-blind safe"],
+  "search.label": ["搜索坐标、网格编码或地址", "Search a point, a grid code or an address"],
+  "search.placeholder": ["坐标 113.13,27.83 · 网格编码 · 地址", "113.13,27.83 · grid code · address"],
+  "search.go": ["搜索", "Search"],
+  "search.empty": ["请输入坐标(经度,纬度)、网格编码或地址", "Type a point (longitude,latitude), a grid code or an address"],
+  "search.ambiguous": ["“{text}”的经纬度顺序不明确,请按 经度,纬度 输入", "The order of “{text}” is unclear: write longitude,latitude"],
+  "search.outside": ["“{text}”不是地球上的点:经度 ±180,纬度 ±90", "“{text}” is no point on earth: longitude ±180, latitude ±90"],
+  "search.nothing": ["没有找到“{text}”", "Nothing found for “{text}”"],
+  "search.noaddress": ["没有编码为“{text}”的网格;此服务尚不能按地址搜索,请输入坐标或网格编码", "No grid has the code “{text}”; this service does not search addresses yet: give a point or a grid code"],
+  "search.results": ["搜索结果", "Results"],
+  "here.label": ["我的位置", "My position"],
+  "here.denied": ["无法取得位置:{reason}", "No position: {reason}"],
+  "here.missing": ["此浏览器不提供定位", "This browser offers no positioning"],
+  "centre.label": ["查询地图中心点", "Ask at the map's centre"],
+  "period.title": ["时段", "Period"],
+  "period.7": ["7 天", "7 days"],
+  "period.30": ["30 天", "30 days"],
+  "period.90": ["90 天", "90 days"],
+  "period.365": ["1 年", "1 year"],
+  "period.all": ["全部", "All"],
+  "period.from": ["从", "From"],
+  "period.to": ["至", "To"],
+  "period.slide": ["沿时间移动", "Move through time"],
+  "period.play": ["逐周播放", "Play week by week"],
+  "period.stop": ["停止播放", "Stop"],
+  "period.wrong": ["时段无效:开始日期须不晚于结束日期", "The period is not valid: it must not end before it begins"],
+  "category.title": ["事件类别", "Category"],
+  "category.all": ["全部类别", "All categories"],
+  "hotspots.title": ["热点", "Hotspots"],
+  "hotspots.busy": ["计算中…", "Counting…"],
+  "hotspots.summary": ["本时段事件 {incidents} 起;全市 {cells} 个六边形(分辨率 {res})中 {hot} 个显著多于预期", "{incidents} incidents in the period; {hot} of {cells} hexagons (resolution {res}) hold more than chance explains"],
+  "hotspots.unplaced": ["其中 {count} 起没有坐标,不在图上", "{count} of them have no place and are not on the map"],
+  "hotspots.none": ["本时段没有显著热点:图上的多少之差,偶然即可解释", "No significant hotspot in this period: chance explains the differences on the map"],
+  "hotspots.areas": ["显著热点区域", "Significant areas"],
+  "hotspots.area": ["{cells} 个六边形 · {count} 起", "{cells} hexagons · {count} incidents"],
+  "hotspots.ratio": ["预期的 {ratio} 倍", "{ratio} × expected"],
+  "hotspots.more": ["再显示 {count} 处", "Show {count} more"],
+  "hotspots.coarse": ["当前缩放级别按较大六边形检验;放大可见更细的热点", "At this zoom larger hexagons are tested; zoom in for finer ones"],
+  "layers.title": ["图层", "Layers"],
+  "layers.zoom": ["放大后可见", "zoom in to see"],
+  "legend.title": ["图例", "Legend"],
+  "legend.hot": ["显著:多于偶然所能解释", "Significant: more than chance explains"],
+  "legend.hot.scale": ["六边形及其邻格,实际 ÷ 预期(粗边框)", "hexagon with neighbours, observed ÷ expected (bold outline)"],
+  "legend.quiet": ["仅为数量:与偶然无异", "Count only: no different from chance"],
+  "legend.quiet.scale": ["每个六边形的事件数", "incidents per hexagon"],
+  "details.title": ["位置详情", "This place"],
+  "details.close": ["关闭", "Close"],
+  "details.copy": ["复制坐标", "Copy the coordinates"],
+  "details.copied": ["已复制 {text}", "Copied {text}"],
+  "details.wgs84": ["WGS-84 经度,纬度", "WGS-84 longitude, latitude"],
+  "chain.title": ["归属网格", "Whose is this?"],
+  "chain.boundary": ["恰在边界上:按编码较小者归属", "Exactly on a border: the lowest code owns it"],
+  "chain.revision": ["边界版本 {revision} · {on} 生效", "Revision {revision} · in force on {on}"],
+  "chain.nostaff": ["未登记人员", "nobody registered"],
+  "chain.none": ["此处不属于任何网格", "No grid owns this place"],
+  "nearest.title": ["最近可派力量", "Nearest available responders"],
+  "nearest.line": ["直线距离", "straight line"],
+  "nearest.none": ["没有可派力量", "No responder is available"],
+  "under.title": ["此处要素", "Under the point"],
+  "cell.title": ["热点六边形", "Hotspot hexagon"],
+  "cell.significant": ["显著:连同邻格多于偶然所能解释", "Significant: with its neighbours, more than chance explains"],
+  "cell.quiet": ["不显著:这样的数量偶然也会出现", "Not significant: chance alone gives such counts"],
+  "cell.count": ["事件", "Incidents"],
+  "cell.expected": ["预期", "Expected"],
+  "cell.ratio": ["实际 ÷ 预期(含邻格)", "Observed ÷ expected (with neighbours)"],
+  "cell.p": ["偶然概率 p", "Chance p"],
+  "cell.trend": ["较上一时段", "Against the period before"],
+  "trend.rising": ["上升", "rising"],
+  "trend.falling": ["下降", "falling"],
+  "trend.steady": ["持平", "steady"],
+  "list.open": ["列表", "List"],
+  "list.nomap": ["此浏览器没有 WebGL2,无法绘制地图;以下列表提供同样的内容", "This browser has no WebGL2 and cannot draw the map; the lists give the same answers"],
+  "map.label": ["地图:方向键移动,加减号缩放,C 键查询中心点", "Map: arrows move, plus and minus zoom, C asks at the centre"],
+  "map.failed": ["地图数据载入失败:{reason}", "Map data did not load: {reason}"],
+  "error.unreachable": ["服务无法连接,请检查网络或稍后再试", "The service cannot be reached; check the network or try again later"],
+  "error.status": ["服务答复 {status}", "The service answered {status}"],
+  "error.start": ["页面无法启动:{reason}", "The page cannot start: {reason}"],
+  "error.bug": ["页面出错:{reason}", "The page failed: {reason}"],
+  "unit.m": ["{value} 米", "{value} m"],
+  "unit.km": ["{value} 公里", "{value} km"],
+  "field.name": ["名称", "Name"],
+  "field.code": ["编码", "Code"],
+  "field.kind": ["类型", "Kind"],
+  "field.state": ["状态", "State"],
+  "field.status": ["状态", "Status"],
+  "field.address": ["地址", "Address"],
+  "field.floors": ["层数", "Floors"],
+  "field.households": ["户数", "Households"],
+  "field.headings": ["朝向(度)", "Headings (degrees)"],
+  "field.fov": ["视场角(度)", "Field of view (degrees)"],
+  "field.range_m": ["可视距离(米)", "Range (m)"],
+  "field.category": ["类别", "Category"],
+  "field.source": ["来源", "Source"],
+  "field.colour": ["分级", "Grade"],
+  "field.occurred_at": ["发生时间", "Occurred"],
+  "field.class": ["道路等级", "Class"],
+  "value.available": ["可派", "available"],
+  "value.busy": ["处置中", "busy"],
+  "value.off": ["停用", "off"],
+  "value.citizen": ["群众上报", "citizen"],
+  "value.grid_worker": ["网格员上报", "grid worker"],
+  "value.hotline": ["热线", "hotline"],
+  "value.superior": ["上级交办", "superior"],
+  "value.sensor": ["感知设备", "sensor"],
+  "value.patrol": ["巡逻", "patrol"],
+  "value.blue": ["蓝色", "blue"],
+  "value.yellow": ["黄色", "yellow"],
+  "value.red": ["红色", "red"],
+  "value.reported": ["已上报", "reported"],
+  "value.dispatched": ["已派单", "dispatched"],
+  "value.handling": ["处置中", "handling"],
+  "value.verifying": ["待核查", "verifying"],
+  "value.closed": ["已办结", "closed"],
+};
+
+let column = 0;
+
+/** The language in use: zh or en. */
+export const language = () => (column === 0 ? "zh" : "en");
+
+/** Use `zh` or `en` from now on, and say so to the browser. */
+export function speak(lang) {
+  column = lang === "en" ? 1 : 0;
+  document.documentElement.lang = lang === "en" ? "en" : "zh-CN";
+}
+
+/** The words for `key` with {names} filled in; numbers are grouped as the language does. */
+export function t(key, values = {}) {
+  const text = WORDS[key]?.[column] ?? key;
+  return text.replace(/\{(\w+)\}/g, (_, name) => shown(values[name]));
+}
+
+const shown = (value) => (typeof value === "number" ? value.toLocaleString(locale()) : String(value));
+
+export const locale = () => (column === 0 ? "zh-CN" : "en-GB");
+
+/** Whichever of two names the language asks for, the other where it is missing. */
+export const pick = (zh, en) => (column === 0 ? zh || en : en || zh) ?? "";
+
+/** The word for a value of the data (a state, a source …), the value itself where we know none. */
+export const word = (value) => WORDS[`value.${value}`]?.[column] ?? String(value);
+
+/** The word for a field of the data, or null where it is not shown. */
+export const field = (name) => WORDS[`field.${name}`]?.[column] ?? null;
+
+/** Put the words into every element that names them: data-t for text, data-t-ATTRIBUTE for attributes. */
+export function translate(root = document) {
+  for (const element of root.querySelectorAll("[data-t]")) element.textContent = t(element.dataset.t);
+  for (const attribute of ["title", "placeholder", "aria-label"]) {
+    for (const element of root.querySelectorAll(`[data-t-${attribute}]`)) {
+      element.setAttribute(attribute, t(element.getAttribute(`data-t-${attribute}`)));
+    }
+  }
+}
+
+/** A distance in metres as a person says it. */
+export function distance(metres) {
+  if (metres < 1000) return t("unit.m", { value: Math.round(metres) });
+  return t("unit.km", { value: Number((metres / 1000).toFixed(metres < 10000 ? 1 : 0)) });
+}

@@ -1,0 +1,67 @@
+/** Starts the page: asks the service what the city is, then wires the parts together. */
+
+import { get } from "./api.js";
+import { categories } from "./categories.js";
+import { details } from "./details.js";
+import { $ } from "./dom.js";
+import { hotspots } from "./hotspots.js";
+import { pick, speak, t, translate } from "./i18n.js";
+import { layerSwitches } from "./layers.js";
+import { legend } from "./legend.js";
+import { openMap } from "./map.js";
+import { period } from "./period.js";
+import { search } from "./search.js";
+import { change, onChange, read, state } from "./state.js";
+import { tell, toast } from "./toast.js";
+
+async function start() {
+  read();
+  dress();
+  const [city, tree, catalogue] = await Promise.all([get("/city"), get("/categories"), get("/layers")]);
+  nameCity(city);
+  period(city);
+  categories(tree);
+  layerSwitches(catalogue);
+  const map = await openMap(city);
+  details(map);
+  search(map, city);
+  hotspots(map);
+  legend(map);
+  shell(city);
+}
+
+/** Put language and colours on the page. */
+function dress() {
+  speak(state.lang);
+  translate();
+  document.documentElement.dataset.theme = state.theme;
+  $("#theme").value = state.theme;
+}
+
+function nameCity(city) {
+  $("#city").textContent = pick(city.name_zh, city.name_en);
+  $("#synthetic").hidden = !city.synthetic;
+  document.title = `${t("app.title")} · ${pick(city.name_zh, city.name_en)}`;
+}
+
+function shell(city) {
+  $("#theme").addEventListener("change", (event) => change({ theme: event.target.value }));
+  $("#language").addEventListener("click", () => change({ lang: state.lang === "zh" ? "en" : "zh" }));
+  $("#menu").addEventListener("click", () => showPanel(!document.body.classList.contains("with-panel")));
+  if (matchMedia("(max-width: 48rem)").matches) $("#legend").open = false;
+  onChange((changed) => {
+    if (changed.has("lang") || changed.has("theme")) dress();
+    if (changed.has("lang")) nameCity(city);
+    if (changed.has("at") && state.at) showPanel(false);
+  });
+}
+
+/** On a phone the panel covers the map, so it opens and closes. */
+function showPanel(open) {
+  document.body.classList.toggle("with-panel", open);
+  $("#menu").setAttribute("aria-expanded", String(open));
+}
+
+addEventListener("unhandledrejection", (event) => tell(event.reason));
+addEventListener("error", (event) => toast(t("error.bug", { reason: event.message })));
+start().catch((error) => toast(t("error.start", { reason: error.message })));

@@ -1,0 +1,151 @@
+/** The map itself: style, layers shown, the mark of the chosen point. Without WebGL2 there is none, and lists serve. */
+
+import { $, h } from "./dom.js";
+import { t } from "./i18n.js";
+import { hidden, zoomed } from "./layers.js";
+import { asked } from "./period.js";
+import { change, onChange, state } from "./state.js";
+import { toast } from "./toast.js";
+
+const FILTERED = "incidents";
+
+let maplibre;
+let map = null;
+let marker = null;
+
+/** Draw the map into #map; gives null where the browser has no WebGL2. */
+export async function openMap(city) {
+  if (!hasWebGL2()) return withoutMap();
+  maplibre = await import("/vendor/maplibre-gl/maplibre-gl.mjs");
+  map = new maplibre.Map({
+    container: "map",
+    bounds: city.bbox,
+    fitBoundsOptions: { padding: 24 },
+    hash: "map",
+    maxZoom: 19,
+    dragRotate: false,
+    touchPitch: false,
+    attributionControl: false,
+    locale: { "Map.Title": t("map.label") },
+  });
+  map.touchZoomRotate.disableRotation();
+  map.addControl(new maplibre.NavigationControl({ showCompass: false }), "top-right");
+  map.addControl(new maplibre.ScaleControl({ maxWidth: 120 }), "bottom-left");
+  map.addControl(new maplibre.AttributionControl({ compact: false }), "bottom-right");
+  follow();
+  await restyle();
+  window.safetymap = { map, state };
+  return map;
+}
+
+function hasWebGL2() {
+  const context = document.createElement("canvas").getContext("webgl2");
+  context?.getExtension("WEBGL_lose_context")?.loseContext();
+  return context !== null;
+}
+
+function withoutMap() {
+  document.body.classList.add("no-map");
+  $("#map").replaceChildren(h("p", { class: "notice", "data-t": "list.nomap" }, t("list.nomap")));
+  return null;
+}
+
+function follow() {
+  map.on("error", ({ error }) => toast(t("map.failed", { reason: error?.message ?? "?" })));
+  map.on("click", (event) => choose(event.lngLat.wrap()));
+  map.on("zoom", () => zoomed(map.getZoom()));
+  map.getCanvas().addEventListener("keydown", askAtCentre);
+  $("#centre").addEventListener("click", () => choose(map.getCenter().wrap()));
+  zoomed(map.getZoom());
+  onChange((changed) => {
+    if (changed.has("theme")) restyle();
+    if (changed.has("hidden")) for (const layer of map.getStyle().layers) showOrHide(layer);
+    if (["from", "to", "category"].some((name) => changed.has(name))) filterTiles();
+    if (changed.has("at")) mark();
+    if (changed.has("lang")) map.getCanvas().setAttribute("aria-label", t("map.label"));
+  });
+}
+
+function askAtCentre(event) {
+  if (event.key.toLowerCase() === "c" && !event.ctrlKey && !event.metaKey) choose(map.getCenter().wrap());
+}
+
+/** Make a point the chosen one; its address form has six decimals, some 0.1 m. */
+export function choose({ lng, lat }) {
+  change({ at: `${lng.toFixed(6)},${lat.toFixed(6)}` });
+}
+
+/** The chosen point as {lng, lat}, or null. */
+export function chosen() {
+  const [lng, lat] = state.at.split(",").map(Number);
+  return state.at && Number.isFinite(lng) && Number.isFinite(lat) ? { lng, lat } : null;
+}
+
+/** Load the style of the theme and dress it in the wishes of the user before it is drawn. */
+function restyle() {
+  const ready = new Promise((resolve) => map.once("style.load", resolve));
+  map.setStyle(`/styles/${state.theme}.json`, { transformStyle: (_, style) => dress(style) });
+  return ready.then(mark);
+}
+
+function dress(style) {
+  for (const layer of style.layers) {
+    layer.layout = { ...layer.layout, visibility: visibility(layer) };
+  }
+  if (style.sources[FILTERED]) style.sources[FILTERED].tiles = filtered(style.sources[FILTERED].tiles);
+  return style;
+}
+
+const visibility = (layer) => (hidden().includes(layer.source) ? "none" : "visible");
+
+function showOrHide(layer) {
+  if (layer.source) map.setLayoutProperty(layer.id, "visibility", visibility(layer));
+}
+
+/** Tile addresses that ask for the period and category. */
+function filtered(tiles) {
+  const query = new URLSearchParams(Object.entries(asked()).filter(([, value]) => value)).toString();
+  return tiles.map((url) => `${url.split("?")[0]}?${query}`);
+}
+
+function filterTiles() {
+  const source = map.getSource(FILTERED);
+  source?.setTiles(filtered(source.tiles));
+}
+
+/** Mark the chosen point on the map. */
+function mark() {
+  const place = chosen();
+  marker?.remove();
+  if (!place) return;
+  marker = new maplibre.Marker({ element: h("div", { class: "pin", "aria-hidden": "true" }) });
+  marker.setLngLat(place).addTo(map);
+}
+
+/** Outline the grids of these codes. */
+export function outline(codes) {
+  if (map?.getLayer("grids-focus")) map.setFilter("grids-focus", ["in", ["get", "code"], ["literal", codes]]);
+}
+
+/** Bring a point into view, and nearer if need be; `zoom` is the least zoom wanted. */
+export function goTo(place, zoom = 15) {
+  map?.easeTo({ center: place, zoom: Math.max(map.getZoom(), zoom), ...motion() });
+}
+
+/** Bring [west, south, east, north] into view. */
+export function goToBox(box) {
+  map?.fitBounds(box, { padding: 60, maxZoom: 17, ...motion() });
+}
+
+const motion = () => (matchMedia("(prefers-reduced-motion: reduce)").matches ? { duration: 0 } : { duration: 700 });
+
+/** What is drawn within a few pixels of the chosen point, topmost first. */
+export function drawnAt(place) {
+  if (!map) return [];
+  const { x, y } = map.project(place);
+  return map.queryRenderedFeatures([[x - 4, y - 4], [x + 4, y + 4]]);
+}
+
+/** The style's legend. */
+export const styleLegend = () => map?.getStyle().metadata["safetymap:legend"] ?? [];
+
