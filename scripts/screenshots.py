@@ -1,4 +1,4 @@
-"""Makes the pictures of the READMEs from the running demo: `make demo`, then this, with its address if not 8000."""
+"""Makes the READMEs' pictures from the running demo; its address is the argument, if not port 8000."""
 
 import sys
 from pathlib import Path
