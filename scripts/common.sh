@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Sourced by the scripts beside it: where we are, which settings hold, and how a step is told.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
