@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from layers.stats.expectation import Expected, dispersion, from_exposure, from_history
-from layers.stats.hot import hot, upper_tail
+from layers.stats.hot import cold, hot, lower_tail, states, upper_tail
 from tests.lattice import discs
 
 LAMBDAS = [0.05, 0.3, 2.0]
@@ -99,6 +99,30 @@ def test_a_huge_size_is_poisson(mean: float, n: int) -> None:
     close = upper_tail(np.array([float(n)]), np.array([mean]), np.array([1e12]))
     exact = upper_tail(np.array([float(n)]), np.array([mean]))
     np.testing.assert_allclose(close, exact, rtol=1e-6)
+
+
+@given(st.integers(0, 60), st.floats(1e-3, 50), st.one_of(st.none(), st.floats(0.1, 50)))
+def test_the_tails_meet(n: int, mean: float, size: float | None) -> None:
+    n_, mean_, size_ = np.array([n]), np.array([mean]), None if size is None else np.array([size])
+    np.testing.assert_allclose(lower_tail(n_, mean_, size_), 1 - upper_tail(n_ + 1, mean_, size_), atol=1e-12)
+
+
+def test_cold_cells_are_those_with_too_few() -> None:
+    disc, mean = discs(30), np.full(900, 3.0)
+    emptied = disc[[465]].indices
+    mean[emptied] = 0.0
+    counts = np.random.default_rng(0).poisson(mean)
+    assert cold(counts, np.full(900, 3.0), disc).significant[465]
+    assert not hot(counts, np.full(900, 3.0), disc).significant[465]
+
+
+def test_states_of_a_place_that_heats_up() -> None:
+    disc, rng = discs(20), np.random.default_rng(1)
+    mean = np.full((400, 12), 1.0)
+    mean[disc[[210]].indices, 9:] = 6.0
+    found = states(rng.poisson(mean), np.ones((400, 12)), disc)
+    assert found[210].tolist() == [0] * 9 + [1] * 3
+    assert np.abs(states(rng.poisson(1.0, (400, 12)), np.ones((400, 12)), disc)).sum() <= 2
 
 
 def test_nothing_expected_and_nothing_there_is_not_hot() -> None:

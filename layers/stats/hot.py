@@ -1,4 +1,4 @@
-"""Which cells hold more incidents than chance allows: exact disc tails under false-discovery control."""
+"""Which cells hold more incidents than chance allows, or fewer: exact disc tails, false-discovery control."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class HotCells:
     ratio: Floats
     """n / expected; NaN where nothing is expected and nothing came."""
     p: Floats
-    """Chance of n or more if the expectation held."""
+    """Chance of n or more (for cold cells: n or fewer) if the expectation held."""
     q: Floats
     """p adjusted for the number of cells (Benjamini-Hochberg)."""
     significant: NDArray[np.bool_]
@@ -53,16 +53,55 @@ def hot(
     Raises ValueError for arrays that do not match, negative or non-finite values, and for
     incidents in a disc where none are expected (give the cells a positive expectation first).
     """
+    n, mean, disc_sizes = _discs(counts, expected, disc, size)
+    return _judged(n, mean, upper_tail(n, mean, disc_sizes), alpha)
+
+
+def cold(
+    counts: ArrayLike,
+    expected: ArrayLike,
+    disc: sparse.csr_array,
+    alpha: float = 0.05,
+    size: ArrayLike | None = None,
+) -> HotCells:
+    """Test every cell's disc for fewer incidents than expected; otherwise as `hot`."""
+    n, mean, disc_sizes = _discs(counts, expected, disc, size)
+    return _judged(n, mean, lower_tail(n, mean, disc_sizes), alpha)
+
+
+def states(
+    counts: ArrayLike, expected: ArrayLike, disc: sparse.csr_array, alpha: float = 0.05
+) -> NDArray[np.int64]:
+    """Return 1 (hot), -1 (cold) or 0 for every cell and step, for `emerging.classify`.
+
+    `counts` and `expected` have shape (n, steps). Each side is controlled over all cells and steps
+    together, since all of them are looked at.
+    """
+    n, mean, _ = _discs(counts, expected, disc, None)
+    hot_cells = _judged(n, mean, upper_tail(n, mean), alpha).significant
+    cold_cells = _judged(n, mean, lower_tail(n, mean), alpha).significant
+    return hot_cells.astype(np.int64) - cold_cells
+
+
+def _discs(
+    counts: ArrayLike, expected: ArrayLike, disc: sparse.csr_array, size: ArrayLike | None
+) -> tuple[Floats, Floats, Floats | None]:
+    """Return what is in every disc, what is expected there, and the size of its distribution."""
     y, e = _per_cell("counts", counts, disc), _per_cell("expected", expected, disc)
+    if y.shape != e.shape:
+        raise ValueError(f"expected: shape {e.shape} does not match counts of {y.shape}")
     n, mean = disc @ y, disc @ e
-    impossible = np.flatnonzero((n > 0) & (mean <= 0))
+    impossible = np.argwhere((n > 0) & (mean <= 0))
     if impossible.size:
         raise ValueError(
-            f"expected: cell {impossible[0]} has incidents in its disc but expects none; "
+            f"expected: cell {impossible[0, 0]} has incidents in its disc but expects none; "
             "shrink the expectation towards the area's rate"
         )
-    p = upper_tail(n, mean, None if size is None else disc_size(e, size, disc))
-    q = stats.false_discovery_control(p, method="bh") if p.size else p
+    return n, mean, None if size is None else disc_size(e, size, disc)
+
+
+def _judged(n: Floats, mean: Floats, p: Floats, alpha: float) -> HotCells:
+    q = stats.false_discovery_control(p, axis=None, method="bh").reshape(p.shape) if p.size else p
     ratio = np.divide(n, mean, out=np.full_like(mean, np.nan), where=mean > 0)
     return HotCells(n, mean, ratio, p, q, q <= alpha)
 
@@ -72,13 +111,24 @@ def upper_tail(n: Floats, mean: Floats, size: Floats | None = None) -> Floats:
 
     `size` inf or None is Poisson. A mean of zero with n of zero gives 1.
     """
+    poisson = np.asarray(stats.poisson.sf(n - 1, mean), dtype=np.float64)
     if size is None:
-        return np.asarray(stats.poisson.sf(n - 1, mean), dtype=np.float64)
+        return poisson
     bounded = np.where(np.isfinite(size), size, 1.0)
     # The incomplete beta function itself: nbinom.sf takes 1 - x, which is lost to rounding when
     # the size is large.
     tail = special.betainc(np.maximum(n, 1), bounded, mean / (bounded + mean))
-    return np.where(np.isfinite(size), np.where(n > 0, tail, 1.0), stats.poisson.sf(n - 1, mean))
+    return np.where(np.isfinite(size), np.where(n > 0, tail, 1.0), poisson)
+
+
+def lower_tail(n: Floats, mean: Floats, size: Floats | None = None) -> Floats:
+    """Return P(N <= n), element by element; otherwise as `upper_tail`."""
+    poisson = np.asarray(stats.poisson.cdf(n, mean), dtype=np.float64)
+    if size is None:
+        return poisson
+    bounded = np.where(np.isfinite(size), size, 1.0)
+    tail = special.betaincc(n + 1, bounded, mean / (bounded + mean))
+    return np.where(np.isfinite(size), tail, poisson)
 
 
 def disc_size(expected: Floats, size: ArrayLike, disc: sparse.csr_array) -> Floats:
@@ -94,7 +144,7 @@ def disc_size(expected: Floats, size: ArrayLike, disc: sparse.csr_array) -> Floa
 
 def _per_cell(name: str, values: ArrayLike, disc: sparse.csr_array) -> Floats:
     array = np.asarray(values, dtype=np.float64)
-    if disc.shape != (array.size, array.size) or array.ndim != 1:
+    if disc.shape != array.shape[:1] * 2:
         raise ValueError(f"{name}: shape {array.shape} does not match a disc of {disc.shape}")
     if not np.isfinite(array).all() or (array < 0).any():
         raise ValueError(f"{name}: every value must be finite and not negative")
