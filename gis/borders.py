@@ -16,7 +16,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gis import coverage
-from gis.coverage import Floats, Geoms, Ints
+from gis.coverage import Bools, Floats, Geoms, Ints
 
 NOISE = 1e-3
 """Square units: a face smaller than this is noise of noding in floats; true ones measure half a unit."""
@@ -24,17 +24,20 @@ NOISE = 1e-3
 
 @dataclass(frozen=True)
 class Face:
-    """Ground between left-over edges (units): the indexes of its owners, and whether the parent holds it."""
+    """Ground between left-over edges (units): how many owners it has beyond what the parent asks for.
+
+    0 is sound (one owner inside, none outside), -1 is nobody's, 1 or more is doubled or outside the parent.
+    """
 
     shape: BaseGeometry
-    owners: tuple[int, ...]
-    inside: bool | None
+    excess: int
 
 
 @dataclass(frozen=True)
 class Family:
     """The grids of one parent whose borders do not cancel to the parent's: faces and left-over segments."""
 
+    polygons: Geoms
     members: Ints
     parent: BaseGeometry | None
     low: Ints
@@ -49,23 +52,39 @@ class Family:
     @cached_property
     def lost(self) -> list[BaseGeometry]:
         """Connected ground of the parent (or enclosed by the members) that no member owns."""
-        return pieces(face.shape for face in self.faces if face.inside is not False and not face.owners)
+        return pieces(face.shape for face in self.faces if face.excess < 0)
 
     @cached_property
     def doubled(self) -> list[tuple[tuple[int, int], BaseGeometry]]:
         """Connected ground with two owners, for each pair of them."""
         shared: dict[tuple[int, int], list[BaseGeometry]] = {}
-        for face in self.faces:
-            for pair in combinations(sorted(face.owners), 2):
-                shared.setdefault(pair, []).append(face.shape)
+        for face in self._excessive():
+            for (i, one), (j, other) in combinations(face.items(), 2):
+                shared.setdefault((i, j), []).append(shapely.intersection(one, other))
         return [(pair, piece) for pair, shapes in shared.items() for piece in pieces(shapes)]
 
-    def stray(self) -> Iterator[tuple[int, BaseGeometry]]:
+    @cached_property
+    def stray(self) -> list[tuple[int, BaseGeometry]]:
         """Connected ground of a member that the parent does not hold."""
-        outside = [face for face in self.faces if face.inside is False and face.owners]
-        for owner in sorted({owner for face in outside for owner in face.owners}):
-            for piece in pieces(face.shape for face in outside if owner in face.owners):
-                yield owner, piece
+        if self.parent is None:
+            return []
+        outside: dict[int, list[BaseGeometry]] = {}
+        for face in self._excessive():
+            for i, part in face.items():
+                outside.setdefault(i, []).append(shapely.difference(part, self.parent))
+        return [(i, piece) for i, shapes in outside.items() for piece in pieces(shapes)]
+
+    def _excessive(self) -> Iterator[dict[int, BaseGeometry]]:
+        """What each member has of every face with too many owners."""
+        for face in self.faces:
+            if face.excess > 0:
+                near = np.sort(self.tree.query(face.shape, predicate="intersects"))
+                parts = shapely.intersection(self.polygons[near], face.shape)
+                yield {
+                    int(self.members[i]): part
+                    for i, part in zip(near, parts, strict=True)
+                    if part.area > NOISE
+                }
 
     def lone_vertices(self) -> Geoms:
         """Vertices exactly inside another left-over edge, away from any ground lost, doubled or astray."""
@@ -75,9 +94,7 @@ class Family:
         )
         low, high, at = self.low[line], self.high[line], ends[vertex]
         lone = coverage.points(np.unique(at[np.any(at != low, axis=1) & np.any(at != high, axis=1)], axis=0))
-        wrong = [
-            f.shape for f in self.faces if f.inside is False or (f.inside is not None and len(f.owners) != 1)
-        ]
+        wrong = [face.shape for face in self.faces if face.excess]
         return lone[~shapely.dwithin(shapely.union_all(wrong), lone, 0.5)]
 
 
@@ -101,15 +118,31 @@ def open_families(units: Geoms, parent: Ints, parents: tuple[BaseGeometry | None
 
 def _family(units: Geoms, members: Ints, parent: BaseGeometry | None, low: Ints, high: Ints) -> Family:
     noded = shapely.get_parts(shapely.union_all(coverage.lines(low, high)))
-    faces = shapely.get_parts(shapely.polygonize(noded))
+    shapes = shapely.get_parts(shapely.polygonize(noded))
     tree = shapely.STRtree(units[members])
-    inner = shapely.point_on_surface(faces)
-    owners: list[list[int]] = [[] for _ in faces]
-    for face, member in zip(*tree.query(inner, predicate="intersects"), strict=True):
-        owners[face].append(int(members[member]))
-    inside = [None] * len(faces) if parent is None else shapely.intersects(parent, inner).tolist()
-    found = (Face(shape, tuple(own), held) for shape, own, held in zip(faces, owners, inside, strict=True))
-    return Family(members, parent, low, high, tuple(found), tree)
+    inner = _inner_points(shapes, tree, parent)
+    owners = np.bincount(tree.query(inner, predicate="intersects")[0], minlength=len(shapes))
+    wanted = (
+        np.ones(len(shapes), dtype=int) if parent is None else shapely.intersects(parent, inner).astype(int)
+    )
+    faces = (Face(shape, excess) for shape, excess in zip(shapes, (owners - wanted).tolist(), strict=True))
+    return Family(units[members], members, parent, low, high, tuple(faces), tree)
+
+
+def _inner_points(faces: Geoms, tree: shapely.STRtree, parent: BaseGeometry | None) -> Geoms:
+    """A point inside each face that lies on no border, not even one that cancelled."""
+    inner = np.asarray(shapely.point_on_surface(faces), dtype=object)
+    for i in np.flatnonzero(_on_border(inner, tree, parent)):
+        others = shapely.centroid(shapely.get_parts(shapely.constrained_delaunay_triangles(faces[i])))
+        free = others[~_on_border(others, tree, parent)]
+        inner[i] = free[0] if len(free) else inner[i]
+    return inner
+
+
+def _on_border(points: Geoms, tree: shapely.STRtree, parent: BaseGeometry | None) -> Bools:
+    touching = np.zeros(len(points), dtype=bool)
+    touching[tree.query(points, predicate="touches")[0]] = True
+    return touching if parent is None else touching | shapely.touches(parent, points)
 
 
 def pieces(shapes: Iterable[BaseGeometry]) -> list[BaseGeometry]:

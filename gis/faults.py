@@ -115,15 +115,13 @@ def sliver(case: Case) -> list[Fault]:
 
 def outside_parent(case: Case) -> list[Fault]:
     """Ground of a grid that its parent does not hold."""
-    stray = ((owner, piece) for family in case.families for owner, piece in family.stray())
-    return [
-        case.fault("outside_parent", [i], piece) for i, piece in stray if borders.width_m(piece) >= ROUNDING_M
-    ]
+    return [fault for kind, fault in _stray(case) if kind == "outside_parent"]
 
 
 def unmatched_vertices(case: Case) -> list[Fault]:
     """Vertices on a border that the grid across it lacks: a gap after the next rounding, if not today."""
-    rounding = [fault for kind, fault in chain(_lost(case), _doubled(case)) if kind == "unmatched_vertices"]
+    wrong = chain(_lost(case), _doubled(case), _stray(case))
+    rounding = [fault for kind, fault in wrong if kind == "unmatched_vertices"]
     lone = ((family.beside(point), point) for family in case.families for point in family.lone_vertices())
     return rounding + [case.fault("unmatched_vertices", beside, point) for beside, point in lone]
 
@@ -244,6 +242,13 @@ def _doubled_kind(piece: BaseGeometry, one: BaseGeometry, other: BaseGeometry) -
         return "duplicate"
     width = borders.width_m(piece)
     return "overlap" if width >= SLIVER_WIDTH_M else _thin_kind(width)
+
+
+def _stray(case: Case) -> Iterator[tuple[str, Fault]]:
+    for family in case.families:
+        for owner, piece in family.stray:
+            kind = "outside_parent" if borders.width_m(piece) >= ROUNDING_M else "unmatched_vertices"
+            yield kind, case.fault(kind, [owner], piece, "error")
 
 
 def _thin_kind(width_m: float) -> str:
