@@ -10,6 +10,9 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+import shapely
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
 
 from gis.errors import BadInput
 
@@ -139,3 +142,21 @@ def point_from_wgs84(lon: float, lat: float, datum: str) -> tuple[float, float]:
     """Return one WGS-84 coordinate pair in `datum`."""
     lons, lats = from_wgs84(np.array([lon]), np.array([lat]), datum)
     return float(lons[0]), float(lats[0])
+
+
+def to_degrees(shapes: npt.NDArray[np.object_], system: str) -> npt.NDArray[np.object_]:
+    """Return shapes of a coordinate system (EPSG code, WKT or PROJJSON) as longitude and latitude in degrees.
+
+    Raises BadInput when the system is unknown.
+    """
+    try:
+        given = CRS.from_user_input(system)
+    except CRSError as error:
+        raise BadInput("crs", f"{system[:80]!r} is unknown; write the file in EPSG:{WGS84}") from error
+    if given.equals(CRS.from_epsg(WGS84), ignore_axis_order=True):
+        return shapes
+    there = Transformer.from_crs(given, WGS84, always_xy=True)
+    moved: npt.NDArray[np.object_] = shapely.transform(
+        shapes, lambda xy: np.column_stack(there.transform(xy[:, 0], xy[:, 1]))
+    )
+    return moved

@@ -1,5 +1,6 @@
 """Everything the environment decides, read in one place."""
 
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,8 @@ class Settings(BaseSettings):
     size: Literal["small", "city", "full"] = "city"
     realdata: Path = ROOT.parent / "shared" / "data"
     """Real data for tests and benchmarks; they are skipped where it is absent."""
+    earliest: date = date(1950, 1, 1)
+    """No time of an import lies before it: spreadsheets write 1900 for an empty date."""
     statement_timeout_ms: int = 15_000
     """Upper bound of any statement the service sends."""
     pool_size: int = 8

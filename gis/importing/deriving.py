@@ -1,0 +1,98 @@
+"""What follows from a row's own fields and place: per kind one function, in a literal table."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyproj import Geod
+
+from gis.crs import DATUMS
+from gis.importing import placing
+from gis.importing.drafting import Draft, repeated
+from gis.importing.evidence import check_datum
+from gis.importing.ground import Codes
+from gis.importing.job import Job
+from gis.importing.parsing import mask
+from gis.importing.placing import Placed
+
+Days = npt.NDArray[np.datetime64]
+_LIFE = ("occurred_at", "reported_at", "responded_at", "closed_at")
+
+
+def locate(job: Job, made: Draft) -> Placed:
+    """Return where a draft's rows lie in WGS-84, refusing those that cannot be right."""
+    where = placing.place(made, job.kind, job.mapping, job.source)
+    placing.check_range(made, where, job.ground)
+    said = made.text("datum")
+    if job.datum is not None:
+        contradicts = mask(pc.not_equal(said, job.datum))
+        made.sieve.refuse(contradicts, "datum", f"contradicts --datum {job.datum}; leave that out", said)
+    datums = pc.fill_null(said, job.said)
+    for datum in DATUMS:
+        where = placing.shifted(where, datum, mask(pc.equal(datums, datum)) & made.sieve.ok)
+    placing.check_city(made, where, job.ground)
+    made.columns["datum"] = datums
+    _own(job, made, where, mask(pc.is_valid(said)))
+    return where
+
+
+def _own(job: Job, made: Draft, where: Placed, labelled: npt.NDArray[np.bool_]) -> None:
+    """Find the grid of each good row, and doubt the datum of those that nobody said it of."""
+    rows, days = np.flatnonzero(made.sieve.ok), _days(made, job.rules.zone)
+    owners: Codes = np.full(len(made), None, dtype=object)
+    owners[rows] = job.ground.owners(where.lon[rows], where.lat[rows], days[rows])
+    if not (labelled.all() or (job.datum is not None and job.kind.name != "incidents")):
+        check_datum(made, where, job.ground, days, owners, job.evidence, refuse=job.datum is None)
+    job.unowned += int(np.count_nonzero(made.sieve.ok & (owners == np.array(None))))
+    made.columns["grid_code"] = pa.array(owners, pa.string())
+
+
+def _days(made: Draft, zone: str) -> Days:
+    """Return the local day on which each row's owner is asked: of its occurrence, else today."""
+    if "occurred_at" not in made.columns:
+        today = np.datetime64(pd.Timestamp.now(zone).date())
+        return np.full(len(made), today)
+    local = pc.local_timestamp(made.columns["occurred_at"].cast(pa.timestamp("us", zone)))
+    days: Days = local.to_numpy(zero_copy_only=False).astype("datetime64[D]")
+    return days
+
+
+def incidents(job: Job, made: Draft, _where: Placed | None) -> None:
+    """Give each incident a unified code and a time of report, and refuse a life that runs backwards."""
+    given = made.columns
+    named = pc.binary_join_element_wise(job.mapping.origin, given["origin_id"], ":")
+    given["code"] = pc.coalesce(made.text("code"), named)
+    given["reported_at"] = pc.coalesce(given.get("reported_at", given["occurred_at"]), given["occurred_at"])
+    last = given["occurred_at"]
+    for step in _LIFE[1:]:
+        if step in given:
+            backwards = mask(pc.less(given[step], last))
+            made.sieve.refuse(backwards, step, "is before the step that precedes it; correct one", given[step])
+            last = pc.coalesce(given[step], last)
+
+
+def responders(_job: Job, made: Draft, _where: Placed | None) -> None:
+    """A responder without skills has an empty list of them."""
+    made.columns["skills"] = pc.fill_null(made.text("skills"), "{}")
+
+
+def roads(_job: Job, made: Draft, where: Placed | None) -> None:
+    """Measure roads that bring no length (geodesic metres); one that says nothing runs both ways."""
+    assert where is not None  # roads have a shape
+    made.columns["oneway"] = pc.fill_null(made.columns.get("oneway", repeated(False, len(made))), False)
+    geod = Geod(ellps="WGS84")
+    given = made.columns.get("length_m", pa.nulls(len(made), pa.float64()))
+    wanted = np.flatnonzero(mask(pc.is_null(given)) & made.sieve.ok)
+    lengths = np.full(len(made), np.nan)
+    lengths[wanted] = [geod.geometry_length(where.shape[at]) for at in wanted]
+    made.columns["length_m"] = pc.coalesce(given, pa.array(lengths))
+
+
+DERIVE: dict[str, Callable[[Job, Draft, Placed | None], None]] = {
+    "incidents": incidents,
+    "responders": responders,
+    "roads": roads,
+}

@@ -1,0 +1,119 @@
+"""The city's ground as an import sees it: its box, and who owns a point on a day, as known now."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis import locate
+from gis.importing.parsing import Bools, Floats
+from gis.schema import grids, schemes
+
+Codes = npt.NDArray[np.object_]
+KM_PER_DEGREE = 111.32
+_EVER, _NEVER = np.datetime64(date.min), np.datetime64(date.max)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Grids as known at the newest revision: the box of all, and the polygons of the default scheme.
+
+    `box`: west, south, east, north in degrees, None while there are no grids.
+    """
+
+    box: tuple[float, float, float, float] | None
+    code: Codes
+    level: npt.NDArray[np.int64]
+    shape: Codes
+    first: npt.NDArray[np.datetime64]
+    after: npt.NDArray[np.datetime64]
+    _locators: dict[tuple[int, int], tuple[locate.Locator, Codes]] = field(default_factory=dict, repr=False)
+
+    def owners(self, lon: Floats, lat: Floats, days: npt.NDArray[np.datetime64]) -> Codes:
+        """Return the code of the deepest grid that owns each point on its day, None where none does."""
+        result: Codes = np.full(len(lon), None, dtype=object)
+        turns = np.unique(np.concatenate([self.first, self.after]))
+        period = np.searchsorted(turns, days, side="right")
+        for one in np.unique(period):
+            here = np.flatnonzero(period == one)
+            result[here] = self._owners_within(lon[here], lat[here], int(one), days[here[0]])
+        return result
+
+    def _owners_within(self, lon: Floats, lat: Floats, period: int, on: np.datetime64) -> Codes:
+        result: Codes = np.full(len(lon), None, dtype=object)
+        left = np.arange(len(lon))
+        for level in np.unique(self.level)[::-1]:
+            if not len(left):
+                break
+            locator, codes = self._locator(period, int(level), on)
+            owner, _ = locator.locate(lon[left], lat[left])
+            result[left] = codes[owner]
+            left = left[owner < 0]
+        return result
+
+    def _locator(self, period: int, level: int, on: np.datetime64) -> tuple[locate.Locator, Codes]:
+        key = (period, level)
+        if key not in self._locators:
+            live = (self.level == level) & (self.first <= on) & (on < self.after)
+            codes = self.code[live]
+            self._locators[key] = (locate.build(self.shape[live], list(codes)), np.append(codes, None))
+        return self._locators[key]
+
+    def shape_of(self, codes: Codes) -> Codes:
+        """Return the newest polygon of each code, None for codes that are no grid."""
+        order = np.argsort(self.first, kind="stable")
+        known = dict(zip(self.code[order], self.shape[order], strict=True))
+        return np.array([known.get(code) for code in codes] + [None], dtype=object)[:-1]
+
+    def km_outside(self, lon: Floats, lat: Floats) -> Floats:
+        """Return how far each point lies outside the box of all grids, in km; 0 inside or without grids."""
+        if self.box is None:
+            return np.zeros(len(lon))
+        west, south, east, north = self.box
+        dx = np.maximum(0, np.maximum(west - lon, lon - east)) * np.cos(np.radians((south + north) / 2))
+        dy = np.maximum(0, np.maximum(south - lat, lat - north))
+        return np.asarray(np.hypot(dx, dy) * KM_PER_DEGREE)
+
+
+def load(conn: Connection) -> Ground:
+    """Return the ground as known now."""
+    current = sa.func.upper_inf(grids.c.known)
+    extent = sa.func.ST_Extent(grids.c.geom)
+    corners = [f(extent) for f in (sa.func.ST_XMin, sa.func.ST_YMin, sa.func.ST_XMax, sa.func.ST_YMax)]
+    box: Any = conn.execute(sa.select(*corners).where(current)).one()
+    rows = conn.execute(
+        sa.select(
+            grids.c.code, grids.c.level, sa.func.ST_AsBinary(grids.c.geom).label("wkb"), grids.c.valid
+        ).join(schemes, schemes.c.name == grids.c.scheme).where(current, schemes.c.is_default)
+    ).all()  # fmt: skip
+    return Ground(
+        box=None if box[0] is None else tuple(box),
+        code=np.array([row.code for row in rows], dtype=object),
+        level=np.array([row.level for row in rows], dtype=np.int64),
+        shape=np.asarray(shapely.from_wkb([bytes(row.wkb) for row in rows]), dtype=object),
+        first=np.array([row.valid.lower or _EVER for row in rows], dtype="datetime64[D]"),
+        after=np.array([row.valid.upper or _NEVER for row in rows], dtype="datetime64[D]"),
+    )
+
+
+def metres_apart(shapes: Codes, lon: Floats, lat: Floats) -> Floats:
+    """Return the distance of each point to its own polygon in metres, NaN without one.
+
+    Degrees are scaled to metres at the point's latitude; to 0.3 % over a few kilometres.
+    """
+    scale = 1 / np.cos(np.radians(lat))
+    result = np.full(len(lon), np.nan)
+    for at in np.flatnonzero(shapes != np.array(None)):
+        flat = shapely.transform(shapes[at], lambda xy, at=at: xy * [1, scale[at]])
+        result[at] = shapely.distance(flat, shapely.Point(lon[at], lat[at] * scale[at]))
+    return result * KM_PER_DEGREE * 1000 / scale
+
+
+def nowhere(owners: Codes) -> Bools:
+    """Return which points no grid owns."""
+    return np.array([owner is None for owner in owners], bool)

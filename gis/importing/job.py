@@ -1,0 +1,141 @@
+"""An import under way: what is asked, what it knows of the store, and what it has counted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis.crs import DATUMS
+from gis.errors import BadInput
+from gis.importing import evidence as datum_evidence
+from gis.importing import ground as city_ground
+from gis.importing.evidence import Evidence
+from gis.importing.ground import Ground
+from gis.importing.kinds import Kind
+from gis.importing.mapping import Mapping, choose, missing
+from gis.importing.parsing import Rules
+from gis.importing.refusals import RefusedFile
+from gis.importing.source import Source
+from gis.schema import batches, categories, city
+from gis.settings import settings
+
+DEFAULT_ZONE = "Asia/Shanghai"
+"""The zone of naive times while neither the mapping nor a city says one."""
+
+
+def _silent(_rows: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to import: the mapping (None: the one that fits), the datum said (None: the mapping's, or WGS-84).
+
+    `refused`: where refused rows go (None: under the data directory); `progress` is told the rows read so far.
+    """
+
+    mapping: Mapping | None = None
+    datum: str | None = None
+    refused: Path | None = None
+    accept_faults: bool = False
+    progress: Callable[[int], None] = _silent
+
+
+@dataclass
+class Job:
+    """One import under way; `unowned` counts accepted rows that lie in no grid."""
+
+    kind: Kind
+    source: Source
+    mapping: Mapping
+    datum: str | None
+    rules: Rules
+    ground: Ground
+    refused: RefusedFile
+    evidence: Evidence = field(default_factory=Evidence)
+    cells: set[int] = field(default_factory=set)
+    rows: int = 0
+    unowned: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def said(self) -> str:
+        """The datum that coordinates are taken to be in."""
+        return self.datum or "wgs84"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an import did: accepted + refused = rows, and inserted + updated + unchanged + kept = accepted."""
+
+    kind: str
+    file: str
+    mapping: str
+    datum: str
+    rows: int
+    refused: int
+    inserted: int
+    updated: int
+    unchanged: int
+    kept: int
+    refused_file: Path | None
+    reasons: dict[tuple[str, str], int]
+    notes: list[str]
+
+    @property
+    def accepted(self) -> int:
+        """Rows that were not refused."""
+        return self.rows - self.refused
+
+
+def prepare(conn: Connection, kind: Kind, source: Source, options: Options) -> Job:
+    """Return the job with its mapping and datum settled, and what the store says that rows depend on.
+
+    Raises BadInput when no mapping fits, a column is missing, or a heading names another datum.
+    """
+    mapping = options.mapping or choose(kind, source.columns, has_geometry=source.has_geometry)
+    if absent := missing(mapping, kind, source.columns, has_geometry=source.has_geometry):
+        raise BadInput("columns", _absent(absent, mapping, source))
+    datum = options.datum or mapping.datum
+    if datum is not None and datum not in DATUMS:
+        raise BadInput("datum", f"{datum!r} is unknown; use one of {', '.join(DATUMS)}")
+    located = [mapping.found(name, source.columns) for name in ("lon", "lat", "geometry")]
+    datum_evidence.check_headings([column for column in located if column], datum)
+    refused = RefusedFile(options.refused or _refused_path(source), source)
+    return Job(kind, source, mapping, datum, rules(conn, mapping), city_ground.load(conn), refused)
+
+
+def _absent(absent: list[str], mapping: Mapping, source: Source) -> str:
+    return (
+        f"mapping {mapping.name} finds nothing for {', '.join(absent)} among {', '.join(source.columns)}; "
+        "name the column in the mapping, or give a default there"
+    )
+
+
+def _refused_path(source: Source) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    return settings().data_dir / "refused" / f"{Path(source.name).stem}-{stamp}.csv"
+
+
+def rules(conn: Connection, mapping: Mapping) -> Rules:
+    """Return what parsing depends on: the mapping's zone or the city's, the plausible span, the categories."""
+    zone = mapping.zone or conn.execute(sa.select(city.c.timezone)).scalar() or DEFAULT_ZONE
+    earliest = datetime.combine(settings().earliest, time.min, ZoneInfo(zone))
+    codes = frozenset(conn.execute(sa.select(categories.c.code)).scalars())
+    return Rules(zone, tuple(mapping.formats), earliest, datetime.now(UTC) + timedelta(days=1), codes)
+
+
+def new_batch(conn: Connection, job: Job, faults: dict[str, Any] | None = None) -> int:
+    """Record the import and return its batch's id; `unchanged` follows once it is known."""
+    refused = job.refused.count
+    insert = batches.insert().values(
+        kind=job.kind.name, origin=job.mapping.origin, file=job.source.name, sha256=job.source.sha256,
+        mapping=job.mapping.name, datum=job.said, rows=job.rows, accepted=job.rows - refused,
+        refused=refused, unchanged=0, faults=faults,
+    )  # fmt: skip
+    return int(conn.execute(insert.returning(batches.c.id)).scalar_one())

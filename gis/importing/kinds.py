@@ -1,0 +1,89 @@
+"""The kinds that can be imported, each with its fields, table and shape: one literal table."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gis.crs import DATUMS
+from gis.importing.parsing import (
+    Parser, bearings, category, day, flag, integer, moment, number, one_of, pattern, prose, text, words,
+)  # fmt: skip
+from gis.schema import COLOURS, SOURCES, STATES
+
+Shape = Literal["point", "polygon", "line", "any"]
+_SMALL, _INT, _BIG = 32_767, 2_147_483_647, 2**53
+
+
+@dataclass(frozen=True)
+class Field:
+    """One of our fields: its parser, and whether a row without it is refused."""
+
+    name: str
+    parse: Parser
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of row: where it is kept, what it has, and which geometry.
+
+    `stamped`: the row bears its cells. `inner`: the table keeps a point inside the shape as well.
+    """
+
+    name: str
+    table: str
+    fields: tuple[Field, ...]
+    shape: Shape | None
+    stamped: bool = False
+    inner: bool = False
+
+
+_ID = Field("origin_id", text, required=True)
+_NAME, _ADDRESS = Field("name", text), Field("address", text)
+
+_ALL = (
+    Kind("grids", "grids", (
+        Field("scheme", text, required=True), Field("code", text, required=True),
+        Field("level", integer(0, 99), required=True), Field("parent_code", text),
+        Field("name", text, required=True), Field("kind", text), Field("valid_from", day), Field("valid_to", day),
+    ), "polygon"),
+    Kind("staff", "staff", (
+        _ID, Field("name", text, required=True), Field("phone", text), Field("post", text),
+        Field("grid_code", text), Field("valid_from", day),
+    ), None),
+    Kind("categories", "categories", (
+        Field("code", text, required=True), Field("parent", text),
+        Field("name_zh", text, required=True), Field("name_en", text, required=True),
+    ), None),
+    Kind("buildings", "buildings", (
+        _ID, _NAME, _ADDRESS, Field("kind", text), Field("floors", integer(0, _SMALL)),
+        Field("households", integer(0, _INT)), Field("units", integer(0, _INT)),
+    ), "polygon", stamped=True, inner=True),
+    Kind("cameras", "cameras", (
+        _ID, Field("gb28181", pattern("[0-9]{20}", "is no GB/T 28181 code of 20 digits")), _NAME,
+        Field("kind", text), Field("headings", bearings), Field("fov", number(1, 360, "degrees")),
+        Field("range_m", number(0.1, 100_000, "metres")), Field("state", text), _ADDRESS,
+    ), "point", stamped=True),
+    Kind("incidents", "incidents", (
+        _ID, Field("code", text), Field("category", category, required=True),
+        Field("source", one_of(SOURCES), required=True), Field("colour", one_of(COLOURS), required=True),
+        Field("state", one_of(STATES), required=True), Field("occurred_at", moment, required=True),
+        Field("reported_at", moment), Field("responded_at", moment), Field("closed_at", moment),
+        Field("description", prose), _ADDRESS, Field("accuracy_m", number(0, 1_000_000, "metres")),
+        Field("datum", one_of(DATUMS)), Field("recorded_grid", text),
+    ), "point", stamped=True),
+    Kind("responders", "responders", (
+        _ID, Field("name", text, required=True), Field("kind", text, required=True), Field("skills", words),
+        Field("status", one_of(("available", "busy", "off")), required=True), Field("units", integer(0, _INT)),
+        _ADDRESS,
+    ), "point"),
+    Kind("places", "places", (
+        _ID, Field("name", text, required=True), Field("kind", text, required=True), _ADDRESS,
+    ), "any", stamped=True, inner=True),
+    Kind("roads", "roads", (
+        _ID, _NAME, Field("class", text, required=True), Field("oneway", flag),
+        Field("speed_kmh", number(0.1, 500, "km/h")), Field("length_m", number(0, 1_000_000, "metres")),
+        Field("u", integer(-_BIG, _BIG), required=True), Field("v", integer(-_BIG, _BIG), required=True),
+    ), "line"),
+)  # fmt: skip
+
+KINDS = {kind.name: kind for kind in _ALL}

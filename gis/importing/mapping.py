@@ -1,0 +1,198 @@
+"""Mapping files: which columns of a source are which of our fields, and what their values mean (TOML)."""
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gis.crs import Datum
+from gis.errors import BadInput, NotFound
+from gis.importing.kinds import KINDS, Kind
+
+READY = Path(__file__).resolve().parent.parent / "mappings"
+"""The mappings that come with the product."""
+
+Scalar = str | int | float | bool
+Value = Scalar | list[str] | list[float]
+Columns = str | list[str]
+TIME_FORMATS = (
+    "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y.%m.%d",
+    "%Y年%m月%d日 %H:%M:%S", "%Y年%m月%d日 %H:%M", "%Y年%m月%d日 %H时%M分%S秒", "%Y年%m月%d日 %H时%M分", "%Y年%m月%d日",
+)  # fmt: skip
+"""Tried after ISO 8601 where a mapping names none; day-month orders are never guessed."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Level(_Strict):
+    """One rank of a scheme of grids."""
+
+    level: int
+    name_zh: str
+    name_en: str
+
+
+class Scheme(_Strict):
+    """A network of grids, as a mapping or a demo city declares it."""
+
+    name: str
+    title_zh: str
+    title_en: str
+    default: bool = False
+    levels: list[Level]
+
+
+class Mapping(_Strict):
+    """How the columns of one kind of source become our fields.
+
+    `columns`: our field = its column, or several of which the first that exists is taken. `join`: several
+    columns as one text. `split`: the sign between the items of a list. `extract`: a regular expression whose
+    first group is the value. `values`: their value = ours. `nulls`: texts that mean nothing. `defaults` fill
+    what is missing, `constants` hold for every row.
+    """
+
+    name: str = ""
+    origin: str
+    datum: Datum | None = None
+    zone: str | None = None
+    formats: list[str] = Field(default=list(TIME_FORMATS))
+    columns: dict[str, Columns] = {}
+    join: dict[str, list[str]] = {}
+    split: dict[str, str] = {}
+    extract: dict[str, str] = {}
+    values: dict[str, dict[str, Value]] = {}
+    nulls: list[str] = []
+    constants: dict[str, Value] = {}
+    defaults: dict[str, Value] = {}
+    lon: Columns | None = None
+    lat: Columns | None = None
+    geometry: Columns | None = None
+    schemes: list[Scheme] = []
+
+    def found(self, field: str, columns: Iterable[str]) -> str | None:
+        """Return the column of a source that holds `field`, None when it has none."""
+        named = getattr(self, field) if field in _PLACE else self.columns.get(field)
+        return pick(named, columns)
+
+    def gives(self, field: str, columns: Sequence[str]) -> bool:
+        """Tell whether every row gets a value for `field`, or may."""
+        joined = field in self.join and any(pick(part, columns) for part in self.join[field])
+        return bool(
+            joined or field in self.constants or field in self.defaults or self.found(field, columns)
+        )
+
+
+_PLACE = ("lon", "lat", "geometry")
+
+
+def heading(name: str) -> str:
+    """Return a column's name as it is compared: width and case folded, without a remark in brackets."""
+    folded = unicodedata.normalize("NFKC", name).strip().lower()
+    return re.sub(r"\s*\(.*?\)\s*$", "", folded) or folded
+
+
+def pick(named: Columns | None, columns: Iterable[str]) -> str | None:
+    """Return the first of `named` that a source has: as written, else by its folded heading."""
+    wanted = [] if named is None else [named] if isinstance(named, str) else named
+    there = list(columns)
+    folded = {heading(column): column for column in reversed(there)}
+    hits = (name if name in there else folded.get(heading(name)) for name in wanted)
+    return next((hit for hit in hits if hit is not None), None)
+
+
+def plain(kind: str, origin: str = "import") -> Mapping:
+    """Return the mapping of a source whose columns bear our own names."""
+    fields = KINDS[kind].fields
+    return Mapping(
+        name="plain", origin=origin, columns={field.name: field.name for field in fields},
+        lon="lon", lat="lat", geometry=["geometry", "geom", "wkt"], split=dict.fromkeys(("headings", "skills"), "|"),
+    )  # fmt: skip
+
+
+def load(name: str, kind: str) -> Mapping:
+    """Return the section of `kind` in a ready mapping, or in the TOML file at a path.
+
+    Raises NotFound when there is neither, BadInput when the file is not a mapping of that kind.
+    """
+    path = READY / f"{name}.toml"
+    if not path.exists():
+        path = Path(name)
+    if not path.is_file():
+        raise NotFound(f"no mapping {name!r}; ready ones are {', '.join(sorted(ready()))}, or give a file")
+    sections = _sections(path)
+    if kind not in sections:
+        raise BadInput("mapping", f"{name} maps {', '.join(sections)}, not {kind}")
+    return sections[kind]
+
+
+@lru_cache
+def ready() -> dict[str, dict[str, Mapping]]:
+    """Return every mapping that comes with the product: name → kind → mapping."""
+    return {path.stem: _sections(path) for path in sorted(READY.glob("*.toml"))}
+
+
+def _sections(path: Path) -> dict[str, Mapping]:
+    try:
+        return {
+            kind: _known_fields(Mapping(name=path.stem, **section), kind)
+            for kind, section in tomllib.loads(path.read_text(encoding="utf-8")).items()
+        }
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput("mapping", f"{path.name}: {error}") from error
+    except (ValidationError, TypeError) as error:
+        raise BadInput("mapping", f"{path.name}: {_first(error)}") from error
+
+
+def _first(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return "each section [kind] must be a table of settings"
+    told = error.errors()[0]
+    return f"{'.'.join(map(str, told['loc']))}: {told['msg']}"
+
+
+def _known_fields(mapping: Mapping, kind: str) -> Mapping:
+    """Raise BadInput when a section names a kind or a field that we do not have."""
+    if kind not in KINDS:
+        raise BadInput("mapping", f"[{kind}] is no kind; use one of {', '.join(KINDS)}")
+    ours = {field.name for field in KINDS[kind].fields}
+    parts = (mapping.columns, mapping.join, mapping.split, mapping.extract, mapping.values)
+    used = {name for part in (*parts, mapping.constants, mapping.defaults) for name in part}
+    if wrong := sorted(used - ours):
+        raise BadInput("mapping", f"[{kind}] names {', '.join(wrong)}; its fields are {', '.join(sorted(ours))}")
+    return mapping
+
+
+def missing(mapping: Mapping, kind: Kind, columns: Sequence[str], *, has_geometry: bool) -> list[str]:
+    """Return what a source must have for this mapping and has not, by our names."""
+    absent = [f.name for f in kind.fields if f.required and not mapping.gives(f.name, columns)]
+    placed = has_geometry or mapping.found("geometry", columns) is not None
+    if kind.shape == "point" and not placed:
+        absent += [name for name in ("lon", "lat") if mapping.found(name, columns) is None]
+    elif kind.shape is not None and not placed:
+        absent.append("geometry")
+    return absent
+
+
+def choose(kind: Kind, columns: Sequence[str], *, has_geometry: bool) -> Mapping:
+    """Return the one mapping whose needed columns a source has.
+
+    Raises BadInput when none fits, or several.
+    """
+    candidates = [plain(kind.name)] + [of[kind.name] for of in ready().values() if kind.name in of]
+    fits = [m for m in candidates if not missing(m, kind, columns, has_geometry=has_geometry)]
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise BadInput("mapping", f"several fit: {', '.join(m.name for m in fits)}; choose with --mapping")
+    lacks = ", ".join(missing(candidates[0], kind, columns, has_geometry=has_geometry))
+    raise BadInput(
+        "mapping",
+        f"no ready mapping fits the columns {', '.join(columns)}; "
+        f"name them as ours (missing: {lacks}) or write a mapping file and give it with --mapping",
+    )

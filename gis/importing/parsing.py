@@ -1,0 +1,237 @@
+"""Parsers: a column of texts or native values to a typed column, and which rows are unusable and why."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What parsing depends on: the zone of naive times, their formats, the plausible span, the categories."""
+
+    zone: str
+    formats: tuple[str, ...]
+    earliest: datetime
+    latest: datetime
+    categories: frozenset[str]
+
+
+class Parsed(NamedTuple):
+    """A typed column, null where there is no value; `bad` rows hold something unusable for `reason`."""
+
+    values: pa.Array
+    bad: Bools
+    reason: str
+
+
+Parser = Callable[[pa.Array, Rules], Parsed]
+
+
+def mask(condition: pa.Array) -> Bools:
+    """Return an Arrow condition as booleans, null as false."""
+    found: Bools = pc.fill_null(condition, False).to_numpy(zero_copy_only=False)
+    return found
+
+
+def as_text(values: pa.Array) -> pa.Array:
+    """Return any column as texts."""
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    return values.cast(pa.string())
+
+
+def text(values: pa.Array, _rules: Rules) -> Parsed:
+    """Parse one line of text."""
+    texts = as_text(values)
+    bad = pc.match_substring_regex(texts, r"[\x00-\x1f\x7f]")
+    return Parsed(texts, mask(bad), "has a line break or control sign; a quote may be open, or take it out")
+
+
+def prose(values: pa.Array, _rules: Rules) -> Parsed:
+    """Parse text of several lines."""
+    texts = as_text(values)
+    bad = pc.match_substring_regex(texts, r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+    return Parsed(texts, mask(bad), "has a control sign; take it out")
+
+
+def pattern(expression: str, meaning: str) -> Parser:
+    """Return a parser of texts that match an expression as a whole."""
+
+    def parse(values: pa.Array, _rules: Rules) -> Parsed:
+        texts = as_text(values)
+        return Parsed(texts, mask(pc.invert(pc.match_substring_regex(texts, f"^(?:{expression})$"))), meaning)
+
+    return parse
+
+
+def one_of(allowed: Sequence[str]) -> Parser:
+    """Return a parser of one of a few words."""
+
+    def parse(values: pa.Array, _rules: Rules) -> Parsed:
+        texts = as_text(values)
+        known = pc.is_in(texts, pa.array(allowed, pa.string()))
+        bad = mask(pc.is_valid(texts)) & ~mask(known)
+        return Parsed(texts, bad, f"is none of {', '.join(allowed)}; map it in [values] of the mapping")
+
+    return parse
+
+
+def category(values: pa.Array, rules: Rules) -> Parsed:
+    """Parse the code of a category that is in the tree."""
+    texts = as_text(values)
+    known = pc.is_in(texts, pa.array(sorted(rules.categories), pa.string()))
+    bad = mask(pc.is_valid(texts)) & ~mask(known)
+    reason = "is an unknown category; map it in [values.category] or import it as one of categories"
+    return Parsed(texts, bad, reason)
+
+
+def numbers(values: pa.Array) -> tuple[Floats, Bools]:
+    """Return floats, NaN where there is none, and which rows hold something that is no finite number."""
+    there = mask(pc.is_valid(values))
+    if pa.types.is_floating(values.type) or pa.types.is_integer(values.type):
+        floats = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    else:
+        folded = pc.utf8_normalize(as_text(values), "NFKC")
+        floats = pd.to_numeric(folded.to_pandas(), errors="coerce").to_numpy(float)
+    return np.where(np.isfinite(floats), floats, np.nan), there & ~np.isfinite(floats)
+
+
+def number(low: float, high: float, unit: str) -> Parser:
+    """Return a parser of numbers from `low` to `high`, both included."""
+
+    def parse(values: pa.Array, _rules: Rules) -> Parsed:
+        floats, bad = numbers(values)
+        bad |= (floats < low) | (floats > high)
+        reason = f"is no number from {low:g} to {high:g} ({unit})"
+        return Parsed(pa.array(floats, mask=np.isnan(floats)), bad, reason)
+
+    return parse
+
+
+def integer(low: int, high: int) -> Parser:
+    """Return a parser of whole numbers from `low` to `high`, both included."""
+
+    def parse(values: pa.Array, _rules: Rules) -> Parsed:
+        if pa.types.is_integer(values.type):
+            wide = values.cast(pa.int64())
+            outside = pc.or_(pc.less(wide, low), pc.greater(wide, high))
+            return Parsed(wide, mask(outside), f"is no whole number from {low} to {high}")
+        floats, bad = numbers(values)
+        bad |= (floats < low) | (floats > high) | (floats != np.round(floats)) & ~np.isnan(floats)
+        whole = np.where(np.isnan(floats) | bad, 0, floats).astype(np.int64)
+        return Parsed(pa.array(whole, mask=np.isnan(floats)), bad, f"is no whole number from {low} to {high}")
+
+    return parse
+
+
+_TRUE, _FALSE = ("true", "1", "yes", "y", "t", "是", "有"), ("false", "0", "no", "n", "f", "否", "无")
+
+
+def flag(values: pa.Array, _rules: Rules) -> Parsed:
+    """Parse yes or no, in English or Chinese."""
+    texts = pc.utf8_lower(as_text(values))
+    yes, no = pc.is_in(texts, pa.array(_TRUE)), pc.is_in(texts, pa.array(_FALSE))
+    bad = mask(pc.is_valid(texts)) & ~mask(yes) & ~mask(no)
+    return Parsed(pc.if_else(pc.is_valid(texts), yes, None), bad, "is neither true nor false")
+
+
+def moment(values: pa.Array, rules: Rules) -> Parsed:
+    """Parse a time to UTC; a naive one is in the zone of the rules.
+
+    Of an hour that the clocks repeat the first is meant; of one that they skip, the hour after.
+    """
+    times = _times(values, rules)
+    there = mask(pc.is_valid(values))
+    bad = there & (times.isna() | (times < rules.earliest) | (times > rules.latest)).to_numpy()
+    reason = (
+        f"is no time from {rules.earliest:%Y-%m-%d} to {rules.latest:%Y-%m-%d}; "
+        "write it as 2024-03-05 14:30 or tell its format in the mapping's formats"
+    )
+    return Parsed(pa.Array.from_pandas(times), bad, reason)
+
+
+def _times(values: pa.Array, rules: Rules) -> "pd.Series[Any]":
+    if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
+        zoned = pa.types.is_timestamp(values.type) and values.type.tz is not None
+        moments = values.cast(pa.timestamp("us", values.type.tz if zoned else None)).to_pandas()
+        return moments.dt.tz_convert("UTC") if zoned else _localized(moments, rules.zone)
+    texts = as_text(values)
+    zoned_rows = mask(pc.match_substring_regex(texts, r"(?:[Zz]|[+-]\d\d:?\d\d)$"))
+    series = texts.to_pandas()
+    result = _localized(_naive(series.mask(zoned_rows), rules.formats), rules.zone)
+    if zoned_rows.any():
+        aware = pd.to_datetime(series[zoned_rows], format="ISO8601", utc=True, errors="coerce")
+        result[zoned_rows] = aware.astype(result.dtype)
+    return result
+
+
+def _naive(texts: "pd.Series[Any]", formats: Sequence[str]) -> "pd.Series[Any]":
+    result = pd.to_datetime(texts, format="ISO8601", errors="coerce").astype("datetime64[us]")
+    for form in formats:
+        left = result.isna() & texts.notna()
+        if not left.any():
+            break
+        result[left] = pd.to_datetime(texts[left], format=form, errors="coerce").astype("datetime64[us]")
+    return result
+
+
+def _localized(naive: "pd.Series[Any]", zone: str) -> "pd.Series[Any]":
+    first = np.ones(len(naive), bool)
+    hour = pd.Timedelta(hours=1)
+    local = naive.dt.tz_localize(ZoneInfo(zone), ambiguous=first, nonexistent=hour)
+    return local.dt.tz_convert("UTC")
+
+
+def day(values: pa.Array, rules: Rules) -> Parsed:
+    """Parse a calendar day."""
+    if pa.types.is_date(values.type) or pa.types.is_timestamp(values.type):
+        days = values.cast(pa.timestamp("us")).to_pandas()
+    else:
+        days = _naive(as_text(values).to_pandas(), rules.formats)
+    there = mask(pc.is_valid(values))
+    dates = pa.Array.from_pandas(days).cast(pa.date32(), safe=False)
+    return Parsed(dates, there & days.isna().to_numpy(), "is no day; write it as 2024-03-05")
+
+
+def words(values: pa.Array, _rules: Rules) -> Parsed:
+    """Parse a list of texts to PostgreSQL's array notation."""
+    lists = values if pa.types.is_list(values.type) else _single(values)
+    escaped = as_text(lists.flatten())
+    for sign in ("\\", '"'):
+        escaped = pc.replace_substring(escaped, sign, f"\\{sign}")
+    quoted = pc.binary_join_element_wise('"', escaped, '"', "")
+    return Parsed(_array_text(lists, quoted), np.zeros(len(values), bool), "is no list")
+
+
+def bearings(values: pa.Array, _rules: Rules) -> Parsed:
+    """Parse a list of compass bearings, degrees clockwise from north, to PostgreSQL's array notation."""
+    lists = values if pa.types.is_list(values.type) or pa.types.is_large_list(values.type) else _single(values)
+    degrees, wrong = numbers(lists.flatten())
+    wrong |= (degrees < 0) | (degrees > 360) | np.isnan(degrees)
+    bad = np.zeros(len(values), bool)
+    bad[pc.list_parent_indices(lists).to_numpy()[wrong]] = True
+    texts = as_text(pa.array(np.where(wrong, 0, degrees) % 360))
+    return Parsed(_array_text(lists, texts), bad, "holds something other than bearings from 0 to 360 degrees")
+
+
+def _single(values: pa.Array) -> pa.Array:
+    return pc.if_else(pc.is_valid(values), pc.split_pattern(as_text(values), "\x00"), None)
+
+
+def _array_text(lists: pa.Array, items: pa.Array) -> pa.Array:
+    """Return `{a,b}` for each list of already escaped items, null for an empty one."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0)
+    offsets = np.concatenate([[0], np.cumsum(lengths.to_numpy(zero_copy_only=False))]).astype(np.int32)
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), items), ",")
+    return pc.if_else(pc.greater(lengths, 0), pc.binary_join_element_wise("{", joined, "}", ""), None)

@@ -1,0 +1,158 @@
+"""Where rows lie: geometry read from shapes, WKT, WKB or two columns, checked, and shifted to WGS-84."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import shapely
+
+from gis import crs
+from gis.importing.drafting import Draft, cleaned
+from gis.importing.ground import Ground
+from gis.importing.kinds import Kind
+from gis.importing.mapping import Mapping
+from gis.importing.parsing import Bools, Floats, as_text, mask, numbers
+from gis.importing.source import Geoms, Source
+
+FAR_KM = 20.0
+"""Beyond this distance from the box of all grids a row is not of this city."""
+_MISSING = "has no place; fill in the coordinates or take the row out"
+_TYPES: dict[str, tuple[str, ...]] = {
+    "point": ("Point",),
+    "polygon": ("Polygon", "MultiPolygon"),
+    "line": ("LineString",),
+    "any": ("Point", "LineString", "MultiLineString", "Polygon", "MultiPolygon"),
+}
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Shapes in WGS-84 with the point by which each is owned; NaN and None where a row was refused."""
+
+    shape: Geoms
+    lon: Floats
+    lat: Floats
+
+
+def place(made: Draft, kind: Kind, mapping: Mapping, source: Source) -> Placed:
+    """Return the shapes of a draft as the source has them, in degrees of its datum; unusable ones are refused."""
+    columns = made.chunk.table.column_names
+    if made.chunk.geometry is not None:
+        given = made.chunk.geometry
+        made.sieve.refuse(shapely.is_missing(given), "geometry", _MISSING + "; or it cannot be read")
+    elif column := mapping.found("geometry", columns):
+        given = _parsed(made, cleaned(made.chunk, column, mapping, made.sieve, "geometry"))
+    else:
+        return _from_columns(made, mapping)
+    given = shapely.force_2d(_unwrapped(given))
+    _check_shapes(made, kind, given)
+    if source.crs is not None:
+        given = crs.to_degrees(given, source.crs)
+    return placed(np.where(made.sieve.ok, given, None))
+
+
+def placed(shapes: Geoms) -> Placed:
+    """Return shapes with the point by which each is owned: itself, or a point on its surface."""
+    inner = np.where(shapely.get_dimensions(shapes) > 0, shapely.point_on_surface(shapes), shapes)
+    return Placed(shapes, shapely.get_x(inner), shapely.get_y(inner))
+
+
+def _from_columns(made: Draft, mapping: Mapping) -> Placed:
+    lon, lat = (_degrees(made, mapping, name) for name in ("lon", "lat"))
+    shapes = np.full(len(made), None, dtype=object)
+    whole = np.isfinite(lon) & np.isfinite(lat)
+    shapes[whole] = shapely.points(lon[whole], lat[whole])
+    return Placed(shapes, lon, lat)
+
+
+def _degrees(made: Draft, mapping: Mapping, name: str) -> Floats:
+    column = mapping.found(name, made.chunk.table.column_names)
+    if column is None:
+        raise AssertionError(f"{name} is checked before any chunk is read")
+    values = cleaned(made.chunk, column, mapping, made.sieve, name)
+    degrees, bad = numbers(values)
+    made.sieve.refuse(bad, name, "is no number; write decimal degrees such as 113.1340", values)
+    made.sieve.refuse(np.isnan(degrees), name, _MISSING, values)
+    return degrees
+
+
+def _parsed(made: Draft, values: pa.Array) -> Geoms:
+    made.sieve.refuse(mask(pc.is_null(values)), "geometry", _MISSING)
+    if pa.types.is_string(values.type):
+        texts = as_text(values).to_numpy(zero_copy_only=False)
+        shapes = shapely.from_wkt(texts, on_invalid="ignore")
+        left = shapely.is_missing(shapes)
+        shapes[left] = shapely.from_wkb(texts[left], on_invalid="ignore")
+    else:
+        shapes = shapely.from_wkb(values.to_numpy(zero_copy_only=False), on_invalid="ignore")
+    reason = "cannot be read; write it as WKT such as POINT (113.134 27.827), or WKB"
+    made.sieve.refuse(shapely.is_missing(shapes), "geometry", reason, values)
+    return np.asarray(shapes, dtype=object)
+
+
+def _unwrapped(shapes: Geoms) -> Geoms:
+    """Return collections of one part as that part."""
+    single = (shapely.get_num_geometries(shapes) == 1) & (shapely.get_type_id(shapes) > 3)
+    return np.where(single, shapely.get_geometry(shapes, 0), shapes)
+
+
+def _check_shapes(made: Draft, kind: Kind, shapes: Geoms) -> None:
+    sieve, allowed = made.sieve, _TYPES[kind.shape or "any"]
+    sieve.refuse(shapely.is_empty(shapes), "geometry", "is empty; draw it or take the row out")
+    names = np.array(["" if shape is None else shape.geom_type for shape in shapes])
+    sieve.refuse(~np.isin(names, allowed), "geometry", f"is no {' or '.join(allowed)}", list(names))
+    bounds = shapely.bounds(shapes)
+    sieve.refuse(~np.isfinite(bounds).all(axis=1), "geometry", "has a coordinate that is no number")
+    invalid = sieve.ok & ~shapely.is_valid(shapes)
+    whys = shapely.is_valid_reason(np.where(invalid, shapes, None))
+    sieve.refuse(invalid, "geometry", [f"{_in_words(why)}; draw it again there" for why in whys])
+
+
+def _in_words(why: str | None) -> str:
+    """Return GEOS' reason (`Self-intersection[113.1 27.8]`) in plain words with the place."""
+    what, _, where = (why or "").rstrip("]").partition("[")
+    return f"is broken: {what.lower()} at {where}" if where else f"is broken: {what.lower()}"
+
+
+def check_range(made: Draft, where: Placed, ground: Ground) -> None:
+    """Refuse places beyond the globe, and those that fit only with longitude and latitude exchanged."""
+    lon, lat = where.lon, where.lat
+    beyond = (np.abs(lon) > 180) | (np.abs(lat) > 90)
+    away = beyond | (ground.km_outside(lon, lat) > FAR_KM)
+    fits_turned = (np.abs(lat) <= 180) & (np.abs(lon) <= 90)
+    if ground.box is not None:
+        fits_turned &= ground.km_outside(lat, lon) <= FAR_KM
+    pairs = _pairs(lon, lat)
+    made.sieve.refuse(
+        away & fits_turned, "lon/lat", "looks swapped: longitude and latitude are exchanged; exchange them back",
+        pairs,
+    )  # fmt: skip
+    made.sieve.refuse(beyond, "lon/lat", "lies beyond 180 or 90 degrees; write WGS-84 degrees", pairs)
+
+
+def check_city(made: Draft, where: Placed, ground: Ground) -> None:
+    """Refuse places far outside the city."""
+    away = ground.km_outside(where.lon, where.lat)
+    reasons = [f"lies {km:.0f} km outside the city's grids; correct it or import those grids" for km in away]
+    made.sieve.refuse(away > FAR_KM, "lon/lat", reasons, _pairs(where.lon, where.lat))
+
+
+def _pairs(lon: Floats, lat: Floats) -> list[str]:
+    return [f"{x:.7g}, {y:.7g}" for x, y in zip(lon, lat, strict=True)]
+
+
+def shifted(where: Placed, datum: str, rows: Bools) -> Placed:
+    """Return places with those of `rows` shifted from `datum` to WGS-84."""
+    if datum in ("wgs84", "cgcs2000") or not rows.any():
+        return where
+
+    def shift(xy: Any) -> Any:
+        return np.column_stack(crs.to_wgs84(xy[:, 0], xy[:, 1], datum))
+
+    shapes = where.shape.copy()
+    shapes[rows] = shapely.transform(shapes[rows], shift)
+    lon, lat = where.lon.copy(), where.lat.copy()
+    lon[rows], lat[rows] = crs.to_wgs84(lon[rows], lat[rows], datum)
+    return Placed(shapes, lon, lat)

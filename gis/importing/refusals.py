@@ -1,0 +1,105 @@
+"""Refused rows: a sieve per chunk that keeps the first reason of each row, and the file they are written to."""
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gis.importing.parsing import Bools
+from gis.importing.source import Chunk, Ints, Source
+
+_HEAD = ("row", "line", "field", "reason", "value")
+FORMULA = r"^[=@]|^[+\-](?:[^\d\s.(+\-]|.*[A-Za-z(].*[(!])"
+"""What a spreadsheet takes for a formula; signed numbers, telephone numbers and a lone dash are none."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One refused row: its number, the field at fault, what is wrong with what to do, and the value."""
+
+    row: int
+    field: str
+    reason: str
+    value: str
+
+
+@dataclass
+class Sieve:
+    """Which rows of a chunk are still good, and why the others are not."""
+
+    rows: Ints
+    ok: Bools
+    refusals: list[Refusal] = field(default_factory=list)
+
+    def refuse(
+        self, bad: Bools, name: str, reason: str | Sequence[str], values: Sequence[Any] | pa.Array | None = None
+    ) -> None:
+        """Refuse the `bad` rows that are still good; `reason` and `values` are per row where not one text."""
+        for at in np.flatnonzero(bad & self.ok).tolist():
+            why = reason if isinstance(reason, str) else reason[at]
+            value = "" if values is None else _shown(values[at])
+            self.refusals.append(Refusal(int(self.rows[at]), name, why, value))
+        self.ok &= ~bad
+
+
+def _shown(value: Any) -> str:
+    plain = value.as_py() if isinstance(value, pa.Scalar) else value
+    return "" if plain is None else str(plain)[:200]
+
+
+@dataclass
+class RefusedFile:
+    """The CSV of refused rows, made with the first of them; counts them and their reasons.
+
+    A cell that a spreadsheet would run as a formula gets an apostrophe before it.
+    """
+
+    path: Path
+    source: Source
+    count: int = 0
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _stream: TextIO | None = None
+
+    def add(self, refusals: Sequence[Refusal], chunk: Chunk) -> None:
+        """Write refusals of rows of `chunk`, with the original row."""
+        at = {int(row): place for place, row in enumerate(chunk.rows)}
+        texts = {broken.row: broken.text for broken in chunk.broken}
+        for refusal in refusals:
+            original = _original(chunk, at[refusal.row]) if refusal.row in at else [texts[refusal.row]]
+            self._write(refusal, original)
+
+    def _write(self, refusal: Refusal, original: list[str]) -> None:
+        self.count += 1
+        self.reasons[refusal.field, refusal.reason] += 1
+        line = str(refusal.row + 1) if self.source.lines else ""
+        head = [str(refusal.row), line, refusal.field, refusal.reason, refusal.value]
+        csv.writer(self._opened()).writerow(disarmed(head + original))
+
+    def _opened(self) -> TextIO:
+        if self._stream is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # The mark at the start lets Excel read it as UTF-8.
+            self._stream = self.path.open("w", encoding="utf-8-sig", newline="")
+            csv.writer(self._stream).writerow([*_HEAD, *self.source.columns])
+        return self._stream
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._stream is not None:
+            self._stream.close()
+
+
+def _original(chunk: Chunk, at: int) -> list[str]:
+    return [_shown(chunk.table[name][at]) for name in chunk.table.column_names]
+
+
+def disarmed(cells: Sequence[str]) -> list[str]:
+    """Return texts none of which a spreadsheet runs as a formula."""
+    armed = pc.match_substring_regex(pa.array(cells, pa.string()), FORMULA).to_pylist()
+    return [f"'{cell}" if hot else cell for cell, hot in zip(cells, armed, strict=True)]

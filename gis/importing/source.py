@@ -1,0 +1,136 @@
+"""A source of rows: any file or frame as chunks of Arrow columns, with row numbers and geometry apart."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from gis.errors import BadInput
+
+CHUNK = 50_000
+"""Rows worked on at a time: bounds memory, and is large enough for vectors."""
+
+Ints = npt.NDArray[np.int64]
+Geoms = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A row that could not be cut into columns: its number, what is wrong, and its text."""
+
+    row: int
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Rows of a source: 1-based data row numbers, columns as they came, and geometry where the format has it."""
+
+    rows: Ints
+    table: pa.Table
+    geometry: Geoms | None = None
+    broken: tuple[Broken, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something to import: `chunks()` may be called again, and gives the same rows each time.
+
+    `crs` is that of the geometry (None: WGS-84 degrees or another datum's, as the import says);
+    `total` counts rows where the format knows it; `lines` tells that row n lies on line n + 1.
+    """
+
+    name: str
+    sha256: str
+    columns: tuple[str, ...]
+    chunks: Callable[[], Iterator[Chunk]] = field(repr=False)
+    has_geometry: bool = False
+    crs: str | None = None
+    total: int | None = None
+    lines: bool = False
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, or of a folder's or Shapefile's parts in the order of their names."""
+    parts = [path]
+    if path.is_dir():
+        parts = sorted(part for part in path.rglob("*") if part.is_file())
+    elif path.suffix.lower() == ".shp":
+        parts = sorted(part for part in path.parent.glob(f"{path.stem}.*") if part.is_file())
+    total = hashlib.sha256()
+    for part in parts:
+        with part.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()
+
+
+def unique_names(names: list[str], path: Path) -> tuple[str, ...]:
+    """Return a header's column names, stripped. Raises BadInput when one occurs twice or none has a name."""
+    stripped = [name.strip().lstrip("\ufeff") for name in names]
+    named = [name for name in stripped if name]
+    if not named:
+        raise BadInput("header", f"{path.name} has no column names in its first row; put them there")
+    twice = sorted({name for name in named if named.count(name) > 1})
+    if twice:
+        raise BadInput("header", f"{path.name} has two columns named {', '.join(twice)}; rename one of them")
+    return tuple(name or f"column {at + 1}" for at, name in enumerate(stripped))
+
+
+def numbered(
+    tables: Iterator[tuple[pa.Table, Geoms | None]], broken: Callable[[], list[Broken]] = list
+) -> Iterator[Chunk]:
+    """Cut tables into chunks whose rows bear the numbers that `broken` rows leave free."""
+    first, told = 1, 0
+    for table, geometry in tables:
+        for start in range(0, table.num_rows, CHUNK):
+            piece = table.slice(start, CHUNK)
+            shapes = None if geometry is None else geometry[start : start + CHUNK]
+            rows, first = _free_numbers(first, piece.num_rows, broken())
+            new, told = tuple(broken()[told:]), len(broken())
+            yield Chunk(rows, piece, shapes, new)
+    if left := tuple(broken()[told:]):
+        yield Chunk(np.zeros(0, np.int64), pa.table({}), None, left)
+
+
+def _free_numbers(first: int, count: int, broken: list[Broken]) -> tuple[Ints, int]:
+    """Return `count` row numbers from `first` that no broken row bears, and the number after them."""
+    taken = np.array([row.row for row in broken if row.row >= first], np.int64)
+    candidates = np.arange(first, first + count + len(taken), dtype=np.int64)
+    rows = candidates[~np.isin(candidates, taken)][:count]
+    return rows, int(rows[-1]) + 1 if count else first
+
+
+def from_frame(frame: pd.DataFrame, name: str) -> Source:
+    """Return a frame, with or without geometry, as a source; its digest is that of its columns."""
+    geometry, crs = None, None
+    if isinstance(frame, gpd.GeoDataFrame):
+        geometry, crs = np.asarray(frame.geometry.array, dtype=object), frame.crs and str(frame.crs)
+        frame = pd.DataFrame(frame.drop(columns=frame.geometry.name))
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    return Source(
+        name=name,
+        sha256=_table_digest(table),
+        columns=tuple(table.column_names),
+        chunks=lambda: numbered(iter([(table, geometry)])),
+        has_geometry=geometry is not None,
+        crs=crs,
+        total=table.num_rows,
+    )
+
+
+def _table_digest(table: pa.Table) -> str:
+    sink = hashlib.sha256()
+    for batch in table.to_batches():
+        sink.update(batch.serialize())
+    return sink.hexdigest()
