@@ -1,8 +1,9 @@
 """What every route is handed: a connection in a transaction, a point on WGS-84, a view of the map."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -11,18 +12,23 @@ from sqlalchemy.engine import Connection
 
 from gis import city, crs, db, grids
 from gis.errors import BadInput
-from gis.grids import Asked
+from gis.grids import Wish
 from gis.schema import COLOURS, SOURCES
 from layers.view import View
 
-
-def connection() -> Iterator[Connection]:
-    """Open the request's transaction; it is committed when the route returns, rolled back when it raises."""
-    with db.service_engine().begin() as conn:
-        yield conn
+Open = Callable[[], AbstractContextManager[Connection]]
 
 
-Conn = Annotated[Connection, Depends(connection)]
+async def opener() -> Open:
+    """Return what opens the request's transaction: committed at its end, rolled back when it raises.
+
+    The route opens it in its own thread; a dependency that yields a connection costs two more hops between
+    threads, which was a third of a lookup's time.
+    """
+    return db.service_engine().begin
+
+
+Transaction = Annotated[Open, Depends(opener)]
 DatumName = Annotated[crs.Datum, Query(description="Datum of coordinates given and answered.")]
 
 
@@ -36,7 +42,7 @@ class Point:
     datum: crs.Datum
 
 
-def point(
+async def point(
     lon: Annotated[float, Query(ge=-180, le=180, description="Longitude, degrees.")],
     lat: Annotated[float, Query(ge=-90, le=90, description="Latitude, degrees.")],
     datum: DatumName = "wgs84",
@@ -45,32 +51,21 @@ def point(
     return Point((lon, lat), *crs.point_to_wgs84(lon, lat, datum), datum)
 
 
-def asked(
-    conn: Conn,
+async def wish(
     on: Annotated[date | None, Query(description="Day on which the boundaries are in force; today.")] = None,
     known: Annotated[
         int | None, Query(ge=0, le=2**31 - 1, description="Revision as known; the newest.")
     ] = None,
     scheme: Annotated[str | None, Query(max_length=80, description="Network of grids; the default.")] = None,
-) -> Asked:
-    """Return which record of grids is asked."""
-    return Asked(
-        scheme or grids.default_scheme(conn),
-        on or _today(conn),
-        grids.latest_revision(conn) if known is None else known,
-    )
+) -> Wish:
+    """Return which record of grids is wished for."""
+    return Wish(scheme, on, known)
 
 
-def zone(conn: Connection) -> ZoneInfo:
-    """Return the city's time zone, in which naive times are read."""
-    return ZoneInfo(city.the_city(conn).timezone)
+Wished = Annotated[Wish, Depends(wish)]
 
 
-def _today(conn: Connection) -> date:
-    return datetime.now(zone(conn)).date()
-
-
-def moment(value: str | None, name: str, local: ZoneInfo) -> datetime | None:
+def moment(value: str | None, name: str, local: tzinfo) -> datetime | None:
     """Read an RFC 3339 time or a date; a naive one is in the city's zone, a date its first moment.
 
     Raises BadInput naming the parameter.
@@ -87,29 +82,47 @@ def moment(value: str | None, name: str, local: ZoneInfo) -> datetime | None:
 Moment = Annotated[str | None, Query(max_length=40, description="Date or RFC 3339 time; from ≤ t < to.")]
 
 
-def view(
-    conn: Conn,
-    asked: Annotated[Asked, Depends(asked)],
+@dataclass(frozen=True)
+class Look:
+    """The filters of a question about the map, as given; `view` makes sense of them."""
+
+    wish: Wish
+    from_: str | None
+    to: str | None
+    category: str | None
+    source: str | None
+    colour: str | None
+    area: str | None
+
+
+async def look(
+    wish: Wished,
     from_: Annotated[Moment, Query(alias="from")] = None,
     to: Moment = None,
     category: Annotated[str | None, Query(max_length=40, description="Category, with all below it.")] = None,
     source: Annotated[Literal[SOURCES] | None, Query()] = None,  # type: ignore[valid-type]
     colour: Annotated[Literal[COLOURS] | None, Query()] = None,  # type: ignore[valid-type]
     area: Annotated[str | None, Query(max_length=40, description="Code of a grid.")] = None,
-) -> View:
+) -> Look:
+    """Return the filters as given."""
+    return Look(wish, from_, to, category, source, colour, area)
+
+
+Looked = Annotated[Look, Depends(look)]
+At = Annotated[Point, Depends(point)]
+
+
+def view(conn: Connection, given: Look) -> View:
     """Return the view that the filters describe. Raises BadInput for unknown codes or an empty period."""
-    local = zone(conn)
-    start, end = moment(from_, "from", local), moment(to, "to", local)
+    asked = grids.resolve(conn, given.wish)
+    local = ZoneInfo(city.the_city(conn).timezone) if given.from_ or given.to else UTC
+    start, end = moment(given.from_, "from", local), moment(given.to, "to", local)
     if start and end and start >= end:
         raise BadInput("to", "must be later than from; the period is from ≤ t < to")
-    if area is not None:
-        grids.grid(conn, area, asked)
+    if given.area is not None:
+        grids.grid(conn, given.area, asked)
     return View(
-        asked.scheme, asked.on, asked.known, start=start, end=end, source=source, colour=colour, area=area,
-        categories=city.with_descendants(conn, category) if category else None,
+        asked.scheme, asked.on, asked.known, start=start, end=end, source=given.source, colour=given.colour,
+        area=given.area,
+        categories=city.with_descendants(conn, given.category) if given.category else None,
     )  # fmt: skip
-
-
-Viewed = Annotated[View, Depends(view)]
-AskedGrids = Annotated[Asked, Depends(asked)]
-At = Annotated[Point, Depends(point)]

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from api.deps import Conn
+from api.deps import Transaction
 from gis import grids
 
 router = APIRouter()
@@ -17,9 +17,11 @@ def live() -> dict[str, str]:
 
 
 @router.get("/health/ready")
-def ready(conn: Conn) -> dict[str, object]:
+def ready(transaction: Transaction) -> dict[str, object]:
     """Answer that the database answers and a city is loaded."""
-    return {"status": "ready", "revision": grids.latest_revision(conn), "scheme": grids.default_scheme(conn)}
+    with transaction() as conn:
+        asked = grids.resolve(conn, grids.Wish())
+    return {"status": "ready", "revision": asked.known, "scheme": asked.scheme}
 
 
 @router.get("/metrics", response_class=Response)

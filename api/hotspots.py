@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from api.deps import Conn, Viewed
+from api.deps import Looked, Transaction, view
 from gis import cells, city
 from gis.cells import Cells
 from layers import hotspots as spots
@@ -48,19 +48,20 @@ Format = Literal["json", "geojson", "csv", "arrow"]
 
 @router.get("/hotspots", response_model=Whole)
 def hotspots(
-    conn: Conn,
-    view: Viewed,
+    transaction: Transaction,
+    look: Looked,
     res: Annotated[int, Query(description="H3 resolution, 6 to 10.")] = 8,
     format: Annotated[Format, Query()] = "json",  # noqa: A002 - the contract's name
 ) -> Response:
     """Answer the cells that hold incidents, each against expectation, with a test that noise passes."""
-    found = spots.hotspots(conn, view, res)
+    with transaction() as conn:
+        found, version = spots.hotspots(conn, view(conn, look), res), city.data_version(conn)
     whole = {
         "incidents": found.incidents,
         "without_place": found.without_place,
         "res": res,
         "method": found.method,
-        "data_version": city.data_version(conn),
+        "data_version": version,
     }
     return _WRITERS[format](whole, _columns(found), found.cells)
 

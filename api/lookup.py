@@ -4,9 +4,10 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query
+from fastapi.responses import Response
 from pydantic import BaseModel
 
-from api.deps import AskedGrids, At, Conn, DatumName
+from api.deps import At, DatumName, Transaction, Wished
 from gis import crs, grids, responders
 from gis.db import Record
 from gis.errors import BadInput
@@ -45,17 +46,19 @@ class Owner(BaseModel):
 
 
 @router.get("/grids/at", response_model=Owner)
-def grids_at(conn: Conn, at: At, asked: AskedGrids) -> dict[str, object]:
+def grids_at(transaction: Transaction, at: At, wish: Wished) -> Response:
     """Answer which grids own a point, leaf first; on a border the lowest code owns it, and it is told."""
-    found = grids.chain(conn, at.lon, at.lat, asked)
-    return {
+    with transaction() as conn:
+        found = grids.chain(conn, at.lon, at.lat, wish)
+    body = {
         "point": at.given,
-        "on": asked.on.isoformat(),
-        "revision": asked.known,
-        "scheme": asked.scheme,
+        "on": found.asked.on,
+        "revision": found.asked.known,
+        "scheme": found.asked.scheme,
         "on_boundary": found.on_boundary,
         "chain": found.links,
     }
+    return Response(orjson.dumps(body), media_type="application/json")
 
 
 def feature(row: Record) -> dict[str, Any]:
@@ -71,21 +74,24 @@ def collection(rows: list[Record]) -> dict[str, Any]:
 
 
 @router.get("/grids/{code}")
-def grid(conn: Conn, code: str, asked: AskedGrids) -> dict[str, Any]:
+def grid(transaction: Transaction, code: str, wish: Wished) -> dict[str, Any]:
     """Answer one grid with its boundary."""
-    return feature(grids.grid(conn, code, asked))
+    with transaction() as conn:
+        return feature(grids.grid(conn, code, grids.resolve(conn, wish)))
 
 
 @router.get("/grids/{code}/children")
-def children(conn: Conn, code: str, asked: AskedGrids) -> dict[str, Any]:
+def children(transaction: Transaction, code: str, wish: Wished) -> dict[str, Any]:
     """Answer the grids directly below one."""
-    return collection(grids.children(conn, code, asked))
+    with transaction() as conn:
+        return collection(grids.children(conn, code, grids.resolve(conn, wish)))
 
 
 @router.get("/grids/{code}/history")
-def history(conn: Conn, code: str, asked: AskedGrids) -> dict[str, Any]:
+def history(transaction: Transaction, code: str, wish: Wished) -> dict[str, Any]:
     """Answer every version of a grid, newest knowledge first."""
-    return collection(grids.history(conn, code, asked.scheme))
+    with transaction() as conn:
+        return collection(grids.history(conn, code, grids.resolve(conn, wish).scheme))
 
 
 class Near(BaseModel):
@@ -111,7 +117,7 @@ class Nearest(BaseModel):
 
 @router.get("/responders/nearest", response_model=Nearest)
 def nearest(
-    conn: Conn,
+    transaction: Transaction,
     at: At,
     k: Annotated[int, Query(ge=1, le=100)] = 5,
     by: Annotated[Literal["road", "line"], Query()] = "line",
@@ -122,7 +128,8 @@ def nearest(
     """Answer the responders nearest to a point, by straight line in geodesic metres."""
     if by == "road":
         raise BadInput("by", "travel by road is not served yet; use by=line")
-    rows = responders.nearest(conn, at.lon, at.lat, k, kind=kind, skill=skill, status=status)
+    with transaction() as conn:
+        rows = responders.nearest(conn, at.lon, at.lat, k, kind=kind, skill=skill, status=status)
     return {"by": by, "responders": [_near(row, at.datum) for row in rows]}
 
 

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from sqlalchemy.engine import Connection
 
-from api.deps import AskedGrids, Conn, Viewed
-from gis import city
+from api.deps import Looked, Transaction, Wished, view
+from gis import city, grids
 from gis.errors import NotFound, TileOutside
 from layers.catalogue import CATALOG, Layer
 from layers.view import View
@@ -34,13 +34,14 @@ def _layer(name: str) -> Layer:
     response_class=Response,
     responses={200: {"content": {MVT: {}}}, 204: {"description": "Nothing lies in the tile."}},
 )
-def tile(conn: Conn, view: Viewed, layer: str, z: int, x: int, y: int) -> Response:
+def tile(transaction: Transaction, look: Looked, layer: str, z: int, x: int, y: int) -> Response:
     """Answer one tile of a layer, cut for the view; 204 when nothing lies in it."""
     chosen, square = _layer(layer), Tile(z, x, y)
     if not chosen.minzoom <= z <= chosen.maxzoom:
         raise TileOutside(f"layer {layer} has tiles from zoom {chosen.minzoom} to {chosen.maxzoom}")
-    rows = chosen.select(replace(view, zoom=z, box=square.bounds()))
-    body = mvt.render(conn, rows, layer, square)
+    with transaction() as conn:
+        rows = chosen.select(replace(view(conn, look), zoom=z, box=square.bounds()))
+        body = mvt.render(conn, rows, layer, square)
     return Response(body, 200 if body else 204, media_type=MVT)
 
 
@@ -61,52 +62,50 @@ def _kind(column: sa.ColumnElement[Any]) -> str:
 
 
 @router.get("/layers")
-def layers(conn: Conn, view: Viewed) -> list[dict[str, Any]]:
+def layers(transaction: Transaction, look: Looked) -> list[dict[str, Any]]:
     """Answer the catalogue: what is shown, from which zoom, for whom, and how many features there are."""
-    version = city.data_version(conn)
-    return [
-        {
-            "name": layer.name,
-            "title": {"zh": layer.title_zh, "en": layer.title_en},
-            "minzoom": layer.minzoom,
-            "maxzoom": layer.maxzoom,
-            "geometry": layer.geometry,
-            "properties": _fields(layer.name),
-            "audience": layer.audience,
-            "count": _count(conn, layer, view),
-            "data_version": version,
-        }
-        for layer in CATALOG
-    ]
+    with transaction() as conn:
+        version, seen = city.data_version(conn), view(conn, look)
+        return [
+            _entry(layer) | {"count": _count(conn, layer, seen), "data_version": version} for layer in CATALOG
+        ]
 
 
-def _count(conn: Connection, layer: Layer, view: View) -> int:
-    rows = layer.select(replace(view, zoom=layer.maxzoom)).subquery()
+def _entry(layer: Layer) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "title": {"zh": layer.title_zh, "en": layer.title_en},
+        "minzoom": layer.minzoom,
+        "maxzoom": layer.maxzoom,
+        "geometry": layer.geometry,
+        "properties": _fields(layer.name),
+        "audience": layer.audience,
+    }
+
+
+def _count(conn: Connection, layer: Layer, seen: View) -> int:
+    rows = layer.select(replace(seen, zoom=layer.maxzoom)).subquery()
     return int(conn.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one())
 
 
 @router.get("/tiles/{layer}.json")
-def tile_json(conn: Conn, asked: AskedGrids, request: Request, layer: str) -> dict[str, Any]:
+def tile_json(transaction: Transaction, wish: Wished, request: Request, layer: str) -> dict[str, Any]:
     """Answer a layer's TileJSON 3.0."""
     chosen = _layer(layer)
-    return tilejson.document(
-        layer,
-        f"{request.base_url}tiles/{layer}/{{z}}/{{x}}/{{y}}.mvt",
-        (chosen.minzoom, chosen.maxzoom),
-        city.extent(conn, asked.scheme),
-        _fields(layer),
-        city.the_city(conn).attribution,
-    )
+    with transaction() as conn:
+        bounds = city.extent(conn, grids.resolve(conn, wish).scheme)
+        attribution = city.the_city(conn).attribution
+    template = f"{request.base_url}tiles/{layer}/{{z}}/{{x}}/{{y}}.mvt"
+    zooms = (chosen.minzoom, chosen.maxzoom)
+    return tilejson.document(layer, template, zooms, bounds, _fields(layer), attribution)
 
 
 @router.get("/styles/{name}.json")
-def style(conn: Conn, request: Request, name: str) -> dict[str, Any]:
+def style(transaction: Transaction, request: Request, name: str) -> dict[str, Any]:
     """Answer a MapLibre style over the layers: light, dark or safe (for colour-blind eyes)."""
     base = str(request.base_url).rstrip("/")
+    with transaction() as conn:
+        attribution = city.the_city(conn).attribution
     return styles.style(
-        name,
-        [asdict(layer) for layer in CATALOG],
-        base,
-        styles.font_faces(base),
-        city.the_city(conn).attribution,
+        name, [asdict(layer) for layer in CATALOG], base, styles.font_faces(base), attribution
     )

@@ -6,8 +6,9 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from api.deps import AskedGrids, Conn
+from api.deps import Transaction, Wished
 from gis import city as cities
+from gis import grids
 from gis.settings import ROOT
 
 router = APIRouter()
@@ -48,20 +49,22 @@ def landing(request: Request) -> Response:
 
 
 @router.get("/city")
-def city(conn: Conn, asked: AskedGrids) -> dict[str, Any]:
+def city(transaction: Transaction, wish: Wished) -> dict[str, Any]:
     """Answer what the page shows of the city: name, extent, levels, span of its incidents."""
-    row = cities.the_city(conn)
     names = ("code", "name_zh", "name_en", "timezone", "size", "synthetic", "attribution")
-    return {name: row._mapping[name] for name in names} | {
-        "bbox": cities.extent(conn, asked.scheme),
-        "scheme": asked.scheme,
-        "levels": cities.level_names(conn, asked.scheme),
-        "revision": asked.known,
-        "incidents": dict(cities.incident_span(conn)._mapping),
-    }
+    with transaction() as conn:
+        row, asked = cities.the_city(conn), grids.resolve(conn, wish)
+        return {name: row._mapping[name] for name in names} | {
+            "bbox": cities.extent(conn, asked.scheme),
+            "scheme": asked.scheme,
+            "levels": cities.level_names(conn, asked.scheme),
+            "revision": asked.known,
+            "incidents": dict(cities.incident_span(conn)._mapping),
+        }
 
 
 @router.get("/categories")
-def categories(conn: Conn) -> list[dict[str, Any]]:
+def categories(transaction: Transaction) -> list[dict[str, Any]]:
     """Answer the tree of incident categories, parents before children."""
-    return cities.category_tree(conn)
+    with transaction() as conn:
+        return cities.category_tree(conn)

@@ -1,6 +1,6 @@
 """Grids and their chains: whose is this point, on which day, as known at which revision."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
@@ -9,14 +9,20 @@ from sqlalchemy.engine import Connection
 
 from gis.db import Query, Record
 from gis.errors import NotFound
-from gis.schema import grids, levels, revisions, schemes
+from gis.schema import city, grids, levels, revisions, schemes
+
+DECIMALS = 7
+"""Decimals of a degree that coordinates of grids have (1 cm); points are asked at the same precision."""
 
 _CHAIN = sa.text("""
-WITH RECURSIVE point AS (SELECT ST_SetSRID(ST_MakePoint(:lon, :lat), 4326) AS geom),
+WITH RECURSIVE asked AS (
+  SELECT coalesce(CAST(:scheme AS text), (SELECT name FROM schemes WHERE is_default)) AS scheme,
+    coalesce(CAST(:on AS date), (SELECT (now() AT TIME ZONE timezone)::date FROM city)) AS day,
+    coalesce(CAST(:known AS int), (SELECT max(id) FROM revisions), 0) AS known
+), point AS (SELECT ST_SetSRID(ST_MakePoint(:lon, :lat), 4326) AS geom),
 near AS (  -- OFFSET keeps the cheap box test first; deepest and lowest code lead, so that one hit ends it
-  SELECT g.id, g.code, g.level, g.geom FROM grids g, point p
-  WHERE g.scheme = :scheme AND g.geom && p.geom
-    AND g.valid @> CAST(:on AS date) AND g.known @> CAST(:known AS int)
+  SELECT g.id, g.code, g.level, g.geom FROM asked a, point p, grids g
+  WHERE g.scheme = a.scheme AND g.geom && p.geom AND g.valid @> a.day AND g.known @> a.known
   ORDER BY g.level DESC, g.code OFFSET 0
 ), hits AS (
   SELECT n.id, n.level, NOT ST_ContainsProperly(n.geom, p.geom) AS at_edge
@@ -26,21 +32,30 @@ near AS (  -- OFFSET keeps the cheap box test first; deepest and lowest code lea
   FROM hits h JOIN grids g ON g.id = h.id
   UNION ALL
   SELECT g.id, g.grid_id, g.code, g.name, g.level, g.parent_code, c.at_edge
-  FROM chain c JOIN grids g ON g.scheme = :scheme AND g.code = c.parent_code
-    AND g.valid @> CAST(:on AS date) AND g.known @> CAST(:known AS int)
+  FROM chain c, asked a, grids g
+  WHERE g.scheme = a.scheme AND g.code = c.parent_code AND g.valid @> a.day AND g.known @> a.known
 )
-SELECT c.code, c.name, c.level, c.at_edge, s.staff,
+SELECT a.scheme, a.day, a.known, c.code, c.name, c.level, c.at_edge, s.staff,
        l.name_zh AS level_name_zh, l.name_en AS level_name_en
-FROM chain c JOIN levels l ON l.scheme = :scheme AND l.level = c.level
+FROM asked a LEFT JOIN chain c ON true LEFT JOIN levels l ON l.scheme = a.scheme AND l.level = c.level
 LEFT JOIN LATERAL (
   SELECT jsonb_agg(
     jsonb_build_object('name', m.name, 'post', o.post, 'phone', m.phone) ORDER BY o.id
   ) AS staff
   FROM posts o JOIN staff m ON m.id = o.staff_id
-  WHERE o.grid_id = c.grid_id AND o.valid @> CAST(:on AS date)
+  WHERE o.grid_id = c.grid_id AND o.valid @> a.day
 ) s ON true
 ORDER BY c.level DESC
 """)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Which record of grids somebody wants: what is None takes the default scheme, today, the newest."""
+
+    scheme: str | None = None
+    on: date | None = None
+    known: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,35 +71,43 @@ class Asked:
 class Chain:
     """A point's owner at every level, leaf first; at a border the lowest code owns the point."""
 
+    asked: Asked
     on_boundary: bool
     links: list[dict[str, object]]
 
 
-def default_scheme(conn: Connection) -> str:
-    """Return the scheme asked when none is named. Raises NotFound while the store has none."""
-    name = conn.execute(sa.select(schemes.c.name).where(schemes.c.is_default)).scalar()
-    if name is None:
+def resolve(conn: Connection, wish: Wish) -> Asked:
+    """Return the record of grids that a wish means. Raises NotFound while the store has no grids."""
+    zone = sa.select(city.c.timezone).scalar_subquery()
+    row = conn.execute(
+        sa.select(
+            sa.select(schemes.c.name).where(schemes.c.is_default).scalar_subquery().label("scheme"),
+            sa.cast(sa.func.timezone(zone, sa.func.now()), sa.Date).label("day"),
+            sa.select(sa.func.max(revisions.c.id)).scalar_subquery().label("known"),
+        )
+    ).one()
+    known = row.known if wish.known is None else wish.known
+    return _found(wish.scheme or row.scheme, wish.on or row.day, known or 0)
+
+
+def _found(scheme: str | None, day: date | None, known: int) -> Asked:
+    if scheme is None or day is None:
         raise NotFound("no grids are loaded; run safetymap demo or safetymap import grids")
-    return str(name)
+    return Asked(scheme, day, known)
 
 
-def latest_revision(conn: Connection) -> int:
-    """Return the newest revision, 0 before the first."""
-    newest = sa.func.coalesce(sa.func.max(revisions.c.id), 0)
-    return int(conn.execute(sa.select(newest)).scalar_one())
-
-
-def chain(conn: Connection, lon: float, lat: float, asked: Asked) -> Chain:
-    """Return the chain of a WGS-84 point.
+def chain(conn: Connection, lon: float, lat: float, wish: Wish) -> Chain:
+    """Return the chain of a WGS-84 point, which is first rounded to the grids' precision.
 
     The leaf is the deepest grid that covers the point, the lowest code where several do; the levels above
     follow from its parents. Raises NotFound when no grid owns the point.
     """
-    bound = {"lon": lon, "lat": lat, "scheme": asked.scheme, "on": asked.on, "known": asked.known}
-    rows = conn.execute(_CHAIN, bound).all()
-    if not rows:
+    place = {"lon": round(lon, DECIMALS), "lat": round(lat, DECIMALS)}
+    rows = conn.execute(_CHAIN, place | asdict(wish)).all()
+    asked = _found(rows[0].scheme, rows[0].day, rows[0].known)
+    if rows[0].code is None:
         raise NotFound(f"no grid of scheme {asked.scheme} owns {lon}, {lat} on {asked.on}")
-    return Chain(rows[0].at_edge, [_link(row) for row in rows])
+    return Chain(asked, rows[0].at_edge, [_link(row) for row in rows])
 
 
 def _link(row: Record) -> dict[str, object]:

@@ -93,10 +93,9 @@ def client(engine: Engine) -> Iterator[TestClient]:
     """The service over the module's database."""
     app = make_app()
 
-    def connection() -> Iterator[Connection]:
-        with engine.begin() as conn:
-            yield conn
+    async def opener() -> deps.Open:
+        return engine.begin
 
-    app.dependency_overrides[deps.connection] = connection
+    app.dependency_overrides[deps.opener] = opener
     with TestClient(app, raise_server_exceptions=False) as made:
         yield made

@@ -14,10 +14,11 @@ from sqlalchemy.engine import Connection, Engine
 
 from gis import grids, schema
 from gis.errors import NotFound
-from gis.grids import Asked
+from gis.grids import Asked, Wish
 from tests import town
 
 NOW = Asked("safety", date(2025, 6, 1), 1)
+WISH = Wish("safety", date(2025, 6, 1), 1)
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +31,12 @@ def settled(engine: Engine) -> Iterator[Connection]:
         conn.rollback()
 
 
-def _codes(conn: Connection, lon: float, lat: float, asked: Asked = NOW) -> list[object]:
-    return [link["code"] for link in grids.chain(conn, lon, lat, asked).links]
+def _codes(conn: Connection, lon: float, lat: float, wish: Wish = WISH) -> list[object]:
+    return [link["code"] for link in grids.chain(conn, lon, lat, wish).links]
 
 
 def test_the_chain_runs_from_the_leaf_up_with_its_staff(settled: Connection) -> None:
-    found = grids.chain(settled, *town.at(0.5, 0.5), NOW)
+    found = grids.chain(settled, *town.at(0.5, 0.5), WISH)
     assert [link["code"] for link in found.links] == ["T1a", "T1", "T"]
     assert not found.on_boundary
     assert found.links[0]["staff"] == [{"name": "甲", "post": "网格长", "phone": "000"}]
@@ -51,21 +52,21 @@ def test_the_lowest_code_that_covers_owns_a_point(settled: Connection, column: i
     owners = sorted(code for code, shape in letters.items() if shapely.covers(shape, place))
     if not owners:
         with pytest.raises(NotFound):
-            grids.chain(settled, place.x, place.y, NOW)
+            grids.chain(settled, place.x, place.y, WISH)
         return
-    found = grids.chain(settled, place.x, place.y, NOW)
+    found = grids.chain(settled, place.x, place.y, WISH)
     assert found.links[0]["code"] == owners[0]
     assert found.on_boundary == shapely.intersects(letters[owners[0]].boundary, place)
 
 
 def test_outside_the_town_nobody_owns(settled: Connection) -> None:
     with pytest.raises(NotFound, match="no grid of scheme safety owns"):
-        grids.chain(settled, 114.0, 27.0, NOW)
+        grids.chain(settled, 114.0, 27.0, WISH)
 
 
 def test_before_it_was_founded_nobody_owned(settled: Connection) -> None:
     with pytest.raises(NotFound):
-        grids.chain(settled, *town.at(0.5, 0.5), Asked("safety", date(2023, 12, 31), 1))
+        grids.chain(settled, *town.at(0.5, 0.5), Wish("safety", date(2023, 12, 31), 1))
 
 
 def test_a_new_map_answers_by_day_and_by_what_was_known(settled: Connection) -> None:
@@ -94,9 +95,9 @@ def test_a_new_map_answers_by_day_and_by_what_was_known(settled: Connection) -> 
                     )
                 )  # fmt: skip
         place = town.at(0.5, 0.5)
-        assert _codes(settled, *place, Asked("safety", date(2025, 6, 30), 2))[0] == "T1a"
-        assert _codes(settled, *place, Asked("safety", date(2025, 7, 1), 2))[0] == "T1b"
-        assert _codes(settled, *place, Asked("safety", date(2025, 7, 1), 1))[0] == "T1a"
+        assert _codes(settled, *place, Wish("safety", date(2025, 6, 30), 2))[0] == "T1a"
+        assert _codes(settled, *place, Wish("safety", date(2025, 7, 1), 2))[0] == "T1b"
+        assert _codes(settled, *place, Wish("safety", date(2025, 7, 1), 1))[0] == "T1a"
         assert len(grids.history(settled, "T1a", "safety")) == 3
         undo.rollback()
 
