@@ -32,15 +32,26 @@ def _moment(column: sa.Column[object]) -> sa.ColumnElement[str]:
 
 
 def _grids(view: View) -> Query:
+    """Select the level of the zoom and the one above it, whose border then can be drawn the stronger."""
     shown = (
         sa.select(sa.func.max(t.levels.c.level))
         .where(t.levels.c.scheme == view.scheme, t.levels.c.minzoom <= view.zoom)
         .scalar_subquery()
     )
     g = t.grids.c
-    return sa.select(g.grid_id.label("id"), g.geom, g.code, g.name, g.level, g.kind).where(
-        grid_questions.current(view.asked), g.level == shown
-    )
+    return sa.select(
+        g.grid_id.label("id"), g.geom, g.code, g.name, g.level, g.kind, _label(view, shown)
+    ).where(grid_questions.current(view.asked), g.level.between(shown - 1, shown))
+
+
+def _label(view: View, shown: sa.ScalarSelect[int]) -> sa.ColumnElement[str]:
+    """The name, on the zoom's own level and in the one tile that holds its inner point: written once."""
+    g = t.grids.c
+    here = [g.level == shown]
+    if view.box is not None:
+        inner = sa.func.ST_PointOnSurface(g.geom)
+        here.append(sa.func.ST_Intersects(inner, sa.func.ST_MakeEnvelope(*view.box, 4326)))
+    return sa.case((sa.and_(*here), g.name)).label("label")
 
 
 def _buildings(_: View) -> Query:

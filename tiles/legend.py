@@ -47,22 +47,22 @@ def _incidents(p: Palette) -> list[Item]:
         _item("dot", "红色事件", "red incident", fill=red, edge=red),
         _item("dot", "黄色事件", "yellow incident", fill=yellow, edge=yellow),
         _item("dot", "蓝色事件", "blue incident", fill=blue, edge=blue),
-        _item("dot", "已办结(空心)", "closed (hollow)", fill=p.halo, edge=blue),
+        _item("dot", "已办结（空心）", "closed (hollow)", fill=p.halo, edge=blue),
     ]
 
 
 def _responders(p: Palette) -> list[Item]:
     return [
-        _item("star", "力量:可派", "responder: available", fill=p.available),
-        _item("star", "力量:处置中", "responder: busy", fill=p.busy),
-        _item("star", "力量:停用", "responder: off", fill=p.off),
+        _item("star", "力量：可派", "responder: available", fill=p.available),
+        _item("star", "力量：处置中", "responder: busy", fill=p.busy),
+        _item("star", "力量：停用", "responder: off", fill=p.off),
     ]
 
 
 def _cameras(p: Palette) -> list[Item]:
     return [
         _item("dot", "摄像机", "camera", fill=p.camera, edge=p.halo),
-        _item("dot", "摄像机:离线", "camera: offline", fill=p.off, edge=p.halo),
+        _item("dot", "摄像机：离线", "camera: offline", fill=p.off, edge=p.halo),
     ]
 
 

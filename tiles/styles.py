@@ -11,6 +11,8 @@ from tiles.legend import legend
 from tiles.palettes import PALETTES, Palette
 
 Json = dict[str, Any]
+FINEST_ZOOM = 16
+"""Tiles nearer than this are enlarged by the renderer: one unit is 0.15 m already."""
 FONT = "Noto Sans SC"
 FONT_FOLDER = ROOT / "web/node_modules/@fontsource-variable/noto-sans-sc"
 
@@ -72,7 +74,7 @@ def _source(layer: Mapping[str, Any], base_url: str, attribution: str) -> Json:
         "type": "vector",
         "tiles": [f"{base_url}/tiles/{layer['name']}/{{z}}/{{x}}/{{y}}.mvt"],
         "minzoom": layer["minzoom"],
-        "maxzoom": layer["maxzoom"],
+        "maxzoom": min(layer["maxzoom"], FINEST_ZOOM),
         "attribution": attribution,
         # Cells are told apart by their H3 name, so that values fetched for a period find them.
         **({"promoteId": "cell"} if layer["name"] == "hotspots" else {}),
@@ -146,7 +148,7 @@ def _cells(p: Palette) -> list[Json]:
         "fill-color": ["case", _is("significant"), _ramp(p.hot), _ramp(p.counts)],
         "fill-opacity": _zoomed(
             (8, ["case", _is("shown"), ["case", _is("significant"), 0.85, 0.75], 0]),
-            (16, ["case", _is("shown"), ["case", _is("significant"), 0.6, 0.4], 0]),
+            (16, ["case", _is("shown"), ["case", _is("significant"), 0.65, 0.5], 0]),
         ),
         "fill-antialias": False,
     }
@@ -167,9 +169,10 @@ def _borders(p: Palette) -> list[Json]:
     width = ["match", ["get", "level"], 1, 2.2, 2, 1.7, 3, 1.2, 4, 0.9, 0.6]
     faint = ["match", ["get", "level"], [1, 2], 0.9, 3, 0.75, 0.6]
     paint = {"line-color": p.border, "line-width": width, "line-opacity": faint}
+    upper_last = {"line-join": "round", "line-sort-key": ["-", 0, ["get", "level"]]}
     focus = {"line-color": p.focus, "line-width": 3, "line-opacity": 0.95}
     return [
-        _layer("grids-border", "grids", "line", layout={"line-join": "round"}, paint=paint),
+        _layer("grids-border", "grids", "line", layout=upper_last, paint=paint),
         # The page sets this filter to the codes of the chain it shows.
         _layer("grids-focus", "grids", "line", filter=["==", ["get", "code"], ""], paint=focus),
     ]
@@ -207,7 +210,9 @@ def _incidents(p: Palette) -> list[Json]:
 def _responders(p: Palette) -> list[Json]:
     status = ["match", ["get", "status"], "available", p.available, "busy", p.busy, p.off]
     star = _text(
-        "★", _zoomed((9, 13), (16, 22)), **{"text-allow-overlap": True, "text-ignore-placement": True}
+        "★",
+        _zoomed((8, 9), (12, 14), (16, 22)),
+        **{"text-allow-overlap": True, "text-ignore-placement": True},
     )
     return [_layer("responders", "responders", "symbol", layout=star, paint=_ink(status, p.halo, 1.8))]
 
@@ -227,7 +232,9 @@ def _names(p: Palette) -> list[Json]:
 
 
 def _name(source: str, minzoom: float, size: Any, paint: Json, **layout: Any) -> Json:
-    text = _text(["coalesce", ["get", "name"], ""], size, **layout)
+    # Grids are labelled where their tile says so, each once; everything else by its name.
+    field = "label" if source == "grids" else "name"
+    text = _text(["coalesce", ["get", field], ""], size, **layout)
     return _layer(f"{source}-name", source, "symbol", minzoom=minzoom, layout=text, paint=paint)
 
 

@@ -58,8 +58,9 @@ function show(found, most) {
 function row(area) {
   const [lat, lng] = h3.cellToLatLng(area.peak.cell);
   const place = h("strong", {}, `${lng.toFixed(4)}, ${lat.toFixed(4)}`);
-  name(place, lng, lat);
-  const facts = h("small", {}, t("hotspots.area", { cells: area.members.length, count: area.count }));
+  const within = h("span", {});
+  name(place, within, lng, lat);
+  const facts = h("small", {}, within, t("hotspots.area", { cells: area.members.length, count: area.count }));
   const button = h("button", { type: "button", onclick: () => visit(area, { lng, lat }) }, place, ratio(area.peak), facts, trend(area.peak));
   return h("li", {}, button);
 }
@@ -74,11 +75,12 @@ export function trend({ trend: way }) {
 }
 
 /** Put the names of the owning grids, from county down, in the place of the coordinates. */
-async function name(element, lon, lat) {
+async function name(place, within, lon, lat) {
   try {
     const { chain } = await get("/grids/at", { lon, lat });
-    const below = chain.toReversed().filter((grid) => grid.level > 1);
-    element.textContent = below.slice(0, NAMED_LEVELS).map((grid) => grid.name).join(" · ");
+    const names = chain.toReversed().filter((grid) => grid.level > 1).slice(0, NAMED_LEVELS).map((grid) => grid.name);
+    place.textContent = names.pop() ?? chain[0].name;
+    within.textContent = names.map((upper) => `${upper} · `).join("");
   } catch (error) {
     if (error.status !== 404) tell(error);
   }

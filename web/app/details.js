@@ -6,7 +6,7 @@ import { categoryName } from "./categories.js";
 import { $, fill, h, icon } from "./dom.js";
 import { valuesOf } from "./hotspots.js";
 import { distance, field, locale, pick, t, word } from "./i18n.js";
-import { chosen, drawnAt, goTo, outline } from "./map.js";
+import { chosen, drawnAt, goTo, outline, reveal } from "./map.js";
 import { change, onChange, state } from "./state.js";
 import { tell, toast } from "./toast.js";
 
@@ -54,7 +54,9 @@ function show(place, under, chain, near) {
   fill($("#details"), head(place), owner(chain), hexagon(under), features(under), responders(near));
   $("#details").hidden = false;
   document.body.classList.add("with-details");
+  $("#details").scrollTop = 0;
   $("#details").focus({ preventScroll: true });
+  reveal(place, $("#details"));
 }
 
 function head({ lng, lat }) {
@@ -115,9 +117,11 @@ const table = (rows) => h("dl", {}, rows.map(([name, value]) => [h("dt", {}, nam
 
 function features(under) {
   const seen = new Set();
-  const told = under.filter(({ source, id }) => {
-    const fresh = TOLD.includes(source) && !seen.has(`${source}/${id}`);
-    seen.add(`${source}/${id}`);
+  const told = under.filter(({ source, id, properties }) => {
+    // A street is many pieces: told once, by its name.
+    const which = `${source}/${source === "roads" ? properties.name : id}`;
+    const fresh = TOLD.includes(source) && !seen.has(which);
+    seen.add(which);
     return fresh;
   });
   told.sort((a, b) => TOLD.indexOf(a.source) - TOLD.indexOf(b.source));

@@ -72,13 +72,16 @@ async function refresh() {
 
 function take(answer) {
   whole = answer;
-  cells = new Map(answer.cells.map((cell) => [cell.cell, cell]));
-  breaks = geometric(answer.cells.reduce((most, { count, significant }) => (significant ? most : Math.max(most, count)), 1));
+  // An empty cell may be significant for its neighbours' sake; it is they that are shown.
+  cells = new Map(answer.cells.filter(({ count }) => count > 0).map((cell) => [cell.cell, cell]));
+  breaks = geometric(quietCounts().reduce((most, count) => Math.max(most, count), 1));
   paint();
   say();
-  areas(answer.cells);
+  areas([...cells.values()]);
   for (const listen of listeners) listen();
 }
+
+const quietCounts = () => [...cells.values()].filter((cell) => !cell.significant).map((cell) => cell.count);
 
 /** Rank limits that grow by an equal factor from 1 to `most`, whole numbers, none twice. */
 function geometric(most) {
@@ -96,15 +99,15 @@ function paint() {
 
 function look({ count, ratio, significant }) {
   const rank = significant ? rankIn(RATIOS, ratio ?? Infinity) : rankIn(breaks, count);
-  return { shown: count > 0 || significant, significant, rank };
+  return { shown: true, significant, rank };
 }
 
 const rankIn = (limits, value) => Math.max(0, limits.findLastIndex((limit) => value >= limit));
 
 function say() {
   if (!whole) return;
-  const hot = whole.cells.filter((cell) => cell.significant).length;
-  const words = { incidents: whole.incidents, cells: whole.cells.length, res: whole.res, hot };
+  const hot = [...cells.values()].filter((cell) => cell.significant).length;
+  const words = { incidents: whole.incidents, cells: cells.size, res: whole.res, hot };
   const lines = [t("hotspots.summary", words)];
   if (whole.without_place) lines.push(t("hotspots.unplaced", { count: whole.without_place }));
   fill($("#summary"), lines.map((line) => h("span", {}, line)), hot === 0 && h("strong", {}, t("hotspots.none")));

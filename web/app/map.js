@@ -57,6 +57,7 @@ function follow() {
   map.getCanvas().addEventListener("keydown", askAtCentre);
   $("#centre").addEventListener("click", () => choose(map.getCenter().wrap()));
   zoomed(map.getZoom());
+  if (state.at && !location.hash.includes("map=")) map.jumpTo({ center: chosen() ?? map.getCenter(), zoom: 15 });
   onChange((changed) => {
     if (changed.has("theme")) restyle();
     if (changed.has("hidden")) for (const layer of map.getStyle().layers) showOrHide(layer);
@@ -135,6 +136,20 @@ export function goTo(place, zoom = 15) {
 /** Bring [west, south, east, north] into view. */
 export function goToBox(box) {
   map?.fitBounds(box, { padding: 60, maxZoom: 17, ...motion() });
+}
+
+/** Move the map if `cover` or the window's edge hides a point, so that it lies amid the room left free. */
+export function reveal(place, cover) {
+  if (!map) return;
+  map.resize();
+  const room = map.getContainer().getBoundingClientRect();
+  const covered = cover.getBoundingClientRect();
+  const { x, y } = map.project(place);
+  const sheet = covered.top > room.top;
+  const free = sheet ? { right: room.width, bottom: covered.top - room.top } : { right: covered.left - room.left, bottom: room.height };
+  if (x > 16 && y > 16 && x < Math.min(free.right, room.width) - 16 && y < free.bottom - 16) return;
+  const offset = sheet ? [0, (free.bottom - room.height) / 2] : [(Math.min(free.right, room.width) - room.width) / 2, 0];
+  map.easeTo({ center: place, offset, ...motion() });
 }
 
 const motion = () => (matchMedia("(prefers-reduced-motion: reduce)").matches ? { duration: 0 } : { duration: 700 });

@@ -6,7 +6,7 @@ import { t } from "./i18n.js";
 import { choose, goTo, goToBox } from "./map.js";
 import { tell, toast } from "./toast.js";
 
-const POINT = /^\s*(-?\d+(?:\.\d+)?)\s*[,,;\s]\s*(-?\d+(?:\.\d+)?)\s*$/;
+const POINT = /^\s*(-?\d+(?:\.\d+)?)\s*[,;\s\uff0c\uff1b]\s*(-?\d+(?:\.\d+)?)\s*$/;
 
 let city;
 
