@@ -2,11 +2,11 @@
 
 from fastapi import FastAPI
 
-from api import errors, health, hotspots, lookup, maps, page
+from api import errors, health, hotspots, lookup, maps, page, search
 from api.journal import Journal, configure
 from gis.settings import settings
 
-ROUTERS = (health.router, page.router, lookup.router, maps.router, hotspots.router)
+ROUTERS = (health.router, page.router, search.router, lookup.router, maps.router, hotspots.router)
 
 
 def make_app() -> FastAPI:

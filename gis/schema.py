@@ -197,6 +197,8 @@ posts = Table(
     Column("staff_id", sa.BigInteger, ForeignKey("staff.id"), nullable=False),
     Column("grid_id", sa.BigInteger, ForeignKey("grid_codes.id"), nullable=False),
     _text("post", required=True),
+    # The number on the grid's notice board: all that the public learns of who holds the post.
+    _text("public_phone"),
     Column("valid", DATERANGE, nullable=False),
     # Usage: who is answerable for this grid? The first column of the exclusion serves it.
     ExcludeConstraint(
@@ -308,6 +310,8 @@ buildings = Table(
     _spatial("buildings"),
     # Usage: which buildings does this grid own? A building has one owner, that of its point.
     _spatial("buildings", "point"),
+    # Usage: an address as it is typed, from its beginning.
+    Index("ix_buildings_address", "address", postgresql_ops={"address": "text_pattern_ops"}),
     comment="point = a point on the footprint, by which the building is owned and counted.",
 )
 
@@ -369,6 +373,8 @@ places = Table(
     *_cell_columns(),
     UniqueConstraint("origin", "origin_id"),
     _spatial("places"),
+    # Usage: a place by the beginning of its name.
+    Index("ix_places_name", "name", postgresql_ops={"name": "text_pattern_ops"}),
     comment="Key places and service points.",
 )
 

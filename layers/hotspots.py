@@ -26,6 +26,9 @@ DISC = 1
 _DAY = timedelta(days=1)
 _ENOUGH_DAYS = 28
 """A shorter past says more about weekdays than about places."""
+_COVERED = 0.8
+"""Households are believed where at least this share of the incidents lies in cells that have any; less means
+that buildings were loaded for a part of the city only."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def hotspots(conn: Connection, view: View, res: int) -> Hotspots:
     if not len(served.cells):
         return _nothing(*_totals(conn, view))
     found = _spread(served, *counts(conn, view, res))
-    expected, method = _expectation(conn, view, res, served, float(found.sum()))
+    expected, method = _expectation(conn, view, res, served, found)
     disc = _disc(served.cells)
     tested = hot(found, expected.mean, disc, ALPHA, expected.size)
     before = _spread(served, *counts(conn, _period_before(view), res))
@@ -145,9 +148,10 @@ def _spread(served: Served, cells: Cells, found: npt.NDArray[np.int64]) -> Float
 
 
 def _expectation(
-    conn: Connection, view: View, res: int, served: Served, total: float
+    conn: Connection, view: View, res: int, served: Served, found: Floats
 ) -> tuple[Expected, str]:
     """Take the cells' own past where there is enough of it, else their households, else their area."""
+    total = float(found.sum())
     first = conn.execute(sa.select(sa.func.min(t.incidents.c.occurred_at))).scalar()
     assert view.start
     assert view.end
@@ -155,7 +159,8 @@ def _expectation(
     past = _spread(served, *counts(conn, replace(view, start=None, end=view.start), res))
     if past_days >= _ENOUGH_DAYS and past.sum() > 0:
         return from_history(past, past_days, days, total), "poisson-disc-bh/history"
-    if served.households.any():
+    homes = served.households > 0
+    if homes.any() and found[homes].sum() >= _COVERED * total:
         return from_exposure(total, served.households, served.area_m2), "poisson-disc-bh/households"
     return from_exposure(total, served.area_m2, served.area_m2), "poisson-disc-bh/area"
 

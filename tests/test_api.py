@@ -27,6 +27,8 @@ def settled(engine: Engine) -> None:
         town.add_keeper(conn, batch, "T1a")
         town.add_incidents(conn, batch, anywhere)
         town.add_incidents(conn, batch, corner, category="0102")
+        town.add_building(conn, batch, "小镇一路1号", town.at(0.7, 0.7))
+        town.add_building(conn, batch, "小镇一路12号", town.at(5, 4.5))
         town.add_responders(
             conn, batch, {"near": town.at(1, 1), "middle": town.at(3, 3), "far": town.at(6, 5)}
         )
@@ -95,6 +97,16 @@ def test_grid_children_and_history(client: TestClient) -> None:
     assert client.get("/grids/T9").status_code == 404
 
 
+def test_search_reads_addresses_as_people_write_them(client: TestClient) -> None:
+    exact = client.get("/grids/search", params={"q": " 小镇一路１号 "}).json()["matches"]
+    assert [(one["address"], one["score"], one["chain"][0]["code"]) for one in exact] == [
+        ("小镇一路1号", 1.0, "T1a")
+    ]
+    begun = client.get("/grids/suggest", params={"q": "小镇一路1"}).json()["suggestions"]
+    assert begun == ["小镇一路12号", "小镇一路1号"]
+    assert client.get("/grids/search", params={"q": "100%_"}).json() == {"matches": []}
+
+
 def test_nearest_responders(client: TestClient) -> None:
     lon, lat = town.at(0, 0)
     found = client.get("/responders/nearest", params={"lon": lon, "lat": lat, "k": 2}).json()
@@ -122,10 +134,10 @@ def test_every_layer_tells_of_itself(client: TestClient) -> None:
         assert south < north
 
 
-@pytest.mark.parametrize("layer", ["grids", "incidents", "responders", "hotspots"])
-@pytest.mark.parametrize("z", [11, 14])
+@pytest.mark.parametrize("layer", ["grids", "buildings", "incidents", "responders", "hotspots"])
+@pytest.mark.parametrize("z", [14, 16])
 def test_tiles_decode_with_stable_ids(client: TestClient, layer: str, z: int) -> None:
-    x, y = _tile(*town.at(1.01, 1.01), z)
+    x, y = _tile(*town.at(0.7, 0.7), z)
     answers = [client.get(f"/tiles/{layer}/{z}/{x}/{y}.mvt") for _ in range(2)]
     decoded = [mapbox_vector_tile.decode(answer.content) for answer in answers]
     assert decoded[0] == decoded[1]

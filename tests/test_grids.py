@@ -90,8 +90,8 @@ def test_a_new_map_answers_by_day_and_by_what_was_known(settled: Connection) -> 
             ):
                 settled.execute(
                     schema.grids.insert().values(
-                        grid_id=old.grid_id, scheme="safety", code=code, level=3, parent_code="T1", name=old.name,
-                        area_m2=1, valid=valid, known=Range(2, None), geom=town.multi(geom),
+                        grid_id=old.grid_id, scheme="safety", code=code, level=3, parent_code="T1",
+                        name=old.name, area_m2=1, valid=valid, known=Range(2, None), geom=town.multi(geom),
                     )
                 )  # fmt: skip
         place = town.at(0.5, 0.5)

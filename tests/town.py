@@ -148,6 +148,20 @@ def _add_cells(conn: Connection, res: int, unique: cells.Cells) -> None:
     conn.execute(insert(schema.cells).on_conflict_do_nothing(), rows)
 
 
+def add_building(conn: Connection, batch: int, address: str, place: tuple[float, float]) -> None:
+    """Put a house of some 20 m at a place into the store, with its cells stamped."""
+    x, y = place
+    stamped = cells.stamp(np.array([x]), np.array([y]))
+    house = shapely.box(x - 1e-4, y - 1e-4, x + 1e-4, y + 1e-4)
+    conn.execute(
+        schema.buildings.insert().values(
+            origin="town", origin_id=address, batch_id=batch, address=address, households=12,
+            geom=f"SRID=4326;{house.wkt}", point=f"SRID=4326;POINT({x} {y})",
+            **{f"cell_{res}": int(column[0]) for res, column in stamped.items()},
+        )
+    )  # fmt: skip
+
+
 def add_responders(conn: Connection, batch: int, places: dict[str, tuple[float, float]]) -> None:
     """Put free crews into the store."""
     rows = [
