@@ -111,3 +111,6 @@ def serve(
         workers=workers,
         access_log=False,
     )
+
+
+from api import importing  # noqa: E402, F401 - registers `import` and `demo` on the app above

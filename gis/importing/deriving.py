@@ -70,8 +70,21 @@ def incidents(job: Job, made: Draft, _where: Placed | None) -> None:
     for step in _LIFE[1:]:
         if step in given:
             backwards = mask(pc.less(given[step], last))
-            made.sieve.refuse(backwards, step, "is before the step that precedes it; correct one", given[step])
+            made.sieve.refuse(
+                backwards, step, "is before the step that precedes it; correct one", given[step]
+            )
             last = pc.coalesce(given[step], last)
+
+
+def staff(_job: Job, made: Draft, _where: Placed | None) -> None:
+    """A person with a grid needs a post there."""
+    for name in ("grid_code", "post"):
+        made.columns[name] = made.text(name)
+    made.columns.setdefault("valid_from", pa.nulls(len(made), pa.date32()))
+    bare = mask(pc.and_(pc.is_valid(made.text("grid_code")), pc.is_null(made.text("post"))))
+    made.sieve.refuse(
+        bare, "post", "is missing, though the row names a grid; fill in what the person is there"
+    )
 
 
 def responders(_job: Job, made: Draft, _where: Placed | None) -> None:
@@ -93,6 +106,7 @@ def roads(_job: Job, made: Draft, where: Placed | None) -> None:
 
 DERIVE: dict[str, Callable[[Job, Draft, Placed | None], None]] = {
     "incidents": incidents,
+    "staff": staff,
     "responders": responders,
     "roads": roads,
 }

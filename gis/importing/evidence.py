@@ -46,7 +46,10 @@ def check_headings(columns: Sequence[str], said: str | None) -> None:
         named = next((datum for datum, mark in _MARKS.items() if re.search(mark, column.lower())), None)
         if named is None or _same(named, said or "wgs84"):
             continue
-        raise BadInput("datum", f"the column {column!r} says {named}, the import {said or 'nothing'}; use --datum {named}")
+        raise BadInput(
+            "datum",
+            f"the column {column!r} says {named}, the import {said or 'nothing'}; use --datum {named}",
+        )
 
 
 def _same(one: str, other: str) -> bool:

@@ -21,6 +21,7 @@ from gis.importing.mapping import Mapping, choose, missing
 from gis.importing.parsing import Rules
 from gis.importing.refusals import RefusedFile
 from gis.importing.source import Source
+from gis.importing.staging import Merged
 from gis.schema import batches, categories, city
 from gis.settings import settings
 
@@ -139,3 +140,14 @@ def new_batch(conn: Connection, job: Job, faults: dict[str, Any] | None = None) 
         refused=refused, unchanged=0, faults=faults,
     )  # fmt: skip
     return int(conn.execute(insert.returning(batches.c.id)).scalar_one())
+
+
+def outcome(job: Job, merged: Merged) -> Outcome:
+    """Return what an import did."""
+    refused = job.refused
+    return Outcome(
+        kind=job.kind.name, file=job.source.name, mapping=job.mapping.name, datum=job.said, rows=job.rows,
+        refused=refused.count, inserted=merged.inserted, updated=merged.updated, unchanged=merged.unchanged,
+        kept=merged.kept, refused_file=refused.path if refused.count else None,
+        reasons=dict(refused.reasons), notes=job.notes,
+    )  # fmt: skip

@@ -5,7 +5,19 @@ from typing import Literal
 
 from gis.crs import DATUMS
 from gis.importing.parsing import (
-    Parser, bearings, category, day, flag, integer, moment, number, one_of, pattern, prose, text, words,
+    Parser,
+    bearings,
+    category,
+    day,
+    flag,
+    integer,
+    moment,
+    number,
+    one_of,
+    pattern,
+    prose,
+    text,
+    words,
 )  # fmt: skip
 from gis.schema import COLOURS, SOURCES, STATES
 

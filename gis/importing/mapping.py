@@ -83,9 +83,7 @@ class Mapping(_Strict):
     def gives(self, field: str, columns: Sequence[str]) -> bool:
         """Tell whether every row gets a value for `field`, or may."""
         joined = field in self.join and any(pick(part, columns) for part in self.join[field])
-        return bool(
-            joined or field in self.constants or field in self.defaults or self.found(field, columns)
-        )
+        return bool(joined or field in self.constants or field in self.defaults or self.found(field, columns))
 
 
 _PLACE = ("lon", "lat", "geometry")
@@ -164,7 +162,9 @@ def _known_fields(mapping: Mapping, kind: str) -> Mapping:
     parts = (mapping.columns, mapping.join, mapping.split, mapping.extract, mapping.values)
     used = {name for part in (*parts, mapping.constants, mapping.defaults) for name in part}
     if wrong := sorted(used - ours):
-        raise BadInput("mapping", f"[{kind}] names {', '.join(wrong)}; its fields are {', '.join(sorted(ours))}")
+        raise BadInput(
+            "mapping", f"[{kind}] names {', '.join(wrong)}; its fields are {', '.join(sorted(ours))}"
+        )
     return mapping
 
 

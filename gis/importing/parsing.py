@@ -216,7 +216,9 @@ def words(values: pa.Array, _rules: Rules) -> Parsed:
 
 def bearings(values: pa.Array, _rules: Rules) -> Parsed:
     """Parse a list of compass bearings, degrees clockwise from north, to PostgreSQL's array notation."""
-    lists = values if pa.types.is_list(values.type) or pa.types.is_large_list(values.type) else _single(values)
+    lists = (
+        values if pa.types.is_list(values.type) or pa.types.is_large_list(values.type) else _single(values)
+    )
     degrees, wrong = numbers(lists.flatten())
     wrong |= (degrees < 0) | (degrees > 360) | np.isnan(degrees)
     bad = np.zeros(len(values), bool)

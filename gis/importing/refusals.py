@@ -38,7 +38,11 @@ class Sieve:
     refusals: list[Refusal] = field(default_factory=list)
 
     def refuse(
-        self, bad: Bools, name: str, reason: str | Sequence[str], values: Sequence[Any] | pa.Array | None = None
+        self,
+        bad: Bools,
+        name: str,
+        reason: str | Sequence[str],
+        values: Sequence[Any] | pa.Array | None = None,
     ) -> None:
         """Refuse the `bad` rows that are still good; `reason` and `values` are per row where not one text."""
         for at in np.flatnonzero(bad & self.ok).tolist():
@@ -73,6 +77,10 @@ class RefusedFile:
         for refusal in refusals:
             original = _original(chunk, at[refusal.row]) if refusal.row in at else [texts[refusal.row]]
             self._write(refusal, original)
+
+    def add_broken(self, chunk: Chunk) -> None:
+        """Write the rows of `chunk` that could not be cut into columns."""
+        self.add([Refusal(row.row, "row", row.reason, row.text[:200]) for row in chunk.broken], chunk)
 
     def _write(self, refusal: Refusal, original: list[str]) -> None:
         self.count += 1

@@ -6,16 +6,15 @@ import shapely
 from sqlalchemy.engine import Connection
 
 from gis.errors import BadInput
-from gis.importing import staging
+from gis.importing import grids, posting, staging
 from gis.importing.deriving import DERIVE, locate
 from gis.importing.drafting import draft
-from gis.importing.job import Job, Options, Outcome, new_batch, prepare
+from gis.importing.job import Job, Options, Outcome, new_batch, outcome, prepare
 from gis.importing.kinds import KINDS
+from gis.importing.late import LATE
 from gis.importing.placing import Placed
-from gis.importing.refusals import Refusal
 from gis.importing.source import Chunk, Source
-from gis.importing.staging import Merged
-from gis.schema import batches, metadata
+from gis.schema import batches
 
 
 def run(conn: Connection, kind: str, source: Source, options: Options) -> Outcome:
@@ -24,39 +23,39 @@ def run(conn: Connection, kind: str, source: Source, options: Options) -> Outcom
     Raises BadInput when the source as a whole is unusable: no mapping fits, a column is missing, most rows
     speak for another datum.
     """
+    if kind == "grids":
+        return grids.run(conn, source, options)
     job = prepare(conn, KINDS[kind], source, options)
     staging.lock(conn, kind, job.mapping.origin)
     try:
-        columns = _stage_all(conn, job, options)
-        _refuse_late(conn, job, columns)
+        _stage_all(conn, job, options)
+        _refuse_late(conn, job)
     finally:
         job.refused.close()
     _judge(job)
-    return _merge(conn, job, columns)
+    return _merge(conn, job)
 
 
-def _stage_all(conn: Connection, job: Job, options: Options) -> list[str]:
-    """Bring all good rows to the stage and return its columns."""
-    names: list[str] = []
+def _stage_all(conn: Connection, job: Job, options: Options) -> None:
+    """Bring all good rows to the stage."""
+    made = False
     for chunk in job.source.chunks():
         job.rows += len(chunk) + len(chunk.broken)
         columns = stage_columns(job, chunk)
-        if columns and not names:
-            names = [name for name in columns if name != "row_no"]
-            staging.create(conn, job.kind.table, names)
+        if columns and not made:
+            staging.create(conn, job.kind.table, columns)
+            made = True
         if columns:
             staging.copy(conn, columns)
         options.progress(job.rows)
-    if not names:
+    if not made:
         raise BadInput("file", f"{job.source.name} has no usable row below its header")
     staging.ready(conn)
-    return names
 
 
 def stage_columns(job: Job, chunk: Chunk) -> dict[str, pa.Array]:
     """Return a chunk's good rows as columns of the store; the others go to the refused file."""
-    broken = [Refusal(row.row, "row", row.reason, row.text[:200]) for row in chunk.broken]
-    job.refused.add(broken, chunk)
+    job.refused.add_broken(chunk)
     if not len(chunk):
         return {}
     made = draft(chunk, job.kind, job.mapping, job.rules)
@@ -69,8 +68,7 @@ def stage_columns(job: Job, chunk: Chunk) -> dict[str, pa.Array]:
     kept = {name: values.filter(pa.array(good)) for name, values in columns.items()}
     if where is not None:
         kept |= _geometry_columns(job, Placed(where.shape[good], where.lon[good], where.lat[good]))
-    wanted = {"row_no", *metadata.tables[job.kind.table].c.keys()}
-    return {name: values for name, values in kept.items() if name in wanted}
+    return kept
 
 
 def _geometry_columns(job: Job, where: Placed) -> dict[str, pa.Array]:
@@ -84,17 +82,14 @@ def _geometry_columns(job: Job, where: Placed) -> dict[str, pa.Array]:
     return columns
 
 
-def _refuse_late(conn: Connection, job: Job, columns: list[str]) -> None:
-    """Refuse what only shows when all rows are together: ids and codes that occur twice or are taken."""
-    refusals = staging.drop_repeated(conn, "origin_id")
-    if "code" in columns:
-        refusals += staging.drop_repeated(conn, "code")
-        refusals += staging.drop_taken_codes(conn, job.mapping.origin)
+def _refuse_late(conn: Connection, job: Job) -> None:
+    """Refuse what only shows when all rows are together; their originals are read again."""
+    refusals = [refusal for check in LATE[job.kind.name] for refusal in check(conn, job.mapping.origin)]
     if not refusals:
         return
     for chunk in job.source.chunks():
-        mine = [refusal for refusal in refusals if refusal.row in set(chunk.rows.tolist())]
-        job.refused.add(mine, chunk)
+        there = set(chunk.rows.tolist())
+        job.refused.add([refusal for refusal in refusals if refusal.row in there], chunk)
 
 
 def _judge(job: Job) -> None:
@@ -110,20 +105,11 @@ def _judge(job: Job) -> None:
         job.notes.append(f"{job.unowned} accepted rows lie in no grid of the default scheme")
 
 
-def _merge(conn: Connection, job: Job, columns: list[str]) -> Outcome:
+def _merge(conn: Connection, job: Job) -> Outcome:
     batch = new_batch(conn, job)
-    merged = staging.merge(conn, job.kind.table, columns, job.mapping.origin, batch)
+    merged = staging.merge(conn, job.kind.table, job.mapping.origin, batch)
+    if job.kind.name == "staff":
+        posting.merge(conn, job.mapping.origin)
     staging.add_cells(conn, np.fromiter(job.cells, np.uint64, len(job.cells)))
     conn.execute(batches.update().where(batches.c.id == batch).values(unchanged=merged.unchanged))
     return outcome(job, merged)
-
-
-def outcome(job: Job, merged: Merged) -> Outcome:
-    """Return what an import did."""
-    refused = job.refused
-    return Outcome(
-        kind=job.kind.name, file=job.source.name, mapping=job.mapping.name, datum=job.said, rows=job.rows,
-        refused=refused.count, inserted=merged.inserted, updated=merged.updated, unchanged=merged.unchanged,
-        kept=merged.kept, refused_file=refused.path if refused.count else None,
-        reasons=dict(refused.reasons), notes=job.notes,
-    )  # fmt: skip

@@ -1,6 +1,5 @@
 """From drafts to the tables: COPY into a temporary table, late refusals, one merge, cells; no commits here."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from gis import cells
-from gis.importing.refusals import Refusal
 from gis.schema import metadata
 
 STAGE = "stage"
@@ -33,16 +31,23 @@ def lock(conn: Connection, kind: str, origin: str) -> None:
     conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK, sa.func.hashtext(f"{kind}:{origin}"))))
 
 
-def create(conn: Connection, table: str, columns: Sequence[str]) -> None:
-    """Make the empty stage with `columns` of `table`, dropped with the transaction."""
+def create(conn: Connection, table: str, columns: dict[str, pa.Array]) -> None:
+    """Make the empty stage, dropped with the transaction; columns that `table` has are typed as there."""
     conn.execute(sa.text(f"DROP TABLE IF EXISTS {STAGE}"))
-    picked = ", ".join(f'"{name}"' for name in columns)
+    there = metadata.tables[table].c
+    picked = [
+        f't."{name}"' if name in there else f'{_sql_null(of.type)} AS "{name}"'
+        for name, of in columns.items()
+    ]
+    chosen = ", ".join(picked)
     conn.execute(
-        sa.text(
-            f"CREATE TEMP TABLE {STAGE} ON COMMIT DROP AS "
-            f"SELECT 0::bigint AS row_no, {picked} FROM {table} WITH NO DATA"
-        )
+        sa.text(f"CREATE TEMP TABLE {STAGE} ON COMMIT DROP AS SELECT {chosen} FROM {table} t WITH NO DATA")
     )
+
+
+def _sql_null(of: pa.DataType) -> str:
+    kind = "bigint" if pa.types.is_integer(of) else "date" if pa.types.is_date(of) else "text"
+    return f"NULL::{kind}"
 
 
 def copy(conn: Connection, columns: dict[str, pa.Array]) -> None:
@@ -71,68 +76,46 @@ def ready(conn: Connection) -> None:
     conn.execute(sa.text(f"ANALYZE {STAGE}"))
 
 
-def drop_repeated(conn: Connection, key: str) -> list[Refusal]:
-    """Take rows out of the stage whose `key` an earlier row has, and return them as refused."""
-    rows = conn.execute(
-        sa.text(
-            f"DELETE FROM {STAGE} s USING ("
-            f'  SELECT row_no, "{key}" AS value, min(row_no) OVER (PARTITION BY "{key}") AS first FROM {STAGE}'
-            f"  WHERE \"{key}\" IN (SELECT \"{key}\" FROM {STAGE} GROUP BY 1 HAVING count(*) > 1)"
-            ") twice WHERE twice.row_no = s.row_no AND twice.row_no > twice.first "
-            "RETURNING s.row_no, twice.value, twice.first"
-        )
-    ).all()
-    return [
-        Refusal(row.row_no, key, f"occurs already in row {row.first}; give each row its own", row.value)
-        for row in rows
-    ]
+def merge(conn: Connection, table: str, origin: str, batch: int) -> Merged:
+    """Bring the stage into `table`: new rows in, changed ones updated, others untouched.
 
-
-def drop_taken_codes(conn: Connection, origin: str) -> list[Refusal]:
-    """Take incidents out of the stage whose unified code another incident of the store bears."""
-    rows = conn.execute(
-        sa.text(
-            f"DELETE FROM {STAGE} s USING incidents t WHERE t.code = s.code "
-            "AND (t.origin, t.origin_id) <> (:origin, s.origin_id) RETURNING s.row_no, s.code"
-        ),
-        {"origin": origin},
-    ).all()
-    reason = "is the code of another incident; codes are unique, so give it its own or none"
-    return [Refusal(row.row_no, "code", reason, row.code) for row in rows]
-
-
-def merge(conn: Connection, table: str, columns: Sequence[str], origin: str, batch: int) -> Merged:
-    """Bring the stage into `table` by (origin, origin_id): new rows in, changed ones updated, others untouched.
-
-    Incidents that have been worked on here (that have transitions) are no longer overwritten by their source.
+    Rows are the same by (origin, origin_id), categories by their code. Incidents that have been worked on
+    here (that have transitions) are no longer overwritten by their source.
     """
-    bound = {"origin": origin, "batch": batch}
-    mine = "t.origin = :origin AND t.origin_id = s.origin_id"
-    names = [f'"{name}"' for name in columns if name != "origin_id"]
+    there = metadata.tables[table].c
+    bound: dict[str, object] = {"origin": origin, "batch": batch} if "origin" in there else {}
+    key, mine = (
+        ("origin_id", "t.origin = :origin AND t.origin_id = s.origin_id")
+        if bound
+        else ("code", "t.code = s.code")
+    )
+    names = [f'"{name}"' for name in _stage_columns(conn) if name in there and name != key]
     theirs, ours = ", ".join(f"s.{n}" for n in names), ", ".join(f"t.{n}" for n in names)
-    differ = f"{mine} AND ({ours}) IS DISTINCT FROM ({theirs})"
-    worked_on = "EXISTS (SELECT FROM transitions w WHERE w.incident_id = t.id)"
-    guard = f"AND NOT {worked_on}" if table == "incidents" else ""
-    kept = 0
-    if guard:
-        kept = _count(conn, f"SELECT count(*) FROM {table} t, {STAGE} s WHERE {differ} AND {worked_on}", bound)
+    differ = f"{mine} AND ROW({ours}) IS DISTINCT FROM ROW({theirs})"
+    worked_on = (
+        "EXISTS (SELECT FROM transitions w WHERE w.incident_id = t.id)" if table == "incidents" else "false"
+    )
+    kept = _count(conn, f"SELECT count(*) FROM {table} t, {STAGE} s WHERE {differ} AND {worked_on}", bound)
+    to, extra, last = (
+        (", origin, batch_id", ", :origin, :batch", ", batch_id = :batch") if bound else ("", "", "")
+    )
+    sets = ", ".join(f"{n} = s.{n}" for n in names)
     updated = conn.execute(
-        sa.text(
-            f"UPDATE {table} t SET ({', '.join(names)}, batch_id) = ROW({theirs}, :batch) FROM {STAGE} s "
-            f"WHERE {differ} {guard}"
-        ),
-        bound,
+        sa.text(f"UPDATE {table} t SET {sets}{last} FROM {STAGE} s WHERE {differ} AND NOT {worked_on}"), bound
     ).rowcount
     inserted = conn.execute(
         sa.text(
-            f"INSERT INTO {table} (origin_id, {', '.join(names)}, origin, batch_id) "
-            f"SELECT s.origin_id, {theirs}, :origin, :batch FROM {STAGE} s "
+            f"INSERT INTO {table} ({key}, {', '.join(names)}{to}) SELECT s.{key}, {theirs}{extra} FROM {STAGE} s "
             f"WHERE NOT EXISTS (SELECT FROM {table} t WHERE {mine})"
         ),
         bound,
     ).rowcount
     staged = _count(conn, f"SELECT count(*) FROM {STAGE}", {})
     return Merged(inserted, updated, staged - inserted - updated - kept, kept)
+
+
+def _stage_columns(conn: Connection) -> list[str]:
+    return list(conn.execute(sa.text(f"SELECT * FROM {STAGE} LIMIT 0")).keys())
 
 
 def _count(conn: Connection, question: str, bound: dict[str, object]) -> int:
@@ -156,7 +139,9 @@ def add_cells(conn: Connection, wanted: cells.Cells) -> None:
     )  # fmt: skip
     driver: Any = conn.connection.driver_connection
     with driver.cursor() as cursor:
-        cursor.execute("CREATE TEMP TABLE new_cells (cell bigint, res smallint, geom text, area double precision)")
+        cursor.execute(
+            "CREATE TEMP TABLE new_cells (cell bigint, res smallint, geom text, area double precision)"
+        )
         with cursor.copy("COPY new_cells FROM STDIN") as stream:
             for row in rows:
                 stream.write_row(row)

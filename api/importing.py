@@ -1,0 +1,145 @@
+"""The commands that bring data in: `safetymap import` and `safetymap demo`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from sqlalchemy.engine import Connection
+
+from api.cli import app, out, plain_errors
+from gis import db, loading
+from gis.errors import BadInput
+from gis.importing import mapping, reading
+from gis.importing.job import Options, Outcome
+from gis.importing.kinds import KINDS
+from gis.importing.run import run
+from gis.importing.source import Source
+from gis.migrate import migrate
+from gis.settings import settings
+
+_PLAIN_EVERY = 500_000
+_SHOWN_REASONS = 12
+
+
+class _Rollback(Exception):  # noqa: N818 - no error: it ends a dry run's transaction
+    """Ends a dry run's transaction."""
+
+
+@contextmanager
+def _transaction(*, commit: bool) -> Iterator[Connection]:
+    """A transaction on the migrated store that is rolled back unless `commit`."""
+    with db.work_engine().begin() as conn:
+        migrate(conn)
+    try:
+        with db.work_engine().begin() as conn:
+            yield conn
+            if not commit:
+                raise _Rollback
+    except _Rollback:
+        pass
+
+
+@contextmanager
+def _telling() -> Iterator[loading.Telling]:
+    """Progress per source: a bar on a terminal, plain lines otherwise."""
+    if not out.is_terminal:
+        yield _plain_lines
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=out) as progress:
+
+        def bar(kind: str, source: Source) -> Callable[[int], None]:
+            task = progress.add_task(f"{kind} {source.name}", total=source.total)
+            return lambda rows: progress.update(task, completed=rows)
+
+        yield bar
+
+
+def _plain_lines(kind: str, source: Source) -> Callable[[int], None]:
+    told = 0
+    out.print(f"{kind}: reading {source.name}", highlight=False)
+
+    def tell(rows: int) -> None:
+        nonlocal told
+        if rows - told >= _PLAIN_EVERY:
+            told = rows
+            out.print(f"{kind}: {rows} rows", highlight=False)
+
+    return tell
+
+
+def _table(outcomes: list[Outcome]) -> str:
+    """Return one line per file under a head, aligned; it is not cut to a terminal's width."""
+    counts = ("rows", "accepted", "refused", "inserted", "updated", "unchanged", "kept")
+    lines = [("kind", "file", *counts)]
+    lines += [(one.kind, one.file, *(str(getattr(one, name)) for name in counts)) for one in outcomes]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def _tell(outcomes: list[Outcome]) -> None:
+    out.print(_table(outcomes), soft_wrap=True, highlight=False, markup=False)
+    for one in outcomes:
+        for note in one.notes:
+            out.print(f"{one.file}: {note}", soft_wrap=True, highlight=False)
+        if one.refused_file is None:
+            continue
+        out.print(f"{one.file}: refused rows are in {one.refused_file}", soft_wrap=True, highlight=False)
+        commonest = sorted(one.reasons.items(), key=lambda item: -item[1])
+        for (field, reason), count in commonest[:_SHOWN_REASONS]:
+            out.print(f"  {count} × {field}: {reason}", soft_wrap=True, highlight=False, markup=False)
+
+
+@app.command("import")
+@plain_errors
+def import_(
+    kind: Annotated[str, typer.Argument(help=", ".join(KINDS))],
+    file: Annotated[Path, typer.Argument(help="Anything that pyogrio or pyarrow reads, CSV, xlsx.")],
+    mapping_name: Annotated[
+        str | None, typer.Option("--mapping", help="Ready mapping, or a TOML file.")
+    ] = None,
+    datum: Annotated[str | None, typer.Option(help="wgs84, gcj02, bd09 or cgcs2000.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer or sheet of a file that has several.")] = None,
+    refused: Annotated[Path | None, typer.Option(help="Where refused rows go (CSV).")] = None,
+    commit: Annotated[bool, typer.Option("--commit", help="Keep the result; else a dry run.")] = False,
+    accept_faults: Annotated[bool, typer.Option("--accept-faults", help="Import grids with faults.")] = False,
+) -> None:
+    """Import a file. Without --commit nothing is kept, but every count is true."""
+    if kind not in KINDS:
+        raise BadInput("KIND", f"{kind!r} is unknown; use one of {', '.join(KINDS)}")
+    chosen = mapping.load(mapping_name, kind) if mapping_name else None
+    source = reading.read(file, layer)
+    with _transaction(commit=commit) as conn, _telling() as telling:
+        options = Options(chosen, datum, refused, accept_faults, telling(kind, source))
+        result = run(conn, kind, source, options)
+    _tell([result])
+    how = "chosen with --mapping" if mapping_name else "chosen by the columns"
+    out.print(f"mapping {result.mapping} ({how}), datum {result.datum}", highlight=False)
+    out.print("imported" if commit else "dry run: nothing was kept; say --commit to import", highlight=False)
+
+
+@app.command()
+@plain_errors
+def demo(
+    city: Annotated[str | None, typer.Argument(help="zhuzhou or chicago; SAFETYMAP_CITY.")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Chicago's folder of Parquet files.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Delete data that are no demo.")] = False,
+) -> None:
+    """Load a demo city in place of what the database holds; a second call changes nothing."""
+    wanted, parts = _demo_city(city or settings().city, folder)
+    with _transaction(commit=True) as conn, _telling() as telling:
+        if loading.is_loaded(conn, wanted):
+            out.print(f"{wanted.name_en} ({wanted.size}) is loaded already", highlight=False)
+            return
+        outcomes = loading.load(conn, wanted, parts, replace=replace, telling=telling)
+    _tell(outcomes)
+    out.print(f"{wanted.name_zh} {wanted.name_en} ({wanted.size}) loaded", highlight=False)
+
+
+def _demo_city(name: str, folder: Path | None) -> tuple[loading.City, Iterator[loading.Part]]:
+    if name == "chicago":
+        return loading.CHICAGO, loading.chicago(folder or settings().realdata / "chicago")
+    raise BadInput("CITY", f"{name!r} is unknown; use zhuzhou or chicago")

@@ -1,0 +1,297 @@
+"""Importing grids: snapped, checked as a coverage, and brought into both times, valid days and known revisions."""
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+import shapely
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import Range
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.engine import Connection
+
+from gis import coverage, faults
+from gis.case import Fault
+from gis.crs import WGS84
+from gis.errors import BadInput
+from gis.grids import set_minzooms
+from gis.importing import placing, staging
+from gis.importing.drafting import Draft, draft
+from gis.importing.job import Job, Options, Outcome, new_batch, outcome, prepare
+from gis.importing.kinds import KINDS
+from gis.importing.mapping import Scheme
+from gis.importing.parsing import mask
+from gis.importing.source import Chunk, Source
+from gis.importing.staging import Merged
+from gis.importing.timeline import Version, dated, overlay
+from gis.schema import batches, grid_codes, grids, levels, revisions, schemes
+
+
+@dataclass
+class Change:
+    """What an import changes in one scheme: per code the truth before and after, and counts of its rows."""
+
+    scheme: str
+    before: dict[str, list[Version]]
+    after: dict[str, list[Version]]
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    @property
+    def closed(self) -> list[int]:
+        """Rows that are no longer believed."""
+        kept = {version.row for versions in self.after.values() for version in versions}
+        return sorted(
+            v.row for of in self.before.values() for v in of if v.row is not None and v.row not in kept
+        )
+
+    @property
+    def new(self) -> list[tuple[str, Version]]:
+        """Versions that the store has not."""
+        return [(code, v) for code, of in sorted(self.after.items()) for v in of if v.row is None]
+
+
+def run(conn: Connection, source: Source, options: Options) -> Outcome:
+    """Import a set of grids and return what happened; commits nothing.
+
+    Each scheme that changes gets one revision; grids that the file does not name stay as they are. Raises
+    BadInput when the set has errors as a coverage that nobody accepted; all faults are then in a GeoJSON file.
+    """
+    job = prepare(conn, KINDS["grids"], source, options)
+    staging.lock(conn, "grids", "all")
+    try:
+        frame = _frame(conn, job)
+    finally:
+        job.refused.close()
+    snapped = _snap(frame)
+    changes = [_change(conn, str(name), rows) for name, rows in frame.groupby("scheme")]
+    found = [fault for change in changes if change.new for fault in _faults(change)]
+    _report_faults(job, found, accepted=options.accept_faults)
+    batch = new_batch(conn, job, {"faults": _listed(found), "snapped": snapped} if found or snapped else None)
+    for change in changes:
+        _publish(conn, change, batch, source.name)
+    merged = Merged(
+        *(sum(getattr(c, name) for c in changes) for name in ("inserted", "updated", "unchanged")), 0
+    )
+    conn.execute(batches.update().where(batches.c.id == batch).values(unchanged=merged.unchanged))
+    options.progress(job.rows)
+    return outcome(job, merged)
+
+
+def _frame(conn: Connection, job: Job) -> pd.DataFrame:
+    """Return the good rows of all chunks, with `geometry`; grids of a scheme's highest level have no parent."""
+    _declare(conn, job.mapping.schemes)
+    known = _known_levels(conn)
+    frames = [_chunk_frame(job, chunk, known) for chunk in job.source.chunks()]
+    if not frames:
+        raise BadInput("file", f"{job.source.name} has no rows below its header")
+    frame = pd.concat(frames, ignore_index=True)
+    top = frame["scheme"].map({scheme: min(of) for scheme, of in known.items()})
+    frame.loc[frame["level"] == top, "parent_code"] = None
+    return frame
+
+
+def _chunk_frame(job: Job, chunk: Chunk, known: dict[str, set[int]]) -> pd.DataFrame:
+    job.rows += len(chunk) + len(chunk.broken)
+    job.refused.add_broken(chunk)
+    made = draft(chunk, job.kind, job.mapping, job.rules)
+    where = placing.place(made, job.kind, job.mapping, job.source)
+    placing.check_range(made, where, job.ground)
+    where = placing.shifted(where, job.said, made.sieve.ok)
+    _check_rows(made, known)
+    job.refused.add(made.sieve.refusals, chunk)
+    columns = {field.name: made.text(field.name).to_pylist() for field in job.kind.fields}
+    frame = pd.DataFrame(columns, dtype=object).assign(geometry=where.shape)
+    return frame[made.sieve.ok]
+
+
+def _check_rows(made: Draft, known: dict[str, set[int]]) -> None:
+    scheme, level = made.text("scheme").to_pylist(), made.text("level").to_pylist()
+    strange = np.array([one not in known for one in scheme], bool)
+    reason = (
+        f"is none of the schemes {', '.join(sorted(known))}; declare it in the mapping's [[grids.schemes]]"
+    )
+    made.sieve.refuse(strange, "scheme", reason, scheme)
+    strange = np.array(
+        [rank not in known.get(one, ()) for one, rank in zip(scheme, level, strict=True)], bool
+    )
+    made.sieve.refuse(strange, "level", "is no level of its scheme; declare it in the mapping", level)
+    if "valid_from" in made.columns and "valid_to" in made.columns:
+        backwards = mask(pc.greater_equal(made.columns["valid_from"], made.columns["valid_to"]))
+        made.sieve.refuse(
+            backwards, "valid_to", "is not after valid_from; it is the first day no longer in force"
+        )
+    made.sieve.refuse(_overlapping(made), "code", "occurs in an earlier row for some of the same days")
+
+
+def _overlapping(made: Draft) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Return which rows claim a code and a day that an earlier row has."""
+    taken: dict[tuple[str, str], list[Version]] = {}
+    bad = np.zeros(len(made), bool)
+    names = ("scheme", "code", "valid_from", "valid_to")
+    for at, row in enumerate(zip(*(made.text(name).to_pylist() for name in names), strict=True)):
+        mine = Version(row[2], row[3], ())
+        others = taken.setdefault((row[0], row[1]), [])
+        bad[at] = any(other.start < mine.end and mine.start < other.end for other in others)
+        others.append(mine)
+    return bad
+
+
+def _declare(conn: Connection, declared: list[Scheme]) -> None:
+    """Make the schemes that a mapping declares and the store lacks; the first default stays the default."""
+    has_default = conn.execute(sa.select(schemes.c.name).where(schemes.c.is_default)).scalar() is not None
+    for one in declared:
+        values = {"name": one.name, "title_zh": one.title_zh, "title_en": one.title_en}
+        default = one.default and not has_default
+        conn.execute(upsert(schemes).values(**values, is_default=default).on_conflict_do_nothing())
+        has_default = has_default or default
+        for level in one.levels:
+            row = {"scheme": one.name, **level.model_dump()}
+            conn.execute(upsert(levels).values(**row).on_conflict_do_nothing())
+
+
+def _known_levels(conn: Connection) -> dict[str, set[int]]:
+    known: dict[str, set[int]] = {}
+    for scheme, level in conn.execute(sa.select(levels.c.scheme, levels.c.level)):
+        known.setdefault(scheme, set()).add(level)
+    return known
+
+
+def _snap(frame: pd.DataFrame) -> dict[str, Any] | None:
+    """Put all grids of one scheme and period on the fixed precision, and return what that changed."""
+    told: list[coverage.Snapped] = []
+    for _, rows in frame.groupby(["scheme", "valid_from", "valid_to"], dropna=False):
+        shapes, record = coverage.snap(rows["geometry"].to_numpy())
+        frame.loc[rows.index, "geometry"] = shapes
+        told.append(record)
+    if not told:
+        return None
+    return {
+        "max_displacement_m": round(max(one.max_displacement_m for one in told), 4),
+        "vertices_added": int(sum(one.vertices_added.sum() for one in told)),
+        "repaired": int(sum(one.repaired.sum() for one in told)),
+        "area_change_m2": round(
+            float(sum(np.abs(o.area_after_m2 - o.area_before_m2).sum() for o in told)), 2
+        ),
+    }
+
+
+def _change(conn: Connection, scheme: str, rows: pd.DataFrame) -> Change:
+    before = _known(conn, scheme)
+    after = {code: list(versions) for code, versions in before.items()}
+    change = Change(scheme, before, after)
+    today = date.today()  # noqa: DTZ011 - a day announced without a date begins on the calendar here
+    for row in rows.sort_values("valid_from", key=lambda days: days.fillna(date.min)).itertuples():
+        content = (row.level, row.parent_code, row.name, row.kind, _multi_wkb(row.geometry))
+        old = after.get(row.code, [])
+        new = overlay(old, dated(Version(row.valid_from, row.valid_to, content), old, today))
+        after[row.code] = new
+        change.inserted += row.code not in before
+        change.unchanged += new == old
+        change.updated += row.code in before and new != old
+    return change
+
+
+def _multi_wkb(shape: Any) -> bytes:
+    parts = shapely.get_parts(shape)
+    return bytes(shapely.to_wkb(shapely.MultiPolygon(parts)))
+
+
+def _known(conn: Connection, scheme: str) -> dict[str, list[Version]]:
+    """Return the truth of each code as believed now."""
+    wkb = sa.func.ST_AsBinary(grids.c.geom).label("wkb")
+    fields = (grids.c.id, grids.c.code, grids.c.level, grids.c.parent_code, grids.c.name, grids.c.kind)
+    found = sa.select(*fields, grids.c.valid, wkb).where(
+        grids.c.scheme == scheme, sa.func.upper_inf(grids.c.known)
+    )
+    known: dict[str, list[Version]] = {}
+    for row in conn.execute(found):
+        content = (row.level, row.parent_code, row.name, row.kind, bytes(row.wkb))
+        known.setdefault(row.code, []).append(Version(row.valid.lower, row.valid.upper, content, row.id))
+    return known
+
+
+def _faults(change: Change) -> list[Fault]:
+    """Return the faults of the scheme on each day on which something new begins."""
+    days = sorted({version.start for _, version in change.new})
+    return [fault for day in days for fault in faults.check(_on(change, day))]
+
+
+def _on(change: Change, day: date) -> gpd.GeoDataFrame:
+    live = [
+        (code, v.content) for code, of in sorted(change.after.items()) for v in of if v.start <= day < v.end
+    ]
+    columns = {
+        "code": [code for code, _ in live],
+        "level": [content[0] for _, content in live],
+        "parent_code": [content[1] for _, content in live],
+    }
+    return gpd.GeoDataFrame(
+        columns, geometry=shapely.from_wkb([content[4] for _, content in live]), crs=WGS84
+    )
+
+
+def _listed(found: list[Fault]) -> list[dict[str, Any]]:
+    return [
+        {"kind": f.kind, "severity": f.severity, "codes": f.codes, "area_m2": round(f.area_m2, 3)}
+        for f in found
+    ]
+
+
+def _report_faults(job: Job, found: list[Fault], *, accepted: bool) -> None:
+    """Write all faults as GeoJSON; raise BadInput when some are errors that nobody accepted."""
+    if not found:
+        return
+    path = Path(job.refused.path).with_suffix(".faults.geojson")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(faults.to_geojson(found), ensure_ascii=False), encoding="utf-8")
+    errors = [fault for fault in found if fault.severity == "error"]
+    told = f"{len(errors)} errors and {len(found) - len(errors)} advices, listed in {path}"
+    if errors and not accepted:
+        raise BadInput("grids", f"they are no coverage: {told}; mend them, or say --accept-faults")
+    job.notes.append(f"grids as a coverage: {told}")
+
+
+def _publish(conn: Connection, change: Change, batch: int, note: str) -> None:
+    """Write one scheme's change as a new revision: what was believed is closed, never lost."""
+    if not change.new and not change.closed:
+        return
+    insert = revisions.insert().values(scheme=change.scheme, note=note)
+    revision = int(conn.execute(insert.returning(revisions.c.id)).scalar_one())
+    conn.execute(
+        grids.update()
+        .where(grids.c.id.in_(change.closed))
+        .values(known=sa.func.int4range(sa.func.lower(grids.c.known), revision))
+    )
+    ids = _identities(conn, change.scheme, sorted({code for code, _ in change.new}))
+    conn.execute(
+        grids.insert(), [_row(change.scheme, ids[code], code, v, revision, batch) for code, v in change.new]
+    )
+    set_minzooms(conn, change.scheme)
+
+
+def _identities(conn: Connection, scheme: str, codes: list[str]) -> dict[str, int]:
+    """Return the identity of each code, given once and never reused."""
+    rows = [{"scheme": scheme, "code": code} for code in codes]
+    conn.execute(upsert(grid_codes).on_conflict_do_nothing(), rows)
+    found = sa.select(grid_codes.c.code, grid_codes.c.id).where(
+        grid_codes.c.scheme == scheme, grid_codes.c.code.in_(codes)
+    )
+    return {row.code: row.id for row in conn.execute(found)}
+
+
+def _row(scheme: str, grid_id: int, code: str, version: Version, revision: int, batch: int) -> dict[str, Any]:
+    level, parent, name, kind, wkb = version.content
+    return {
+        "grid_id": grid_id, "scheme": scheme, "code": code, "level": level, "parent_code": parent, "name": name,
+        "kind": kind, "geom": f"SRID={WGS84};{shapely.to_wkt(shapely.from_wkb(wkb), rounding_precision=7)}",
+        "area_m2": float(coverage.areas_m2(shapely.from_wkb(wkb))[0]),
+        "valid": Range(version.first, version.after), "known": Range(revision, None), "batch_id": batch,
+    }  # fmt: skip

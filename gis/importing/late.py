@@ -1,0 +1,85 @@
+"""Refusals that only show when all rows are together in the stage: one list of checks per kind."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis.importing.kinds import KINDS
+from gis.importing.refusals import Refusal
+from gis.importing.staging import STAGE
+
+Check = Callable[[Connection, str], list[Refusal]]
+
+
+def _refused(rows: Sequence[sa.Row[*tuple[Any, ...]]], field: str, reason: str) -> list[Refusal]:
+    return [Refusal(row.row_no, field, reason, str(row.value)) for row in rows]
+
+
+def repeated(key: str, conn: Connection, _origin: str) -> list[Refusal]:
+    """Take out rows whose `key` an earlier row of the file has."""
+    again = (
+        f'SELECT row_no, "{key}" AS value, min(row_no) OVER (PARTITION BY "{key}") AS first FROM {STAGE} '
+        f'WHERE "{key}" IN (SELECT "{key}" FROM {STAGE} GROUP BY 1 HAVING count(*) > 1)'
+    )
+    rows = conn.execute(
+        sa.text(
+            f"DELETE FROM {STAGE} s USING ({again}) twice "
+            "WHERE twice.row_no = s.row_no AND twice.row_no > twice.first "
+            "RETURNING s.row_no, twice.value, twice.first"
+        )
+    ).all()
+    return [
+        Refusal(row.row_no, key, f"occurs already in row {row.first}; give each row its own", row.value)
+        for row in rows
+    ]
+
+
+def taken_codes(conn: Connection, origin: str) -> list[Refusal]:
+    """Take out incidents whose unified code another incident of the store bears."""
+    rows = conn.execute(
+        sa.text(
+            f"DELETE FROM {STAGE} s USING incidents t WHERE t.code = s.code "
+            "AND (t.origin, t.origin_id) <> (:origin, s.origin_id) RETURNING s.row_no, s.code AS value"
+        ),
+        {"origin": origin},
+    ).all()
+    return _refused(
+        rows, "code", "is the code of another incident; codes are unique, give it its own or none"
+    )
+
+
+def unknown_parents(conn: Connection, _origin: str) -> list[Refusal]:
+    """Take out categories whose parent is neither in the store nor in the file."""
+    rows = conn.execute(
+        sa.text(
+            f"DELETE FROM {STAGE} s WHERE parent IS NOT NULL AND NOT EXISTS (SELECT FROM {STAGE} p WHERE p.code = s.parent) "
+            "AND NOT EXISTS (SELECT FROM categories p WHERE p.code = s.parent) "
+            "RETURNING s.row_no, s.parent AS value"
+        )
+    ).all()
+    return _refused(rows, "parent", "is no category; put it in the file, or correct it")
+
+
+def unknown_grids(conn: Connection, _origin: str) -> list[Refusal]:
+    """Take out staff whose grid is none of the default scheme."""
+    rows = conn.execute(
+        sa.text(
+            f"DELETE FROM {STAGE} s WHERE grid_code IS NOT NULL AND NOT EXISTS ("
+            "SELECT FROM grid_codes g JOIN schemes h ON h.name = g.scheme AND h.is_default "
+            "WHERE g.code = s.grid_code) RETURNING s.row_no, s.grid_code AS value"
+        )
+    ).all()
+    return _refused(
+        rows, "grid_code", "is no grid of the default scheme; import the grids first, or correct it"
+    )
+
+
+LATE: dict[str, list[Check]] = {
+    **{name: [partial(repeated, "origin_id")] for name in KINDS},
+    "incidents": [partial(repeated, "origin_id"), partial(repeated, "code"), taken_codes],
+    "categories": [partial(repeated, "code"), unknown_parents],
+    "staff": [partial(repeated, "origin_id"), unknown_grids],
+}

@@ -1,0 +1,34 @@
+"""Posts of staff: who answers for which grid of the default scheme, from which day."""
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis.importing.staging import STAGE
+
+_WANTED = f"""
+CREATE TEMP TABLE wanted ON COMMIT DROP AS
+SELECT p.id AS staff_id, g.id AS grid_id, s.post, s.valid_from
+FROM {STAGE} s JOIN staff p ON p.origin = :origin AND p.origin_id = s.origin_id
+JOIN schemes h ON h.is_default JOIN grid_codes g ON g.scheme = h.name AND g.code = s.grid_code
+"""
+_OTHER = """
+SELECT o.id, w.valid_from FROM posts o JOIN wanted w USING (staff_id)
+WHERE upper_inf(o.valid) AND (o.grid_id, o.post) IS DISTINCT FROM (w.grid_id, w.post)
+"""
+_STEPS = (
+    "DROP TABLE IF EXISTS wanted",
+    _WANTED,
+    # A post that had no day before its successor's never was.
+    f"DELETE FROM posts p USING ({_OTHER}) o WHERE p.id = o.id AND NOT coalesce(lower(p.valid) < o.valid_from, lower_inf(p.valid) AND o.valid_from IS NOT NULL)",
+    f"UPDATE posts p SET valid = daterange(lower(p.valid), o.valid_from) FROM ({_OTHER}) o WHERE p.id = o.id",
+    """INSERT INTO posts (staff_id, grid_id, post, valid)
+    SELECT staff_id, grid_id, post, daterange(valid_from, NULL) FROM wanted w WHERE NOT EXISTS (
+      SELECT FROM posts o WHERE (o.staff_id, o.grid_id, o.post) = (w.staff_id, w.grid_id, w.post)
+      AND o.valid && daterange(w.valid_from, NULL))""",
+)
+
+
+def merge(conn: Connection, origin: str) -> None:
+    """Give the staged staff their posts; a person's earlier post ends on the day the new one begins."""
+    for step in _STEPS:
+        conn.execute(sa.text(step), {"origin": origin} if ":origin" in step else {})

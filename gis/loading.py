@@ -1,0 +1,111 @@
+"""Loading a whole demo city through the importer, in one transaction, and knowing when it is there already."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis.errors import BadInput, NotFound
+from gis.importing import mapping, reading
+from gis.importing.job import Options, Outcome
+from gis.importing.mapping import Mapping
+from gis.importing.run import run
+from gis.importing.source import Source
+from gis.schema import batches, city, metadata
+
+Telling = Callable[[str, Source], Callable[[int], None]]
+"""Called with a kind and its source before it is loaded; returns what is to be told the rows read so far."""
+
+
+@dataclass(frozen=True)
+class City:
+    """The row of a demo city."""
+
+    code: str
+    name_zh: str
+    name_en: str
+    timezone: str
+    size: str
+    synthetic: bool
+    attribution: str
+    planted: list[dict[str, object]] | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One source of a demo city, and the mapping it is read by."""
+
+    kind: str
+    source: Source
+    mapping: Mapping
+
+
+CHICAGO = City(
+    "chicago", "芝加哥", "Chicago", "America/Chicago", "full", synthetic=False,
+    attribution="City of Chicago open data, through public repositories",
+)  # fmt: skip
+_CHICAGO_FILES = {
+    "grids": "grids.parquet",
+    "incidents": "incidents.parquet",
+    "cameras": "cameras.parquet",
+    "responders": "responders.parquet",
+    "buildings": "buildings.parquet",
+    "roads": "road_edges_derived.parquet",
+}
+_DEMO_CODES = ("chicago", "zhuzhou")
+
+
+def is_loaded(conn: Connection, wanted: City) -> bool:
+    """Tell whether this city in this size is in the store.
+
+    The city's row is written with its data in one transaction, so where it is, all is.
+    """
+    row = conn.execute(sa.select(city.c.code, city.c.size)).one_or_none()
+    return row is not None and (row.code, row.size) == (wanted.code, wanted.size)
+
+
+def load(
+    conn: Connection, wanted: City, parts: Iterator[Part], *, replace: bool = False, telling: Telling
+) -> list[Outcome]:
+    """Empty the store and load a demo city; commits nothing. Returns one outcome per source.
+
+    Raises BadInput when the store holds something other than a demo city, unless `replace`.
+    """
+    _make_room(conn, replace=replace)
+    conn.execute(city.insert().values(**vars(wanted)))
+    return [
+        run(conn, part.kind, part.source, Options(
+            mapping=part.mapping, datum="wgs84", accept_faults=True, progress=telling(part.kind, part.source),
+        ))
+        for part in parts
+    ]  # fmt: skip
+
+
+def _make_room(conn: Connection, *, replace: bool) -> None:
+    holds = conn.execute(sa.select(city.c.code)).scalar()
+    imported = conn.execute(sa.select(sa.func.count()).select_from(batches)).scalar_one()
+    if not replace and ((holds is None and imported) or (holds is not None and holds not in _DEMO_CODES)):
+        raise BadInput(
+            "database", "it holds data that are no demo; say --replace to delete them, or use another"
+        )
+    names = ", ".join(f'"{table}"' for table in metadata.tables)
+    conn.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+
+
+def chicago(folder: Path) -> Iterator[Part]:
+    """Yield the parts of Chicago from a folder of its Parquet files.
+
+    Raises NotFound naming the files that are missing.
+    """
+    lacking = [name for name in _CHICAGO_FILES.values() if not (folder / name).is_file()]
+    if lacking:
+        raise NotFound(f"{folder} has no {', '.join(lacking)}")
+    yield Part(
+        "categories",
+        reading.read(mapping.READY / "chicago-categories.csv"),
+        mapping.plain("categories", "chicago"),
+    )
+    for kind, name in _CHICAGO_FILES.items():
+        yield Part(kind, reading.read(folder / name), mapping.load(f"chicago-{kind}", kind))
