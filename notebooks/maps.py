@@ -72,8 +72,12 @@ def frame(found: Hotspots) -> gpd.GeoDataFrame:
     """Return hotspots as a GeoDataFrame (EPSG:4326), the most surprising first."""
     return gpd.GeoDataFrame(
         {
-            "cell": cells.to_text(found.cells), "count": found.count, "expected": found.expected.round(2),
-            "ratio": found.tested.ratio.round(2), "p": found.tested.p, "significant": found.tested.significant,
+            "cell": cells.to_text(found.cells),
+            "count": found.count,
+            "expected": found.expected.round(2),
+            "ratio": found.tested.ratio.round(2),
+            "p": found.tested.p,
+            "significant": found.tested.significant,
             "trend": found.trend,
         },
         geometry=cells.boundaries(found.cells), crs=4326,
