@@ -1,12 +1,14 @@
 """The private PostGIS cluster under the data directory: made, started, found again and stopped (Linux).
 
 As root the server runs as an unprivileged user, because PostgreSQL refuses root. Only that user is the
-superuser (peer authentication over the socket); all others come in as the role `safetymap` with a password
-that lies in the data directory.
+superuser (peer authentication over the socket); commands come in as the role `safetymap`, which owns
+everything, with a password that lies in the data directory; the service as `safetymap_service`, which owns
+nothing.
 """
 
 import fcntl
 import hashlib
+import hmac
 import os
 import pwd
 import secrets
@@ -21,12 +23,15 @@ from subprocess import CompletedProcess
 from urllib.parse import quote
 
 import structlog
+from sqlalchemy.engine import make_url
 
 from gis import postgres
 from gis.errors import ClusterFailed, ClusterMissing
 
 NAME = "safetymap"
 """The role that owns everything, and its database."""
+SERVICE = "safetymap_service"
+"""The role that the service works as: owns nothing, and row-level security holds for it."""
 PORTS = range(15432, 16432)
 """Where a free port is looked for: below the range that outgoing connections take theirs from."""
 ELSEWHERE = Path("/var/lib/safety-map")
@@ -44,12 +49,22 @@ _PROVISION = """\
 SELECT 'CREATE ROLE {name} LOGIN CREATEDB'
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{name}') \\gexec
 ALTER ROLE {name} PASSWORD '{password}';
+SELECT 'CREATE ROLE {service} LOGIN NOINHERIT'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{service}') \\gexec
+ALTER ROLE {service} PASSWORD '{service_password}';
 \\connect template1
 CREATE EXTENSION IF NOT EXISTS postgis;
+ALTER FUNCTION geometry_overlaps(geometry, geometry) LEAKPROOF;
 SELECT 'CREATE DATABASE {name} OWNER {name}'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}') \\gexec
+\\connect {name}
+ALTER FUNCTION geometry_overlaps(geometry, geometry) LEAKPROOF;
 """
-"""PostGIS needs a superuser, so it goes into template1: every later database has it from the start."""
+"""PostGIS needs a superuser, so it goes into template1: every later database has it from the start.
+
+The operator && compares two boxes and tells nothing else; declared leak-proof, it may use its index before
+row-level security has looked at the rows (measured on 500,000 points: 0.6 ms instead of 238 ms).
+"""
 
 
 @dataclass(frozen=True)
@@ -94,10 +109,20 @@ class Cluster:
         return _password_file(self.data_dir).read_text().strip()
 
     @property
+    def service_password(self) -> str:
+        """The password of the service's role: follows from the other one, which does not follow from it."""
+        return hmac.new(self.password.encode(), SERVICE.encode(), "sha256").hexdigest()
+
+    @property
     def url(self) -> str:
         """SQLAlchemy URL over the Unix socket."""
         where = f"host={quote(str(self.sockets))}&port={self.port}"
         return f"postgresql+psycopg://{NAME}:{self.password}@/{NAME}?{where}"
+
+    @property
+    def provisioned(self) -> Path:
+        """Note of what the server was last provisioned with."""
+        return self.home / "provisioned"
 
     def run(self, program: str, *words: object, stdin: str = "") -> CompletedProcess[str]:
         """Run one of PostgreSQL's programs, of the version that made the data, as the server's user."""
@@ -114,13 +139,12 @@ def up(data_dir: Path) -> str:
     """
     with _locked(data_dir):
         cluster = _find(data_dir)
-        unknown = _make_password(data_dir)
-        stopped = not _answers(cluster)
-        if stopped:
+        _make_password(data_dir)
+        if not _answers(cluster):
+            cluster.provisioned.unlink(missing_ok=True)
             _initialise(cluster)
             _start(cluster)
-        if stopped or unknown:
-            _provision(cluster)
+        _provision(cluster)
         return cluster.url
 
 
@@ -150,6 +174,12 @@ def url(data_dir: Path) -> str:
     raise ClusterFailed(f"there is no cluster under {data_dir}; run `safetymap db up`")
 
 
+def service_url(data_dir: Path, url: str) -> str:
+    """Return `url`, of a database of this cluster, as the service's role comes in."""
+    password = Cluster(data_dir.resolve(), data_dir / "pg", None).service_password
+    return make_url(url).set(username=SERVICE, password=password).render_as_string(hide_password=False)
+
+
 @contextmanager
 def _locked(data_dir: Path) -> Iterator[None]:
     """Hold the data directory's lock; the kernel lets go of it when the process dies."""
@@ -161,20 +191,20 @@ def _locked(data_dir: Path) -> Iterator[None]:
 
 def _find(data_dir: Path) -> Cluster:
     data_dir = data_dir.resolve()
-    account = postgres.account()
-    inside = data_dir / "pg"
-    if not inside.exists() and account and postgres.run(account, "test", "-x", data_dir).returncode:
-        _place_elsewhere(inside)
-    return Cluster(data_dir, inside.resolve(), account)
+    return Cluster(data_dir, (data_dir / "pg").resolve(), postgres.account())
 
 
-def _place_elsewhere(inside: Path) -> None:
-    """Link the cluster's home to a place that the server's user reaches."""
-    home = ELSEWHERE / _digest(inside)
-    home.mkdir(parents=True, exist_ok=True)
+def _place(data_dir: Path) -> None:
+    """Link the cluster's home to somewhere else where the server's user cannot reach the data directory."""
+    inside, account = data_dir.resolve() / "pg", postgres.account()
+    if inside.exists():
+        return
     inside.unlink(missing_ok=True)
-    inside.symlink_to(home)
-    structlog.get_logger().info("cluster.elsewhere", home=str(home), closed_to_server=str(inside.parent))
+    if account and postgres.run(account, "test", "-x", inside.parent).returncode:
+        home = ELSEWHERE / _digest(inside)
+        home.mkdir(parents=True, exist_ok=True)
+        inside.symlink_to(home)
+        structlog.get_logger().info("cluster.elsewhere", home=str(home), closed_to_server=str(inside.parent))
 
 
 def _digest(path: Path) -> str:
@@ -185,15 +215,14 @@ def _password_file(data_dir: Path) -> Path:
     return data_dir / "pg-password"
 
 
-def _make_password(data_dir: Path) -> bool:
-    """Write a password where there is none and return whether it did."""
+def _make_password(data_dir: Path) -> None:
+    """Write a password where there is none."""
     path = _password_file(data_dir)
     if path.exists() and path.stat().st_size:
-        return False
+        return
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
     path.write_text(secrets.token_urlsafe(24))
-    return True
 
 
 def _initialise(cluster: Cluster) -> None:
@@ -261,14 +290,20 @@ def _is_free(port: int) -> bool:
 
 
 def _provision(cluster: Cluster) -> None:
-    """Make sure of PostGIS, the role, its password and its database, whatever a killed process left."""
+    """Make sure of PostGIS, the roles, their passwords and the database, whatever a killed process left."""
     words = f"-X -q -v ON_ERROR_STOP=1 -p {cluster.port} -U {cluster.superuser} -d postgres".split()
-    script = _PROVISION.format(name=NAME, password=cluster.password)
+    script = _PROVISION.format(
+        name=NAME, password=cluster.password, service=SERVICE, service_password=cluster.service_password
+    )
+    done_with = hashlib.sha256(script.encode()).hexdigest()
+    if cluster.provisioned.exists() and cluster.provisioned.read_text() == done_with:
+        return
     done = cluster.run("psql", *words, "-h", cluster.sockets, stdin=script)
     if done.returncode and '"postgis" is not available' in done.stderr:
         raise ClusterMissing(f"this PostgreSQL has no PostGIS: {postgres.INSTALL}")
     if done.returncode:
         raise ClusterFailed(done.stderr.strip())
+    _write(cluster, cluster.provisioned, done_with)
 
 
 def _postmaster(cluster: Cluster) -> int | None:

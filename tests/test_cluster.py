@@ -199,8 +199,13 @@ def test_closed_data_directory_puts_the_cluster_elsewhere(
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     monkeypatch.setattr(cluster, "ELSEWHERE", tmp_path / "lib")
+    assert not cluster.down(closed)
+    assert not (tmp_path / "lib").exists()
+    cluster._place(closed)
     assert cluster._find(closed).home.parent == tmp_path / "lib"
-    assert (closed / "pg").is_symlink()
+    shutil.rmtree(tmp_path / "lib")
+    cluster._place(closed)
+    assert (closed / "pg").is_dir()
 
 
 @pytest.mark.parametrize("ram_mb", [512, 4096, 24576, 1 << 20])
