@@ -113,4 +113,4 @@ def serve(
     )
 
 
-from api import importing  # noqa: E402, F401 - registers `import` and `demo` on the app above
+from api import exporting, importing  # noqa: E402, F401 - they register their commands on the app above
