@@ -1,31 +1,42 @@
 """What every route is handed: a connection in a transaction, a point on WGS-84, a view of the map."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
+from functools import partial
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Query
 from sqlalchemy.engine import Connection
 
-from gis import city, crs, db, grids
+from api.access import Engines, Who, engines
+from gis import access, city, crs, grids
+from gis.access import Principal
 from gis.errors import BadInput
-from gis.grids import Wish
+from gis.grids import Asked, Wish
 from gis.schema import COLOURS, SOURCES
 from layers.view import View
 
 Open = Callable[[], AbstractContextManager[Connection]]
 
 
-async def opener() -> Open:
+async def opener(who: Who, engines: Annotated[Engines, Depends(engines)]) -> Open:
     """Return what opens the request's transaction: committed at its end, rolled back when it raises.
 
-    The route opens it in its own thread; a dependency that yields a connection costs two more hops between
-    threads, which was a third of a lookup's time.
+    The database is told who asks. The route opens it in its own thread; a dependency that yields a connection
+    costs two more hops between threads, which was a third of a lookup's time.
     """
-    return db.service_engine().begin
+    return partial(transaction, engines, who)
+
+
+@contextmanager
+def transaction(engines: Engines, who: Principal) -> Iterator[Connection]:
+    """Open a transaction in which the database shows what `who` may see."""
+    with engines().begin() as conn:
+        access.enter(conn, who)
+        yield conn
 
 
 Transaction = Annotated[Open, Depends(opener)]
@@ -112,8 +123,11 @@ Looked = Annotated[Look, Depends(look)]
 At = Annotated[Point, Depends(point)]
 
 
-def view(conn: Connection, given: Look) -> View:
-    """Return the view that the filters describe. Raises BadInput for unknown codes or an empty period."""
+def view(conn: Connection, given: Look, who: Principal) -> View:
+    """Return the view that the filters describe, as far as `who` may see.
+
+    Raises BadInput for unknown codes or an empty period.
+    """
     asked = grids.resolve(conn, given.wish)
     local = ZoneInfo(city.the_city(conn).timezone) if given.from_ or given.to else UTC
     start, end = moment(given.from_, "from", local), moment(given.to, "to", local)
@@ -125,4 +139,12 @@ def view(conn: Connection, given: Look) -> View:
         asked.scheme, asked.on, asked.known, start=start, end=end, source=given.source, colour=given.colour,
         area=given.area,
         categories=city.with_descendants(conn, given.category) if given.category else None,
+        scope=_scope(conn, who), suppressed=who.rank == 0,
     )  # fmt: skip
+
+
+def _scope(conn: Connection, who: Principal) -> tuple[Asked, str] | None:
+    """Return the grid that holds what `who` may see, always by the boundaries in force now."""
+    if who.scope is None:
+        return None
+    return grids.resolve(conn, Wish(who.scheme)), who.scope

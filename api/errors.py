@@ -17,11 +17,20 @@ from gis import errors
 log = structlog.get_logger()
 
 STATUSES: tuple[tuple[type[Exception], int], ...] = (
+    (errors.Unknown, 401),
+    (errors.Forbidden, 403),
     (errors.NotFound, 404),
     (errors.BadInput, 422),
     (errors.Problem, 409),
 )
 """The first class that fits decides."""
+
+
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    status: {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": {}}}
+    for status in (400, 401, 403, 404, 405, 409, 413, 422, 429, 503)
+}
+"""What any route may answer besides its own."""
 
 
 def problem(status: int, detail: str, faults: Sequence[dict[str, str]] = ()) -> Response:
@@ -41,7 +50,10 @@ def _from_problem(_: Request, error: Exception) -> Response:
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
     if isinstance(error, errors.BadInput):
         return problem(status, str(error), [{"name": error.field, "reason": error.detail}])
-    return problem(status, str(error))
+    answer = problem(status, str(error))
+    if isinstance(error, errors.Unknown):
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
 
 
 def _from_validation(_: Request, error: Exception) -> Response:

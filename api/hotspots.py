@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel
 
+from api.access import Who, audience, demand_export
 from api.deps import Looked, Transaction, view
 from gis import cells, city
 from gis.cells import Cells
@@ -46,16 +47,23 @@ class Whole(BaseModel):
 Format = Literal["json", "geojson", "csv", "arrow"]
 
 
-@router.get("/hotspots", response_model=Whole)
+@router.get(
+    "/hotspots",
+    response_model=Whole,
+    openapi_extra=audience("public", "counts incidents inside it; the public gets cells of 5 and more"),
+)
 def hotspots(
     transaction: Transaction,
     look: Looked,
+    who: Who,
     res: Annotated[int, Query(description="H3 resolution, 6 to 10.")] = 8,
     format: Annotated[Format, Query()] = "json",  # noqa: A002 - the contract's name
 ) -> Response:
     """Answer the cells that hold incidents, each against expectation, with a test that noise passes."""
+    if format != "json":
+        demand_export(who)
     with transaction() as conn:
-        found, version = spots.hotspots(conn, view(conn, look), res), city.data_version(conn)
+        found, version = spots.hotspots(conn, view(conn, look, who), res), city.data_version(conn)
     whole = {
         "incidents": found.incidents,
         "without_place": found.without_place,

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel
 
+from api.access import audience
 from api.deps import At, DatumName, Transaction, Wished
 from gis import crs, grids, responders
 from gis.db import Record
@@ -45,7 +46,11 @@ class Owner(BaseModel):
     chain: list[Link]
 
 
-@router.get("/grids/at", response_model=Owner)
+@router.get(
+    "/grids/at",
+    response_model=Owner,
+    openapi_extra=audience("public", "staff are told of grids inside it; the public gets the leaf's contact"),
+)
 def grids_at(transaction: Transaction, at: At, wish: Wished) -> Response:
     """Answer which grids own a point, leaf first; on a border the lowest code owns it, and it is told."""
     with transaction() as conn:
@@ -73,21 +78,21 @@ def collection(rows: list[Record]) -> dict[str, Any]:
     return {"type": "FeatureCollection", "features": [feature(row) for row in rows]}
 
 
-@router.get("/grids/{code}")
+@router.get("/grids/{code}", openapi_extra=audience("public", "boundaries are public"))
 def grid(transaction: Transaction, code: str, wish: Wished) -> dict[str, Any]:
     """Answer one grid with its boundary."""
     with transaction() as conn:
         return feature(grids.grid(conn, code, grids.resolve(conn, wish)))
 
 
-@router.get("/grids/{code}/children")
+@router.get("/grids/{code}/children", openapi_extra=audience("public", "boundaries are public"))
 def children(transaction: Transaction, code: str, wish: Wished) -> dict[str, Any]:
     """Answer the grids directly below one."""
     with transaction() as conn:
         return collection(grids.children(conn, code, grids.resolve(conn, wish)))
 
 
-@router.get("/grids/{code}/history")
+@router.get("/grids/{code}/history", openapi_extra=audience("public", "boundaries are public"))
 def history(transaction: Transaction, code: str, wish: Wished) -> dict[str, Any]:
     """Answer every version of a grid, newest knowledge first."""
     with transaction() as conn:
@@ -115,7 +120,11 @@ class Nearest(BaseModel):
     responders: list[Near]
 
 
-@router.get("/responders/nearest", response_model=Nearest)
+@router.get(
+    "/responders/nearest",
+    response_model=Nearest,
+    openapi_extra=audience("field", "only responders inside it"),
+)
 def nearest(
     transaction: Transaction,
     at: At,

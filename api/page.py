@@ -6,6 +6,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from api.access import Who, audience
 from api.deps import Transaction, Wished
 from gis import city as cities
 from gis import grids
@@ -37,7 +38,7 @@ def mount(app: FastAPI) -> None:
         app.mount(path, StaticFiles(directory=folder, check_dir=False), name=path)
 
 
-@router.get("/", response_class=Response, responses=_EITHER)
+@router.get("/", response_class=Response, responses=_EITHER, openapi_extra=audience("public", "none"))
 def landing(request: Request) -> Response:
     """Answer the page to a browser, the landing document to a program that asks for JSON."""
     if "text/html" in request.headers.get("accept", ""):
@@ -48,8 +49,10 @@ def landing(request: Request) -> Response:
     return JSONResponse(body, headers={"Vary": "Accept"})
 
 
-@router.get("/city")
-def city(transaction: Transaction, wish: Wished) -> dict[str, Any]:
+@router.get(
+    "/city", openapi_extra=audience("public", "incidents are those inside it; whole days for the public")
+)
+def city(transaction: Transaction, wish: Wished, who: Who) -> dict[str, Any]:
     """Answer what the page shows of the city: name, extent, levels, span of its incidents."""
     names = ("code", "name_zh", "name_en", "timezone", "size", "synthetic", "attribution")
     with transaction() as conn:
@@ -59,11 +62,11 @@ def city(transaction: Transaction, wish: Wished) -> dict[str, Any]:
             "scheme": asked.scheme,
             "levels": cities.level_names(conn, asked.scheme),
             "revision": asked.known,
-            "incidents": dict(cities.incident_span(conn)._mapping),
+            "incidents": dict(cities.incident_span(conn, suppressed=who.rank == 0)._mapping),
         }
 
 
-@router.get("/categories")
+@router.get("/categories", openapi_extra=audience("public", "none"))
 def categories(transaction: Transaction) -> list[dict[str, Any]]:
     """Answer the tree of incident categories, parents before children."""
     with transaction() as conn:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from sqlalchemy.engine import Connection
 
+from api.access import audience
 from api.deps import DatumName, Transaction, Wished
 from gis import addresses, crs, grids
 from gis.errors import NotFound
@@ -15,7 +16,7 @@ Text = Annotated[str, Query(min_length=1, max_length=200, description="Address o
 Limit = Annotated[int, Query(ge=1, le=50, description="How many answers at most.")]
 
 
-@router.get("/grids/search")
+@router.get("/grids/search", openapi_extra=audience("public", "staff are told of grids inside it"))
 def search(
     transaction: Transaction, wish: Wished, q: Text, limit: Limit = 10, datum: DatumName = "wgs84"
 ) -> dict[str, list[dict[str, Any]]]:
@@ -35,7 +36,7 @@ def _told(conn: Connection, match: addresses.Match, wish: grids.Wish, datum: crs
     return fields | {"geometry": {"type": "Point", "coordinates": place}, "chain": chain}
 
 
-@router.get("/grids/suggest")
+@router.get("/grids/suggest", openapi_extra=audience("public", "addresses are public"))
 def suggest(transaction: Transaction, q: Text, limit: Limit = 10) -> dict[str, list[str]]:
     """Answer completions of a text as it is typed."""
     with transaction() as conn:

@@ -48,8 +48,10 @@ def with_descendants(conn: Connection, code: str) -> tuple[str, ...]:
     return codes
 
 
-def incident_span(conn: Connection) -> Record:
-    """Return count, first and last moment of the live incidents."""
+def incident_span(conn: Connection, *, suppressed: bool = False) -> Record:
+    """Return count, first and last moment of the live incidents; suppressed: in steps of 5 and whole days."""
+    if suppressed:
+        return conn.execute(sa.text("SELECT count, first, last FROM public_span()")).one()
     at = incidents.c.occurred_at
     live = incidents.c.state != "withdrawn"
     return conn.execute(

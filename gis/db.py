@@ -29,12 +29,16 @@ def url() -> str:
     return make_url(configured).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 
 
-def make_engine(database_url: str, *, pool_size: int = 5, timeout_ms: int | None = None) -> Engine:
+def make_engine(
+    database_url: str, *, pool_size: int = 5, timeout_ms: int | None = None, role: str | None = None
+) -> Engine:
     """Return an engine over `database_url` whose pool never exceeds `pool_size` connections.
 
-    `timeout_ms` bounds every statement; None leaves long work (imports, refresh) unbounded.
+    `timeout_ms` bounds every statement; None leaves long work (imports, refresh) unbounded. `role` is put on
+    when connecting.
     """
     options = _OPTIONS + (f" -c statement_timeout={timeout_ms}" if timeout_ms else "")
+    options += f" -c role={role}" if role else ""
     return sa.create_engine(
         database_url,
         pool_size=pool_size,
@@ -44,11 +48,25 @@ def make_engine(database_url: str, *, pool_size: int = 5, timeout_ms: int | None
     )
 
 
+def engine_of_service(database_url: str) -> Engine:
+    """Return an engine as the service uses it: its role, a bounded pool, every statement under a timeout.
+
+    In the private cluster the role has a login of its own; in a database of one's own it is put on.
+    """
+    chosen = settings()
+    own = chosen.database_url is not None
+    return make_engine(
+        database_url if own else cluster.service_url(chosen.data_dir, database_url),
+        pool_size=chosen.pool_size,
+        timeout_ms=chosen.statement_timeout_ms,
+        role=cluster.SERVICE if own else None,
+    )
+
+
 @lru_cache
 def service_engine() -> Engine:
-    """Return the service's engine: bounded pool, every statement under a timeout."""
-    chosen = settings()
-    return make_engine(url(), pool_size=chosen.pool_size, timeout_ms=chosen.statement_timeout_ms)
+    """Return the service's engine."""
+    return engine_of_service(settings().service_database_url or url())
 
 
 @lru_cache

@@ -28,3 +28,23 @@ class ClusterFailed(Problem):
 
 class TileOutside(NotFound):
     """There is no such tile in the world, or the layer has none at that zoom."""
+
+
+class RoleMissing(Problem):
+    """The database lacks the unprivileged role that the service works as."""
+
+
+class Unknown(Problem):
+    """Nobody is known by the credentials that came, or none came where some are needed."""
+
+
+class Forbidden(Problem):
+    """Whoever asks is known, and may not."""
+
+
+class Emptied(Problem):
+    """A step would leave a grid without any ground."""
+
+
+class NotDrawable(Problem):
+    """A step would leave ground without an owner, with two, or with a border that crosses itself."""

@@ -147,7 +147,10 @@ def owned(point: sa.ColumnElement[Any], asked: Asked, code: str) -> sa.ColumnEle
         lower.c.code < code,
         sa.func.ST_Covers(lower.c.geom, point),
     )
-    return sa.and_(sa.func.ST_Covers(shape(asked, code), point), ~taken)
+    # Inside, nobody else can own it; only a point on the border asks the neighbours.
+    inside = sa.func.ST_Contains(shape(asked, code), point)
+    at_edge = sa.and_(sa.func.ST_Covers(shape(asked, code), point), ~taken)
+    return sa.and_(point.op("&&")(shape(asked, code)), sa.or_(inside, at_edge))
 
 
 def _features() -> Query:

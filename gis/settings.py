@@ -18,6 +18,9 @@ class Settings(BaseSettings):
 
     database_url: str | None = None
     """One's own PostGIS (≥ 3.3), `postgresql://…`; unset: the private cluster under `data_dir`."""
+    service_database_url: str | None = None
+    """The same database as the service's unprivileged login comes in; unset with a database of one's own: the
+    role is put on when connecting."""
     data_dir: Path = ROOT / ".data"
     """Where the private cluster, logs and refused rows lie."""
     host: str = "127.0.0.1"
@@ -33,6 +36,10 @@ class Settings(BaseSettings):
     pool_size: int = 8
     """Database connections of one service process."""
     log_level: str = "INFO"
+    oidc_issuer: str | None = None
+    """`iss` of bearer tokens; with `oidc_audience` and `oidc_jwks_url` it turns OIDC on."""
+    oidc_audience: str | None = None
+    oidc_jwks_url: str | None = None
 
 
 @lru_cache

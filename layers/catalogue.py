@@ -9,7 +9,7 @@ from gis import grids as grid_questions
 from gis import schema as t
 from gis.db import Query
 from layers.counts import cells_with_counts
-from layers.view import View, wanted_incidents
+from layers.view import View, in_scope, wanted_incidents
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,12 @@ def _buildings(_: View) -> Query:
     return sa.select(b.id, b.geom, b.name, b.address, b.kind, b.floors, b.households)
 
 
-def _cameras(_: View) -> Query:
+def _cameras(view: View) -> Query:
     c = t.cameras.c
     watched = sa.func.array_to_string(c.headings, ",").label("headings")
-    return sa.select(c.id, c.geom, c.name, c.kind, c.state, watched, c.fov, c.range_m)
+    return sa.select(c.id, c.geom, c.name, c.kind, c.state, watched, c.fov, c.range_m).where(
+        *in_scope(view, c.geom)
+    )
 
 
 def _incidents(view: View) -> Query:
@@ -72,9 +74,9 @@ def _incidents(view: View) -> Query:
     ).where(i.geom.is_not(None), *wanted_incidents(view))
 
 
-def _responders(_: View) -> Query:
+def _responders(view: View) -> Query:
     r = t.responders.c
-    return sa.select(r.id, r.geom, r.name, r.kind, r.status)
+    return sa.select(r.id, r.geom, r.name, r.kind, r.status).where(*in_scope(view, r.geom))
 
 
 def _places(_: View) -> Query:

@@ -1,13 +1,18 @@
 """Incidents per cell, counted from the incidents themselves, so that sums are always exact."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
+from geoalchemy2 import Geometry
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
 from gis.cells import RESOLUTIONS, Cells
 from gis.db import Query
 from gis.errors import BadInput
+from gis.grids import shape
 from gis.schema import cells, incidents
 from layers.view import View, wanted_incidents
 
@@ -16,6 +21,9 @@ RES_BY_ZOOM = ((9, 6), (11, 7), (13, 8), (14, 9))
 _REACH_DEG = {6: 0.12, 7: 0.05, 8: 0.02, 9: 0.008, 10: 0.003}
 """More than a cell's diameter up to 60° of latitude, in degrees: incidents of a cell that touches a box lie
 within the box widened by it."""
+
+
+_MOMENT = sa.DateTime(timezone=True)
 
 
 def res_for_zoom(zoom: int) -> int:
@@ -30,25 +38,45 @@ def cell_column(res: int) -> sa.Column[int]:
     return incidents.c[f"cell_{res}"]
 
 
-def _within(view: View, res: int) -> list[sa.ColumnElement[bool]]:
+def _wide_box(view: View, res: int) -> sa.ColumnElement[Any]:
+    """The view's box, widened to hold all incidents of every cell that touches it; null without one."""
     if view.box is None:
-        return []
+        return sa.cast(None, Geometry)
     west, south, east, north = view.box
     reach = _REACH_DEG[res]
-    wide = sa.func.ST_MakeEnvelope(west - reach, south - reach, east + reach, north + reach, 4326)
-    return [incidents.c.geom.op("&&")(wide)]
+    return sa.func.ST_MakeEnvelope(west - reach, south - reach, east + reach, north + reach, 4326)
+
+
+def _per_cell(view: View, res: int) -> Query:
+    """Select cell and count of a view's incidents."""
+    column = cell_column(res)
+    if view.suppressed:
+        return _public_per_cell(view, res)
+    within = [] if view.box is None else [incidents.c.geom.op("&&")(_wide_box(view, res))]
+    return (
+        sa.select(column.label("cell"), sa.func.count().label("count"))
+        .where(column.is_not(None), *wanted_incidents(view), *within)
+        .group_by(column)
+    )
+
+
+def _public_per_cell(view: View, res: int) -> Query:
+    """Select what the public may know; an area then takes the cells that touch it, not their incidents."""
+    wanted = None if view.categories is None else list(view.categories)
+    known = sa.func.public_cells(
+        res, sa.cast(view.start, _MOMENT), sa.cast(view.end, _MOMENT), sa.cast(wanted, ARRAY(sa.Text)),
+        sa.cast(view.source, sa.Text), sa.cast(view.colour, sa.Text), _wide_box(view, res),
+    ).table_valued("cell", "count")  # fmt: skip
+    rows = sa.select(known.c.cell, known.c.count)
+    if view.area is None:
+        return rows
+    touching = sa.func.ST_Intersects(cells.c.geom, shape(view.asked, view.area))
+    return rows.where(known.c.cell.in_(sa.select(cells.c.cell).where(touching)))
 
 
 def cells_with_counts(view: View) -> Query:
     """Select the cells that hold incidents of a view, with their outline and count."""
-    res = res_for_zoom(view.zoom)
-    column = cell_column(res)
-    counted = (
-        sa.select(column.label("cell"), sa.func.count().label("count"))
-        .where(column.is_not(None), *wanted_incidents(view), *_within(view, res))
-        .group_by(column)
-        .subquery("counted")
-    )
+    counted = _per_cell(view, res_for_zoom(view.zoom)).subquery("counted")
     name = sa.func.to_hex(cells.c.cell).label("cell")
     return sa.select(
         cells.c.id, cells.c.geom, name, cells.c.res, counted.c.count
@@ -57,12 +85,6 @@ def cells_with_counts(view: View) -> Query:
 
 def counts(conn: Connection, view: View, res: int) -> tuple[Cells, npt.NDArray[np.int64]]:
     """Return (cells, counts) of a view's incidents at `res`, both of shape (n,), ordered by cell."""
-    column = cell_column(res)
-    rows = conn.execute(
-        sa.select(column, sa.func.count())
-        .where(column.is_not(None), *wanted_incidents(view))
-        .group_by(column)
-        .order_by(column)
-    ).all()
+    rows = conn.execute(_per_cell(view, res).order_by("cell")).all()
     table = np.array(rows, dtype=np.int64).reshape(-1, 2)
     return table[:, 0].astype(np.uint64), table[:, 1]

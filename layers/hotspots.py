@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from gis import cells as h3
 from gis import schema as t
 from gis.cells import Cells
+from gis.city import incident_span
 from gis.grids import shape
 from layers.counts import cell_column, counts
 from layers.stats.expectation import Expected, from_exposure, from_history
@@ -66,13 +67,13 @@ def hotspots(conn: Connection, view: View, res: int) -> Hotspots:
     view = _closed_period(conn, view)
     served = _served(conn, res, view)
     if not len(served.cells):
-        return _nothing(*_totals(conn, view))
+        return _nothing(*_totals(conn, view, res))
     found = _spread(served, *counts(conn, view, res))
     expected, method = _expectation(conn, view, res, served, found)
     disc = _disc(served.cells)
     tested = hot(found, expected.mean, disc, ALPHA, expected.size)
     before = _spread(served, *counts(conn, _period_before(view), res))
-    total, unplaced = _totals(conn, view)
+    total, unplaced = _totals(conn, view, res)
     shown = np.flatnonzero((found > 0) | tested.significant)
     return Hotspots(
         served.cells[shown], found[shown].astype(np.int64), expected.mean[shown], _pick(tested, shown),
@@ -104,14 +105,10 @@ def trends(now: Floats, before: Floats) -> list[str]:
 
 def _closed_period(conn: Connection, view: View) -> View:
     """Give an open period the ends of the data, so that its length is known."""
-    at = t.incidents.c.occurred_at
-    first, last = conn.execute(
-        sa.select(sa.func.min(at), sa.func.max(at) + sa.text("interval '1 second'")).where(
-            t.incidents.c.state != "withdrawn"
-        )
-    ).one()
+    span = incident_span(conn, suppressed=view.suppressed)
     now = datetime.now().astimezone()
-    return replace(view, start=view.start or first or now, end=view.end or last or now)
+    last = span.last + timedelta(seconds=1) if span.last else now
+    return replace(view, start=view.start or span.first or now, end=view.end or last)
 
 
 def _period_before(view: View) -> View:
@@ -136,6 +133,8 @@ def _served(conn: Connection, res: int, view: View) -> Served:
     )
     if view.area is not None:
         query = query.where(sa.func.ST_Intersects(c.geom, shape(view.asked, view.area)))
+    if view.scope is not None:
+        query = query.where(sa.func.ST_Intersects(c.geom, shape(*view.scope)))
     table = np.array(conn.execute(query).all(), dtype=object).reshape(-1, 3)
     return Served(table[:, 0].astype(np.uint64), table[:, 1].astype(float), table[:, 2].astype(float))
 
@@ -152,7 +151,7 @@ def _expectation(
 ) -> tuple[Expected, str]:
     """Take the cells' own past where there is enough of it, else their households, else their area."""
     total = float(found.sum())
-    first = conn.execute(sa.select(sa.func.min(t.incidents.c.occurred_at))).scalar()
+    first = incident_span(conn, suppressed=view.suppressed).first
     assert view.start
     assert view.end
     days, past_days = (view.end - view.start) / _DAY, (view.start - (first or view.start)) / _DAY
@@ -174,7 +173,10 @@ def _disc(cells: Cells) -> sparse.csr_array:
     return sparse.csr_array((np.ones(len(rows)), (rows, place)), shape=(len(cells), len(cells)))
 
 
-def _totals(conn: Connection, view: View) -> tuple[int, int]:
+def _totals(conn: Connection, view: View, res: int) -> tuple[int, int]:
+    """Return a view's incidents and those without a place; the public's are those of its cells."""
+    if view.suppressed:
+        return int(counts(conn, view, res)[1].sum()), 0
     everything, placed = conn.execute(
         sa.select(sa.func.count(), sa.func.count(t.incidents.c.geom)).where(*wanted_incidents(view))
     ).one()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -27,6 +28,11 @@ class View:
     box: tuple[float, float, float, float] | None = None
     """West, south, east, north in WGS-84 degrees, where the answer may be restricted to; None: everywhere."""
 
+    scope: tuple[Asked, str] | None = None
+    """Record of grids and the code of the grid that holds what may be seen; None: the whole city."""
+    suppressed: bool = False
+    """Only what the public may know: whole days, and cells with at least five incidents in steps of five."""
+
     @property
     def asked(self) -> Asked:
         """The record of grids that this view shows."""
@@ -49,4 +55,11 @@ def wanted_incidents(view: View) -> list[sa.ColumnElement[bool]]:
         conditions.append(i.colour == view.colour)
     if view.area is not None:
         conditions.append(owned(i.geom, view.asked, view.area))
-    return conditions
+    return conditions + in_scope(view, i.geom)
+
+
+def in_scope(view: View, point: sa.ColumnElement[Any]) -> list[sa.ColumnElement[bool]]:
+    """Return the condition that a point lies where whoever looks may see it, none for the whole city."""
+    if view.scope is None:
+        return []
+    return [owned(point, *view.scope)]

@@ -11,9 +11,10 @@ from fastapi.testclient import TestClient
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy.engine import Connection, Engine, make_url
 
-from api import deps
+from api import access
 from api.main import make_app
 from gis import db
+from gis.access import Principal
 from gis.migrate import migrate
 from gis.settings import settings
 
@@ -71,6 +72,14 @@ def engine(database: str) -> Iterator[Engine]:
     made.dispose()
 
 
+@pytest.fixture(scope="module")
+def service_engine(database: str) -> Iterator[Engine]:
+    """An engine over the module's database as the service has it: unprivileged, under row-level security."""
+    made = db.engine_of_service(database)
+    yield made
+    made.dispose()
+
+
 @pytest.fixture
 def conn(engine: Engine) -> Iterator[Connection]:
     """A connection whose work is rolled back after the test."""
@@ -89,13 +98,11 @@ def realdata() -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(engine: Engine) -> Iterator[TestClient]:
-    """The service over the module's database."""
+def client(service_engine: Engine) -> Iterator[TestClient]:
+    """The service over the module's database, asked by an admin of the whole city."""
     app = make_app()
 
-    async def opener() -> deps.Open:
-        return engine.begin
-
-    app.dependency_overrides[deps.opener] = opener
+    app.dependency_overrides[access.engines] = lambda: lambda: service_engine
+    app.dependency_overrides[access.who] = lambda: Principal("admin", full_role="admin", may_export=True)
     with TestClient(app, raise_server_exceptions=False) as made:
         yield made

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.engine import Connection
 
-from gis import schema
+from gis import schema, schema_access
 
 _COLUMNS = """
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
@@ -44,7 +44,7 @@ def built(server: sa.URL, administer: Callable[..., None]) -> Iterator[Connectio
     with engine.connect() as conn:
         conn.execute(sa.text("CREATE EXTENSION IF NOT EXISTS postgis"))
         conn.execute(sa.text("CREATE EXTENSION IF NOT EXISTS btree_gist"))
-        schema.metadata.create_all(conn)
+        schema_access.metadata.create_all(conn)
         yield conn
         conn.rollback()
     engine.dispose()

@@ -1,0 +1,130 @@
+"""Who asks: bearer keys and OIDC tokens, the page's session cookie; and what each route demands of them."""
+
+import hmac
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from sqlalchemy.engine import Engine
+from starlette.concurrency import run_in_threadpool
+
+from api import oidc
+from gis import access, db
+from gis.access import ANYBODY, Principal
+from gis.errors import Forbidden, Unknown
+from gis.schema_access import ROLES
+
+COOKIE = "safetymap"
+FRESH_S = 0.5
+"""How long a worker believes what it read of a key: a revoked one is refused everywhere within a second."""
+_REMEMBERED = 10_000
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+Engines = Callable[[], Engine]
+
+
+def audience(role: str, scope: str) -> dict[str, Any]:
+    """Declare a route's least role and what a scope does to it, as `openapi_extra`; `guard` enforces it."""
+    assert role in ROLES
+    return {"x-audience": role, "x-scope": scope}
+
+
+async def engines() -> Engines:
+    """Return what gives the service's engine, which is made at the first question."""
+    return db.service_engine
+
+
+@dataclass
+class Seen:
+    """What this process read of tokens lately; an entry is believed for FRESH_S."""
+
+    found: dict[bytes, tuple[float, Principal | None]]
+
+    def recall(self, token: str) -> tuple[bool, Principal | None]:
+        """Return whether the token was read lately, and whose it is."""
+        at, whose = self.found.get(access.digest(token), (0.0, None))
+        return time.monotonic() - at < FRESH_S, whose
+
+    def keep(self, token: str, whose: Principal | None) -> None:
+        """Remember whose a token is; bounded, so that guesses fill no memory."""
+        if len(self.found) >= _REMEMBERED:
+            self.found.clear()
+        self.found[access.digest(token)] = (time.monotonic(), whose)
+
+
+async def who(request: Request, engines: Annotated[Engines, Depends(engines)]) -> Principal:
+    """Return whoever asks; without credentials, or with a cookie that is over, that is anybody.
+
+    Raises Unknown for a bearer token that is nobody's.
+    """
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    if scheme:
+        whose = await _identify(request, engines, bearer.strip()) if scheme.lower() == "bearer" else None
+        if whose is None or whose.is_session:
+            raise Unknown("the key is unknown, revoked or expired; ask for a new one")
+        return whose
+    cookie = request.cookies.get(COOKIE)
+    whose = await _identify(request, engines, cookie) if cookie else None
+    return whose if whose and whose.is_session else ANYBODY
+
+
+Who = Annotated[Principal, Depends(who)]
+
+
+async def _identify(request: Request, engines: Engines, token: str) -> Principal | None:
+    seen: Seen = request.app.state.seen
+    fresh, whose = seen.recall(token)
+    if not fresh:
+        whose = await run_in_threadpool(_ask, engines, token)
+        seen.keep(token, whose)
+    return whose
+
+
+def _ask(engines: Engines, token: str) -> Principal | None:
+    if token.count(".") == 2:
+        return oidc.principal(token)
+    with engines().begin() as conn:
+        return access.principal(conn, token)
+
+
+async def guard(request: Request, who: Who) -> None:
+    """Let a request pass to its route, or raise Unknown or Forbidden; an undeclared route is for admins."""
+    demanded = (request.scope["route"].openapi_extra or {}).get("x-audience", "admin")
+    demand(who, demanded)
+    if request.method not in _SAFE:
+        _check_origin(request, who)
+
+
+def demand(who: Principal, role: str) -> None:
+    """Raise Unknown (nobody known) or Forbidden (known, but may not) unless `who` may what `role` may."""
+    if who.rank >= access.rank(role):
+        return
+    if access.rank(who.full_role) >= access.rank(role):
+        raise Forbidden(f"this needs the second factor of role {who.full_role}; log in with its code")
+    if who.full_role == "public":
+        raise Unknown(f"this is for role {role} and above; send an access key")
+    raise Forbidden(f"this is for role {role} and above; the key is of role {who.full_role}")
+
+
+def demand_export(who: Principal) -> None:
+    """Raise Forbidden where protected detail would leave in a file without the right to it."""
+    if who.rank > 0 and not who.may_export:
+        raise Forbidden("exporting is a right of its own, which this key has not; ask for format=json")
+
+
+def csrf(cookie: str) -> str:
+    """Return what the page must send back as X-CSRF-Token with every write of a session."""
+    return hmac.new(cookie.encode(), b"csrf", "sha256").hexdigest()
+
+
+def _check_origin(request: Request, who: Principal) -> None:
+    """Refuse writes that another site makes a browser send (OWASP: token bound to the session)."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        raise Forbidden("another site may not write here")
+    if not who.is_session:
+        return
+    sent = request.headers.get("x-csrf-token", "")
+    if not hmac.compare_digest(sent.encode(), csrf(request.cookies[COOKIE]).encode()):
+        raise Forbidden("X-CSRF-Token is missing or wrong; GET /session tells it")

@@ -1,0 +1,142 @@
+"""The page's session: opened with a key (and its second factor), closed, and told what it may see."""
+
+from datetime import timedelta
+from ipaddress import ip_address
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+from sqlalchemy.engine import Connection
+
+from api.access import COOKIE, Who, audience, csrf
+from api.deps import Transaction
+from gis import access, demo_keys
+from gis.access import ANYBODY, Principal
+from gis.db import Record
+from gis.errors import BadInput, NotFound, Unknown
+from layers.catalogue import CATALOG
+
+router = APIRouter()
+LASTS = timedelta(hours=12)
+"""A working day, then the key is asked for again."""
+
+
+class Login(BaseModel):
+    """A key with its code, or in the demo the label of a demo key."""
+
+    key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    code: Annotated[str, Field(pattern=r"^\d{6}$")] | None = None
+    demo: Annotated[str, Field(max_length=60)] | None = None
+
+
+class Session(BaseModel):
+    """Who asks, and what that opens."""
+
+    role: str
+    full_role: str
+    name: str
+    scheme: str | None
+    scope: str | None
+    may_export: bool
+    layers: list[str]
+    csrf: str | None
+
+
+class DemoKey(BaseModel):
+    """A demo key that one click opens a session with."""
+
+    label: str
+    role: str
+    scope: str | None
+
+
+def _told(who: Principal, token: str | None) -> dict[str, Any]:
+    return {
+        "role": who.role,
+        "full_role": who.full_role,
+        "name": who.name,
+        "scheme": who.scheme,
+        "scope": who.scope,
+        "may_export": who.may_export,
+        "layers": [layer.name for layer in CATALOG if access.rank(layer.audience) <= who.rank],
+        "csrf": token,
+    }
+
+
+@router.get("/session", response_model=Session, openapi_extra=audience("public", "tells the scope"))
+async def session(request: Request, who: Who) -> dict[str, Any]:
+    """Answer who asks, which layers that opens, and the token that writes from the page must carry."""
+    return _told(who, csrf(request.cookies[COOKIE]) if who.is_session else None)
+
+
+@router.post(
+    "/session", response_model=Session, status_code=201, openapi_extra=audience("public", "that of the key")
+)
+def log_in(request: Request, response: Response, transaction: Transaction, login: Login) -> dict[str, Any]:
+    """Open a session: with a key, and the code of its second factor where its role needs one."""
+    with transaction() as conn:
+        if login.demo is not None:
+            key_id, second = _demo_key(request, login.demo, conn), True
+        elif login.key is not None:
+            key_id, second = _check(conn, login.key, login.code)
+        else:
+            raise BadInput("key", "is missing; send a key, or in the demo the label of a demo key")
+        cookie = access.open_session(conn, key_id, LASTS, second_factor=second)
+        whose = access.principal(conn, cookie)
+    response.set_cookie(
+        COOKIE, cookie, int(LASTS.total_seconds()), httponly=True, samesite="strict",
+        secure=request.url.scheme == "https",
+    )  # fmt: skip
+    return _told(whose or ANYBODY, csrf(cookie))
+
+
+def _check(conn: Connection, key: str, code: str | None) -> tuple[int, bool]:
+    """Return a key's id and whether its second factor came. Raises Unknown when either is not good."""
+    whose = access.principal(conn, key)
+    if whose is None or whose.key_id is None or whose.is_session:
+        raise Unknown("the key is unknown, revoked or expired; ask for a new one")
+    if code is not None and not access.check_code(conn, key, code):
+        raise Unknown("the code is wrong, late or was used already; wait for the next one")
+    return whose.key_id, code is not None
+
+
+def _demo_key(request: Request, label: str, conn: Connection) -> int:
+    found = [key.id for key in _demo(request, conn) if key.label == label]
+    if not found:
+        raise BadInput("demo", f"there is no demo key {label!r}; GET /session/demo lists them")
+    return int(found[0])
+
+
+def _demo(request: Request, conn: Connection) -> list[Record]:
+    """Return the demo's keys to this machine itself, by a name of its own (against DNS rebinding)."""
+    here = request.client is not None and _is_loopback(request.client.host)
+    if not (here and _is_loopback(request.url.hostname or "")):
+        raise NotFound("demo keys are given to this machine only")
+    return demo_keys.present(conn)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+@router.get(
+    "/session/demo", response_model=list[DemoKey], openapi_extra=audience("public", "lists all scopes")
+)
+def demo(request: Request, transaction: Transaction) -> list[dict[str, Any]]:
+    """Answer the demo keys that one click opens a session with; empty outside the demo."""
+    with transaction() as conn:
+        return [dict(row._mapping) for row in _demo(request, conn)]
+
+
+@router.delete("/session", status_code=204, openapi_extra=audience("public", "none"))
+def log_out(request: Request, response: Response, transaction: Transaction) -> None:
+    """Close the session."""
+    cookie = request.cookies.get(COOKIE)
+    if cookie:
+        with transaction() as conn:
+            access.end_session(conn, cookie)
+        request.app.state.seen.keep(cookie, None)
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")

@@ -1,0 +1,173 @@
+"""Who may see what: roles with their scopes, access keys and sessions, and telling the database who asks."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pyotp
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis.db import Record
+from gis.errors import BadInput, NotFound
+from gis.schema import grid_codes
+from gis.schema_access import ROLES, WITH_SECOND_FACTOR, access_keys
+
+WITHOUT_SECOND_FACTOR = "planner"
+"""What an approver or admin may until the second factor has come."""
+_PREFIX = "smk_"
+"""Lets scanners for leaked secrets find our keys."""
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Whoever asks: a role, and the grid (None: the whole city) that holds what they may see."""
+
+    role: str = "public"
+    scheme: str | None = None
+    scope: str | None = None
+    name: str = "anonymous"
+    key_id: int | None = None
+    may_export: bool = False
+    full_role: str = "public"
+    """The role once the second factor has come; equals `role` where none is needed."""
+    is_session: bool = False
+
+    @property
+    def rank(self) -> int:
+        """Place of the role in ROLES."""
+        return rank(self.role)
+
+
+ANYBODY = Principal()
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """A key just made: the only time that it and its second factor are seen."""
+
+    key: str
+    totp_secret: str | None
+
+
+def rank(role: str) -> int:
+    """Return a role's place in ROLES, 0 the least."""
+    return ROLES.index(role)
+
+
+def digest(token: str) -> bytes:
+    """Return what the store keeps of a key or cookie (SHA-256: they are random, nothing to guess)."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def enter(conn: Connection, who: Principal) -> None:
+    """Tell the database who asks, until the end of the transaction; told nothing, it takes anybody."""
+    if who.rank == 0:
+        return
+    values = {"rank": str(who.rank), "scheme": who.scheme or "", "scope": who.scope or "*"}
+    conn.execute(
+        sa.select(*(sa.func.set_config(f"safetymap.{name}", value, True) for name, value in values.items()))
+    )
+
+
+def principal(conn: Connection, token: str) -> Principal | None:
+    """Return whose key or session cookie a token is, None when it is nobody's (any more)."""
+    row = conn.execute(sa.text("SELECT * FROM principal_of(:token)"), {"token": digest(token)}).one_or_none()
+    if row is None:
+        return None
+    held_back = row.role in WITH_SECOND_FACTOR and not row.second_factor
+    return Principal(
+        WITHOUT_SECOND_FACTOR if held_back else row.role, row.scheme, row.scope, row.label, row.key_id,
+        row.may_export, row.role, row.is_session,
+    )  # fmt: skip
+
+
+def create_key(
+    conn: Connection,
+    role: str,
+    scope: str | None = None,
+    *,
+    scheme: str,
+    label: str,
+    may_export: bool = False,
+    lasts: timedelta | None = None,
+    demo: bool = False,
+) -> NewKey:
+    """Make an access key; the store keeps its hash only.
+
+    Raises BadInput for an unknown role, or a scope that is no grid of the scheme.
+    """
+    if role not in ROLES[1:]:
+        raise BadInput("role", f"{role!r} is none of {', '.join(ROLES[1:])}")
+    if scope is not None:
+        _check_scope(conn, scheme, scope)
+    key = _PREFIX + secrets.token_urlsafe(32)
+    totp = pyotp.random_base32() if role in WITH_SECOND_FACTOR and not demo else None
+    conn.execute(
+        access_keys.insert().values(
+            hash=digest(key), role=role, scheme=scheme if scope else None, scope=scope, label=label,
+            may_export=may_export, demo=demo, totp_secret=totp,
+            expires_at=datetime.now().astimezone() + lasts if lasts else None,
+        )
+    )  # fmt: skip
+    return NewKey(key, totp)
+
+
+def _check_scope(conn: Connection, scheme: str, scope: str) -> None:
+    codes = grid_codes.c
+    known = sa.select(codes.id).where(codes.scheme == scheme, codes.code == scope)
+    if conn.execute(known).first() is None:
+        raise BadInput("scope", f"scheme {scheme} never had a grid {scope}")
+
+
+def keys(conn: Connection) -> list[Record]:
+    """Return every key without its hash and second factor, oldest first."""
+    k = access_keys.c
+    shown = (k.id, k.label, k.role, k.scheme, k.scope, k.may_export, k.demo, k.created_at, k.expires_at)
+    return list(conn.execute(sa.select(*shown, k.revoked_at).order_by(k.id)).all())
+
+
+def revoke_key(conn: Connection, key_id: int) -> None:
+    """Revoke a key and with it its sessions. Raises NotFound for a key that is none, or was revoked."""
+    k = access_keys.c
+    ended = conn.execute(
+        access_keys.update().where(k.id == key_id, k.revoked_at.is_(None)).values(revoked_at=sa.func.now())
+    )
+    if not ended.rowcount:
+        raise NotFound(f"there is no live key {key_id}; safetymap key list shows them")
+
+
+def check_code(conn: Connection, key: str, code: str) -> bool:
+    """Say whether `code` is the key's second factor now (RFC 6238, ± one step of 30 s); each serves once."""
+    secret = conn.execute(sa.text("SELECT totp_of(:key)"), {"key": digest(key)}).scalar()
+    if secret is None:
+        return False
+    totp = pyotp.TOTP(secret)
+    now = totp.timecode(datetime.now().astimezone())
+    step = next((step for step in (now - 1, now, now + 1) if totp.generate_otp(step) == code), None)
+    if step is None:
+        return False
+    used = sa.text("SELECT use_totp(:key, :step)")
+    return bool(conn.execute(used, {"key": digest(key), "step": step}).scalar())
+
+
+def open_session(conn: Connection, key_id: int, lasts: timedelta, *, second_factor: bool) -> str:
+    """Open a session of a key and return its cookie's value."""
+    token = secrets.token_urlsafe(32)
+    conn.execute(
+        sa.text("SELECT open_session(:key_id, :token, :second_factor, :lasts)"),
+        {"key_id": key_id, "token": digest(token), "second_factor": second_factor, "lasts": lasts},
+    )
+    return token
+
+
+def end_session(conn: Connection, token: str) -> None:
+    """Forget a session."""
+    conn.execute(sa.text("SELECT end_session(:token)"), {"token": digest(token)})
+
+
+def is_leakproof(conn: Connection) -> bool:
+    """Say whether && is declared leak-proof, without which protected tiles are read row by row."""
+    question = sa.text("SELECT proleakproof FROM pg_proc WHERE oid = 'geometry_overlaps'::regproc")
+    return bool(conn.execute(question).scalar_one())

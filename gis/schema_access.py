@@ -1,0 +1,73 @@
+"""Tables of who may see what: access keys, page sessions and the audit; migrations must equal this."""
+
+import sqlalchemy as sa
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Table, UniqueConstraint
+from sqlalchemy.dialects.postgresql import BYTEA
+
+from gis.schema import metadata
+
+ROLES = ("public", "field", "commander", "planner", "approver", "admin")
+"""From least to most; each may what the one before it may."""
+WITH_SECOND_FACTOR = ("approver", "admin")
+"""Roles whose rights need a second factor."""
+
+access_keys = Table(
+    "access_keys",
+    metadata,
+    Column("id", sa.BigInteger, sa.Identity(always=False), primary_key=True),
+    Column("hash", BYTEA, nullable=False),
+    Column("role", sa.Text, nullable=False),
+    Column("scheme", sa.Text),
+    Column("scope", sa.Text),
+    Column("label", sa.Text, nullable=False),
+    Column("may_export", sa.Boolean, nullable=False),
+    Column("demo", sa.Boolean, nullable=False),
+    Column("totp_secret", sa.Text),
+    Column("totp_step", sa.BigInteger, nullable=False, server_default="0"),
+    Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    Column("expires_at", sa.DateTime(timezone=True)),
+    Column("revoked_at", sa.DateTime(timezone=True)),
+    sa.ForeignKeyConstraint(["scheme", "scope"], ["grid_codes.scheme", "grid_codes.code"]),
+    CheckConstraint(f"role IN ({', '.join(repr(role) for role in ROLES[1:])})", name="role"),
+    CheckConstraint("num_nulls(scheme, scope) IN (0, 2)", name="scope_whole"),
+    CheckConstraint(
+        f"demo OR totp_secret IS NOT NULL OR role NOT IN {WITH_SECOND_FACTOR!r}", name="second_factor"
+    ),
+    # Usage: whose key is this? at most twice a second per key and worker.
+    UniqueConstraint("hash"),
+    comment="hash = SHA-256 of the key; no scope = the whole city; totp_step = the last code's, used once.",
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", BYTEA, primary_key=True),
+    Column("key_id", sa.BigInteger, ForeignKey("access_keys.id"), nullable=False),
+    Column("second_factor", sa.Boolean, nullable=False),
+    Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    # Usage: forget the sessions that are over.
+    Index("ix_sessions_expires_at", "expires_at"),
+    comment="Sessions of the page; hash = SHA-256 of the cookie. A session ends with its key.",
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("chain", sa.Text, primary_key=True),
+    Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    Column("at", sa.DateTime(timezone=True), primary_key=True),
+    Column("entry", sa.Text, nullable=False),
+    Column("hash", BYTEA, nullable=False),
+    postgresql_partition_by="RANGE (at)",
+    comment="Append-only, a partition per month; hash = SHA-256 of the hash before and of the row.",
+)
+
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    Column("chain", sa.Text, primary_key=True),
+    Column("seq", sa.BigInteger, nullable=False),
+    Column("hash", BYTEA, nullable=False),
+    comment="The last entry of each chain, locked while one is appended; a chain per scope.",
+)
