@@ -24,22 +24,15 @@ _PLAIN_EVERY = 500_000
 _SHOWN_REASONS = 12
 
 
-class _Rollback(Exception):  # noqa: N818 - no error: it ends a dry run's transaction
-    """Ends a dry run's transaction."""
-
-
 @contextmanager
 def _transaction(*, commit: bool) -> Iterator[Connection]:
     """A transaction on the migrated store that is rolled back unless `commit`."""
     with db.work_engine().begin() as conn:
         migrate(conn)
-    try:
-        with db.work_engine().begin() as conn:
-            yield conn
-            if not commit:
-                raise _Rollback
-    except _Rollback:
-        pass
+    with db.work_engine().connect() as conn, conn.begin() as transaction:
+        yield conn
+        if not commit:
+            transaction.rollback()
 
 
 @contextmanager
@@ -74,8 +67,8 @@ def _plain_lines(kind: str, source: Source) -> Callable[[int], None]:
 def _table(outcomes: list[Outcome]) -> str:
     """Return one line per file under a head, aligned; it is not cut to a terminal's width."""
     counts = ("rows", "accepted", "refused", "inserted", "updated", "unchanged", "kept")
-    lines = [("kind", "file", *counts)]
-    lines += [(one.kind, one.file, *(str(getattr(one, name)) for name in counts)) for one in outcomes]
+    lines = [["kind", "file", *counts]]
+    lines += [[one.kind, one.file, *(str(getattr(one, name)) for name in counts)] for one in outcomes]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
@@ -104,6 +97,7 @@ def import_(
     datum: Annotated[str | None, typer.Option(help="wgs84, gcj02, bd09 or cgcs2000.")] = None,
     layer: Annotated[str | None, typer.Option(help="Layer or sheet of a file that has several.")] = None,
     refused: Annotated[Path | None, typer.Option(help="Where refused rows go (CSV).")] = None,
+    *,
     commit: Annotated[bool, typer.Option("--commit", help="Keep the result; else a dry run.")] = False,
     accept_faults: Annotated[bool, typer.Option("--accept-faults", help="Import grids with faults.")] = False,
 ) -> None:
@@ -126,6 +120,7 @@ def import_(
 def demo(
     city: Annotated[str | None, typer.Argument(help="zhuzhou or chicago; SAFETYMAP_CITY.")] = None,
     folder: Annotated[Path | None, typer.Argument(help="Chicago's folder of Parquet files.")] = None,
+    *,
     replace: Annotated[bool, typer.Option("--replace", help="Delete data that are no demo.")] = False,
 ) -> None:
     """Load a demo city in place of what the database holds; a second call changes nothing."""

@@ -1,4 +1,4 @@
-"""Loading a whole demo city through the importer, in one transaction, and knowing when it is there already."""
+"""Loading a whole demo city through the importer, in one transaction, once."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""From a source's columns to our fields by a mapping: joined, split, translated, filled, parsed and checked."""
+"""From a source's columns to our fields by a mapping: joined, split, translated, filled, parsed."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from gis.importing.kinds import Field, Kind
 from gis.importing.mapping import Mapping, Value, pick
-from gis.importing.parsing import Bools, Rules, as_text, mask
+from gis.importing.parsing import Bools, Rules, as_text, mask, relisted
 from gis.importing.refusals import FORMULA, Sieve
 from gis.importing.source import Chunk
 
@@ -70,7 +70,7 @@ def _filled(values: pa.Array | None, name: str, mapping: Mapping, count: int) ->
     if name not in mapping.defaults:
         return values
     default = repeated(mapping.defaults[name], count)
-    if values is None or not len(values):
+    if values is None:
         return default
     same = values if values.type == default.type else as_text(values)
     return pc.coalesce(same, default.cast(same.type))
@@ -108,18 +108,15 @@ def _split(values: pa.Array, sign: str) -> pa.Array:
     if pa.types.is_nested(values.type):
         return values
     lists = pc.split_pattern(as_text(values), sign)
-    trimmed = pc.utf8_trim_whitespace(lists.flatten())
-    return pa.ListArray.from_arrays(lists.offsets, trimmed, mask=pc.is_null(lists))
+    return relisted(lists, pc.utf8_trim_whitespace(lists.flatten()))
 
 
 def _translated(values: pa.Array, words: dict[str, Value]) -> pa.Array:
     """Return values with those that the mapping names replaced; the others stay."""
     if pa.types.is_list(values.type):
-        return pa.ListArray.from_arrays(
-            values.offsets, _translated(values.flatten(), words), mask=pc.is_null(values)
-        )
+        return relisted(values, _translated(values.flatten(), words))
     texts = as_text(values)
-    ours = pa.array(["" if word is None else str(word) for word in words.values()], pa.string())
+    ours = pa.array([str(word) for word in words.values()], pa.string())
     replaced = pc.take(ours, pc.index_in(texts, pa.array(list(words), pa.string())))
     result = pc.coalesce(replaced, texts)
     return pc.if_else(pc.equal(result, ""), None, result)

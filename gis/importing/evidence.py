@@ -1,4 +1,4 @@
-"""Evidence that coordinates are of another datum than the import says: headings, recorded grids, the outline."""
+"""Evidence of another datum than the import says: column headings, recorded grids, the city's outline."""
 
 import re
 from collections import Counter
@@ -10,7 +10,8 @@ import numpy as np
 from gis import crs
 from gis.errors import BadInput
 from gis.importing.drafting import Draft
-from gis.importing.ground import Codes, Ground, metres_apart, nowhere
+from gis.importing.ground import Codes, Ground, metres_apart, nowhere, only
+from gis.importing.parsing import objects
 from gis.importing.placing import Placed
 
 NEAR_M = 30.0
@@ -66,9 +67,9 @@ def check_datum(
     A row whose recorded grid lies more than 30 m away as it stands but agrees when read as GCJ-02 or BD-09,
     or that no grid owns unless it is so read, is refused when `refuse`; `evidence` counts either way.
     """
-    recorded = np.array(made.text("recorded_grid").to_pylist() + [None], dtype=object)[:-1]
+    recorded = objects(made.text("recorded_grid").to_pylist())
     doubtful = made.sieve.ok & crs.inside_china(where.lon, where.lat)
-    shapes = np.where(doubtful, ground.shape_of(recorded), None)
+    shapes = only(doubtful, ground.shape_of(recorded))
     evidence.compared += int(np.count_nonzero(shapes != np.array(None)))
     shapes[owners == recorded] = None
     shapes[metres_apart(shapes, where.lon, where.lat) <= NEAR_M] = None

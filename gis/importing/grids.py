@@ -1,9 +1,10 @@
-"""Importing grids: snapped, checked as a coverage, and brought into both times, valid days and known revisions."""
+"""Importing grids: snapped, checked as a coverage, brought into valid days and known revisions."""
 
 import json
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import geopandas as gpd
@@ -62,7 +63,7 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
     """Import a set of grids and return what happened; commits nothing.
 
     Each scheme that changes gets one revision; grids that the file does not name stay as they are. Raises
-    BadInput when the set has errors as a coverage that nobody accepted; all faults are then in a GeoJSON file.
+    BadInput when the set has errors as a coverage that nobody accepted; a GeoJSON file then has all faults.
     """
     job = prepare(conn, KINDS["grids"], source, options)
     staging.lock(conn, "grids", "all")
@@ -74,11 +75,14 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
     changes = [_change(conn, str(name), rows) for name, rows in frame.groupby("scheme")]
     found = [fault for change in changes if change.new for fault in _faults(change)]
     _report_faults(job, found, accepted=options.accept_faults)
-    batch = new_batch(conn, job, {"faults": _listed(found), "snapped": snapped} if found or snapped else None)
+    batch = new_batch(conn, job, {"faults": _listed(found), "snapped": snapped})
     for change in changes:
         _publish(conn, change, batch, source.name)
     merged = Merged(
-        *(sum(getattr(c, name) for c in changes) for name in ("inserted", "updated", "unchanged")), 0
+        inserted=sum(change.inserted for change in changes),
+        updated=sum(change.updated for change in changes),
+        unchanged=sum(change.unchanged for change in changes),
+        kept=0,
     )
     conn.execute(batches.update().where(batches.c.id == batch).values(unchanged=merged.unchanged))
     options.progress(job.rows)
@@ -86,7 +90,7 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
 
 
 def _frame(conn: Connection, job: Job) -> pd.DataFrame:
-    """Return the good rows of all chunks, with `geometry`; grids of a scheme's highest level have no parent."""
+    """Return the good rows of all chunks, with `geometry`; a scheme's highest level has no parents."""
     _declare(conn, job.mapping.schemes)
     known = _known_levels(conn)
     frames = [_chunk_frame(job, chunk, known) for chunk in job.source.chunks()]
@@ -164,17 +168,15 @@ def _known_levels(conn: Connection) -> dict[str, set[int]]:
     return known
 
 
-def _snap(frame: pd.DataFrame) -> dict[str, Any] | None:
+def _snap(frame: pd.DataFrame) -> dict[str, Any]:
     """Put all grids of one scheme and period on the fixed precision, and return what that changed."""
     told: list[coverage.Snapped] = []
     for _, rows in frame.groupby(["scheme", "valid_from", "valid_to"], dropna=False):
         shapes, record = coverage.snap(rows["geometry"].to_numpy())
         frame.loc[rows.index, "geometry"] = shapes
         told.append(record)
-    if not told:
-        return None
     return {
-        "max_displacement_m": round(max(one.max_displacement_m for one in told), 4),
+        "max_displacement_m": round(max((one.max_displacement_m for one in told), default=0.0), 4),
         "vertices_added": int(sum(one.vertices_added.sum() for one in told)),
         "repaired": int(sum(one.repaired.sum() for one in told)),
         "area_change_m2": round(
@@ -188,7 +190,9 @@ def _change(conn: Connection, scheme: str, rows: pd.DataFrame) -> Change:
     after = {code: list(versions) for code, versions in before.items()}
     change = Change(scheme, before, after)
     today = date.today()  # noqa: DTZ011 - a day announced without a date begins on the calendar here
-    for row in rows.sort_values("valid_from", key=lambda days: days.fillna(date.min)).itertuples():
+    ordered = rows.sort_values("valid_from", key=lambda days: days.fillna(date.min))
+    for values in ordered.to_dict("records"):
+        row = SimpleNamespace(**{str(name): value for name, value in values.items()})
         content = (row.level, row.parent_code, row.name, row.kind, _multi_wkb(row.geometry))
         old = after.get(row.code, [])
         new = overlay(old, dated(Version(row.valid_from, row.valid_to, content), old, today))
@@ -271,9 +275,8 @@ def _publish(conn: Connection, change: Change, batch: int, note: str) -> None:
         .values(known=sa.func.int4range(sa.func.lower(grids.c.known), revision))
     )
     ids = _identities(conn, change.scheme, sorted({code for code, _ in change.new}))
-    conn.execute(
-        grids.insert(), [_row(change.scheme, ids[code], code, v, revision, batch) for code, v in change.new]
-    )
+    stamp = {"known": Range(revision, None), "batch_id": batch}
+    conn.execute(grids.insert(), [_row(change, ids[code], code, v, stamp) for code, v in change.new])
     set_minzooms(conn, change.scheme)
 
 
@@ -287,11 +290,11 @@ def _identities(conn: Connection, scheme: str, codes: list[str]) -> dict[str, in
     return {row.code: row.id for row in conn.execute(found)}
 
 
-def _row(scheme: str, grid_id: int, code: str, version: Version, revision: int, batch: int) -> dict[str, Any]:
+def _row(change: Change, grid_id: int, code: str, version: Version, stamp: dict[str, Any]) -> dict[str, Any]:
     level, parent, name, kind, wkb = version.content
+    shape = shapely.from_wkb(wkb)
     return {
-        "grid_id": grid_id, "scheme": scheme, "code": code, "level": level, "parent_code": parent, "name": name,
-        "kind": kind, "geom": f"SRID={WGS84};{shapely.to_wkt(shapely.from_wkb(wkb), rounding_precision=7)}",
-        "area_m2": float(coverage.areas_m2(shapely.from_wkb(wkb))[0]),
-        "valid": Range(version.first, version.after), "known": Range(revision, None), "batch_id": batch,
+        "grid_id": grid_id, "scheme": change.scheme, "code": code, "level": level, "parent_code": parent,
+        "name": name, "kind": kind, "geom": f"SRID={WGS84};{shapely.to_wkt(shape, rounding_precision=7)}",
+        "area_m2": float(coverage.areas_m2(shape)[0]), "valid": Range(version.first, version.after), **stamp,
     }  # fmt: skip

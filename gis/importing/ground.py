@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 import sqlalchemy as sa
+from shapely import affinity
 from sqlalchemy.engine import Connection
 
 from gis import locate
-from gis.importing.parsing import Bools, Floats
+from gis.importing.parsing import Bools, Floats, objects
 from gis.schema import grids, schemes
 
 Codes = npt.NDArray[np.object_]
@@ -60,15 +61,15 @@ class Ground:
         key = (period, level)
         if key not in self._locators:
             live = (self.level == level) & (self.first <= on) & (on < self.after)
-            codes = self.code[live]
-            self._locators[key] = (locate.build(self.shape[live], list(codes)), np.append(codes, None))
+            codes = objects([*self.code[live], None])  # -1, no owner, is the last
+            self._locators[key] = (locate.build(self.shape[live], list(codes[:-1])), codes)
         return self._locators[key]
 
     def shape_of(self, codes: Codes) -> Codes:
         """Return the newest polygon of each code, None for codes that are no grid."""
         order = np.argsort(self.first, kind="stable")
         known = dict(zip(self.code[order], self.shape[order], strict=True))
-        return np.array([known.get(code) for code in codes] + [None], dtype=object)[:-1]
+        return objects([known.get(code) for code in codes])
 
     def km_outside(self, lon: Floats, lat: Floats) -> Floats:
         """Return how far each point lies outside the box of all grids, in km; 0 inside or without grids."""
@@ -109,9 +110,16 @@ def metres_apart(shapes: Codes, lon: Floats, lat: Floats) -> Floats:
     scale = 1 / np.cos(np.radians(lat))
     result = np.full(len(lon), np.nan)
     for at in np.flatnonzero(shapes != np.array(None)):
-        flat = shapely.transform(shapes[at], lambda xy, at=at: xy * [1, scale[at]])
+        flat = affinity.scale(shapes[at], 1, scale[at], origin=(0, 0))
         result[at] = shapely.distance(flat, shapely.Point(lon[at], lat[at] * scale[at]))
     return result * KM_PER_DEGREE * 1000 / scale
+
+
+def only(rows: Bools, things: Codes) -> Codes:
+    """Return things with None in place of those that are not in `rows`."""
+    kept = things.copy()
+    kept[~rows] = None
+    return kept
 
 
 def nowhere(owners: Codes) -> Bools:

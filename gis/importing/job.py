@@ -1,5 +1,6 @@
 """An import under way: what is asked, what it knows of the store, and what it has counted."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
@@ -37,7 +38,7 @@ def _silent(_rows: int) -> None:
 class Options:
     """How to import: the mapping (None: the one that fits), the datum said (None: the mapping's, or WGS-84).
 
-    `refused`: where refused rows go (None: under the data directory); `progress` is told the rows read so far.
+    `refused`: where refused rows go (None: under the data directory); `progress` is told the rows read.
     """
 
     mapping: Mapping | None = None
@@ -124,11 +125,19 @@ def _refused_path(source: Source) -> Path:
 
 
 def rules(conn: Connection, mapping: Mapping) -> Rules:
-    """Return what parsing depends on: the mapping's zone or the city's, the plausible span, the categories."""
+    """Return what parsing depends on: the mapping's zone or the city's, plausible times, categories."""
     zone = mapping.zone or conn.execute(sa.select(city.c.timezone)).scalar() or DEFAULT_ZONE
     earliest = datetime.combine(settings().earliest, time.min, ZoneInfo(zone))
-    codes = frozenset(conn.execute(sa.select(categories.c.code)).scalars())
-    return Rules(zone, tuple(mapping.formats), earliest, datetime.now(UTC) + timedelta(days=1), codes)
+    latest = datetime.now(UTC) + timedelta(days=1)
+    return Rules(zone, tuple(mapping.formats), earliest, latest, _category_names(conn))
+
+
+def _category_names(conn: Connection) -> dict[str, str]:
+    """Return code and unambiguous names of each category → its code; a code goes before a name."""
+    rows = conn.execute(sa.select(categories.c.code, categories.c.name_zh, categories.c.name_en)).all()
+    often = Counter(name for row in rows for name in {row.name_zh, row.name_en})
+    names = {n: row.code for row in rows for n in (row.name_zh, row.name_en) if often[n] == 1}
+    return names | {row.code: row.code for row in rows}
 
 
 def new_batch(conn: Connection, job: Job, faults: dict[str, Any] | None = None) -> int:

@@ -56,7 +56,8 @@ _ALL = (
     Kind("grids", "grids", (
         Field("scheme", text, required=True), Field("code", text, required=True),
         Field("level", integer(0, 99), required=True), Field("parent_code", text),
-        Field("name", text, required=True), Field("kind", text), Field("valid_from", day), Field("valid_to", day),
+        Field("name", text, required=True), Field("kind", text),
+        Field("valid_from", day), Field("valid_to", day),
     ), "polygon"),
     Kind("staff", "staff", (
         _ID, Field("name", text, required=True), Field("phone", text), Field("post", text),
@@ -85,8 +86,8 @@ _ALL = (
     ), "point", stamped=True),
     Kind("responders", "responders", (
         _ID, Field("name", text, required=True), Field("kind", text, required=True), Field("skills", words),
-        Field("status", one_of(("available", "busy", "off")), required=True), Field("units", integer(0, _INT)),
-        _ADDRESS,
+        Field("status", one_of(("available", "busy", "off")), required=True),
+        Field("units", integer(0, _INT)), _ADDRESS,
     ), "point"),
     Kind("places", "places", (
         _ID, Field("name", text, required=True), Field("kind", text, required=True), _ADDRESS,

@@ -20,8 +20,10 @@ Scalar = str | int | float | bool
 Value = Scalar | list[str] | list[float]
 Columns = str | list[str]
 TIME_FORMATS = (
+    "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d",
     "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y.%m.%d",
-    "%Y年%m月%d日 %H:%M:%S", "%Y年%m月%d日 %H:%M", "%Y年%m月%d日 %H时%M分%S秒", "%Y年%m月%d日 %H时%M分", "%Y年%m月%d日",
+    "%Y年%m月%d日 %H:%M:%S", "%Y年%m月%d日 %H:%M", "%Y年%m月%d日 %H时%M分%S秒",
+    "%Y年%m月%d日 %H时%M分", "%Y年%m月%d日",
 )  # fmt: skip
 """Tried after ISO 8601 where a mapping names none; day-month orders are never guessed."""
 
@@ -109,7 +111,8 @@ def plain(kind: str, origin: str = "import") -> Mapping:
     fields = KINDS[kind].fields
     return Mapping(
         name="plain", origin=origin, columns={field.name: field.name for field in fields},
-        lon="lon", lat="lat", geometry=["geometry", "geom", "wkt"], split=dict.fromkeys(("headings", "skills"), "|"),
+        lon="lon", lat="lat", geometry=["geometry", "geom", "wkt"],
+        split={field.name: "|" for field in fields if field.name in ("headings", "skills")},
     )  # fmt: skip
 
 

@@ -18,13 +18,16 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Rules:
-    """What parsing depends on: the zone of naive times, their formats, the plausible span, the categories."""
+    """What parsing depends on: the zone of naive times, their formats, the plausible span, the categories.
+
+    `categories`: what may be written for a category (its code, or a name that only it has) → its code.
+    """
 
     zone: str
     formats: tuple[str, ...]
     earliest: datetime
     latest: datetime
-    categories: frozenset[str]
+    categories: dict[str, str]
 
 
 class Parsed(NamedTuple):
@@ -42,6 +45,13 @@ def mask(condition: pa.Array) -> Bools:
     """Return an Arrow condition as booleans, null as false."""
     found: Bools = pc.fill_null(condition, False).to_numpy(zero_copy_only=False)
     return found
+
+
+def objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
+    """Return values as an array of objects, whatever they are."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
 
 
 def as_text(values: pa.Array) -> pa.Array:
@@ -88,12 +98,13 @@ def one_of(allowed: Sequence[str]) -> Parser:
 
 
 def category(values: pa.Array, rules: Rules) -> Parsed:
-    """Parse the code of a category that is in the tree."""
+    """Parse a category that is in the tree, written by its code or its name."""
     texts = as_text(values)
-    known = pc.is_in(texts, pa.array(sorted(rules.categories), pa.string()))
-    bad = mask(pc.is_valid(texts)) & ~mask(known)
+    at = pc.index_in(texts, pa.array(list(rules.categories), pa.string()))
+    codes = pc.take(pa.array(list(rules.categories.values()), pa.string()), at)
+    bad = mask(pc.is_valid(texts)) & ~mask(pc.is_valid(codes))
     reason = "is an unknown category; map it in [values.category] or import it as one of categories"
-    return Parsed(texts, bad, reason)
+    return Parsed(codes, bad, reason)
 
 
 def numbers(values: pa.Array) -> tuple[Floats, Bools]:
@@ -165,7 +176,8 @@ def _times(values: pa.Array, rules: Rules) -> "pd.Series[Any]":
     if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
         zoned = pa.types.is_timestamp(values.type) and values.type.tz is not None
         moments = values.cast(pa.timestamp("us", values.type.tz if zoned else None)).to_pandas()
-        return moments.dt.tz_convert("UTC") if zoned else _localized(moments, rules.zone)
+        utc: pd.Series[Any] = moments.dt.tz_convert("UTC") if zoned else _localized(moments, rules.zone)
+        return utc
     texts = as_text(values)
     zoned_rows = mask(pc.match_substring_regex(texts, r"(?:[Zz]|[+-]\d\d:?\d\d)$"))
     series = texts.to_pandas()
@@ -190,7 +202,8 @@ def _localized(naive: "pd.Series[Any]", zone: str) -> "pd.Series[Any]":
     first = np.ones(len(naive), bool)
     hour = pd.Timedelta(hours=1)
     local = naive.dt.tz_localize(ZoneInfo(zone), ambiguous=first, nonexistent=hour)
-    return local.dt.tz_convert("UTC")
+    utc: pd.Series[Any] = local.dt.tz_convert("UTC")
+    return utc
 
 
 def day(values: pa.Array, rules: Rules) -> Parsed:
@@ -206,7 +219,7 @@ def day(values: pa.Array, rules: Rules) -> Parsed:
 
 def words(values: pa.Array, _rules: Rules) -> Parsed:
     """Parse a list of texts to PostgreSQL's array notation."""
-    lists = values if pa.types.is_list(values.type) else _single(values)
+    lists = _lists(values)
     escaped = as_text(lists.flatten())
     for sign in ("\\", '"'):
         escaped = pc.replace_substring(escaped, sign, f"\\{sign}")
@@ -216,24 +229,38 @@ def words(values: pa.Array, _rules: Rules) -> Parsed:
 
 def bearings(values: pa.Array, _rules: Rules) -> Parsed:
     """Parse a list of compass bearings, degrees clockwise from north, to PostgreSQL's array notation."""
-    lists = (
-        values if pa.types.is_list(values.type) or pa.types.is_large_list(values.type) else _single(values)
-    )
+    lists = _lists(values)
     degrees, wrong = numbers(lists.flatten())
     wrong |= (degrees < 0) | (degrees > 360) | np.isnan(degrees)
     bad = np.zeros(len(values), bool)
-    bad[pc.list_parent_indices(lists).to_numpy()[wrong]] = True
+    bad[np.repeat(np.arange(len(values)), _lengths(lists))[wrong]] = True
     texts = as_text(pa.array(np.where(wrong, 0, degrees) % 360))
     return Parsed(_array_text(lists, texts), bad, "holds something other than bearings from 0 to 360 degrees")
 
 
-def _single(values: pa.Array) -> pa.Array:
-    return pc.if_else(pc.is_valid(values), pc.split_pattern(as_text(values), "\x00"), None)
+def _lists(values: pa.Array) -> pa.Array:
+    """Return lists as they are, and single values as lists of one."""
+    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
+        return values
+    there = pc.is_valid(values).cast(pa.int32())
+    offsets = pc.cumulative_sum(pa.concat_arrays([pa.array([0], pa.int32()), there]))
+    return pa.ListArray.from_arrays(offsets, as_text(values.drop_null()))
 
 
 def _array_text(lists: pa.Array, items: pa.Array) -> pa.Array:
     """Return `{a,b}` for each list of already escaped items, null for an empty one."""
-    lengths = pc.fill_null(pc.list_value_length(lists), 0)
-    offsets = np.concatenate([[0], np.cumsum(lengths.to_numpy(zero_copy_only=False))]).astype(np.int32)
-    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), items), ",")
-    return pc.if_else(pc.greater(lengths, 0), pc.binary_join_element_wise("{", joined, "}", ""), None)
+    joined = pc.binary_join(relisted(lists, items), ",")
+    return pc.if_else(pa.array(_lengths(lists) > 0), pc.binary_join_element_wise("{", joined, "}", ""), None)
+
+
+def relisted(lists: pa.Array, items: pa.Array) -> pa.Array:
+    """Return lists of the same lengths with other items; one that is null becomes empty."""
+    offsets = np.concatenate([[0], np.cumsum(_lengths(lists))]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), items)
+
+
+def _lengths(lists: pa.Array) -> npt.NDArray[np.int64]:
+    lengths: npt.NDArray[np.int64] = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(
+        zero_copy_only=False
+    )
+    return lengths.astype(np.int64)

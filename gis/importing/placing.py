@@ -10,10 +10,10 @@ import shapely
 
 from gis import crs
 from gis.importing.drafting import Draft, cleaned
-from gis.importing.ground import Ground
+from gis.importing.ground import Ground, only
 from gis.importing.kinds import Kind
 from gis.importing.mapping import Mapping
-from gis.importing.parsing import Bools, Floats, as_text, mask, numbers
+from gis.importing.parsing import Bools, Floats, as_text, mask, numbers, objects
 from gis.importing.source import Geoms, Source
 
 FAR_KM = 20.0
@@ -37,7 +37,7 @@ class Placed:
 
 
 def place(made: Draft, kind: Kind, mapping: Mapping, source: Source) -> Placed:
-    """Return the shapes of a draft as the source has them, in degrees of its datum; unusable ones are refused."""
+    """Return the shapes of a draft in degrees of their datum; those of unusable rows are refused."""
     columns = made.chunk.table.column_names
     if made.chunk.geometry is not None:
         given = made.chunk.geometry
@@ -50,12 +50,14 @@ def place(made: Draft, kind: Kind, mapping: Mapping, source: Source) -> Placed:
     _check_shapes(made, kind, given)
     if source.crs is not None:
         given = crs.to_degrees(given, source.crs)
-    return placed(np.where(made.sieve.ok, given, None))
+    return placed(only(made.sieve.ok, given))
 
 
 def placed(shapes: Geoms) -> Placed:
     """Return shapes with the point by which each is owned: itself, or a point on its surface."""
-    inner = np.where(shapely.get_dimensions(shapes) > 0, shapely.point_on_surface(shapes), shapes)
+    inner = shapes.copy()
+    wide = shapely.get_dimensions(shapes) > 0
+    inner[wide] = shapely.point_on_surface(shapes[wide])
     return Placed(shapes, shapely.get_x(inner), shapely.get_y(inner))
 
 
@@ -106,7 +108,7 @@ def _check_shapes(made: Draft, kind: Kind, shapes: Geoms) -> None:
     bounds = shapely.bounds(shapes)
     sieve.refuse(~np.isfinite(bounds).all(axis=1), "geometry", "has a coordinate that is no number")
     invalid = sieve.ok & ~shapely.is_valid(shapes)
-    whys = shapely.is_valid_reason(np.where(invalid, shapes, None))
+    whys = objects(shapely.is_valid_reason(only(invalid, shapes)).tolist())
     sieve.refuse(invalid, "geometry", [f"{_in_words(why)}; draw it again there" for why in whys])
 
 
@@ -119,16 +121,14 @@ def _in_words(why: str | None) -> str:
 def check_range(made: Draft, where: Placed, ground: Ground) -> None:
     """Refuse places beyond the globe, and those that fit only with longitude and latitude exchanged."""
     lon, lat = where.lon, where.lat
-    beyond = (np.abs(lon) > 180) | (np.abs(lat) > 90)
-    away = beyond | (ground.km_outside(lon, lat) > FAR_KM)
-    fits_turned = (np.abs(lat) <= 180) & (np.abs(lon) <= 90)
+    beyond = np.asarray((np.abs(lon) > 180) | (np.abs(lat) > 90))
+    away: Bools = np.asarray(beyond | (ground.km_outside(lon, lat) > FAR_KM), dtype=bool)
+    fits_turned = np.asarray((np.abs(lat) <= 180) & (np.abs(lon) <= 90))
     if ground.box is not None:
         fits_turned &= ground.km_outside(lat, lon) <= FAR_KM
     pairs = _pairs(lon, lat)
-    made.sieve.refuse(
-        away & fits_turned, "lon/lat", "looks swapped: longitude and latitude are exchanged; exchange them back",
-        pairs,
-    )  # fmt: skip
+    swapped = "looks swapped: longitude and latitude are exchanged; exchange them back"
+    made.sieve.refuse(away & fits_turned, "lon/lat", swapped, pairs)
     made.sieve.refuse(beyond, "lon/lat", "lies beyond 180 or 90 degrees; write WGS-84 degrees", pairs)
 
 

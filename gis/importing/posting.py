@@ -1,4 +1,5 @@
 """Posts of staff: who answers for which grid of the default scheme, from which day."""
+# ruff: noqa: S608 - names of tables and columns are our own; values are bound
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -15,12 +16,15 @@ _OTHER = """
 SELECT o.id, w.valid_from FROM posts o JOIN wanted w USING (staff_id)
 WHERE upper_inf(o.valid) AND (o.grid_id, o.post) IS DISTINCT FROM (w.grid_id, w.post)
 """
+# What is left of a post when another begins; nothing when that one began no later, or without a day.
+_ENDED = """CASE WHEN o.valid_from IS NULL OR lower(p.valid) >= o.valid_from THEN 'empty'
+ELSE daterange(lower(p.valid), o.valid_from) END"""
 _STEPS = (
     "DROP TABLE IF EXISTS wanted",
     _WANTED,
     # A post that had no day before its successor's never was.
-    f"DELETE FROM posts p USING ({_OTHER}) o WHERE p.id = o.id AND NOT coalesce(lower(p.valid) < o.valid_from, lower_inf(p.valid) AND o.valid_from IS NOT NULL)",
-    f"UPDATE posts p SET valid = daterange(lower(p.valid), o.valid_from) FROM ({_OTHER}) o WHERE p.id = o.id",
+    f"DELETE FROM posts p USING ({_OTHER}) o WHERE p.id = o.id AND isempty({_ENDED})",
+    f"UPDATE posts p SET valid = {_ENDED} FROM ({_OTHER}) o WHERE p.id = o.id",
     """INSERT INTO posts (staff_id, grid_id, post, valid)
     SELECT staff_id, grid_id, post, daterange(valid_from, NULL) FROM wanted w WHERE NOT EXISTS (
       SELECT FROM posts o WHERE (o.staff_id, o.grid_id, o.post) = (w.staff_id, w.grid_id, w.post)

@@ -1,4 +1,4 @@
-"""Refused rows: a sieve per chunk that keeps the first reason of each row, and the file they are written to."""
+"""Refused rows: a sieve per chunk that keeps each row's first reason, and the file they are written to."""
 
 import csv
 from collections import Counter

@@ -14,7 +14,7 @@ from gis.importing.kinds import KINDS
 from gis.importing.late import LATE
 from gis.importing.placing import Placed
 from gis.importing.source import Chunk, Source
-from gis.schema import batches
+from gis.schema import batches, metadata
 
 
 def run(conn: Connection, kind: str, source: Source, options: Options) -> Outcome:
@@ -68,13 +68,14 @@ def stage_columns(job: Job, chunk: Chunk) -> dict[str, pa.Array]:
     kept = {name: values.filter(pa.array(good)) for name, values in columns.items()}
     if where is not None:
         kept |= _geometry_columns(job, Placed(where.shape[good], where.lon[good], where.lat[good]))
-    return kept
+    wanted = {"row_no", *metadata.tables[job.kind.table].c.keys(), *(field.name for field in job.kind.fields)}
+    return {name: values for name, values in kept.items() if name in wanted}
 
 
 def _geometry_columns(job: Job, where: Placed) -> dict[str, pa.Array]:
     columns = {"geom": staging.hex_wkb(where.shape)}
     if job.kind.inner:
-        columns["point"] = staging.hex_wkb(shapely.points(where.lon, where.lat))
+        columns["point"] = staging.hex_wkb(np.asarray(shapely.points(where.lon, where.lat), dtype=object))
     if job.kind.stamped:
         stamps = staging.stamps(where.lon, where.lat)
         columns |= stamps

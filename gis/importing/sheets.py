@@ -100,7 +100,7 @@ def _csv_chunks(path: Path, encoding: str, delimiter: str, names: tuple[str, ...
         broken.append(Broken(row.number - 1, f"{reason}; quote values that contain {delimiter!r}", row.text))
         return "skip"
 
-    # Only the serial reader knows row numbers; the strings are parsed by us, so that a bad one costs its row only.
+    # Only the serial reader knows row numbers; all stays text, so that a bad value costs its row only.
     reader = pa.csv.open_csv(
         path,
         read_options=pa.csv.ReadOptions(

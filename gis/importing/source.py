@@ -31,7 +31,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Rows of a source: 1-based data row numbers, columns as they came, and geometry where the format has it."""
+    """Rows of a source: 1-based row numbers, columns as they came, and geometry where the format has it."""
 
     rows: Ints
     table: pa.Table

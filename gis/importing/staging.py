@@ -1,4 +1,5 @@
-"""From drafts to the tables: COPY into a temporary table, late refusals, one merge, cells; no commits here."""
+"""From drafts to the tables: COPY into a temporary table, one merge, cells; nothing is committed here."""
+# ruff: noqa: S608 - names of tables and columns are our own; values are bound
 
 from typing import Any, NamedTuple
 
@@ -105,7 +106,8 @@ def merge(conn: Connection, table: str, origin: str, batch: int) -> Merged:
     ).rowcount
     inserted = conn.execute(
         sa.text(
-            f"INSERT INTO {table} ({key}, {', '.join(names)}{to}) SELECT s.{key}, {theirs}{extra} FROM {STAGE} s "
+            f"INSERT INTO {table} ({key}, {', '.join(names)}{to}) "
+            f"SELECT s.{key}, {theirs}{extra} FROM {STAGE} s "
             f"WHERE NOT EXISTS (SELECT FROM {table} t WHERE {mine})"
         ),
         bound,
@@ -123,7 +125,7 @@ def _count(conn: Connection, question: str, bound: dict[str, object]) -> int:
 
 
 def add_cells(conn: Connection, wanted: cells.Cells) -> None:
-    """Insert those of `wanted` that the table of cells lacks, with outline and area, in the order of their ids.
+    """Insert those of `wanted` that the table of cells lacks, with outline and area, in order of their ids.
 
     The order keeps two transactions that need the same cells from waiting for each other.
     """
@@ -135,7 +137,8 @@ def add_cells(conn: Connection, wanted: cells.Cells) -> None:
     asked = new.astype(np.uint64)
     rows = zip(
         new.tolist(), ((new >> 52) & 15).tolist(),
-        shapely.to_wkt(cells.boundaries(asked), rounding_precision=-1), cells.areas_m2(asked).tolist(), strict=True,
+        shapely.to_wkt(cells.boundaries(asked), rounding_precision=-1),
+        cells.areas_m2(asked).tolist(), strict=True,
     )  # fmt: skip
     driver: Any = conn.connection.driver_connection
     with driver.cursor() as cursor:
@@ -146,7 +149,8 @@ def add_cells(conn: Connection, wanted: cells.Cells) -> None:
             for row in rows:
                 stream.write_row(row)
         cursor.execute(
-            "INSERT INTO cells (cell, res, geom, area_m2) SELECT cell, res, ST_GeomFromText(geom, 4326), area "
-            "FROM new_cells ORDER BY cell ON CONFLICT (cell) DO NOTHING"
+            "INSERT INTO cells (cell, res, geom, area_m2) "
+            "SELECT cell, res, ST_GeomFromText(geom, 4326), area FROM new_cells "
+            "ORDER BY cell ON CONFLICT (cell) DO NOTHING"
         )
         cursor.execute("DROP TABLE new_cells")

@@ -67,8 +67,9 @@ def in_force(known: Sequence[Version], day: date) -> Version | None:
 
 
 def dated(new: Version, known: Sequence[Version], today: date) -> Version:
-    """Return a version whose first day nobody told with one: none for a new code, that of an equal version in
-    force, else today, when a change that is announced without a day begins.
+    """Return a version whose first day nobody told with one.
+
+    A new code holds since ever, and so what says the same as the version in force; a change begins today.
     """
     if new.first is not None or not known:
         return new
