@@ -3,6 +3,8 @@
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, make_url
 
@@ -78,3 +80,12 @@ def work_engine() -> Engine:
 def set_local(conn: Connection, name: str, value: str) -> None:
     """Set a configuration parameter until the end of the transaction (a plain SET leaks through a pool)."""
     conn.execute(sa.select(sa.func.set_config(name, value, True)))
+
+
+def columns(conn: Connection, query: Query, *kinds: type) -> list[npt.NDArray[Any]]:
+    """Return a query's columns as arrays of the given kinds, each of shape (n,).
+
+    Rows are unzipped as plain tuples: numpy's own reading of rows asks each for its length and shape first.
+    """
+    unzipped = list(zip(*conn.execute(query).all(), strict=True)) or [()] * len(kinds)
+    return [np.array(values, dtype=kind) for values, kind in zip(unzipped, kinds, strict=True)]

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
 from gis.cells import RESOLUTIONS, Cells
-from gis.db import Query
+from gis.db import Query, columns
 from gis.errors import BadInput
 from gis.grids import shape
 from gis.schema import cells, incidents
@@ -85,6 +85,5 @@ def cells_with_counts(view: View) -> Query:
 
 def counts(conn: Connection, view: View, res: int) -> tuple[Cells, npt.NDArray[np.int64]]:
     """Return (cells, counts) of a view's incidents at `res`, both of shape (n,), ordered by cell."""
-    rows = conn.execute(_per_cell(view, res).order_by("cell")).all()
-    table = np.array(rows, dtype=np.int64).reshape(-1, 2)
-    return table[:, 0].astype(np.uint64), table[:, 1]
+    found, number = columns(conn, _per_cell(view, res).order_by("cell"), np.uint64, np.int64)
+    return found, number

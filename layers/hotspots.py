@@ -13,6 +13,7 @@ from gis import cells as h3
 from gis import schema as t
 from gis.cells import Cells
 from gis.city import incident_span
+from gis.db import columns
 from gis.grids import shape
 from layers.counts import cell_column, counts
 from layers.stats.expectation import Expected, from_exposure, from_history
@@ -135,8 +136,7 @@ def _served(conn: Connection, res: int, view: View) -> Served:
         query = query.where(sa.func.ST_Intersects(c.geom, shape(view.asked, view.area)))
     if view.scope is not None:
         query = query.where(sa.func.ST_Intersects(c.geom, shape(*view.scope)))
-    table = np.array(conn.execute(query).all(), dtype=object).reshape(-1, 3)
-    return Served(table[:, 0].astype(np.uint64), table[:, 1].astype(float), table[:, 2].astype(float))
+    return Served(*columns(conn, query, np.uint64, np.float64, np.float64))
 
 
 def _spread(served: Served, cells: Cells, found: npt.NDArray[np.int64]) -> Floats:
