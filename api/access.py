@@ -4,36 +4,42 @@ import hmac
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from ipaddress import ip_address
+from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
 from sqlalchemy.engine import Engine
 from starlette.concurrency import run_in_threadpool
 
 from api import oidc
-from gis import access, db
+from gis import access
 from gis.access import ANYBODY, Principal
 from gis.errors import Forbidden, Unknown
 from gis.schema_access import ROLES
+from layers.catalogue import LAYERS
 
 COOKIE = "safetymap"
 FRESH_S = 0.5
 """How long a worker believes what it read of a key: a revoked one is refused everywhere within a second."""
 _REMEMBERED = 10_000
+_LONGEST = 1000
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Engines = Callable[[], Engine]
 
 
-def audience(role: str, scope: str) -> dict[str, Any]:
-    """Declare a route's least role and what a scope does to it, as `openapi_extra`; `guard` enforces it."""
+def audience(role: str, scope: str, *, detail: bool = False) -> dict[str, Any]:
+    """Declare a route's least role and what a scope does to it, as `openapi_extra`; `guard` enforces it.
+
+    `detail`: an open route whose answer holds protected detail for those who may see it.
+    """
     assert role in ROLES
-    return {"x-audience": role, "x-scope": scope}
+    return {"x-audience": role, "x-scope": scope} | ({"x-detail": True} if detail else {})
 
 
-async def engines() -> Engines:
+async def engines(request: Request) -> Engines:
     """Return what gives the service's engine, which is made at the first question."""
-    return db.service_engine
+    return cast("Engines", request.app.state.engines)
 
 
 @dataclass
@@ -62,12 +68,29 @@ async def who(request: Request, engines: Annotated[Engines, Depends(engines)]) -
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     if scheme:
         whose = await _identify(request, engines, bearer.strip()) if scheme.lower() == "bearer" else None
-        if whose is None or whose.is_session:
+        if whose is None or whose.is_session or (whose.demo and not is_local(request)):
             raise Unknown("the key is unknown, revoked or expired; ask for a new one")
         return whose
     cookie = request.cookies.get(COOKIE)
     whose = await _identify(request, engines, cookie) if cookie else None
-    return whose if whose and whose.is_session else ANYBODY
+    if whose is None or not whose.is_session or (whose.demo and not is_local(request)):
+        return ANYBODY
+    return whose
+
+
+def is_local(request: Request) -> bool:
+    """Say whether this machine asks, by a name of its own (a page elsewhere may rebind its name to us)."""
+    return request.client is not None and all(
+        is_loopback(host) for host in (request.client.host, request.url.hostname or "")
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a host's name or address is that of this machine to itself."""
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 Who = Annotated[Principal, Depends(who)]
@@ -95,6 +118,21 @@ async def guard(request: Request, who: Who) -> None:
     demand(who, demanded)
     if request.method not in _SAFE:
         _check_origin(request, who)
+    if request.method not in _SAFE or (who.rank > 0 and _gives_detail(request)):
+        _record(request, who)
+
+
+def _gives_detail(request: Request) -> bool:
+    """Say whether a route gives what is not public: all of it, its layer, or (`x-detail`) a part of it."""
+    declared = request.scope["route"].openapi_extra or {}
+    layer = LAYERS.get(request.path_params.get("layer", ""))
+    audiences = (declared.get("x-audience", "admin"), layer.audience if layer else "public")
+    return bool(declared.get("x-detail")) or any(role != "public" for role in audiences)
+
+
+def _record(request: Request, who: Principal) -> None:
+    what = f"{request.method} {request.url.path}" + (f"?{request.url.query}" if request.url.query else "")
+    request.app.state.recorder.note(who, what[:_LONGEST], request.client.host if request.client else "")
 
 
 def demand(who: Principal, role: str) -> None:

@@ -11,8 +11,9 @@ import uvicorn
 from pydantic import ValidationError
 from rich.console import Console
 
-from gis import cluster, db
-from gis.errors import Problem
+from api.access import is_loopback
+from gis import cluster, db, demo_keys, loading
+from gis.errors import BadInput, Problem
 from gis.migrate import migrate
 from gis.settings import settings
 
@@ -94,6 +95,20 @@ def db_reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] 
     out.print("database emptied")
 
 
+def _settle_demo(host: str) -> None:
+    """Lay ready the demo's keys where a demo city is loaded, which then is for this machine only."""
+    with db.work_engine().begin() as conn:
+        migrate(conn)
+        if not loading.is_demo(conn):
+            demo_keys.withdraw(conn)
+        elif is_loopback(host):
+            demo_keys.ensure(conn, settings().data_dir)
+        else:
+            raise BadInput(
+                "host", f"{host} is open to others, and a demo has keys that lie about: use 127.0.0.1"
+            )
+
+
 @app.command()
 @plain_errors
 def serve(
@@ -102,7 +117,7 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1,
 ) -> None:
     """Serve the map, its tiles and its questions."""
-    db.url()
+    _settle_demo(host or settings().host)
     uvicorn.run(
         "api.main:make_app",
         factory=True,
@@ -113,4 +128,4 @@ def serve(
     )
 
 
-from api import exporting, importing  # noqa: E402, F401 - they register their commands on the app above
+from api import exporting, importing, keys_cli  # noqa: E402, F401 - they register their commands above

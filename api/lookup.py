@@ -49,7 +49,9 @@ class Owner(BaseModel):
 @router.get(
     "/grids/at",
     response_model=Owner,
-    openapi_extra=audience("public", "staff are told of grids inside it; the public gets the leaf's contact"),
+    openapi_extra=audience(
+        "public", "staff are told of grids inside it; the public gets the leaf's contact", detail=True
+    ),
 )
 def grids_at(transaction: Transaction, at: At, wish: Wished) -> Response:
     """Answer which grids own a point, leaf first; on a border the lowest code owns it, and it is told."""

@@ -1,10 +1,16 @@
 """The service: every route of the public contract, in one application."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
 from fastapi import Depends, FastAPI
 
 from api import errors, health, hotspots, lookup, maps, page, search, session
-from api.access import Seen, guard
+from api.access import Engines, Seen, guard
 from api.journal import Journal, configure
+from api.recorder import Recorder
+from gis import db
 from gis.settings import settings
 
 ROUTERS = (
@@ -18,14 +24,22 @@ ROUTERS = (
 )
 
 
-def make_app() -> FastAPI:
+def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None) -> FastAPI:
     """Return the application; its database is connected to at the first question."""
     configure(settings().log_level)
+    recorder = Recorder(engines, data_dir or settings().data_dir)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        recorder.start()
+        yield
+        recorder.stop()
+
     app = FastAPI(
         title="Safety map 平安地图", version="0.1.0", description=__doc__, dependencies=[Depends(guard)],
-        responses=errors.DOCUMENTED,
+        responses=errors.DOCUMENTED, lifespan=lifespan,
     )  # fmt: skip
-    app.state.seen = Seen({})
+    app.state.engines, app.state.seen, app.state.recorder = engines, Seen({}), recorder
     for router in ROUTERS:
         app.include_router(router)
     errors.install(app)

@@ -15,13 +15,12 @@ from api.deps import Looked, Transaction, Wished, view
 from gis import city, grids
 from gis.access import Principal, rank
 from gis.errors import NotFound, TileOutside
-from layers.catalogue import CATALOG, Layer
+from layers.catalogue import CATALOG, LAYERS, Layer
 from layers.view import View
 from tiles import mvt, styles, tilejson
 from tiles.tile import Tile
 
 router = APIRouter()
-LAYERS = {layer.name: layer for layer in CATALOG}
 MVT = "application/vnd.mapbox-vector-tile"
 
 

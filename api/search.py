@@ -16,7 +16,9 @@ Text = Annotated[str, Query(min_length=1, max_length=200, description="Address o
 Limit = Annotated[int, Query(ge=1, le=50, description="How many answers at most.")]
 
 
-@router.get("/grids/search", openapi_extra=audience("public", "staff are told of grids inside it"))
+@router.get(
+    "/grids/search", openapi_extra=audience("public", "staff are told of grids inside it", detail=True)
+)
 def search(
     transaction: Transaction, wish: Wished, q: Text, limit: Limit = 10, datum: DatumName = "wgs84"
 ) -> dict[str, list[dict[str, Any]]]:

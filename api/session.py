@@ -1,17 +1,16 @@
 """The page's session: opened with a key (and its second factor), closed, and told what it may see."""
 
 from datetime import timedelta
-from ipaddress import ip_address
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.engine import Connection
 
-from api.access import COOKIE, Who, audience, csrf
+from api.access import COOKIE, Who, audience, csrf, is_local
 from api.deps import Transaction
 from gis import access, demo_keys
-from gis.access import ANYBODY, Principal
+from gis.access import Principal
 from gis.db import Record
 from gis.errors import BadInput, NotFound, Unknown
 from layers.catalogue import CATALOG
@@ -83,11 +82,13 @@ def log_in(request: Request, response: Response, transaction: Transaction, login
             raise BadInput("key", "is missing; send a key, or in the demo the label of a demo key")
         cookie = access.open_session(conn, key_id, LASTS, second_factor=second)
         whose = access.principal(conn, cookie)
+    assert whose  # its key was found a moment ago
+    request.app.state.recorder.note(whose, "session opened", request.client.host if request.client else "")
     response.set_cookie(
         COOKIE, cookie, int(LASTS.total_seconds()), httponly=True, samesite="strict",
         secure=request.url.scheme == "https",
     )  # fmt: skip
-    return _told(whose or ANYBODY, csrf(cookie))
+    return _told(whose, csrf(cookie))
 
 
 def _check(conn: Connection, key: str, code: str | None) -> tuple[int, bool]:
@@ -108,18 +109,10 @@ def _demo_key(request: Request, label: str, conn: Connection) -> int:
 
 
 def _demo(request: Request, conn: Connection) -> list[Record]:
-    """Return the demo's keys to this machine itself, by a name of its own (against DNS rebinding)."""
-    here = request.client is not None and _is_loopback(request.client.host)
-    if not (here and _is_loopback(request.url.hostname or "")):
+    """Return the demo's keys; NotFound to any other machine."""
+    if not is_local(request):
         raise NotFound("demo keys are given to this machine only")
     return demo_keys.present(conn)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 @router.get(

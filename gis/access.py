@@ -33,6 +33,8 @@ class Principal:
     full_role: str = "public"
     """The role once the second factor has come; equals `role` where none is needed."""
     is_session: bool = False
+    demo: bool = False
+    """A key of the demo, good on this machine only."""
 
     @property
     def rank(self) -> int:
@@ -41,6 +43,8 @@ class Principal:
 
 
 ANYBODY = Principal()
+COMMAND = Principal("admin", name="command line", full_role="admin", may_export=True)
+"""Whoever runs our commands, which own the database."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def principal(conn: Connection, token: str) -> Principal | None:
     held_back = row.role in WITH_SECOND_FACTOR and not row.second_factor
     return Principal(
         WITHOUT_SECOND_FACTOR if held_back else row.role, row.scheme, row.scope, row.label, row.key_id,
-        row.may_export, row.role, row.is_session,
+        row.may_export, row.role, row.is_session, row.demo,
     )  # fmt: skip
 
 

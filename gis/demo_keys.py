@@ -27,12 +27,15 @@ def ensure(conn: Connection, data_dir: Path) -> Path:
     """
     path = data_dir / FILE
     if not _hold(conn, path):
-        k = access_keys.c
-        conn.execute(
-            access_keys.update().where(k.demo, k.revoked_at.is_(None)).values(revoked_at=sa.func.now())
-        )
+        withdraw(conn)
         _write(path, {label: _make(conn, label) for label in _labels(conn)})
     return path
+
+
+def withdraw(conn: Connection) -> None:
+    """Revoke the demo's keys, as befits a database that holds no demo."""
+    k = access_keys.c
+    conn.execute(access_keys.update().where(k.demo, k.revoked_at.is_(None)).values(revoked_at=sa.func.now()))
 
 
 def _labels(conn: Connection) -> list[str]:

@@ -38,6 +38,10 @@ class Unknown(Problem):
     """Nobody is known by the credentials that came, or none came where some are needed."""
 
 
+class NotRecorded(Problem):
+    """The audit cannot be written."""
+
+
 class Forbidden(Problem):
     """Whoever asks is known, and may not."""
 

@@ -66,6 +66,11 @@ def is_loaded(conn: Connection, wanted: City) -> bool:
     return row is not None and (row.code, row.size) == (wanted.code, wanted.size)
 
 
+def is_demo(conn: Connection) -> bool:
+    """Tell whether the store holds a demo city."""
+    return conn.execute(sa.select(city.c.code)).scalar() in _DEMO_CODES
+
+
 def load(
     conn: Connection, wanted: City, parts: Iterator[Part], *, replace: bool = False, telling: Telling
 ) -> list[Outcome]:

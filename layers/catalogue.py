@@ -103,3 +103,6 @@ CATALOG: tuple[Layer, ...] = (
     Layer("places", "重点场所", "Places", 11, 22, "mixed", "public", _places),
     Layer("hotspots", "热点", "Hotspots", 0, 22, "polygon", "public", cells_with_counts),
 )
+
+LAYERS = {layer.name: layer for layer in CATALOG}
+"""The same, by name."""

@@ -98,11 +98,9 @@ def realdata() -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(service_engine: Engine) -> Iterator[TestClient]:
+def client(service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """The service over the module's database, asked by an admin of the whole city."""
-    app = make_app()
-
-    app.dependency_overrides[access.engines] = lambda: lambda: service_engine
+    app = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
     app.dependency_overrides[access.who] = lambda: Principal("admin", full_role="admin", may_export=True)
     with TestClient(app, raise_server_exceptions=False) as made:
         yield made

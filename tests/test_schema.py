@@ -44,6 +44,7 @@ def built(server: sa.URL, administer: Callable[..., None]) -> Iterator[Connectio
     with engine.connect() as conn:
         conn.execute(sa.text("CREATE EXTENSION IF NOT EXISTS postgis"))
         conn.execute(sa.text("CREATE EXTENSION IF NOT EXISTS btree_gist"))
+        schema.metadata.create_all(conn)
         schema_access.metadata.create_all(conn)
         yield conn
         conn.rollback()
