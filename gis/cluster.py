@@ -52,6 +52,7 @@ ALTER ROLE {name} PASSWORD '{password}';
 SELECT 'CREATE ROLE {service} LOGIN NOINHERIT'
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{service}') \\gexec
 ALTER ROLE {service} PASSWORD '{service_password}';
+GRANT {service} TO {name};
 \\connect template1
 CREATE EXTENSION IF NOT EXISTS postgis;
 ALTER FUNCTION geometry_overlaps(geometry, geometry) LEAKPROOF;
