@@ -1,0 +1,196 @@
+"""New lines among old edges on the integer lattice: where they meet, both get the very same vertex.
+
+A crossing is rounded to whole units, so an old edge that a line meets bends by less than one unit (11 mm),
+and bends alike for every grid that has it: the vertex goes into the edge, whosever it is. Where an end of the
+edge is near, the line goes through that end instead, and nothing bends.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import shapely
+
+from gis import coverage
+from gis.coverage import Bools, Ints
+from gis.errors import BadInput
+
+NEAR = 45.0
+"""Units (half a metre): a crossing this near to a vertex goes through it, lest edges grow tiny."""
+_MOST_STOPS = 5_000
+
+Point = tuple[int, int]
+Line = list[Point]
+
+
+@dataclass(frozen=True)
+class Tees:
+    """Vertices to put into edges (units): the lesser end of each edge, the greater, and the vertex."""
+
+    low: Ints
+    high: Ints
+    at: Ints
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+
+@dataclass
+class _Edges:
+    """Undirected edges while a line is laid among them; `root` is the edge that a piece was cut from."""
+
+    low: Ints
+    high: Ints
+    root: Ints
+    tees: list[tuple[int, Point]] = field(default_factory=list)
+
+    def cut(self, edge: int, at: Point) -> None:
+        """Put a vertex into an edge: one of its halves takes its place, the other goes to the end."""
+        vertex = np.array([at])
+        self.tees.append((int(self.root[edge]), at))
+        self.low, self.high, self.root = (
+            np.vstack([self.low, vertex]),
+            np.vstack([self.high, self.high[edge : edge + 1]]),
+            np.append(self.root, self.root[edge]),
+        )
+        self.high[edge] = at
+
+
+def as_line(units: Iterable[Iterable[float]]) -> Line:
+    """Coordinates in units as a line of whole points, repeated ones dropped."""
+    points = [(round(x), round(y)) for x, y in units]
+    return [p for i, p in enumerate(points) if i == 0 or p != points[i - 1]]
+
+
+def conform(line: Line, low: Ints, high: Ints) -> tuple[Line, Tees]:
+    """A line that meets edges only in common vertices, and the vertices that the edges need for it.
+
+    Raises BadInput where the line crosses itself or runs too close along an edge to be told from it.
+    """
+    edges = _Edges(low.copy(), high.copy(), np.arange(len(low)))
+    ends = [_drawn_in(p, edges) for p in line]
+    todo, points = list(pairwise(ends))[::-1], ends[:1]
+    for _ in range(_MOST_STOPS):
+        if not todo:
+            break
+        u, v = todo.pop()
+        stop = None if u == v else _first_stop(u, v, edges)
+        if stop is None:
+            points += [v] if v != points[-1] else []
+        else:
+            todo += [(stop, v), (u, stop)]
+    points = _without_spikes(points)
+    if todo or any(_first_stop(u, v, edges) for u, v in pairwise(points)):
+        raise BadInput("line", "it runs too close along a border; draw it on the border or farther off")
+    if len(points) < 2 or not shapely.LineString(points).is_simple:
+        raise BadInput("line", "it crosses or touches itself; draw it without loops")
+    return points, _tees(points, edges, low, high)
+
+
+def nearest(point: Point, low: Ints, high: Ints) -> tuple[Point, float, int]:
+    """The whole point on edges nearest to a point, how far it lies in units, and the edge.
+
+    An end of the edge is taken if it is near.
+    """
+    run, p = high - low, np.array(point)
+    share = (((p - low) * run).sum(axis=1) / np.maximum((run * run).sum(axis=1), 1)).clip(0.0, 1.0)
+    at = low + run * share[:, None]
+    far = np.hypot(*(at - p).T)
+    best = int(np.argmin(far))
+    return _whole(at[best], low[best], high[best]), float(far[best]), best
+
+
+def _drawn_in(point: Point, edges: _Edges) -> Point:
+    """A vertex of the line, moved onto an edge that is near."""
+    at, far, edge = nearest(point, edges.low, edges.high)
+    if far > NEAR:
+        return point
+    if at not in _ends(edge, edges):
+        edges.cut(edge, at)
+    return at
+
+
+def _first_stop(u: Point, v: Point, edges: _Edges) -> Point | None:
+    """The first point where the segment must have a vertex; the edge it crosses there gets one too."""
+    a, b = np.array(u), np.array(v)
+    box_low, box_high = np.minimum(a, b), np.maximum(a, b)
+    near = np.flatnonzero(
+        np.all(np.minimum(edges.low, edges.high) <= box_high, axis=1)
+        & np.all(np.maximum(edges.low, edges.high) >= box_low, axis=1)
+    )
+    low, high, run = edges.low[near], edges.high[near], b - a
+    side_low, side_high = _cross(run, low - a), _cross(run, high - a)
+    crossing = np.flatnonzero(
+        _apart(side_low, side_high) & _apart(_cross(high - low, a - low), _cross(high - low, b - low))
+    )
+    share = side_low[crossing] / (side_low[crossing] - side_high[crossing])
+    met = low[crossing] + (high - low)[crossing] * share[:, None]
+    ends = np.vstack([low[_inside(side_low, low, a, run)], high[_inside(side_high, high, a, run)]])
+    along = ((np.vstack([met, ends]) - a) * run).sum(axis=1)
+    if not len(along):
+        return None
+    first = int(np.argmin(along))
+    if first >= len(met):
+        x, y = ends[first - len(met)].tolist()
+        return (x, y)
+    return _meet(met[first], int(near[crossing[first]]), edges)
+
+
+def _meet(met: coverage.Floats, edge: int, edges: _Edges) -> Point:
+    """Where segment and edge meet on whole units: at an end of the edge if near, else at a new vertex."""
+    at = _whole(met, edges.low[edge], edges.high[edge])
+    if at not in _ends(edge, edges):
+        edges.cut(edge, at)
+    return at
+
+
+def _ends(edge: int, edges: _Edges) -> tuple[Point, Point]:
+    (a, b), (c, d) = edges.low[edge].tolist(), edges.high[edge].tolist()
+    return (a, b), (c, d)
+
+
+def _without_spikes(points: Line) -> Line:
+    """The line without there-and-back moves."""
+    result: Line = []
+    for p in points:
+        if len(result) > 1 and result[-2] == p:
+            result.pop()
+        elif not result or result[-1] != p:
+            result.append(p)
+    return result
+
+
+def _whole(at: coverage.Floats, low: Ints, high: Ints) -> Point:
+    """A point on an edge in whole units: its nearer end if within `NEAR`."""
+    end = low if np.hypot(*(at - low)) <= np.hypot(*(at - high)) else high
+    x, y = end.tolist() if np.hypot(*(at - end)) <= NEAR else np.round(at).astype(np.int64).tolist()
+    return (x, y)
+
+
+def _tees(points: Line, edges: _Edges, low: Ints, high: Ints) -> Tees:
+    """The vertices edges got, and the line's vertices that lie exactly inside an edge."""
+    xy = np.array(points, dtype=np.int64)
+    edge, point = shapely.STRtree(coverage.points(xy)).query(
+        coverage.lines(edges.low, edges.high), predicate="intersects"
+    )
+    inner = np.any(xy[point] != edges.low[edge], axis=1) & np.any(xy[point] != edges.high[edge], axis=1)
+    root = np.array([r for r, _ in edges.tees] + edges.root[edge[inner]].tolist(), dtype=np.int64)
+    at = np.array([p for _, p in edges.tees] + xy[point[inner]].tolist(), dtype=np.int64).reshape(-1, 2)
+    return Tees(low[root], high[root], at)
+
+
+def _apart(one: Ints, other: Ints) -> Bools:
+    """Whether two sides are strictly opposite."""
+    return np.asarray(np.sign(one) * np.sign(other) < 0, dtype=np.bool_)
+
+
+def _inside(side: Ints, at: Ints, a: Ints, run: Ints) -> Bools:
+    """Vertices within `MATCH_UNITS` of the segment from a, those beside its ends left out."""
+    along, square = ((at - a) * run).sum(axis=1), (run * run).sum()
+    close = np.abs(side) <= coverage.MATCH_UNITS * np.sqrt(square)
+    return np.asarray(close & (along > 0) & (along < square), dtype=np.bool_)
+
+
+def _cross(a: Ints, b: Ints) -> Ints:
+    return np.asarray(a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0], dtype=np.int64)
