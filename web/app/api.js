@@ -13,14 +13,23 @@ export class Refused extends Error {
 export async function get(path, query = {}, signal = undefined) {
   const wanted = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
   const search = new URLSearchParams(wanted).toString();
-  const answer = await reach(search ? `${path}?${search}` : path, signal);
-  if (!answer.ok) throw new Refused(await reason(answer), answer.status);
-  return answer.json();
+  return told(await reach(search ? `${path}?${search}` : path, { signal }));
 }
 
-async function reach(url, signal) {
+/** Send `body` as JSON with a method that writes; `csrf` is the session's token. Gives the answer's JSON, if any. */
+export async function send(method, path, body, csrf) {
+  const headers = { "Content-Type": "application/json", ...(csrf && { "X-CSRF-Token": csrf }) };
+  return told(await reach(path, { method, headers, body: body && JSON.stringify(body) }));
+}
+
+async function told(answer) {
+  if (!answer.ok) throw new Refused(await reason(answer), answer.status);
+  return answer.status === 204 ? null : answer.json();
+}
+
+async function reach(url, options) {
   try {
-    return await fetch(url, { signal, headers: { Accept: "application/json" } });
+    return await fetch(url, { ...options, headers: { Accept: "application/json", ...options.headers } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refused(t("error.unreachable"), 0);

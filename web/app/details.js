@@ -7,6 +7,7 @@ import { $, fill, h, icon } from "./dom.js";
 import { valuesOf } from "./hotspots.js";
 import { distance, field, locale, pick, t, word } from "./i18n.js";
 import { chosen, drawnAt, goTo, outline, reveal } from "./map.js";
+import { seesAll, session, signIn } from "./session.js";
 import { change, onChange, state } from "./state.js";
 import { tell, toast } from "./toast.js";
 
@@ -38,7 +39,9 @@ async function answer() {
   const under = drawnAt(place);
   const [chain, near] = await Promise.allSettled([
     get("/grids/at", here, signal),
-    get("/responders/nearest", { ...here, k: NEAREST, by: "line", status: "available" }, signal),
+    session().layers.includes("responders")
+      ? get("/responders/nearest", { ...here, k: NEAREST, by: "line", status: "available" }, signal)
+      : null,
   ]);
   if (signal.aborted) return;
   show(place, under, chain, near);
@@ -88,13 +91,13 @@ function owner({ value, reason }) {
 function link(grid) {
   const level = h("span", { class: "level" }, pick(grid.level_name, grid.level_name_en));
   const title = h("span", { class: "grid" }, h("strong", {}, grid.name), h("code", {}, grid.code));
-  const staff = grid.staff.length ? grid.staff.map(person) : [h("li", { class: "quiet" }, t("chain.nostaff"))];
+  const staff = grid.staff.length ? grid.staff.map(person) : [h("li", { class: "quiet" }, t(seesAll() ? "chain.nostaff" : "chain.hidden"))];
   return h("li", { "data-level": grid.level }, level, title, h("ul", { class: "staff" }, staff));
 }
 
 function person({ name, post, phone }) {
   const call = phone && h("a", { href: `tel:${phone}` }, icon("phone"), phone);
-  return h("li", {}, h("span", {}, name), h("span", { class: "quiet" }, post), call);
+  return h("li", {}, name && h("span", {}, name), post && h("span", { class: "quiet" }, post), call);
 }
 
 function hexagon(under) {
@@ -142,6 +145,7 @@ function valueText(name, value) {
 }
 
 function responders({ value, reason }) {
+  if (value === null) return block(t("nearest.title"), h("button", { type: "button", class: "link", onclick: signIn }, t("session.needed")));
   if (reason) tell(reason);
   const rows = value?.responders ?? [];
   const empty = rows.length === 0 && h("p", { class: "quiet" }, reason?.message ?? t("nearest.none"));

@@ -11,12 +11,14 @@ import { legend } from "./legend.js";
 import { openMap } from "./map.js";
 import { period } from "./period.js";
 import { search } from "./search.js";
+import { openSession } from "./session.js";
 import { change, onChange, read, state } from "./state.js";
 import { tell, toast } from "./toast.js";
 
 async function start() {
   read();
   dress();
+  await openSession();
   const [city, tree, catalogue] = await Promise.all([get("/city"), get("/categories"), get("/layers")]);
   nameCity(city);
   period(city);

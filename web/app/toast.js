@@ -2,6 +2,7 @@
 
 import { $, h, icon } from "./dom.js";
 import { t } from "./i18n.js";
+import { signIn } from "./session.js";
 
 const SECONDS = 9;
 
@@ -15,7 +16,8 @@ export function toast(text, kind = "error") {
   setTimeout(() => note.remove(), SECONDS * 1000);
 }
 
-/** Tell a failure, except that of a question nobody waits for any more. */
+/** Tell a failure, except that of a question nobody waits for any more; where a session is over, offer another. */
 export function tell(error) {
+  if (error?.status === 401) signIn();
   if (error?.name !== "AbortError") toast(error?.message ?? String(error));
 }

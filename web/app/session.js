@@ -1,0 +1,89 @@
+/** Who the user is to the service: told in the bar, changed in a dialog; the key itself is never kept. */
+
+import { get, send } from "./api.js";
+import { $, fill, h, icon } from "./dom.js";
+import { t } from "./i18n.js";
+import { onChange } from "./state.js";
+
+let now = { role: "public", full_role: "public", scope: null, layers: [], csrf: null };
+let offered = [];
+
+/** Ask who we are; the layers and tiles that follow depend on it. */
+export async function openSession() {
+  now = await get("/session");
+  $("#who").addEventListener("click", signIn);
+  onChange((changed) => changed.has("lang") && show());
+  show();
+}
+
+/** The session: role, scope, layers. */
+export const session = () => now;
+
+/** Whether nothing of the city is hidden from the user for lack of a role or by a scope. */
+export const seesAll = () => now.role !== "public" && now.scope === null;
+
+/** Open the dialog in which an identity is chosen. */
+export async function signIn() {
+  if ($("#session").open) return;
+  offered = await get("/session/demo").catch(() => []);
+  draw();
+  $("#session").showModal();
+}
+
+const title = ({ role, scope }) => [t(`role.${role}`), scope].filter(Boolean).join(" · ");
+
+function show() {
+  $("#who").textContent = title(now);
+}
+
+function draw(fault = "") {
+  const close = h("button", { type: "button", class: "plain", "aria-label": t("details.close"), onclick: () => $("#session").close() }, icon("close"));
+  const demo = offered.length > 0 && [h("h3", {}, t("session.demo")), h("ul", {}, offered.map(demoButton))];
+  fill(
+    $("#session"),
+    h("header", {}, h("h2", { id: "session-title" }, t("session.title")), close),
+    h("p", {}, t("session.now", { who: title(now) })),
+    now.role === "public" && h("p", { class: "quiet" }, t("session.public")),
+    demo,
+    form(fault),
+    now.role !== "public" && h("button", { type: "button", class: "button", onclick: signOut }, t("session.out")),
+  );
+}
+
+function demoButton(key) {
+  const { label } = key;
+  return h("li", {}, h("button", { type: "button", class: "button", onclick: () => enter({ demo: label }) }, title(key)));
+}
+
+function form(fault) {
+  const key = h("input", { type: "password", name: "key", autocomplete: "off", required: true, maxlength: 200 });
+  const code = h("input", { name: "code", inputmode: "numeric", pattern: "[0-9]{6}", autocomplete: "one-time-code" });
+  const submit = (event) => {
+    event.preventDefault();
+    enter({ key: key.value.trim(), ...(code.value && { code: code.value }) });
+  };
+  return h(
+    "form",
+    { onsubmit: submit },
+    h("label", {}, t("session.key"), key),
+    h("label", {}, t("session.code"), code),
+    h("p", { id: "session-fault", class: "fault", role: "alert" }, fault),
+    h("button", { class: "button main" }, t("session.in")),
+  );
+}
+
+/** Post credentials; with a new session the page begins anew, since layers and counts are others. */
+async function enter(credentials) {
+  try {
+    const opened = await send("POST", "/session", credentials, now.csrf);
+    if (opened.full_role === opened.role || credentials.demo) return location.reload();
+    return fill($("#session-fault"), t("session.second"));
+  } catch (error) {
+    return fill($("#session-fault"), error.message);
+  }
+}
+
+async function signOut() {
+  await send("DELETE", "/session", null, now.csrf);
+  location.reload();
+}
