@@ -19,6 +19,7 @@ log = structlog.get_logger()
 STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.Unknown, 401),
     (errors.NotRecorded, 503),
+    (errors.Busy, 503),
     (errors.Forbidden, 403),
     (errors.NotFound, 404),
     (errors.BadInput, 422),

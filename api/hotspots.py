@@ -8,12 +8,13 @@ import orjson
 import pandas as pd
 import pyarrow as pa
 import shapely
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from pydantic import BaseModel
 
 from api.access import Who, audience, demand_export
 from api.deps import Looked, Transaction, view
+from api.limits import heavy
 from gis import cells, city
 from gis.cells import Cells
 from layers import hotspots as spots
@@ -50,6 +51,7 @@ Format = Literal["json", "geojson", "csv", "arrow"]
 @router.get(
     "/hotspots",
     response_model=Whole,
+    dependencies=[Depends(heavy)],
     openapi_extra=audience("public", "counts incidents inside it; the public gets cells of 5 and more"),
 )
 def hotspots(

@@ -1,5 +1,6 @@
 """The service: every route of the public contract, in one application."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from fastapi import Depends, FastAPI
 from api import errors, health, hotspots, lookup, maps, page, search, session
 from api.access import Engines, Seen, guard
 from api.journal import Journal, configure
+from api.limits import HEAVY_AT_ONCE, Limits
 from api.recorder import Recorder
 from gis import db
 from gis.settings import settings
@@ -39,10 +41,12 @@ def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None)
         title="Safety map 平安地图", version="0.1.0", description=__doc__, dependencies=[Depends(guard)],
         responses=errors.DOCUMENTED, lifespan=lifespan,
     )  # fmt: skip
+    app.state.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
     app.state.engines, app.state.seen, app.state.recorder = engines, Seen({}), recorder
     for router in ROUTERS:
         app.include_router(router)
     errors.install(app)
     page.mount(app)
+    app.add_middleware(Limits)
     app.add_middleware(Journal)
     return app

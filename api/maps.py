@@ -6,12 +6,13 @@ from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from sqlalchemy.engine import Connection
 
 from api.access import Who, audience, demand
 from api.deps import Looked, Transaction, Wished, view
+from api.limits import heavy
 from gis import city, grids
 from gis.access import Principal, rank
 from gis.errors import NotFound, TileOutside
@@ -69,7 +70,9 @@ def _kind(column: sa.ColumnElement[Any]) -> str:
     return "Boolean" if isinstance(column.type, sa.Boolean) else "String"
 
 
-@router.get("/layers", openapi_extra=audience("public", "counts are those inside it"))
+@router.get(
+    "/layers", dependencies=[Depends(heavy)], openapi_extra=audience("public", "counts are those inside it")
+)
 def layers(transaction: Transaction, look: Looked, who: Who) -> list[dict[str, Any]]:
     """Answer the layers that whoever asks may see: from which zoom, for whom, and how many features."""
     with transaction() as conn:

@@ -42,6 +42,10 @@ class NotRecorded(Problem):
     """The audit cannot be written."""
 
 
+class Busy(Problem):
+    """Too much is asked for at once."""
+
+
 class Forbidden(Problem):
     """Whoever asks is known, and may not."""
 

@@ -35,6 +35,14 @@ class Settings(BaseSettings):
     """Upper bound of any statement the service sends."""
     pool_size: int = 8
     """Database connections of one service process."""
+    rate_per_s: float = 100
+    """Requests a second of one address, and of one key, in the long run."""
+    rate_burst: float = 2_000
+    """Requests at once before that: a page full of tiles, several times."""
+    rate_on_loopback: bool = False
+    """Count this machine's own requests too (needed behind a proxy that tells no address)."""
+    body_mb: int = 32
+    """Largest body of a request."""
     log_level: str = "INFO"
     oidc_issuer: str | None = None
     """`iss` of bearer tokens; with `oidc_audience` and `oidc_jwks_url` it turns OIDC on."""
