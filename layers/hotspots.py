@@ -13,7 +13,7 @@ from gis import cells as h3
 from gis import schema as t
 from gis.cells import Cells
 from gis.city import incident_span
-from gis.db import columns
+from gis.db import Record, columns
 from gis.grids import shape
 from layers.counts import cell_column, counts
 from layers.stats.expectation import Expected, from_exposure, from_history
@@ -43,8 +43,9 @@ class Hotspots:
     """Incidents expected in the cell alone."""
     tested: HotCells
     """The test of each cell's disc."""
-    trend: list[str]
-    """rising, falling or steady against the period of equal length before; exact at ALPHA."""
+    trend: list[str] | list[None]
+    """rising, falling or steady against the period of equal length before, exact at ALPHA; None where the
+    data do not reach back so far."""
     method: str
     incidents: int
     """All incidents of the view, those without a place included."""
@@ -65,7 +66,8 @@ def hotspots(conn: Connection, view: View, res: int) -> Hotspots:
 
     Raises BadInput for a resolution that is not served.
     """
-    view = _closed_period(conn, view)
+    span = incident_span(conn, suppressed=view.suppressed)
+    view = _closed_period(view, span)
     served = _served(conn, res, view)
     if not len(served.cells):
         return _nothing(*_totals(conn, view, res))
@@ -73,12 +75,14 @@ def hotspots(conn: Connection, view: View, res: int) -> Hotspots:
     expected, method = _expectation(conn, view, res, served, found)
     disc = _disc(served.cells)
     tested = hot(found, expected.mean, disc, ALPHA, expected.size)
-    before = _spread(served, *counts(conn, _period_before(view), res))
     total, unplaced = _totals(conn, view, res)
     shown = np.flatnonzero((found > 0) | tested.significant)
+    before = _period_before(view)
+    known = span.first is not None and before.start is not None and before.start >= span.first
+    past = _spread(served, *counts(conn, before, res)) if known else None
     return Hotspots(
         served.cells[shown], found[shown].astype(np.int64), expected.mean[shown], _pick(tested, shown),
-        trends(found[shown], before[shown]), method, total, unplaced,
+        [None] * len(shown) if past is None else trends(found[shown], past[shown]), method, total, unplaced,
     )  # fmt: skip
 
 
@@ -104,9 +108,8 @@ def trends(now: Floats, before: Floats) -> list[str]:
     return told
 
 
-def _closed_period(conn: Connection, view: View) -> View:
+def _closed_period(view: View, span: Record) -> View:
     """Give an open period the ends of the data, so that its length is known."""
-    span = incident_span(conn, suppressed=view.suppressed)
     now = datetime.now().astimezone()
     last = span.last + timedelta(seconds=1) if span.last else now
     return replace(view, start=view.start or span.first or now, end=view.end or last)

@@ -53,7 +53,8 @@ def from_history(
     if not posterior.mean.sum() > 0:
         raise ValueError("past: no incidents in the whole area; take from_exposure instead")
     scale = 1.0 if total is None else total / posterior.mean.sum()
-    size = 1 / (1 / posterior.shape * (1 + alpha) + alpha)
+    with np.errstate(divide="ignore"):  # cells that differ by chance alone: a size of infinity, a Poisson
+        size = 1 / (1 / posterior.shape * (1 + alpha) + alpha)
     return Expected(posterior.mean * scale, size)
 
 
