@@ -35,12 +35,12 @@ def _geom(kind: str, name: str = "geom", *, nullable: bool = False) -> Column[ob
     return Column(name, Geometry(kind, srid=WGS84, spatial_index=False), nullable=nullable)
 
 
-def _provenance() -> list[Column[object]]:
-    """Whence a row came: source system, its id there, and the batch that brought it last."""
+def _provenance(*, batch: bool = True) -> list[Column[object]]:
+    """Whence a row came: source system, its id there, and the batch that brought it last, if one did."""
     return [
         Column("origin", sa.Text, nullable=False),
         Column("origin_id", sa.Text, nullable=False),
-        Column("batch_id", sa.BigInteger, ForeignKey("batches.id"), nullable=False),
+        Column("batch_id", sa.BigInteger, ForeignKey("batches.id"), nullable=not batch),
     ]
 
 
@@ -238,7 +238,7 @@ incidents = Table(
     "incidents",
     metadata,
     _identity(),
-    *_provenance(),
+    *_provenance(batch=False),
     _text("code", required=True),
     Column("category", sa.Text, ForeignKey("categories.code"), nullable=False),
     _text("source", required=True),
