@@ -14,8 +14,8 @@ from gis import db
 from gis.cells import RESOLUTIONS
 
 ROUNDS = 5
-COLUMNS = (
-    "id, origin, origin_id, code, category, state, occurred_at, geom, cell_6, cell_7, cell_8, cell_9, cell_10"
+COLUMNS = "id, origin, origin_id, code, category, state, occurred_at, geom, " + ", ".join(
+    f"cell_{res}" for res in RESOLUTIONS
 )
 COPY = """
 INSERT INTO scale.{table} ({columns})
@@ -37,7 +37,8 @@ QUESTIONS = {
     "counts of a year, res 9": _PER_CELL.format(period=_YEAR),
     "one tile z14, 28 days": f"SELECT count(*) FROM scale.{{t}} WHERE {_TILE} AND {_MONTH}",
     "one tile z14, all time": f"SELECT count(*) FROM scale.{{t}} WHERE {_TILE}",
-    "one incident by code": "SELECT id FROM scale.{t} WHERE code = (SELECT code || '-7' FROM incidents LIMIT 1)",
+    "one incident by code": "SELECT id FROM scale.{t}"
+    " WHERE code = (SELECT code || '-7' FROM incidents LIMIT 1)",
 }
 
 
@@ -60,9 +61,8 @@ def build(conn: Connection, copies: int) -> None:
 
 def compare(conn: Connection) -> None:
     """Print how long each question takes on the plain and on the partitioned table, in turn."""
-    print(
-        "| question | plain, median | by month, median | by month is … times as fast (spread) |\n|---|---|---|---|"
-    )
+    print("| question | plain, median | by month, median | by month is … times as fast (spread) |")
+    print("|---|---|---|---|")
     for name, text in QUESTIONS.items():
         plain, months = (sa.text(text.format(t=table)) for table in ("plain", "months"))
         pairs = sorted(
@@ -78,9 +78,8 @@ def compare(conn: Connection) -> None:
 def kept_counts(conn: Connection) -> None:
     """Print how many rows counts by day (or month) and category would have beside the incidents."""
     total = conn.execute(sa.text("SELECT count(*) FROM scale.plain")).scalar_one()
-    print(
-        f"\n{total:,} incidents\n\n| res | by | rows of kept counts | share of the incidents |\n|---|---|---|---|"
-    )
+    print(f"\n{total:,} incidents\n\n| res | by | rows of kept counts | share of the incidents |")
+    print("|---|---|---|---|")
     for res in (6, 7, 8, 9, 10):
         for unit, rest in (("day", ", category"), ("day", ""), ("month", ", category")):
             rows = conn.execute(
