@@ -132,25 +132,26 @@ def match(units: Geoms) -> Geoms:
 def insert_vertices(units: Geoms, low: Ints, high: Ints, at: Ints) -> Geoms:
     """Polygons in units with `at[i]` put into every edge between `low[i]` and `high[i]`, either way."""
     xy, ring, _, part_owner, ring_part = _rings(units)
-    keys = _keys(np.vstack([xy, low, high, at]))
-    n, m = len(xy), len(low)
-    vertex, low_key, high_key = keys[:n], keys[n : n + m], keys[n + m : n + 2 * m]
-    wanted = pd.DataFrame(
-        {"a": np.r_[low_key, high_key], "b": np.r_[high_key, low_key], "new": np.r_[:m, :m]}
-    )
-    edges = pd.DataFrame({"a": vertex[:-1], "b": vertex[1:], "edge": np.arange(n - 1)})[ring[:-1] == ring[1:]]
-    hits = edges.merge(wanted, on=["a", "b"])
-    edge, point = hits["edge"].to_numpy(), at[hits["new"].to_numpy()]
+    edge, new = _hits(xy, ring, low, high)
+    if not len(edge):
+        return units.copy()
+    point = at[new]
     along = ((point - xy[edge]) * (xy[edge + 1] - xy[edge])).sum(axis=1)
     order = np.lexsort((along, edge))
     edge, point = edge[order], point[order]
-    return _from_rings(
-        np.insert(xy, edge + 1, point, axis=0),
-        np.insert(ring, edge + 1, ring[edge]),
-        ring_part,
-        part_owner,
-        len(units),
-    )
+    xy, ring = np.insert(xy, edge + 1, point, axis=0), np.insert(ring, edge + 1, ring[edge])
+    return _from_rings(xy, ring, ring_part, part_owner, len(units))
+
+
+def _hits(xy: Ints, ring: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints]:
+    """The edges of rings that lie between given ends, as the index of their first vertex, and which ends."""
+    vertex, ends, others = _keys(xy), _keys(low), _keys(high)
+    wanted = np.concatenate([ends, others])
+    at = np.flatnonzero((ring[:-1] == ring[1:]) & np.isin(vertex[:-1], wanted) & np.isin(vertex[1:], wanted))
+    names = {"new": np.r_[: len(low), : len(low)], "a": wanted, "b": np.concatenate([others, ends])}
+    found = pd.DataFrame({"edge": at, "a": vertex[at], "b": vertex[at + 1]})
+    hits = found.merge(pd.DataFrame(names), on=["a", "b"]) if len(at) else found.assign(new=at)
+    return hits["edge"].to_numpy(np.int64), hits["new"].to_numpy(np.int64)
 
 
 def from_edges(edges: Edges) -> BaseGeometry:

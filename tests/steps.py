@@ -74,7 +74,7 @@ def _along(cov: Coverage, one: str, other: str, rng: np.random.Generator) -> sha
     shared = shapely.line_merge(shapely.intersection(cov.shape(one).boundary, cov.shape(other).boundary))
     parts = [part for part in shapely.get_parts(shared) if part.length > 0]
     if not parts:
-        return _line([cov.shapes[one].bounds[:2], cov.shapes[one].bounds[2:]])
+        return _line([cov.shape(one).bounds[:2], cov.shape(one).bounds[2:]])
     part = parts[rng.integers(len(parts))]
     a, b = (part.interpolate(s, normalized=True).coords[0] for s in sorted(rng.uniform(0, 1, 2)))
     beside = (np.array(a) + b) / 2 + rng.normal(0, part.length / 8, 2)

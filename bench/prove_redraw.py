@@ -1,0 +1,135 @@
+"""The long proof of redrawing: random steps, undo and redo over real and made maps, checked as they go.
+
+`uv run python -m bench.prove_redraw --steps 25000 --realdata ../shared/data --out .data/prove` runs all maps;
+every hundredth step is checked with integers and with shapely, and the last map is written as GeoJSON for
+other tools.
+"""
+
+import argparse
+import collections
+import json
+import time
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import shapely
+
+from gis import coverage
+from gis.errors import Problem
+from gis.redraw import apply
+from gis.settle import NOBODY, Coverage, Grid, cover
+from tests.steps import random_step
+from tests.towns import Grids, archipelago, chicago, outline, town, zhuzhou
+
+EVERY = 100
+KEPT = 40
+"""Versions an editor can go back."""
+
+
+def nested(grids: Grids, frame: shapely.Geometry | None = None) -> Coverage:
+    """Grids under up to six parents by where they lie, and one city."""
+    codes = sorted(grids, key=lambda code: grids[code].centroid.x)
+    parent = {code: f"P{i * min(6, len(codes) // 2 or 1) // len(codes)}" for i, code in enumerate(codes)}
+    rows = [Grid(c, 5, parent[c]) for c in codes] + [Grid(p, 4, "C") for p in sorted(set(parent.values()))]
+    shapes = {c: coverage.to_degrees(g) for c, g in grids.items()}
+    return cover([*rows, Grid("C", 1)], shapes, None if frame is None else coverage.to_degrees(frame))
+
+
+def maps(realdata: Path | None) -> dict[str, Coverage]:
+    """The coverages to prove on; those with real borders where the data is."""
+    holes = archipelago(6, 0)
+    frame = outline(holes)
+    del holes["0102"]
+    made = {"town": nested(town(8, 0)), "holes": nested(holes, frame)}
+    if realdata is None:
+        return made
+    real = {
+        "beats": chicago(realdata, "beat", "2012-12-19"),
+        "wards": chicago(realdata, "ward", "2015-05-18"),
+    }
+    return {name: nested(grids) for name, grids in (real | {"zhuzhou": zhuzhou(realdata)}).items()} | made
+
+
+def check(cov: Coverage, first: int) -> float:
+    """Assert exactness; the square units that the outline gained since its doubled area was `first`."""
+    shapes = np.array(list(cov.shapes.values()), dtype=object)
+    whole = cov.outline()
+    area = int(coverage.doubled_areas(np.array([whole], dtype=object))[0])
+    assert shapely.is_valid(shapes).all(), "invalid"
+    assert not shapely.is_empty(shapes).any(), "emptied"
+    assert int(coverage.doubled_areas(shapes).sum()) == area, "areas"
+    union = shapely.union_all(shapes)
+    assert whole.difference(union).area == 0, "gap"
+    assert union.difference(whole).area == 0, "overhang"
+    assert int(coverage.doubled_areas(np.array([union], dtype=object))[0]) == area, "union"
+    return (area - first) / 2
+
+
+def prove(name: str, start: Coverage, steps: int, seed: int) -> Coverage:
+    """Take so many steps from a map, two editors in turn; stop at the first that is not exact."""
+    rngs, size = [np.random.default_rng([seed, k]) for k in (0, 1)], max(len(start.shapes), 12)
+    first = int(coverage.doubled_areas(np.array([start.outline()], dtype=object))[0])
+    done: collections.Counter[str] = collections.Counter()
+    history, at, began, gained = [(start, _bytes(start))], 0, time.monotonic(), 0.0
+    for i in range(steps):
+        rng = rngs[i % 2]
+        if rng.random() < 0.15:
+            at = int(np.clip(at + rng.integers(-4, 5), 0, len(history) - 1))
+            assert _bytes(history[at][0]) == history[at][1], "undo"
+            done["undo or redo"] += 1
+        else:
+            new, op = attempt(history[at][0], rng, size)
+            done[op] += 1
+            if new is not None:
+                history = [*history[max(0, at - KEPT) : at + 1], (new, _bytes(new))]
+                at = len(history) - 1
+        if i % EVERY == EVERY - 1:
+            gained = check(history[at][0], first)
+    cov = history[at][0]
+    drift = shapely.hausdorff_distance(start.outline(), cov.outline())
+    print(f"{name}: {steps} steps in {time.monotonic() - began:.0f} s, exact; {len(cov.shapes)} grids;")
+    print(f"    outline moved {drift:.2f} units and gained {gained:.0f} square units;")
+    print("   ", dict(sorted(done.items())), flush=True)
+    return cov
+
+
+def attempt(cov: Coverage, rng: np.random.Generator, size: int) -> tuple[Coverage | None, str]:
+    """A random step: the coverage after it, or None where it was refused, and its name."""
+    step = random_step(cov, rng, size)
+    try:
+        return apply(cov, step), step["op"]
+    except Problem:
+        return None, "refused"
+
+
+def _bytes(cov: Coverage) -> int:
+    return hash(tuple((code, shape.wkb) for code, shape in sorted(cov.shapes.items())))
+
+
+def write(cov: Coverage, path: Path) -> None:
+    """The lowest grids as GeoJSON with seven decimals, for tools of other make."""
+    codes = [code for code in sorted(cov.shapes) if code != NOBODY]
+    frame = gpd.GeoDataFrame({"code": codes}, geometry=[cov.geometry(code) for code in codes], crs=4326)
+    path.write_text(json.dumps(json.loads(frame.to_json())), encoding="utf-8")
+
+
+def main() -> None:
+    """Run the maps asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=25_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--realdata", type=Path)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("maps", nargs="*")
+    args = parser.parse_args()
+    for name, start in maps(args.realdata).items():
+        if not args.maps or name in args.maps:
+            end = prove(name, start, args.steps, args.seed)
+            if args.out:
+                args.out.mkdir(parents=True, exist_ok=True)
+                write(end, args.out / f"{name}.geojson")
+
+
+if __name__ == "__main__":
+    main()
