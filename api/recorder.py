@@ -27,16 +27,19 @@ class Recorder:
         self._waiting: deque[tuple[Principal, str, str]] = deque()
         self._sealed: dict[str, int] = {}
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to write."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Write what waits, and end."""
         self._stop.set()
-        self._thread.join()
+        if self._thread:
+            self._thread.join()
 
     def note(self, who: Principal, what: str, came_from: str) -> None:
         """Queue an entry. Raises NotRecorded while the audit cannot be written and too many wait."""

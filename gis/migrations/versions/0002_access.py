@@ -233,6 +233,7 @@ BEGIN
     EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF audit FOR VALUES FROM (%L) TO (%L)',
       to_char(month, '"audit_"YYYY_MM'), month::text || ' 00:00+00',
       (month + interval '1 month')::date::text || ' 00:00+00');
+    EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', to_char(month, '"audit_"YYYY_MM'));
   END IF;
   INSERT INTO audit_heads VALUES (to_chain, 0, sha256(convert_to(to_chain, 'UTF8'))) ON CONFLICT DO NOTHING;
   SELECT h.seq, h.hash INTO last_seq, last_hash FROM audit_heads h WHERE h.chain = to_chain FOR UPDATE;
