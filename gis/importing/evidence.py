@@ -24,6 +24,7 @@ _MARKS = {
     "wgs84": r"wgs-?_?84|\bgps\b",
     "cgcs2000": r"cgcs|国家?2000",
 }
+_COORDINATE = r"经度|纬度|坐标|lng|lon|lat|geom|wkt|wkb|\b[xy]\b"
 _SHIFTED = ("gcj02", "bd09")
 
 
@@ -44,13 +45,12 @@ class Evidence:
 def check_headings(columns: Sequence[str], said: str | None) -> None:
     """Raise BadInput when the heading of a coordinate column names another datum than the import."""
     for column in columns:
-        named = next((datum for datum, mark in _MARKS.items() if re.search(mark, column.lower())), None)
-        if named is None or _same(named, said or "wgs84"):
+        if not re.search(_COORDINATE, column.lower()):
             continue
-        raise BadInput(
-            "datum",
-            f"the column {column!r} says {named}, the import {said or 'nothing'}; use --datum {named}",
-        )
+        named = next((datum for datum, mark in _MARKS.items() if re.search(mark, column.lower())), None)
+        if named is not None and not _same(named, said or "wgs84"):
+            told = f"the column {column!r} says {named}, the import says {said or 'nothing'}"
+            raise BadInput("datum", f"{told}; use --datum {named}")
 
 
 def _same(one: str, other: str) -> bool:

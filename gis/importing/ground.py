@@ -12,11 +12,14 @@ from shapely import affinity
 from sqlalchemy.engine import Connection
 
 from gis import locate
+from gis.crs import WGS84
 from gis.importing.parsing import Bools, Floats, objects
 from gis.schema import grids, schemes
 
 Codes = npt.NDArray[np.object_]
 KM_PER_DEGREE = 111.32
+_CLOSE = 0.02
+"""Degrees: more than any datum shifts."""
 _EVER, _NEVER = np.datetime64(date.min), np.datetime64(date.max)
 
 
@@ -33,6 +36,7 @@ class Ground:
     shape: Codes
     first: npt.NDArray[np.datetime64]
     after: npt.NDArray[np.datetime64]
+    bins: int = locate.BINS
     _locators: dict[tuple[int, int], tuple[locate.Locator, Codes]] = field(default_factory=dict, repr=False)
 
     def owners(self, lon: Floats, lat: Floats, days: npt.NDArray[np.datetime64]) -> Codes:
@@ -62,7 +66,7 @@ class Ground:
         if key not in self._locators:
             live = (self.level == level) & (self.first <= on) & (on < self.after)
             codes = objects([*self.code[live], None])  # -1, no owner, is the last
-            self._locators[key] = (locate.build(self.shape[live], list(codes[:-1])), codes)
+            self._locators[key] = (locate.build(self.shape[live], list(codes[:-1]), self.bins), codes)
         return self._locators[key]
 
     def shape_of(self, codes: Codes) -> Codes:
@@ -81,17 +85,18 @@ class Ground:
         return np.asarray(np.hypot(dx, dy) * KM_PER_DEGREE)
 
 
-def load(conn: Connection) -> Ground:
-    """Return the ground as known now."""
+def load(conn: Connection, near: tuple[float, float] | None = None) -> Ground:
+    """Return the ground as known now; with `near`, a point of any datum, only polygons close to it."""
     current = sa.func.upper_inf(grids.c.known)
     extent = sa.func.ST_Extent(grids.c.geom)
     corners = [f(extent) for f in (sa.func.ST_XMin, sa.func.ST_YMin, sa.func.ST_XMax, sa.func.ST_YMax)]
     box: Any = conn.execute(sa.select(*corners).where(current)).one()
-    rows = conn.execute(
-        sa.select(
-            grids.c.code, grids.c.level, sa.func.ST_AsBinary(grids.c.geom).label("wkb"), grids.c.valid
-        ).join(schemes, schemes.c.name == grids.c.scheme).where(current, schemes.c.is_default)
-    ).all()  # fmt: skip
+    wkb = sa.func.ST_AsBinary(grids.c.geom).label("wkb")
+    wanted = sa.select(grids.c.code, grids.c.level, grids.c.valid, wkb).where(current, schemes.c.is_default)
+    if near is not None:
+        around = sa.func.ST_Expand(sa.func.ST_SetSRID(sa.func.ST_MakePoint(*near), WGS84), _CLOSE)
+        wanted = wanted.where(grids.c.geom.op("&&")(around))
+    rows = conn.execute(wanted.join(schemes, schemes.c.name == grids.c.scheme)).all()
     return Ground(
         box=None if box[0] is None else tuple(box),
         code=np.array([row.code for row in rows], dtype=object),
@@ -99,6 +104,7 @@ def load(conn: Connection) -> Ground:
         shape=np.asarray(shapely.from_wkb([bytes(row.wkb) for row in rows]), dtype=object),
         first=np.array([row.valid.lower or _EVER for row in rows], dtype="datetime64[D]"),
         after=np.array([row.valid.upper or _NEVER for row in rows], dtype="datetime64[D]"),
+        bins=locate.BINS if near is None else 1,
     )
 
 

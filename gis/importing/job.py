@@ -100,14 +100,15 @@ def prepare(conn: Connection, kind: Kind, source: Source, options: Options) -> J
 
     Raises BadInput when no mapping fits, a column is missing, or a heading names another datum.
     """
+    datum_evidence.check_headings(
+        source.columns, options.datum or (options.mapping and options.mapping.datum)
+    )
     mapping = options.mapping or choose(kind, source.columns, has_geometry=source.has_geometry)
     if absent := missing(mapping, kind, source.columns, has_geometry=source.has_geometry):
         raise BadInput("columns", _absent(absent, mapping, source))
     datum = options.datum or mapping.datum
     if datum is not None and datum not in DATUMS:
         raise BadInput("datum", f"{datum!r} is unknown; use one of {', '.join(DATUMS)}")
-    located = [mapping.found(name, source.columns) for name in ("lon", "lat", "geometry")]
-    datum_evidence.check_headings([column for column in located if column], datum)
     refused = RefusedFile(options.refused or _refused_path(source), source)
     return Job(kind, source, mapping, datum, rules(conn, mapping), city_ground.load(conn), refused)
 

@@ -19,6 +19,7 @@ from gis.importing.source import Geoms, Source
 FAR_KM = 20.0
 """Beyond this distance from the box of all grids a row is not of this city."""
 _MISSING = "has no place; fill in the coordinates or take the row out"
+_UNREADABLE = "has no place, or none that can be read; draw it or take the row out"
 _TYPES: dict[str, tuple[str, ...]] = {
     "point": ("Point",),
     "polygon": ("Polygon", "MultiPolygon"),
@@ -41,7 +42,7 @@ def place(made: Draft, kind: Kind, mapping: Mapping, source: Source) -> Placed:
     columns = made.chunk.table.column_names
     if made.chunk.geometry is not None:
         given = made.chunk.geometry
-        made.sieve.refuse(shapely.is_missing(given), "geometry", _MISSING + "; or it cannot be read")
+        made.sieve.refuse(shapely.is_missing(given), "geometry", _UNREADABLE)
     elif column := mapping.found("geometry", columns):
         given = _parsed(made, cleaned(made.chunk, column, mapping, made.sieve, "geometry"))
     else:
@@ -102,12 +103,12 @@ def _unwrapped(shapes: Geoms) -> Geoms:
 
 def _check_shapes(made: Draft, kind: Kind, shapes: Geoms) -> None:
     sieve, allowed = made.sieve, _TYPES[kind.shape or "any"]
-    sieve.refuse(shapely.is_empty(shapes), "geometry", "is empty; draw it or take the row out")
+    sieve.refuse(np.asarray(shapely.is_empty(shapes)), "geometry", "is empty; draw it or take the row out")
     names = np.array(["" if shape is None else shape.geom_type for shape in shapes])
     sieve.refuse(~np.isin(names, allowed), "geometry", f"is no {' or '.join(allowed)}", list(names))
     bounds = shapely.bounds(shapes)
     sieve.refuse(~np.isfinite(bounds).all(axis=1), "geometry", "has a coordinate that is no number")
-    invalid = sieve.ok & ~shapely.is_valid(shapes)
+    invalid: Bools = np.logical_and(sieve.ok, ~shapely.is_valid(shapes))
     whys = objects(shapely.is_valid_reason(only(invalid, shapes)).tolist())
     sieve.refuse(invalid, "geometry", [f"{_in_words(why)}; draw it again there" for why in whys])
 
@@ -121,14 +122,14 @@ def _in_words(why: str | None) -> str:
 def check_range(made: Draft, where: Placed, ground: Ground) -> None:
     """Refuse places beyond the globe, and those that fit only with longitude and latitude exchanged."""
     lon, lat = where.lon, where.lat
-    beyond = np.asarray((np.abs(lon) > 180) | (np.abs(lat) > 90))
-    away: Bools = np.asarray(beyond | (ground.km_outside(lon, lat) > FAR_KM), dtype=bool)
-    fits_turned = np.asarray((np.abs(lat) <= 180) & (np.abs(lon) <= 90))
+    beyond: Bools = np.logical_or(np.abs(lon) > 180, np.abs(lat) > 90)
+    away = beyond | (ground.km_outside(lon, lat) > FAR_KM)
+    turned: Bools = away & (np.abs(lat) <= 180) & (np.abs(lon) <= 90)
     if ground.box is not None:
-        fits_turned &= ground.km_outside(lat, lon) <= FAR_KM
+        turned &= ground.km_outside(lat, lon) <= FAR_KM
     pairs = _pairs(lon, lat)
     swapped = "looks swapped: longitude and latitude are exchanged; exchange them back"
-    made.sieve.refuse(away & fits_turned, "lon/lat", swapped, pairs)
+    made.sieve.refuse(turned, "lon/lat", swapped, pairs)
     made.sieve.refuse(beyond, "lon/lat", "lies beyond 180 or 90 degrees; write WGS-84 degrees", pairs)
 
 

@@ -20,6 +20,10 @@ _NO_CRS = ("OGC:CRS84", "EPSG:4326")
 """Coordinate systems that are longitude and latitude as they stand."""
 
 
+# The driver's own way to Arrow gives corrupt offsets behind a feature without geometry (GDAL 3.12).
+pyogrio.set_gdal_config_options({"OGR_FLATGEOBUF_STREAM_BASE_IMPL": True})
+
+
 def read(path: Path, layer: str | None = None) -> Source:
     """Return the file at `path` as a source; `layer` names a layer or sheet where a file has several.
 

@@ -13,6 +13,7 @@ from gis.importing.job import Job, Options, Outcome, new_batch, outcome, prepare
 from gis.importing.kinds import KINDS
 from gis.importing.late import LATE
 from gis.importing.placing import Placed
+from gis.importing.refusals import Refusal
 from gis.importing.source import Chunk, Source
 from gis.schema import batches, metadata
 
@@ -58,18 +59,24 @@ def stage_columns(job: Job, chunk: Chunk) -> dict[str, pa.Array]:
     job.refused.add_broken(chunk)
     if not len(chunk):
         return {}
+    columns, refusals = examine(job, chunk)
+    job.refused.add(refusals, chunk)
+    return columns
+
+
+def examine(job: Job, chunk: Chunk) -> tuple[dict[str, pa.Array], list[Refusal]]:
+    """Return a chunk's good rows as columns of the store with `row_no`, and the refusals of the others."""
     made = draft(chunk, job.kind, job.mapping, job.rules)
     where = locate(job, made) if job.kind.shape else None
     if job.kind.name in DERIVE:
         DERIVE[job.kind.name](job, made, where)
-    job.refused.add(made.sieve.refusals, chunk)
     good = made.sieve.ok
-    columns = {"row_no": pa.array(chunk.rows), **made.columns}
+    wanted = {*metadata.tables[job.kind.table].c.keys(), *(field.name for field in job.kind.fields)}
+    columns = {"row_no": pa.array(chunk.rows)} | {n: of for n, of in made.columns.items() if n in wanted}
     kept = {name: values.filter(pa.array(good)) for name, values in columns.items()}
     if where is not None:
         kept |= _geometry_columns(job, Placed(where.shape[good], where.lon[good], where.lat[good]))
-    wanted = {"row_no", *metadata.tables[job.kind.table].c.keys(), *(field.name for field in job.kind.fields)}
-    return {name: values for name, values in kept.items() if name in wanted}
+    return kept, made.sieve.refusals
 
 
 def _geometry_columns(job: Job, where: Placed) -> dict[str, pa.Array]:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.csv
 import shapely
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
 from gis import cells
@@ -129,8 +130,9 @@ def add_cells(conn: Connection, wanted: cells.Cells) -> None:
 
     The order keeps two transactions that need the same cells from waiting for each other.
     """
-    table = metadata.tables["cells"]
-    known = np.fromiter(conn.execute(sa.select(table.c.cell)).scalars(), np.int64)
+    cell = metadata.tables["cells"].c.cell
+    asked_for = sa.cast(wanted.astype(np.int64).tolist(), ARRAY(sa.BigInteger))
+    known = np.fromiter(conn.execute(sa.select(cell).where(cell == sa.any_(asked_for))).scalars(), np.int64)
     new = np.setdiff1d(wanted.astype(np.int64), known)
     if not len(new):
         return

@@ -1,0 +1,205 @@
+"""Writing one incident: added, corrected, moved through its life, withdrawn; cells change with it."""
+
+import os
+from collections.abc import Mapping as Fields
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import shapely
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis.crs import WGS84
+from gis.db import Record
+from gis.errors import BadInput, NotFound
+from gis.importing import ground, job, mapping, run, source, staging
+from gis.importing.kinds import KINDS
+from gis.importing.refusals import RefusedFile
+from gis.schema import incidents, transitions
+
+NEXT = {
+    "reported": ("dispatched", "withdrawn"),
+    "dispatched": ("handling", "withdrawn"),
+    "handling": ("verifying", "withdrawn"),
+    "verifying": ("closed", "handling", "withdrawn"),
+    "closed": (),
+    "withdrawn": (),
+}
+"""The closed loop: where an incident may go from each state; what is not verified goes back to handling."""
+CORRECTABLE = (
+    "category", "source", "colour", "occurred_at", "reported_at", "description", "address", "accuracy_m",
+    "recorded_grid", "lon", "lat", "datum",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Report:
+    """An incident as it comes in: `lon`, `lat` in degrees of `datum`; times with a zone, or in the city's.
+
+    `code`: the unified code, given here when it comes without. (`origin`, `origin_id`): whence it came and
+    its id there, the code when it has none.
+    """
+
+    category: str
+    source: str
+    occurred_at: datetime
+    lon: float
+    lat: float
+    colour: str = "blue"
+    reported_at: datetime | None = None
+    description: str | None = None
+    address: str | None = None
+    accuracy_m: float | None = None
+    recorded_grid: str | None = None
+    datum: str = "wgs84"
+    code: str | None = None
+    origin: str = "intake"
+    origin_id: str | None = None
+
+
+def add(conn: Connection, report: Report) -> int:
+    """Add an incident with its cells and its owner, and return its id.
+
+    Raises BadInput naming the field when the importer would refuse it, or when it is there already.
+    """
+    sequence = sa.func.pg_get_serial_sequence("incidents", "id")
+    new = int(conn.execute(sa.select(sa.func.nextval(sequence))).scalar_one())
+    code = report.code or _unified_code(new, report.occurred_at)
+    given = asdict(report) | {"code": code, "origin_id": report.origin_id or code, "state": "reported"}
+    _refuse_known(conn, given)
+    row = _checked(conn, given)
+    conn.execute(incidents.insert().values(id=new, origin=report.origin, **row))
+    _record(conn, new, None, "reported", row["reported_at"], None)
+    return new
+
+
+def correct(conn: Connection, incident_id: int, changes: Fields[str, Any], note: str | None = None) -> None:
+    """Change fields of an incident (CORRECTABLE); a new place or day finds its cells and owner anew.
+
+    `lon`, `lat` in degrees of `datum` (default WGS-84) go together. Raises NotFound when there is no such
+    incident, BadInput when it is withdrawn or the importer would refuse the result.
+    """
+    old = _locked(conn, incident_id)
+    if old.state == "withdrawn":
+        raise BadInput("state", "a withdrawn incident is not corrected; report it anew")
+    if wrong := sorted(set(changes) - set(CORRECTABLE)):
+        raise BadInput(wrong[0], f"cannot be corrected; what can: {', '.join(CORRECTABLE)}")
+    if ("lon" in changes) != ("lat" in changes) or ("datum" in changes and "lon" not in changes):
+        raise BadInput("lon/lat", "go together; give both when one changes, or the datum does")
+    moved = {"lon": old.lon, "lat": old.lat, "datum": "wgs84"} | dict(changes)
+    row = _checked(conn, {name: getattr(old, name) for name in _KEPT} | moved)
+    if "lon" not in changes:
+        row["datum"] = old.datum
+    conn.execute(incidents.update().where(incidents.c.id == incident_id).values(**row))
+    _record(
+        conn, incident_id, old.state, old.state, datetime.now(UTC), note or f"corrected {', '.join(changes)}"
+    )
+
+
+def transition(
+    conn: Connection, incident_id: int, to_state: str, note: str | None = None, at: datetime | None = None
+) -> None:
+    """Move an incident to its next state at a moment (default now; one without a zone is refused).
+
+    The first handling sets responded_at, closing sets closed_at. Raises NotFound when there is no such
+    incident, BadInput when that step is not allowed from its state or lies before the last one.
+    """
+    old = _locked(conn, incident_id)
+    moment = at or datetime.now(UTC)
+    _check_step(conn, old, to_state, moment)
+    values: dict[str, Any] = {"state": to_state}
+    if to_state == "handling" and old.responded_at is None:
+        values["responded_at"] = moment
+    if to_state == "closed":
+        values["closed_at"] = moment
+    conn.execute(incidents.update().where(incidents.c.id == incident_id).values(**values))
+    _record(conn, incident_id, old.state, to_state, moment, note)
+
+
+def withdraw(conn: Connection, incident_id: int, note: str) -> None:
+    """Withdraw an incident that should not be counted; it stays in the table with the reason.
+
+    Raises NotFound when there is no such incident, BadInput when it is closed, or withdrawn already.
+    """
+    transition(conn, incident_id, "withdrawn", note)
+
+
+_KEPT = (
+    "origin_id", "code", "category", "source", "colour", "state", "occurred_at", "reported_at",
+    "responded_at", "closed_at", "description", "address", "accuracy_m", "recorded_grid",
+)  # fmt: skip
+_MAPPING = mapping.plain("incidents", "intake")
+
+
+def _unified_code(number: int, occurred_at: datetime) -> str:
+    """Return a code from the day and the running number; the number alone is unique."""
+    return f"{occurred_at:%Y%m%d}-{number:06d}"
+
+
+def _refuse_known(conn: Connection, given: Fields[str, Any]) -> None:
+    there = sa.select(incidents.c.id)
+    same = (incidents.c.origin == given["origin"]) & (incidents.c.origin_id == given["origin_id"])
+    if conn.execute(there.where(same)).scalar() is not None:
+        raise BadInput(
+            "origin_id", f"{given['origin_id']!r} of {given['origin']} is there already; correct it"
+        )
+    if conn.execute(there.where(incidents.c.code == given["code"])).scalar() is not None:
+        raise BadInput("code", f"{given['code']!r} is the code of another incident; leave it out to get one")
+
+
+def _checked(conn: Connection, given: Fields[str, Any]) -> dict[str, Any]:
+    """Return an incident's columns by the very rules of an import, and make its cells known.
+
+    Raises BadInput with the reason that an import would refuse the row for.
+    """
+    fields = [*(field.name for field in KINDS["incidents"].fields), "lon", "lat"]
+    one = source.from_frame(pd.DataFrame([{name: given.get(name) for name in fields}]), "one incident")
+    near = (float(given["lon"]), float(given["lat"]))
+    task = job.Job(
+        KINDS["incidents"], one, _MAPPING, given["datum"], job.rules(conn, _MAPPING),
+        ground.load(conn, near), RefusedFile(Path(os.devnull), one),
+    )  # fmt: skip
+    columns, refusals = run.examine(task, next(one.chunks()))
+    if refusals:
+        raise BadInput(refusals[0].field, f"{refusals[0].value!r} {refusals[0].reason}")
+    staging.add_cells(conn, np.fromiter(task.cells, np.uint64, len(task.cells)))
+    row: dict[str, Any] = {name: values[0].as_py() for name, values in columns.items() if name != "row_no"}
+    row["geom"] = f"SRID={WGS84};{shapely.to_wkt(shapely.from_wkb(row['geom']), rounding_precision=-1)}"
+    return row
+
+
+def _locked(conn: Connection, incident_id: int) -> Record:
+    """Return an incident with its place, locked until the transaction ends."""
+    place = (sa.func.ST_X(incidents.c.geom).label("lon"), sa.func.ST_Y(incidents.c.geom).label("lat"))
+    found = sa.select(incidents, *place).where(incidents.c.id == incident_id).with_for_update()
+    row = conn.execute(found).one_or_none()
+    if row is None:
+        raise NotFound(f"no incident {incident_id}")
+    return row
+
+
+def _check_step(conn: Connection, old: Record, to_state: str, moment: datetime) -> None:
+    if to_state not in NEXT[old.state]:
+        allowed = ", ".join(NEXT[old.state]) or "nowhere"
+        raise BadInput(
+            "to_state", f"{to_state!r} does not follow {old.state}; from there it goes to {allowed}"
+        )
+    if moment.tzinfo is None:
+        raise BadInput("at", "has no zone; write it as 2024-03-05T14:30:00+08:00")
+    last = sa.select(sa.func.max(transitions.c.at)).where(transitions.c.incident_id == old.id)
+    before = conn.execute(last).scalar() or old.reported_at
+    if moment < before:
+        raise BadInput(
+            "at", f"{moment:%Y-%m-%dT%H:%M:%S%z} is before the last step, {before:%Y-%m-%dT%H:%M:%S%z}"
+        )
+
+
+def _record(
+    conn: Connection, incident_id: int, old: str | None, new: str, moment: datetime, note: str | None
+) -> None:
+    values = {"incident_id": incident_id, "from_state": old, "to_state": new, "at": moment, "note": note}
+    conn.execute(transitions.insert().values(**values))
