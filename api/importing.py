@@ -124,17 +124,24 @@ def demo(
     replace: Annotated[bool, typer.Option("--replace", help="Delete data that are no demo.")] = False,
 ) -> None:
     """Load a demo city in place of what the database holds; a second call changes nothing."""
-    wanted, parts = _demo_city(city or settings().city, folder)
-    with _transaction(commit=True) as conn, _telling() as telling:
+    name = city or settings().city
+    if name not in ("zhuzhou", "chicago"):
+        raise BadInput("CITY", f"{name!r} is unknown; use zhuzhou or chicago")
+    wanted = loading.CHICAGO if name == "chicago" else loading.zhuzhou_city(settings().size)
+    with _transaction(commit=True) as conn:
         if loading.is_loaded(conn, wanted):
             out.print(f"{wanted.name_en} ({wanted.size}) is loaded already", highlight=False)
             return
-        outcomes = loading.load(conn, wanted, parts, replace=replace, telling=telling)
-    _tell(outcomes)
+        _load_demo(conn, name, folder, overwrite=replace)
     out.print(f"{wanted.name_zh} {wanted.name_en} ({wanted.size}) loaded", highlight=False)
 
 
-def _demo_city(name: str, folder: Path | None) -> tuple[loading.City, Iterator[loading.Part]]:
+def _load_demo(conn: Connection, name: str, folder: Path | None, *, overwrite: bool) -> None:
     if name == "chicago":
-        return loading.CHICAGO, loading.chicago(folder or settings().realdata / "chicago")
-    raise BadInput("CITY", f"{name!r} is unknown; use zhuzhou or chicago")
+        made, parts = loading.chicago(folder or settings().realdata / "chicago")
+    else:
+        out.print("making the city", highlight=False)
+        made, parts = loading.zhuzhou(settings().size)
+    with _telling() as telling:
+        outcomes = loading.load(conn, made, parts, overwrite=overwrite, telling=telling)
+    _tell(outcomes)

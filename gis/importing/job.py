@@ -100,9 +100,8 @@ def prepare(conn: Connection, kind: Kind, source: Source, options: Options) -> J
 
     Raises BadInput when no mapping fits, a column is missing, or a heading names another datum.
     """
-    datum_evidence.check_headings(
-        source.columns, options.datum or (options.mapping and options.mapping.datum)
-    )
+    said = options.mapping.datum if options.mapping else None
+    datum_evidence.check_headings(source.columns, options.datum or said)
     mapping = options.mapping or choose(kind, source.columns, has_geometry=source.has_geometry)
     if absent := missing(mapping, kind, source.columns, has_geometry=source.has_geometry):
         raise BadInput("columns", _absent(absent, mapping, source))
