@@ -1,9 +1,12 @@
 """Makes the READMEs' pictures from the running demo; its address is the argument, if not port 8000."""
 
+import json
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page, sync_playwright
+
+from gis.settings import settings
 
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 CHROMIUM = "/usr/bin/chromium"
@@ -22,6 +25,14 @@ VIEWS = [
 """(name, window, the view as the page's address keeps it)."""
 
 
+def sign_in(context: BrowserContext, address: str) -> None:
+    """Open a commander's session, as a user of the demo would."""
+    keys = json.loads((settings().data_dir / "demo-keys.json").read_text())
+    answer = context.request.post(f"{address}/session", data={"key": keys["commander"]})
+    if not answer.ok:
+        sys.exit(f"{address} does not know the commander's key of {settings().data_dir}: {answer.text()}")
+
+
 def shoot(page: Page, address: str, name: str, view: str) -> None:
     """Open a view, wait until every tile is drawn, and keep the picture."""
     page.goto("about:blank")  # a change of the hash alone would not load the page anew
@@ -38,9 +49,10 @@ def main(address: str = "http://127.0.0.1:8000") -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for name, window, view in VIEWS:
-            page = browser.new_page(viewport=window)
-            shoot(page, address, name, view)
-            page.close()
+            context = browser.new_context(viewport=window)
+            sign_in(context, address)
+            shoot(context.new_page(), address, name, view)
+            context.close()
         browser.close()
 
 
