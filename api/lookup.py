@@ -24,8 +24,15 @@ class Staff(BaseModel):
     phone: str | None
 
 
+class Contact(BaseModel):
+    """What the notice board of a unit grid tells everybody."""
+
+    post: str
+    phone: str
+
+
 class Link(BaseModel):
-    """One grid of a chain."""
+    """One grid of a chain; staff are told to those who may know them, the leaf's contact to everybody."""
 
     code: str
     name: str
@@ -33,6 +40,7 @@ class Link(BaseModel):
     level_name: str
     level_name_en: str
     staff: list[Staff]
+    contact: Contact | None
 
 
 class Owner(BaseModel):

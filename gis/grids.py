@@ -36,6 +36,7 @@ near AS (  -- OFFSET keeps the cheap box test first; deepest and lowest code lea
   WHERE g.scheme = a.scheme AND g.code = c.parent_code AND g.valid @> a.day AND g.known @> a.known
 )
 SELECT a.scheme, a.day, a.known, c.code, c.name, c.level, c.at_edge, s.staff,
+       CASE WHEN c.level = max(c.level) OVER () THEN public_contact(c.grid_id, a.day) END AS contact,
        l.name_zh AS level_name_zh, l.name_en AS level_name_en
 FROM asked a LEFT JOIN chain c ON true LEFT JOIN levels l ON l.scheme = a.scheme AND l.level = c.level
 LEFT JOIN LATERAL (
@@ -118,6 +119,7 @@ def _link(row: Record) -> dict[str, object]:
         "level_name": row.level_name_zh,
         "level_name_en": row.level_name_en,
         "staff": row.staff or [],
+        "contact": row.contact,
     }
 
 
