@@ -1,4 +1,4 @@
-/** The list of significant areas: neighbouring hot hexagons as one, each named by the grids that own its peak. */
+/** The list of significant areas: neighbouring hot hexagons as one, each named by the grids of its busiest. */
 
 import { get } from "./api.js";
 import { $, fill, h, icon } from "./dom.js";
@@ -46,7 +46,8 @@ function component(left) {
 
 function summed(members) {
   const peak = members.reduce((best, cell) => (cell.p < best.p ? cell : best));
-  return { members, peak, count: members.reduce((sum, cell) => sum + cell.count, 0) };
+  const busiest = members.reduce((best, cell) => (cell.count > best.count ? cell : best));
+  return { members, peak, busiest, count: members.reduce((sum, cell) => sum + cell.count, 0) };
 }
 
 function show(found, most) {
@@ -56,7 +57,7 @@ function show(found, most) {
 }
 
 function row(area) {
-  const [lat, lng] = h3.cellToLatLng(area.peak.cell);
+  const [lat, lng] = h3.cellToLatLng(area.busiest.cell);
   const place = h("strong", {}, `${lng.toFixed(4)}, ${lat.toFixed(4)}`);
   const within = h("span", {});
   name(place, within, lng, lat);

@@ -18,6 +18,8 @@ import { tell, toast } from "./toast.js";
 async function start() {
   read();
   dress();
+  // Before all others, which then speak the language that is new.
+  onChange((changed) => (changed.has("lang") || changed.has("theme")) && dress());
   await openSession();
   const [city, tree, catalogue] = await Promise.all([get("/city"), get("/categories"), get("/layers")]);
   nameCity(city);
@@ -52,7 +54,6 @@ function shell(city) {
   $("#menu").addEventListener("click", () => showPanel(!document.body.classList.contains("with-panel")));
   if (matchMedia("(max-width: 48rem)").matches) $("#legend").open = false;
   onChange((changed) => {
-    if (changed.has("lang") || changed.has("theme")) dress();
     if (changed.has("lang")) nameCity(city);
     if (changed.has("at") && state.at) showPanel(false);
   });

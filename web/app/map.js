@@ -26,13 +26,13 @@ export async function openMap(city) {
     dragRotate: false,
     touchPitch: false,
     attributionControl: false,
-    locale: { "Map.Title": t("map.label") },
   });
   map.touchZoomRotate.disableRotation();
   map.addControl(new maplibre.NavigationControl({ showCompass: false }), "top-right");
   map.addControl(new maplibre.ScaleControl({ maxWidth: 120 }), "bottom-left");
   map.addControl(new maplibre.AttributionControl({ compact: false }), "bottom-right");
   follow();
+  label();
   await restyle();
   window.safetymap = { map, state };
   return map;
@@ -63,8 +63,18 @@ function follow() {
     if (changed.has("hidden")) for (const layer of map.getStyle().layers) showOrHide(layer);
     if (["from", "to", "category"].some((name) => changed.has(name))) filterTiles();
     if (changed.has("at")) mark();
-    if (changed.has("lang")) map.getCanvas().setAttribute("aria-label", t("map.label"));
+    if (changed.has("lang")) label();
   });
+}
+
+/** Name the map and its buttons in the language chosen. */
+function label() {
+  map.getCanvas().setAttribute("aria-label", t("map.label"));
+  for (const way of ["in", "out"]) {
+    const button = map.getContainer().querySelector(`.maplibregl-ctrl-zoom-${way}`);
+    button.title = t(`map.zoom${way}`);
+    button.setAttribute("aria-label", button.title);
+  }
 }
 
 function askAtCentre(event) {

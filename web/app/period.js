@@ -59,8 +59,8 @@ function preset(name) {
 }
 
 function takeDates() {
-  stop();
   const wishes = { from: $("#from").value, to: $("#to").value };
+  stop();
   if (valid(wishes.from, wishes.to)) return change(wishes);
   toast(t("period.wrong"));
   return show();
