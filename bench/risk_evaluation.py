@@ -1,0 +1,188 @@
+"""Rolling-origin evaluation of the risk forecasts on three real data sets, as the table of the docs."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from h3ronpy import ContainmentMode
+from h3ronpy.vector import geometry_to_cells
+from scipy import sparse
+
+from gis import cells as h3
+from gis.settings import settings
+from layers.stats import evaluate
+from layers.stats.challenger import CHALLENGERS, Row, challenger, row
+from layers.stats.evaluate import MEASURES, Outcome, interval, judge, outcome
+from layers.stats.forecast import Forecast, Past, baseline, hindcast_origins
+
+RES, HORIZON, SHARES = 9, 30, (0.01, 0.05)
+HALF_LIFE = 365.0
+
+
+@dataclass(frozen=True)
+class City:
+    """A data set on its cells, and the origins it is judged at."""
+
+    name: str
+    past: Past
+    area_m2: np.ndarray
+    discs: list[sparse.csr_array]
+    origins: list[int]
+
+    @property
+    def block(self) -> int:
+        """How many neighbouring origins share days."""
+        return -(-HORIZON // (self.origins[1] - self.origins[0]))
+
+
+def city(
+    name: str, lon: np.ndarray, lat: np.ndarray, day: pd.Series, served: np.ndarray, origins: list[str]
+) -> City:
+    """Put incidents on the served cells; `origins` are dates."""
+    cell, universe = h3.index(lon, lat, RES), np.unique(served)
+    number = (pd.to_datetime(day).dt.normalize() - pd.Timestamp("2014-01-01")).dt.days.to_numpy()
+    recorded = np.unique(number)  # a day without a single incident in these cities is a gap
+    past = Past(np.searchsorted(universe, cell), number, recorded, len(universe))
+    first = [(pd.Timestamp(date) - pd.Timestamp("2014-01-01")).days for date in origins]
+    return City(name, past, h3.areas_m2(universe), [_disc(universe, k) for k in (1, 2)], first)
+
+
+def _disc(universe: np.ndarray, k: int) -> sparse.csr_array:
+    rows, near = h3.disc_pairs(universe, k)
+    at = np.minimum(np.searchsorted(universe, near), len(universe) - 1)
+    known = universe[at] == near
+    return sparse.csr_array(
+        (np.ones(known.sum()), (rows[known], at[known])), shape=(len(universe), len(universe))
+    )
+
+
+def _every(days: int, first: str, count: int) -> list[str]:
+    return [str(d.date()) for d in pd.date_range(first, periods=count, freq=f"{days}D")]
+
+
+def _chicago_cells(folder: Path) -> np.ndarray:
+    """Return the cells whose centre lies in the city, which is what a patrol can be sent to."""
+    grids = gpd.read_parquet(folder / "chicago/grids.parquet")
+    outline = grids.loc[grids["level"] == "city"].to_crs(4326).geometry.iloc[0]
+    filled = geometry_to_cells(outline, RES, containment_mode=ContainmentMode.ContainsCentroid)
+    return np.asarray(filled.to_numpy(), dtype=np.uint64)
+
+
+def chicago_burglary(folder: Path) -> City:
+    """45,319 burglaries 2014-2017; 24 periods of 30 days to the end of 2017."""
+    rows = pd.read_parquet(folder / "crime/chicago_burglary_2014_2017.parquet")
+    points = gpd.GeoSeries(gpd.points_from_xy(rows["x"], rows["y"], crs=26971)).to_crs(4326)
+    lon, lat = points.x.to_numpy(), points.y.to_numpy()
+    served = np.r_[_chicago_cells(folder), h3.index(lon, lat, RES)]
+    day = pd.to_datetime(rows["date_single"], format="%d/%m/%Y")
+    return city("Chicago burglary 2014-17", lon, lat, day, served, _every(30, "2016-01-12", 24))
+
+
+def nyc_vehicle_thefts(folder: Path) -> City:
+    """35,746 thefts 2014-2017. No outline at hand: served are the cells of incidents and around them."""
+    rows = pd.read_parquet(folder / "crime/nyc_vehicle_thefts_2014_2017.parquet")
+    lon, lat = rows["longitude"].to_numpy(), rows["latitude"].to_numpy()
+    served = h3.disc_pairs(np.unique(h3.index(lon, lat, RES)), 1)[1]
+    return city(
+        "NYC vehicle theft 2014-17", lon, lat, rows["date_single"], served, _every(30, "2016-01-12", 24)
+    )
+
+
+def chicago_all(folder: Path) -> City:
+    """321,952 incidents of every kind, January to August of 2017 and 2018; origins 8 days apart in 2018."""
+    rows = pd.read_parquet(folder / "chicago/incidents.parquet")
+    lon, lat = rows["lon"].to_numpy(), rows["lat"].to_numpy()
+    served = np.r_[_chicago_cells(folder), h3.index(lon, lat, RES)]
+    return city("Chicago all 2017-18", lon, lat, rows["occurred_at"], served, _every(7, "2018-01-15", 25))
+
+
+CITIES = [chicago_burglary, nyc_vehicle_thefts, chicago_all]
+
+
+def models(place: City) -> list[tuple[str, Callable[[int], Forecast]]]:
+    """Return what is compared, each a function of the origin; the first is the baseline."""
+    past = place.past
+
+    @cache
+    def seen(start: int) -> Row:
+        return row(past, start, HORIZON, place.discs)
+
+    def model(fit: object) -> Callable[[int], Forecast]:
+        def forecast(origin: int) -> Forecast:
+            rows = [seen(start) for start in hindcast_origins(past, origin, HORIZON)]
+            return challenger(rows, seen(origin), fit)
+
+        return forecast
+
+    return [
+        ("all counts so far", lambda origin: baseline(past, origin, HORIZON)),
+        (f"half-life {HALF_LIFE:.0f} d", lambda origin: baseline(past, origin, HORIZON, HALF_LIFE)),
+        *((name, model(fit)) for name, fit in CHALLENGERS),
+    ]
+
+
+def evaluated(place: City, forecast: Callable[[int], Forecast]) -> dict[float, list[Outcome]]:
+    """Return the outcomes at every origin, by share of the area."""
+    outcomes: dict[float, list[Outcome]] = {share: [] for share in SHARES}
+    for origin in place.origins:
+        expected, came = forecast(origin), place.past.counts(origin, origin + HORIZON)
+        for share in SHARES:
+            outcomes[share].append(outcome(expected, came, place.area_m2, share, seed=origin))
+    return outcomes
+
+
+def report(place: City) -> None:
+    """Print one table of the documentation."""
+    past = place.past
+    print(f"\n### {place.name}\n")
+    print(
+        f"{past.day.size:,} incidents, {past.cells:,} cells of resolution {RES} "
+        f"({place.area_m2.sum() / 1e6:,.0f} km²), {len(place.origins)} origins, {HORIZON} days ahead. "
+        f"In brackets: 95 % bootstrap interval over origins (blocks of {place.block}).\n"
+    )
+    print("| model | area | " + " | ".join(name for name, _ in MEASURES) + " | gain in PAI | live |")
+    print("|---|---|" + "---|" * (len(MEASURES) + 2))
+    standing: dict[float, list[Outcome]] = {}
+    for name, forecast in models(place):
+        outcomes = evaluated(place, forecast)
+        standing = standing or outcomes
+        for share in SHARES:
+            cells = [_cell(measure, outcomes[share], place.block) for _, measure in MEASURES]
+            print(f"| {name} | {share:.0%} | " + " | ".join(cells) + _gain(outcomes, standing, share, place))
+
+
+def _cell(measure: evaluate.Measure, outcomes: list[Outcome], block: int) -> str:
+    low, high = interval(measure, outcomes, block=block)
+    digits = 3 if measure(outcomes) < 2 else 2
+    return f"{measure(outcomes):.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
+
+
+def _gain(
+    outcomes: dict[float, list[Outcome]], standing: dict[float, list[Outcome]], share: float, place: City
+) -> str:
+    if outcomes is standing:
+        return " | | yes, always |"
+    verdict = judge(outcomes[share], standing[share], block=place.block)
+    return (
+        f" | {verdict.gain:+.1%} ({verdict.low:+.1%} to {verdict.high:+.1%}) | "
+        f"{'promoted' if verdict.promoted else 'no'} |"
+    )
+
+
+def main() -> None:
+    """Print the tables of all data sets, or of those named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("city", nargs="*", help=", ".join(make.__name__ for make in CITIES))
+    wanted = parser.parse_args().city
+    for make in CITIES:
+        if not wanted or make.__name__ in wanted:
+            report(make(settings().realdata))
+
+
+if __name__ == "__main__":
+    main()
