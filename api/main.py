@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastapi import Depends, FastAPI
 
-from api import errors, health, hotspots, lookup, maps, page, search, session
+from api import errors, health, hotspots, intake, lookup, maps, page, search, session
 from api.access import Engines, Seen, guard
 from api.journal import Journal, configure
 from api.limits import HEAVY_AT_ONCE, Limits
@@ -23,6 +23,7 @@ ROUTERS = (
     lookup.router,
     maps.router,
     hotspots.router,
+    intake.router,
 )
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping as Fields
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,44 @@ class Report:
     code: str | None = None
     origin: str = "intake"
     origin_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Incident:
+    """One incident as it stands, and the steps of its life; `lon`, `lat` in WGS-84 degrees."""
+
+    id: int
+    code: str
+    category: str
+    source: str
+    colour: str
+    state: str
+    occurred_at: datetime
+    reported_at: datetime
+    responded_at: datetime | None
+    closed_at: datetime | None
+    description: str | None
+    address: str | None
+    accuracy_m: float | None
+    grid_code: str | None
+    lon: float | None
+    lat: float | None
+    next_states: tuple[str, ...]
+    transitions: list[dict[str, Any]]
+
+
+def get(conn: Connection, incident_id: int) -> Incident:
+    """Return an incident. Raises NotFound when there is none, or none that the asker may see."""
+    names = [field.name for field in fields(Incident)][:-4]
+    place = (sa.func.ST_X(incidents.c.geom).label("lon"), sa.func.ST_Y(incidents.c.geom).label("lat"))
+    one = sa.select(*(incidents.c[name] for name in names), *place).where(incidents.c.id == incident_id)
+    row = conn.execute(one).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no incident {incident_id}")
+    t = transitions.c
+    steps = sa.select(t.from_state, t.to_state, t.at, t.note).where(t.incident_id == incident_id)
+    life = [dict(step) for step in conn.execute(steps.order_by(t.id)).mappings()]
+    return Incident(**row._mapping, next_states=NEXT[row.state], transitions=life)
 
 
 def add(conn: Connection, report: Report) -> int:

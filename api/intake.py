@@ -1,0 +1,88 @@
+"""Incidents as they come in, are read, and move through their life."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.access import audience
+from api.deps import DatumName, Transaction
+from gis import crs, incidents
+from gis.crs import Datum
+from gis.schema import COLOURS, SOURCES, STATES
+
+router = APIRouter()
+Id = Annotated[int, Path(ge=1, lt=2**53)]
+Note = Annotated[str | None, Field(max_length=2000)]
+
+
+class NewIncident(BaseModel):
+    """An incident as reported; a naive time is in the city's zone."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    category: Annotated[str, Field(max_length=40)]
+    source: Literal[SOURCES]  # type: ignore[valid-type]
+    occurred_at: datetime
+    lon: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+    lat: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
+    datum: Datum = "wgs84"
+    colour: Literal[COLOURS] = "blue"  # type: ignore[valid-type]
+    reported_at: datetime | None = None
+    description: Note = None
+    address: Annotated[str | None, Field(max_length=400)] = None
+    accuracy_m: Annotated[float | None, Field(ge=0, le=1e6, allow_inf_nan=False)] = None
+    recorded_grid: Annotated[str | None, Field(max_length=40)] = None
+    code: Annotated[str | None, Field(min_length=1, max_length=80)] = None
+
+
+class Move(BaseModel):
+    """A step in an incident's life."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    to: Literal[STATES]  # type: ignore[valid-type]
+    note: Note = None
+    at: datetime | None = None
+
+
+@router.post(
+    "/incidents", status_code=201, openapi_extra=audience("field", "only places inside it may be reported")
+)
+def report(transaction: Transaction, body: NewIncident, response: Response) -> dict[str, Any]:
+    """Take in an incident: its cells and its owner are found in the same transaction."""
+    with transaction() as conn:
+        new = incidents.add(conn, incidents.Report(**body.model_dump()))
+        told = _told(incidents.get(conn, new), body.datum)
+    response.headers["Location"] = f"/incidents/{new}"
+    return told
+
+
+@router.get("/incidents/{incident_id}", openapi_extra=audience("field", "only incidents inside it"))
+def incident(transaction: Transaction, incident_id: Id, datum: DatumName = "wgs84") -> dict[str, Any]:
+    """Answer one incident with its life so far."""
+    with transaction() as conn:
+        return _told(incidents.get(conn, incident_id), datum)
+
+
+@router.post(
+    "/incidents/{incident_id}/transitions", openapi_extra=audience("field", "only incidents inside it")
+)
+def move(
+    transaction: Transaction, incident_id: Id, body: Move, datum: Annotated[Datum, Query()] = "wgs84"
+) -> dict[str, Any]:
+    """Move an incident to its next state: reported, dispatched, handling, verifying, closed; or withdraw it."""
+    with transaction() as conn:
+        incidents.transition(conn, incident_id, body.to, body.note, body.at)
+        return _told(incidents.get(conn, incident_id), datum)
+
+
+def _told(found: incidents.Incident, datum: Datum) -> dict[str, Any]:
+    fields = asdict(found)
+    lon, lat = fields.pop("lon"), fields.pop("lat")
+    place = None if lon is None else crs.point_from_wgs84(lon, lat, datum)
+    shape = place and {"type": "Point", "coordinates": place}
+    return {"type": "Feature", "id": fields.pop("id"), "geometry": shape, "properties": fields}
