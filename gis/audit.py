@@ -102,7 +102,7 @@ def prune(conn: Connection, data_dir: Path, today: date) -> list[str]:
         _write(data_dir, [_head(row.chain, row.seq, row.hash) | {"anchor": True} for row in rows])
         conn.execute(sa.text(f'DROP TABLE "{name}"'))
     for path in _head_files(data_dir):
-        if path.stem < f"heads_{oldest}":
+        if path.stem < f"heads_{oldest}" and path != _this_month(data_dir):
             path.unlink()
     return gone
 
@@ -175,6 +175,10 @@ def _head(chain: str, seq: int, hashed: bytes) -> dict[str, Any]:
     return {"chain": chain, "seq": seq, "hash": hashed.hex(), "at": datetime.now(UTC).isoformat()}
 
 
+def _this_month(data_dir: Path) -> Path:
+    return _folder(data_dir) / f"heads_{datetime.now(UTC):%Y_%m}.jsonl"
+
+
 def _head_files(data_dir: Path) -> list[Path]:
     return sorted((data_dir / _FOLDER).glob("heads_*.jsonl"))
 
@@ -183,8 +187,7 @@ def _write(data_dir: Path, heads: list[dict[str, Any]]) -> None:
     """Append signed lines to the month's file, each with the hash of the line before it."""
     if not heads:
         return
-    path = _folder(data_dir) / f"heads_{datetime.now(UTC):%Y_%m}.jsonl"
-    with path.open("a+b") as file:
+    with _this_month(data_dir).open("a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(max(0, file.tell() - _LONGEST_LINE))
         before = file.read().rpartition(b"\n")[0].rpartition(b"\n")[2]

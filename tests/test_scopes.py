@@ -117,7 +117,7 @@ def _questions() -> list[str]:
     for form, area, res in product(("json", "geojson", "csv", "arrow"), ("", "T1", "T2"), (8, 10)):
         asked.append(f"/hotspots?res={res}&format={form}" + (f"&area={area}" if area else ""))
     asked += [f"/tiles/{layer}.json" for layer in LAYERS]
-    return asked + [*OTHERS]
+    return [*asked, *OTHERS]
 
 
 @pytest.mark.parametrize(("role", "scope"), WHO)
