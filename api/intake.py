@@ -74,7 +74,7 @@ def incident(transaction: Transaction, incident_id: Id, datum: DatumName = "wgs8
 def move(
     transaction: Transaction, incident_id: Id, body: Move, datum: Annotated[Datum, Query()] = "wgs84"
 ) -> dict[str, Any]:
-    """Move an incident to its next state: reported, dispatched, handling, verifying, closed; or withdraw it."""
+    """Move an incident on: reported, dispatched, handling, verifying, closed; or withdraw it."""
     with transaction() as conn:
         incidents.transition(conn, incident_id, body.to, body.note, body.at)
         return _told(incidents.get(conn, incident_id), datum)
