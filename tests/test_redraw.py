@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry.base import BaseGeometry
 
@@ -394,11 +394,13 @@ def _wander(cov: Coverage, seed: int, steps: int, size: int) -> None:
     assert at > 0
 
 
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1))
 def test_random_steps_keep_a_town_exact(seed: int) -> None:
     _wander(two_levels(town(3, seed % 7)), seed, 12, 9)
 
 
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1))
 def test_random_steps_keep_lake_enclave_and_island_exact(seed: int) -> None:
     grids = archipelago(4, seed % 7)
