@@ -135,7 +135,7 @@ def _follow(
     """Walk one chain, note what is wrong, and return its last number and hash."""
     last, hashed = signed.start or (0, hashlib.sha256(chain.encode()).digest())
     rows = sa.select(audit).where(audit.c.chain == chain).order_by(audit.c.seq, audit.c.at)
-    for row in conn.execution_options(yield_per=1000).execute(rows):
+    for row in conn.execute(rows.execution_options(yield_per=1000)):
         if row.seq != last + 1:
             faults.append(f"chain {chain}: entry {row.seq} follows {last}")
         last, hashed = row.seq, _hash(hashed, chain, row.seq, row.at, row.entry)
