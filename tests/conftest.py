@@ -1,5 +1,7 @@
 """Shared fixtures: real PostGIS databases cloned from one migrated template, real data, seeded hypothesis."""
 
+import os
+import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -104,3 +106,21 @@ def client(service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> 
     app.dependency_overrides[access.who] = lambda: Principal("admin", full_role="admin", may_export=True)
     with TestClient(app, raise_server_exceptions=False) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def demo(
+    server: sa.URL, administer: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A database with the small demo city, loaded by the command itself, as a URL."""
+    name = f"test_demo_{uuid.uuid4().hex[:8]}"
+    administer(f"CREATE DATABASE {name}")
+    url = server.set(database=name).render_as_string(hide_password=False)
+    there = {"SAFETYMAP_DATABASE_URL": url, "SAFETYMAP_SIZE": "small"}
+    data_dir = {"SAFETYMAP_DATA_DIR": str(tmp_path_factory.mktemp("data"))}
+    for words in (["demo", "zhuzhou"], ["refresh"]):
+        subprocess.run(
+            ["safetymap", *words], check=True, capture_output=True, env=os.environ | there | data_dir
+        )
+    yield url
+    administer(f"DROP DATABASE {name} WITH (FORCE)")
