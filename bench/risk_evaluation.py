@@ -21,6 +21,8 @@ from layers.stats.evaluate import MEASURES, Outcome, interval, judge, outcome
 from layers.stats.forecast import Forecast, Past, baseline, hindcast_origins
 
 RES, HORIZON, SHARES = 9, 30, (0.01, 0.05)
+DECIDING = 0.01
+"""The share of the area at which promotion is decided; the other is shown for information."""
 HALF_LIFE = 365.0
 
 
@@ -143,7 +145,8 @@ def report(place: City) -> None:
     print(
         f"{past.day.size:,} incidents, {past.cells:,} cells of resolution {RES} "
         f"({place.area_m2.sum() / 1e6:,.0f} km²), {len(place.origins)} origins, {HORIZON} days ahead. "
-        f"In brackets: 95 % bootstrap interval over origins (blocks of {place.block}).\n"
+        f"In brackets: 95 % bootstrap interval over origins (blocks of {place.block}); that of the gain "
+        f"allows for {len(CHALLENGERS) + 1} comparisons.\n"
     )
     print("| model | area | " + " | ".join(name for name, _ in MEASURES) + " | gain in PAI | live |")
     print("|---|---|" + "---|" * (len(MEASURES) + 2))
@@ -167,11 +170,9 @@ def _gain(
 ) -> str:
     if outcomes is standing:
         return " | | yes, always |"
-    verdict = judge(outcomes[share], standing[share], block=place.block)
-    return (
-        f" | {verdict.gain:+.1%} ({verdict.low:+.1%} to {verdict.high:+.1%}) | "
-        f"{'promoted' if verdict.promoted else 'no'} |"
-    )
+    verdict = judge(outcomes[share], standing[share], block=place.block, comparisons=len(CHALLENGERS) + 1)
+    live = "" if share != DECIDING else "promoted" if verdict.promoted else "no"
+    return f" | {verdict.gain:+.1%} ({verdict.low:+.1%} to {verdict.high:+.1%}) | {live} |"
 
 
 def main() -> None:

@@ -74,6 +74,15 @@ def test_only_a_clear_gain_is_promoted() -> None:
     assert not judge([made(h) for h in lucky], [made(h) for h in standing]).promoted
 
 
+def test_the_best_of_many_must_be_clearer() -> None:
+    rng = np.random.default_rng(5)
+    standing, other = rng.poisson(50, 30), rng.poisson(54, 30)
+    alone, among = (
+        judge([made(h) for h in other], [made(h) for h in standing], comparisons=c) for c in (1, 10)
+    )
+    assert among.low < alone.low < alone.gain < alone.high < among.high
+
+
 def test_other_origins_are_refused() -> None:
     with pytest.raises(ValueError, match="origins"):
         judge([made(1, total=10)], [made(1, total=11)])

@@ -143,11 +143,18 @@ MIN_GAIN = 0.05
 
 
 def judge(
-    challenger: Sequence[Outcome], standing: Sequence[Outcome], *, block: int = 1, resamples: int = 2000
+    challenger: Sequence[Outcome],
+    standing: Sequence[Outcome],
+    *,
+    block: int = 1,
+    comparisons: int = 1,
+    resamples: int = 4000,
 ) -> Verdict:
     """Promote a challenger only if its PAI is 5 % better and the 95 % interval of the gain is above 0.
 
-    Both must have been held against the same origins; they are drawn again in pairs.
+    Both must have been held against the same origins; they are drawn again in pairs. The interval
+    is widened for as many `comparisons` as challengers were tried (Bonferroni): the best of many
+    is better by luck alone.
     Raises ValueError where the origins differ.
     """
     if [o.total for o in challenger] != [o.total for o in standing]:
@@ -157,7 +164,8 @@ def judge(
         pai([challenger[i] for i in draw]) / pai([standing[i] for i in draw]) - 1
         for draw in _draws(len(standing), block, resamples, 0)
     ]
-    low, high = (float(q) for q in np.quantile(drawn, (0.025, 0.975)))
+    tail = 0.025 / comparisons
+    low, high = (float(q) for q in np.quantile(drawn, (tail, 1 - tail)))
     return Verdict(gain, low, high, gain >= MIN_GAIN and low > 0)
 
 
