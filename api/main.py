@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastapi import Depends, FastAPI
 
-from api import errors, health, hotspots, intake, lookup, maps, page, search, session
+from api import errors, health, hotspots, intake, lookup, maps, page, risk, search, session
 from api.access import Engines, Seen, guard
 from api.journal import Journal, configure
 from api.limits import HEAVY_AT_ONCE, Limits
@@ -24,6 +24,7 @@ ROUTERS = (
     maps.router,
     hotspots.router,
     intake.router,
+    risk.router,
 )
 
 

@@ -9,6 +9,7 @@ from gis import grids as grid_questions
 from gis import schema as t
 from gis.db import Query
 from layers.counts import cells_with_counts
+from layers.risk import served_cells
 from layers.view import View, in_scope, wanted_incidents
 
 
@@ -31,27 +32,30 @@ def _moment(column: sa.Column[object]) -> sa.ColumnElement[str]:
     return sa.func.to_char(column, 'YYYY-MM-DD"T"HH24:MI:SS"Z"').label(column.name)
 
 
-def _grids(view: View) -> Query:
-    """Select the level of the zoom and the one above it, whose border then can be drawn the stronger."""
-    shown = (
+def _shown_level(view: View) -> sa.ScalarSelect[int]:
+    return (
         sa.select(sa.func.max(t.levels.c.level))
         .where(t.levels.c.scheme == view.scheme, t.levels.c.minzoom <= view.zoom)
         .scalar_subquery()
     )
-    g = t.grids.c
-    return sa.select(
-        g.grid_id.label("id"), g.geom, g.code, g.name, g.level, g.kind, _label(view, shown)
-    ).where(grid_questions.current(view.asked), g.level.between(shown - 1, shown))
 
 
-def _label(view: View, shown: sa.ScalarSelect[int]) -> sa.ColumnElement[str]:
-    """The name, on the zoom's own level and in the one tile that holds its inner point: written once."""
+def _grids(view: View) -> Query:
+    """Select the level of the zoom and the one above it, whose border then can be drawn the stronger."""
+    shown, g = _shown_level(view), t.grids.c
+    return sa.select(g.grid_id.label("id"), g.geom, g.code, g.name, g.level, g.kind).where(
+        grid_questions.current(view.asked), g.level.between(shown - 1, shown)
+    )
+
+
+def _labels(view: View) -> Query:
+    """Select one point inside each grid of the zoom's level: a polygon's own label would repeat in each part."""
     g = t.grids.c
-    here = [g.level == shown]
-    if view.box is not None:
-        inner = sa.func.ST_PointOnSurface(g.geom)
-        here.append(sa.func.ST_Intersects(inner, sa.func.ST_MakeEnvelope(*view.box, 4326)))
-    return sa.case((sa.and_(*here), g.name)).label("label")
+    inside = sa.func.ST_PointOnSurface(g.geom).label("geom")
+    near = [] if view.box is None else [g.geom.op("&&")(sa.func.ST_MakeEnvelope(*view.box, 4326))]
+    return sa.select(g.grid_id.label("id"), inside, g.code, g.name, g.level).where(
+        grid_questions.current(view.asked), g.level == _shown_level(view), *near
+    )
 
 
 def _buildings(_: View) -> Query:
@@ -95,6 +99,7 @@ MAIN_ROADS = ("motorway", "trunk", "primary", "secondary", "arterial")
 
 CATALOG: tuple[Layer, ...] = (
     Layer("grids", "网格", "Grids", 0, 22, "polygon", "public", _grids),
+    Layer("labels", "网格名称", "Grid names", 0, 22, "point", "public", _labels),
     Layer("roads", "道路", "Roads", 9, 22, "line", "public", _roads),
     Layer("buildings", "建筑", "Buildings", 14, 22, "polygon", "public", _buildings),
     Layer("cameras", "摄像机", "Cameras", 12, 22, "point", "commander", _cameras),
@@ -102,6 +107,7 @@ CATALOG: tuple[Layer, ...] = (
     Layer("responders", "处置力量", "Responders", 8, 22, "point", "field", _responders),
     Layer("places", "重点场所", "Places", 11, 22, "mixed", "public", _places),
     Layer("hotspots", "热点", "Hotspots", 0, 22, "polygon", "public", cells_with_counts),
+    Layer("risk", "风险", "Risk", 0, 22, "polygon", "commander", served_cells),
 )
 
 LAYERS = {layer.name: layer for layer in CATALOG}

@@ -18,7 +18,7 @@ from layers.view import View, wanted_incidents
 
 RES_BY_ZOOM = ((9, 6), (11, 7), (13, 8), (14, 9))
 """Below the zoom, the resolution of hexagons: some 30 to 80 px wide on the screen."""
-_REACH_DEG = {6: 0.12, 7: 0.05, 8: 0.02, 9: 0.008, 10: 0.003}
+_REACH_DEG = {6: 0.2, 7: 0.08, 8: 0.03, 9: 0.012, 10: 0.005}
 """More than a cell's diameter up to 60° of latitude, in degrees: incidents of a cell that touches a box lie
 within the box widened by it."""
 

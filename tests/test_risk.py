@@ -1,0 +1,61 @@
+"""Risk over the store: expectation from places' own counts, told with its interval and its skill."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy.engine import Connection, Engine
+
+from gis import cells, schema
+from gis.errors import NotFound
+from layers.risk import risk
+from layers.view import View
+from tests import town
+
+VIEW = View("safety", date(2025, 6, 1), 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled(engine: Engine) -> None:
+    """The town with 200 days, an incident every four hours, every second of them at one corner."""
+    rng = np.random.default_rng(21)
+    places = [
+        town.at(*rng.uniform((4.4, 0.4), (4.6, 0.6)) if n % 2 else rng.uniform((0, 0), (6, 5)))
+        for n in range(1200)
+    ]
+    with engine.begin() as conn:
+        town.add_grids(conn)
+        batch = town.add_city(conn)
+        town.add_incidents(conn, batch, places, apart=timedelta(hours=4))
+
+
+def test_the_corner_ranks_first_and_totals_follow_the_rate(conn: Connection) -> None:
+    found = risk(conn, VIEW, 9, 10)
+    corner = cells.index(*(np.array([value]) for value in town.at(4.5, 0.5)), 9)[0]
+    assert corner in found.cells[found.rank <= 3]
+    assert found.expected.sum() == pytest.approx(60, rel=0.1), "six a day for ten days"
+    assert (found.low <= found.high).all()
+    assert sorted(found.rank) == list(range(1, len(found.cells) + 1))
+    assert found.skill["live"]["0.05"] > 2
+
+
+def test_patrols_are_left_out_unless_asked_for(conn: Connection) -> None:
+    conn.execute(schema.incidents.update().where(schema.incidents.c.id % 3 == 0).values(source="patrol"))
+    found = risk(conn, VIEW, 8, 7)
+    assert (found.trained_on, found.left_out) == (800, 400)
+    asked = risk(conn, View("safety", date(2025, 6, 1), 1, source="patrol"), 8, 7)
+    assert (asked.trained_on, asked.left_out) == (400, 0)
+
+
+def test_nothing_to_learn_from_is_told(conn: Connection) -> None:
+    with pytest.raises(NotFound, match="no incident to learn from"):
+        risk(conn, View("safety", date(2025, 6, 1), 1, categories=("02",)), 8, 7)
+
+
+def test_risk_over_http(client: TestClient) -> None:
+    told = client.get("/risk", params={"horizon_days": 7, "res": 8}).json()
+    assert told["model"] == "all counts so far"
+    assert {"cell", "expected", "low", "high", "baseline", "rank"} == told["cells"][0].keys()
+    assert client.get("/risk", params={"horizon_days": 0}).status_code == 422
+    assert client.get("/risk", params={"category": "02"}).status_code == 404
