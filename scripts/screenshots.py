@@ -10,17 +10,24 @@ from gis.settings import settings
 
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 CHROMIUM = "/usr/bin/chromium"
-FLAGS = ["--no-sandbox", "--enable-unsafe-swiftshader", "--disable-background-networking"]
+FLAGS = [
+    "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--disable-background-networking",
+]  # fmt: skip
 SETTLED = "() => window.safetymap?.map?.loaded() && window.safetymap.map.areTilesLoaded()"
 
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
+YEAR = "from=2025-01-01&to=2025-12-31"
+CORE = "map=12/27.85/113.13&from=2025-10-03&to=2025-12-31"
+POINT = "map=15.4/27.829/113.1353&at=113.1353,27.8290"
 VIEWS = [
-    ("hotspots.zh", DESK, "lang=zh&theme=light"),
-    ("hotspots.en", DESK, "lang=en&theme=light"),
-    ("chain.zh", DESK, "lang=zh&theme=light&map=14.5/27.8274/113.1340&at=113.1340,27.8274"),
-    ("chain.en", DESK, "lang=en&theme=light&map=14.5/27.8274/113.1340&at=113.1340,27.8274"),
-    ("phone.zh", PHONE, "lang=zh&theme=dark"),
+    ("overview", DESK, f"lang=zh&theme=light&{YEAR}"),
+    ("hotspots.zh", DESK, f"lang=zh&theme=light&{CORE}"),
+    ("hotspots.en", DESK, f"lang=en&theme=safe&{CORE}"),
+    ("chain.zh", DESK, f"lang=zh&theme=light&{POINT}"),
+    ("chain.en", DESK, f"lang=en&theme=dark&hidden=none&{POINT}"),
+    ("phone.zh", PHONE, "lang=zh&theme=dark&map=12/27.85/113.13"),
 ]
 """(name, window, the view as the page's address keeps it)."""
 
@@ -49,7 +56,7 @@ def main(address: str = "http://127.0.0.1:8000") -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for name, window, view in VIEWS:
-            context = browser.new_context(viewport=window)
+            context = browser.new_context(viewport=window, bypass_csp=True)  # waiting evaluates
             sign_in(context, address)
             shoot(context.new_page(), address, name, view)
             context.close()

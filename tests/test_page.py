@@ -178,7 +178,7 @@ def test_the_town_is_drawn(visit: Callable[..., Page], complaints: list[str]) ->
 
 def test_each_grid_is_labelled_once(visit: Callable[..., Page]) -> None:
     page = visit("map=14.5/27.025/113.03")
-    labels = [grid["label"] for grid in _drawn(page, "grids-land") if grid.get("label")]
+    labels = [grid["name"] for grid in _drawn(page, "labels-name")]
     assert labels
     assert len(labels) == len(set(labels))
 
@@ -307,7 +307,7 @@ def test_search_takes_points_in_either_order_and_codes(visit: Callable[..., Page
     _search_again(page, "T1a", "网格T1a · T1a")
     _search_again(page, "27.1,27.1", "请按 经度，纬度 输入")
     _search_again(page, "200,95", "不是地球上的点")
-    _search_again(page, "无此地", "无此地")
+    _search_again(page, "无此地", "没有找到“无此地”")
 
 
 def _search_again(page: Page, text: str, told: str) -> None:
@@ -333,7 +333,7 @@ def test_a_stranger_sees_the_public_part_and_signs_in(
     stranger: BrowserContext, address: str, commander: str, complaints: list[str]
 ) -> None:
     page = _opener(stranger, address, complaints)()
-    expect(page.locator("#layers input")).to_have_count(5)
+    expect(page.locator("#layers input")).to_have_count(6)
     _click(page, *town.at(0.5, 0.5))
     expect(page.locator("#details")).to_contain_text("登录后可见")
     assert complaints == [], "a stranger's page asks for nothing that is refused"
@@ -344,7 +344,7 @@ def test_a_stranger_sees_the_public_part_and_signs_in(
     page.locator("input[name=key]").fill(commander)
     page.get_by_role("button", name="登录", exact=True).click()
     expect(page.locator("#who")).to_have_text("指挥")
-    expect(page.locator("#layers input")).to_have_count(8)
+    expect(page.locator("#layers input")).to_have_count(9)
     page.locator("#who").click()
     page.get_by_role("button", name="退出登录").click()
     expect(page.locator("#who")).to_have_text("公众")

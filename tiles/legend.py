@@ -62,7 +62,7 @@ def _responders(p: Palette) -> list[Item]:
 def _cameras(p: Palette) -> list[Item]:
     return [
         _item("dot", "摄像机", "camera", fill=p.camera, edge=p.halo),
-        _item("dot", "摄像机：离线", "camera: offline", fill=p.off, edge=p.halo),
+        _item("dot", "摄像机：离线或故障", "camera: offline or faulty", fill=p.off, edge=p.halo),
     ]
 
 

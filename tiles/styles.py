@@ -166,9 +166,10 @@ def _cells(p: Palette) -> list[Json]:
 
 
 def _borders(p: Palette) -> list[Json]:
-    width = ["match", ["get", "level"], 1, 2.2, 2, 1.7, 3, 1.2, 4, 0.9, 0.6]
+    width = ["match", ["get", "level"], 1, 2.2, 2, 1.7, 3, 1.2, 4, 0.9, 0.7]
+    growing = _zoomed((8, ["*", 0.6, width]), (14, width), (18, ["*", 2, width]))
     faint = ["match", ["get", "level"], [1, 2], 0.9, 3, 0.75, 0.6]
-    paint = {"line-color": p.border, "line-width": width, "line-opacity": faint}
+    paint = {"line-color": p.border, "line-width": growing, "line-opacity": faint}
     upper_last = {"line-join": "round", "line-sort-key": ["-", 0, ["get", "level"]]}
     focus = {"line-color": p.focus, "line-width": 3, "line-opacity": 0.95}
     return [
@@ -188,7 +189,7 @@ def _places(p: Palette) -> list[Json]:
 def _cameras(p: Palette) -> list[Json]:
     paint = {
         "circle-radius": _zoomed((12, 1.8), (16, 4.5)),
-        "circle-color": ["case", ["==", ["get", "state"], "off"], p.off, p.camera],
+        "circle-color": ["match", ["get", "state"], ["offline", "fault"], p.off, p.camera],
         "circle-stroke-color": p.halo,
         "circle-stroke-width": _zoomed((12, 0.4), (16, 1.4)),
     }
@@ -211,7 +212,7 @@ def _responders(p: Palette) -> list[Json]:
     status = ["match", ["get", "status"], "available", p.available, "busy", p.busy, p.off]
     star = _text(
         "★",
-        _zoomed((8, 9), (12, 14), (16, 22)),
+        _zoomed((8, 6), (12, 10), (16, 22)),
         **{"text-allow-overlap": True, "text-ignore-placement": True},
     )
     return [_layer("responders", "responders", "symbol", layout=star, paint=_ink(status, p.halo, 1.8))]
@@ -227,14 +228,12 @@ def _names(p: Palette) -> list[Json]:
         _name("roads", 14.5, 11, _ink(p.border, p.halo), **along),
         _name("places", 14, 11.5, _ink(p.place, p.halo), **below),
         _name("responders", 13, 11.5, _ink(p.text, p.halo), **below),
-        _name("grids", 0, level_size, _ink(p.text, p.halo, 1.8), **{"text-max-width": 7, "text-padding": 6}),
+        _name("labels", 0, level_size, _ink(p.text, p.halo, 1.8), **{"text-max-width": 7, "text-padding": 6}),
     ]
 
 
 def _name(source: str, minzoom: float, size: Any, paint: Json, **layout: Any) -> Json:
-    # Grids are labelled where their tile says so, each once; everything else by its name.
-    field = "label" if source == "grids" else "name"
-    text = _text(["coalesce", ["get", field], ""], size, **layout)
+    text = _text(["coalesce", ["get", "name"], ""], size, **layout)
     return _layer(f"{source}-name", source, "symbol", minzoom=minzoom, layout=text, paint=paint)
 
 

@@ -11,7 +11,9 @@ export class Refused extends Error {
 
 /** GET `path` with `query` (empty values are left out) and give its JSON; throws Refused. */
 export async function get(path, query = {}, signal = undefined) {
-  const wanted = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  const wanted = Object.entries(query).filter(
+    ([, value]) => value !== undefined && value !== null && value !== "",
+  );
   const search = new URLSearchParams(wanted).toString();
   return told(await reach(search ? `${path}?${search}` : path, { signal }));
 }

@@ -52,7 +52,11 @@ function summed(members) {
 
 function show(found, most) {
   const rest = found.length - most;
-  const more = h("button", { type: "button", class: "more", onclick: () => show(found, most + 20) }, t("hotspots.more", { count: rest }));
+  const more = h(
+    "button",
+    { type: "button", class: "more", onclick: () => show(found, most + 20) },
+    t("hotspots.more", { count: rest }),
+  );
   fill($("#areas"), found.slice(0, most).map(row), rest > 0 && h("li", { class: "wide" }, more));
 }
 
@@ -62,7 +66,14 @@ function row(area) {
   const within = h("span", {});
   name(place, within, lng, lat);
   const facts = h("small", {}, within, t("hotspots.area", { cells: area.members.length, count: area.count }));
-  const button = h("button", { type: "button", onclick: () => visit(area, { lng, lat }) }, place, ratio(area.peak), facts, trend(area.peak));
+  const button = h(
+    "button",
+    { type: "button", onclick: () => visit(area, { lng, lat }) },
+    place,
+    ratio(area.peak),
+    facts,
+    trend(area.peak),
+  );
   return h("li", {}, button);
 }
 
@@ -79,7 +90,11 @@ export function trend({ trend: way }) {
 async function name(place, within, lon, lat) {
   try {
     const { chain } = await get("/grids/at", { lon, lat });
-    const names = chain.toReversed().filter((grid) => grid.level > 1).slice(0, NAMED_LEVELS).map((grid) => grid.name);
+    const names = chain
+      .toReversed()
+      .filter((grid) => grid.level > 1)
+      .slice(0, NAMED_LEVELS)
+      .map((grid) => grid.name);
     place.textContent = names.pop() ?? chain[0].name;
     within.textContent = names.map((upper) => `${upper} · `).join("");
   } catch (error) {

@@ -5,7 +5,7 @@ import { trend } from "./areas.js";
 import { categoryName } from "./categories.js";
 import { $, fill, h, icon } from "./dom.js";
 import { valuesOf } from "./hotspots.js";
-import { distance, field, locale, pick, t, word } from "./i18n.js";
+import { distance, field, locale, pick, t, word, wordOf } from "./i18n.js";
 import { chosen, drawnAt, goTo, outline, reveal } from "./map.js";
 import { seesAll, session, signIn } from "./session.js";
 import { change, onChange, state } from "./state.js";
@@ -64,9 +64,39 @@ function show(place, under, chain, near) {
 
 function head({ lng, lat }) {
   const text = `${lng.toFixed(6)}, ${lat.toFixed(6)}`;
-  const copy = h("button", { type: "button", class: "plain", title: t("details.copy"), "aria-label": t("details.copy"), onclick: () => copied(text) }, icon("copy"));
-  const shut = h("button", { type: "button", class: "plain", title: t("details.close"), "aria-label": t("details.close"), onclick: close }, icon("close"));
-  return h("header", {}, h("div", {}, h("h2", {}, t("details.title")), h("p", { class: "point", title: t("details.wgs84") }, text, copy)), shut);
+  const copy = h(
+    "button",
+    {
+      type: "button",
+      class: "plain",
+      title: t("details.copy"),
+      "aria-label": t("details.copy"),
+      onclick: () => copied(text),
+    },
+    icon("copy"),
+  );
+  const shut = h(
+    "button",
+    {
+      type: "button",
+      class: "plain",
+      title: t("details.close"),
+      "aria-label": t("details.close"),
+      onclick: close,
+    },
+    icon("close"),
+  );
+  return h(
+    "header",
+    {},
+    h(
+      "div",
+      {},
+      h("h2", {}, t("details.title")),
+      h("p", { class: "point", title: t("details.wgs84") }, text, copy),
+    ),
+    shut,
+  );
 }
 
 async function copied(text) {
@@ -80,18 +110,27 @@ function owner({ value, reason }) {
   if (reason) {
     outline([]);
     if (reason.status !== 404) tell(reason);
-    return block(t("chain.title"), h("p", { class: "quiet" }, reason.status === 404 ? t("chain.none") : reason.message));
+    return block(
+      t("chain.title"),
+      h("p", { class: "quiet" }, reason.status === 404 ? t("chain.none") : reason.message),
+    );
   }
   outline(value.chain.map((grid) => grid.code));
   const border = value.on_boundary && h("p", { class: "note" }, t("chain.boundary"));
-  const basis = h("p", { class: "quiet" }, t("chain.revision", { revision: String(value.revision), on: value.on }));
+  const basis = h(
+    "p",
+    { class: "quiet" },
+    t("chain.revision", { revision: String(value.revision), on: value.on }),
+  );
   return block(t("chain.title"), border, h("ol", { class: "chain" }, value.chain.map(link)), basis);
 }
 
 function link(grid) {
   const level = h("span", { class: "level" }, pick(grid.level_name, grid.level_name_en));
   const title = h("span", { class: "grid" }, h("strong", {}, grid.name), h("code", {}, grid.code));
-  const staff = grid.staff.length ? grid.staff.map(person) : [h("li", { class: "quiet" }, t(seesAll() ? "chain.nostaff" : "chain.hidden"))];
+  const staff = grid.staff.length
+    ? grid.staff.map(person)
+    : [h("li", { class: "quiet" }, t(seesAll() ? "chain.nostaff" : "chain.hidden"))];
   return h("li", { "data-level": grid.level }, level, title, h("ul", { class: "staff" }, staff));
 }
 
@@ -112,11 +151,16 @@ function hexagon(under) {
     [t("cell.p"), values.p < 0.0001 ? "< 0.0001" : number(values.p, 4)],
     [t("cell.trend"), trend(values)],
   ];
-  const verdict = h("p", { class: values.significant ? "verdict hot" : "verdict" }, t(values.significant ? "cell.significant" : "cell.quiet"));
+  const verdict = h(
+    "p",
+    { class: values.significant ? "verdict hot" : "verdict" },
+    t(values.significant ? "cell.significant" : "cell.quiet"),
+  );
   return block(t("cell.title"), verdict, table(rows));
 }
 
-const table = (rows) => h("dl", {}, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]).flat());
+const table = (rows) =>
+  h("dl", {}, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]).flat());
 
 function features(under) {
   const seen = new Set();
@@ -141,20 +185,34 @@ function card({ source, properties }) {
 function valueText(name, value) {
   if (name === "category") return categoryName(value);
   if (name === "occurred_at") return new Date(value).toLocaleString(locale());
-  return word(value);
+  return wordOf(name, value);
 }
 
 function responders({ value, reason }) {
-  if (value === null) return block(t("nearest.title"), h("button", { type: "button", class: "link", onclick: signIn }, t("session.needed")));
+  if (value === null)
+    return block(
+      t("nearest.title"),
+      h("button", { type: "button", class: "link", onclick: signIn }, t("session.needed")),
+    );
   if (reason) tell(reason);
   const rows = value?.responders ?? [];
   const empty = rows.length === 0 && h("p", { class: "quiet" }, reason?.message ?? t("nearest.none"));
-  return block(`${t("nearest.title")} · ${t("nearest.line")}`, h("ol", { class: "near" }, rows.map(responder)), empty);
+  return block(
+    `${t("nearest.title")} · ${t("nearest.line")}`,
+    h("ol", { class: "near" }, rows.map(responder)),
+    empty,
+  );
 }
 
 function responder({ name, kind, status, distance_m: metres, geometry }) {
   const [lng, lat] = geometry.coordinates;
   const dot = h("i", { class: `status ${status}`, title: word(status) });
-  const button = h("button", { type: "button", onclick: () => goTo({ lng, lat }) }, dot, h("span", {}, name, h("small", {}, kind)), h("b", {}, distance(metres)));
+  const button = h(
+    "button",
+    { type: "button", onclick: () => goTo({ lng, lat }) },
+    dot,
+    h("span", {}, name, h("small", {}, wordOf("kind", kind))),
+    h("b", {}, distance(metres)),
+  );
   return h("li", {}, button);
 }

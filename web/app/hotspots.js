@@ -9,7 +9,12 @@ import { onChange } from "./state.js";
 import { tell } from "./toast.js";
 
 /** Below the zoom, the resolution: the same table as the tiles'. */
-const RES_BY_ZOOM = [[9, 6], [11, 7], [13, 8], [14, 9]];
+const RES_BY_ZOOM = [
+  [9, 6],
+  [11, 7],
+  [13, 8],
+  [14, 9],
+];
 const FINEST = 10;
 const RES_OF_LISTS = 8;
 /** Where a ratio of observed to expected goes up a rank of the hot colours. */
@@ -102,7 +107,11 @@ function look({ count, ratio, significant }) {
   return { shown: true, significant, rank };
 }
 
-const rankIn = (limits, value) => Math.max(0, limits.findLastIndex((limit) => value >= limit));
+const rankIn = (limits, value) =>
+  Math.max(
+    0,
+    limits.findLastIndex((limit) => value >= limit),
+  );
 
 function say() {
   if (!whole) return;
@@ -110,5 +119,9 @@ function say() {
   const words = { incidents: whole.incidents, cells: cells.size, res: whole.res, hot };
   const lines = [t("hotspots.summary", words)];
   if (whole.without_place) lines.push(t("hotspots.unplaced", { count: whole.without_place }));
-  fill($("#summary"), lines.map((line) => h("span", {}, line)), hot === 0 && h("strong", {}, t("hotspots.none")));
+  fill(
+    $("#summary"),
+    lines.map((line) => h("span", {}, line)),
+    hot === 0 && h("strong", {}, t("hotspots.none")),
+  );
 }

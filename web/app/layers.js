@@ -19,7 +19,8 @@ export function layerSwitches(found) {
 }
 
 /** The names of hidden layers. */
-export const hidden = () => (state.hidden ?? HIDDEN_AT_FIRST).split(",").filter((name) => name && name !== NONE);
+export const hidden = () =>
+  (state.hidden ?? HIDDEN_AT_FIRST).split(",").filter((name) => name && name !== NONE);
 
 /** Tell which layers need more zoom to be seen. */
 export function zoomed(now) {

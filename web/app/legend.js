@@ -18,25 +18,46 @@ export function legend(map) {
 
 function show() {
   const entries = styleLegend().filter((entry) => !hidden().includes(entry.layer));
-  fill($("#legend-items"), entries.map(({ layer, items }) => (layer === "hotspots" ? cells(items) : list(items))));
+  fill(
+    $("#legend-items"),
+    entries.map(({ layer, items }) => (layer === "hotspots" ? cells(items) : list(items))),
+  );
 }
 
 function list(items) {
-  return h("ul", { class: "keys" }, items.map((item) => h("li", {}, swatch(item), pick(item.label.zh, item.label.en))));
+  return h(
+    "ul",
+    { class: "keys" },
+    items.map((item) => h("li", {}, swatch(item), pick(item.label.zh, item.label.en))),
+  );
 }
 
 function cells(items) {
   const hot = items.filter((item) => item.significant);
   const quiet = items.filter((item) => !item.significant).slice(0, countBreaks().length);
   return [
-    ramp("hot", hot, RATIOS.map((limit, rank) => between(limit, RATIOS[rank + 1], "×"))),
-    ramp("quiet", quiet, countBreaks().map((limit, rank) => counts(limit, countBreaks()[rank + 1]))),
+    ramp(
+      "hot",
+      hot,
+      RATIOS.map((limit, rank) => between(limit, RATIOS[rank + 1], "×")),
+    ),
+    ramp(
+      "quiet",
+      quiet,
+      countBreaks().map((limit, rank) => counts(limit, countBreaks()[rank + 1])),
+    ),
   ];
 }
 
 function ramp(name, items, labels) {
   const keys = items.map((item, rank) => h("li", {}, swatch(item), h("span", {}, labels[rank])));
-  return h("div", { class: "ramp" }, h("h3", {}, t(`legend.${name}`)), h("ul", {}, keys), h("small", {}, t(`legend.${name}.scale`)));
+  return h(
+    "div",
+    { class: "ramp" },
+    h("h3", {}, t(`legend.${name}`)),
+    h("ul", {}, keys),
+    h("small", {}, t(`legend.${name}.scale`)),
+  );
 }
 
 const between = (low, next, unit) => (next === undefined ? `≥${low}${unit}` : `${low}–${next}${unit}`);

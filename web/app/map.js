@@ -57,7 +57,8 @@ function follow() {
   map.getCanvas().addEventListener("keydown", askAtCentre);
   $("#centre").addEventListener("click", () => choose(map.getCenter().wrap()));
   zoomed(map.getZoom());
-  if (state.at && !location.hash.includes("map=")) map.jumpTo({ center: chosen() ?? map.getCenter(), zoom: 15 });
+  if (state.at && !location.hash.includes("map="))
+    map.jumpTo({ center: chosen() ?? map.getCenter(), zoom: 15 });
   onChange((changed) => {
     if (changed.has("theme")) restyle();
     if (changed.has("hidden")) for (const layer of map.getStyle().layers) showOrHide(layer);
@@ -156,21 +157,28 @@ export function reveal(place, cover) {
   const covered = cover.getBoundingClientRect();
   const { x, y } = map.project(place);
   const sheet = covered.top > room.top;
-  const free = sheet ? { right: room.width, bottom: covered.top - room.top } : { right: covered.left - room.left, bottom: room.height };
+  const free = sheet
+    ? { right: room.width, bottom: covered.top - room.top }
+    : { right: covered.left - room.left, bottom: room.height };
   if (x > 16 && y > 16 && x < Math.min(free.right, room.width) - 16 && y < free.bottom - 16) return;
-  const offset = sheet ? [0, (free.bottom - room.height) / 2] : [(Math.min(free.right, room.width) - room.width) / 2, 0];
+  const offset = sheet
+    ? [0, (free.bottom - room.height) / 2]
+    : [(Math.min(free.right, room.width) - room.width) / 2, 0];
   map.easeTo({ center: place, offset, ...motion() });
 }
 
-const motion = () => (matchMedia("(prefers-reduced-motion: reduce)").matches ? { duration: 0 } : { duration: 700 });
+const motion = () =>
+  matchMedia("(prefers-reduced-motion: reduce)").matches ? { duration: 0 } : { duration: 700 };
 
 /** What is drawn within a few pixels of the chosen point, topmost first. */
 export function drawnAt(place) {
   if (!map) return [];
   const { x, y } = map.project(place);
-  return map.queryRenderedFeatures([[x - 4, y - 4], [x + 4, y + 4]]);
+  return map.queryRenderedFeatures([
+    [x - 4, y - 4],
+    [x + 4, y + 4],
+  ]);
 }
 
 /** The style's legend. */
 export const styleLegend = () => map?.getStyle().metadata["safetymap:legend"] ?? [];
-

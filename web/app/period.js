@@ -55,7 +55,7 @@ function ending(day, days) {
 
 function preset(name) {
   stop();
-  change(name === "all" ? { from: first, to: last } : ending(last, Number(name)));
+  change(daysOf(name));
 }
 
 function takeDates() {
@@ -107,8 +107,14 @@ function show() {
   fill($("#presets"), PRESETS.map(presetButton));
 }
 
+/** The days of a preset; where several are the same days, the first is shown as chosen. */
+const daysOf = (name) => (name === "all" ? { from: first, to: last } : ending(last, Number(name)));
+
 function presetButton(name) {
-  const { from, to } = name === "all" ? { from: first, to: last } : ending(last, Number(name));
-  const pressed = from === state.from && to === state.to;
-  return h("button", { type: "button", "aria-pressed": String(pressed), onclick: () => preset(name) }, t(`period.${name}`));
+  const current = PRESETS.find((one) => daysOf(one).from === state.from && daysOf(one).to === state.to);
+  return h(
+    "button",
+    { type: "button", "aria-pressed": String(name === current), onclick: () => preset(name) },
+    t(`period.${name}`),
+  );
 }

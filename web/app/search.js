@@ -3,26 +3,31 @@
 import { Refused, get } from "./api.js";
 import { $, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
-import { choose, goTo, goToBox } from "./map.js";
+import { choose, goTo, goToBox, outline } from "./map.js";
 import { tell, toast } from "./toast.js";
 
 const POINT = /^\s*(-?\d+(?:\.\d+)?)\s*[,;\s\uff0c\uff1b]\s*(-?\d+(?:\.\d+)?)\s*$/;
 
+const CODE = /^[\w-]+$/;
+const PAUSE_MS = 200;
+
 let city;
+let typing;
 
 /** Wire the box, its results and the position button. */
 export function search(_, described) {
   city = described;
   $("#search").addEventListener("submit", submit);
+  $("#query").addEventListener("input", suggest);
   $("#here").addEventListener("click", locate);
   addEventListener("keydown", shortcut);
   addEventListener("click", (event) => !$("#search").contains(event.target) && offer([]));
 }
 
 function shortcut(event) {
-  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+  const inField = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
   if (event.key === "Escape") offer([]);
-  if (event.key !== "/" || typing) return;
+  if (event.key !== "/" || inField) return;
   event.preventDefault();
   $("#query").focus();
 }
@@ -42,7 +47,10 @@ async function submit(event) {
 
 /** Tell longitude from latitude: by range, else by which order lies in the city; throws where neither tells. */
 export function ordered(one, other, text) {
-  const readings = [{ lng: one, lat: other }, { lng: other, lat: one }].filter(onEarth);
+  const readings = [
+    { lng: one, lat: other },
+    { lng: other, lat: one },
+  ].filter(onEarth);
   if (readings.length === 0) throw new Error(t("search.outside", { text }));
   const inside = readings.filter(inCity);
   if (inside.length === 1) return inside[0];
@@ -62,15 +70,16 @@ function visit(place) {
   choose(place);
 }
 
-/** A grid's code first, since it is exact; then an address. */
+/** What looks like a grid's code is looked up as one first; then an address. */
 async function byName(text) {
-  const grid = await orMissing(get(`/grids/${encodeURIComponent(text)}`));
+  const grid = CODE.test(text) && (await orMissing(get(`/grids/${encodeURIComponent(text)}`)));
   if (grid) return showGrid(grid);
-  const found = await orMissing(get("/grids/search", { q: text }));
-  if (!Array.isArray(found?.matches)) throw new Error(t("search.noaddress", { text }));
-  if (!found.matches.length) throw new Error(t("search.nothing", { text }));
-  return offer(found.matches);
+  const { matches } = await get("/grids/search", { q: text });
+  if (!matches.length) throw new Error(t("search.nothing", { text }));
+  return matches.length === 1 ? visit(place(matches[0])) : offer(matches);
 }
+
+const place = ({ geometry }) => ({ lng: geometry.coordinates[0], lat: geometry.coordinates[1] });
 
 async function orMissing(question) {
   try {
@@ -85,8 +94,8 @@ function showGrid(grid) {
   const points = grid.geometry.coordinates.flat(Infinity);
   const lngs = points.filter((_, index) => index % 2 === 0);
   const lats = points.filter((_, index) => index % 2 === 1);
-  const box = [least(lngs), least(lats), most(lngs), most(lats)];
-  goToBox(box);
+  goToBox([least(lngs), least(lats), most(lngs), most(lats)]);
+  outline([grid.properties.code]);
   toast(`${grid.properties.name} · ${grid.properties.code}`, "note");
 }
 
@@ -95,15 +104,31 @@ const most = (numbers) => numbers.reduce((a, b) => Math.max(a, b));
 
 function offer(matches) {
   $("#results").hidden = matches.length === 0;
-  fill($("#results"), matches.map(({ address, geometry }) => {
-    const [lng, lat] = geometry.coordinates;
-    return h("li", {}, h("button", { type: "button", onclick: () => take({ lng, lat }) }, address));
-  }));
+  fill($("#results"), matches.map(result));
 }
 
-function take(place) {
-  offer([]);
-  visit(place);
+/** A known address with the grid that owns it. */
+function result(match) {
+  const take = () => {
+    offer([]);
+    visit(place(match));
+  };
+  const owner = h("small", {}, match.chain[0]?.name);
+  return h("li", {}, h("button", { type: "button", onclick: take }, match.address, owner));
+}
+
+/** Offer completions a moment after the last key; a number needs none. */
+function suggest() {
+  clearTimeout(typing);
+  const text = $("#query").value.trim();
+  if (text.length < 2 || /^[-\d]/.test(text)) return;
+  typing = setTimeout(async () => {
+    const { suggestions } = await get("/grids/suggest", { q: text });
+    fill(
+      $("#suggestions"),
+      suggestions.map((value) => h("option", { value })),
+    );
+  }, PAUSE_MS);
 }
 
 function locate() {

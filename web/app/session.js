@@ -37,7 +37,16 @@ function show() {
 }
 
 function draw(fault = "") {
-  const close = h("button", { type: "button", class: "plain", "aria-label": t("details.close"), onclick: () => $("#session").close() }, icon("close"));
+  const close = h(
+    "button",
+    {
+      type: "button",
+      class: "plain",
+      "aria-label": t("details.close"),
+      onclick: () => $("#session").close(),
+    },
+    icon("close"),
+  );
   const demo = offered.length > 0 && [h("h3", {}, t("session.demo")), h("ul", {}, offered.map(demoButton))];
   fill(
     $("#session"),
@@ -46,18 +55,34 @@ function draw(fault = "") {
     now.role === "public" && h("p", { class: "quiet" }, t("session.public")),
     demo,
     form(fault),
-    now.role !== "public" && h("button", { type: "button", class: "button", onclick: signOut }, t("session.out")),
+    now.role !== "public" &&
+      h("button", { type: "button", class: "button", onclick: signOut }, t("session.out")),
   );
 }
 
 function demoButton(key) {
   const { label } = key;
-  return h("li", {}, h("button", { type: "button", class: "button", onclick: () => enter({ demo: label }) }, title(key)));
+  return h(
+    "li",
+    {},
+    h("button", { type: "button", class: "button", onclick: () => enter({ demo: label }) }, title(key)),
+  );
 }
 
 function form(fault) {
-  const key = h("input", { type: "password", name: "key", autocomplete: "off", required: true, maxlength: 200 });
-  const code = h("input", { name: "code", inputmode: "numeric", pattern: "[0-9]{6}", autocomplete: "one-time-code" });
+  const key = h("input", {
+    type: "password",
+    name: "key",
+    autocomplete: "off",
+    required: true,
+    maxlength: 200,
+  });
+  const code = h("input", {
+    name: "code",
+    inputmode: "numeric",
+    pattern: "[0-9]{6}",
+    autocomplete: "one-time-code",
+  });
   const submit = (event) => {
     event.preventDefault();
     enter({ key: key.value.trim(), ...(code.value && { code: code.value }) });

@@ -26,7 +26,8 @@ export function read() {
     if (value !== null) state[name] = value;
   }
   state.lang = ["zh", "en"].includes(state.lang) && known("lang", hash) ? state.lang : browserLanguage();
-  if (!known("theme", hash)) state.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  if (!known("theme", hash))
+    state.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   if (!["light", "dark", "safe"].includes(state.theme)) state.theme = "light";
 }
 

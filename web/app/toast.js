@@ -10,8 +10,18 @@ const SECONDS = 9;
 export function toast(text, kind = "error") {
   const holder = $("#toasts");
   if ([...holder.children].some((shown) => shown.dataset.text === text)) return;
-  const close = h("button", { type: "button", class: "plain", "aria-label": t("details.close"), onclick: () => note.remove() }, icon("close"));
-  const note = h("div", { class: `toast ${kind}`, "data-text": text }, icon("alert"), h("p", {}, text), close);
+  const close = h(
+    "button",
+    { type: "button", class: "plain", "aria-label": t("details.close"), onclick: () => note.remove() },
+    icon("close"),
+  );
+  const note = h(
+    "div",
+    { class: `toast ${kind}`, "data-text": text },
+    icon("alert"),
+    h("p", {}, text),
+    close,
+  );
   holder.append(note);
   setTimeout(() => note.remove(), SECONDS * 1000);
 }
