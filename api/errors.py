@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+import psycopg
 import sqlalchemy as sa
 import structlog
 from fastapi import FastAPI, Request
@@ -82,11 +83,20 @@ def _from_database(_: Request, error: Exception) -> Response:
     return problem(503, "the database does not answer; try again")
 
 
+def _from_wall(_: Request, error: Exception) -> Response:
+    """Row-level security refused a write: it lay outside of what whoever asks may touch."""
+    assert isinstance(error, sa.exc.ProgrammingError)
+    if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+        raise error
+    return problem(403, "this lies outside of what the key may change")
+
+
 def install(app: FastAPI) -> None:
     """Make every failure of the app a problem document."""
     app.add_exception_handler(errors.Problem, _from_problem)
     app.add_exception_handler(RequestValidationError, _from_validation)
     app.add_exception_handler(HTTPException, _from_http)
+    app.add_exception_handler(sa.exc.ProgrammingError, _from_wall)
     app.add_exception_handler(sa.exc.OperationalError, _from_database)
     app.add_exception_handler(sa.exc.TimeoutError, _from_database)
     app.add_exception_handler(Exception, _from_bug)

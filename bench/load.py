@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from urllib.request import urlopen
 
 
-async def _client(host: str, port: int, paths: Sequence[str], count: int) -> None:
+async def _client(host: str, port: int, paths: Sequence[str], count: int, headers: str) -> None:
     reader, writer = await asyncio.open_connection(host, port)
     for n in range(count):
-        request = f"GET {paths[n % len(paths)]} HTTP/1.1\r\nHost: {host}\r\n\r\n"
+        request = f"GET {paths[n % len(paths)]} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n"
         writer.write(request.encode())
         head = await reader.readuntil(b"\r\n\r\n")
         assert head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 204")), head
@@ -22,13 +22,16 @@ async def _client(host: str, port: int, paths: Sequence[str], count: int) -> Non
     writer.close()
 
 
-def fetch(port: int, paths: Sequence[str], requests: int, connections: int = 8) -> None:
-    """Send `requests` GETs over `connections` connections; every answer must be a 200 or 204."""
+def fetch(port: int, paths: Sequence[str], requests: int, connections: int = 8, headers: str = "") -> None:
+    """Send `requests` GETs over `connections` connections; every answer must be a 200 or 204.
+
+    `headers` are whole lines, each ended by CR LF.
+    """
 
     async def run() -> None:
         each = requests // connections
         await asyncio.gather(
-            *(_client("127.0.0.1", port, paths[n:] + paths[:n], each) for n in range(connections))
+            *(_client("127.0.0.1", port, [*paths[n:], *paths[:n]], each, headers) for n in range(connections))
         )
 
     asyncio.run(run())
@@ -49,7 +52,7 @@ def served(factory: str, port: int) -> Iterator[int]:
         server.wait()
 
 
-def _wait(url: str, seconds: float = 20) -> None:
+def _wait(url: str, seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with contextlib.suppress(OSError):

@@ -117,6 +117,7 @@ def _questions() -> list[str]:
     for form, area, res in product(("json", "geojson", "csv", "arrow"), ("", "T1", "T2"), (8, 10)):
         asked.append(f"/hotspots?res={res}&format={form}" + (f"&area={area}" if area else ""))
     asked += [f"/tiles/{layer}.json" for layer in LAYERS]
+    asked += [f"/incidents/{number}" for number in range(1, 1 + len(PLACES))]
     return [*asked, *OTHERS]
 
 
@@ -154,6 +155,24 @@ def test_counts_are_of_what_may_be_seen(asker: TestClient, keys: Keys, role: str
     else:
         assert whole["incidents"] == counted["incidents"] == of_scope
         assert asker.get("/city", headers=ask).json()["incidents"]["count"] == of_scope
+
+
+@pytest.mark.parametrize(
+    ("grid", "created", "moved"), [("T1b", 201, 200), ("T2d", 403, 404), ("nobody", 403, 404)]
+)
+def test_a_county_writes_inside_its_scope_only(
+    asker: TestClient, keys: Keys, engine: Engine, grid: str, created: int, moved: int
+) -> None:
+    ask, (lon, lat) = keys["field", "T1"], PLACES[grid]
+    new = {"category": "0101", "source": "citizen", "occurred_at": "2025-03-01T08:00", "lon": lon, "lat": lat}
+    answer = asker.post("/incidents", headers=ask, json=new)
+    assert answer.status_code == created
+    with engine.connect() as conn:
+        wanted = sa.select(schema.incidents.c.id).where(schema.incidents.c.code == f"incident-{grid}.")
+        number = conn.execute(wanted).scalar_one()
+    move = asker.post(f"/incidents/{number}/transitions", headers=ask, json={"to": "dispatched"})
+    assert move.status_code == moved
+    assert asker.post("/incidents", json=new).status_code == 401
 
 
 def test_the_public_learns_the_notice_board_only(asker: TestClient) -> None:
