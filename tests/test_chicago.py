@@ -1,0 +1,75 @@
+"""Chicago's real data through the command's own path: every row accounted for, owners that agree."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from gis import loading
+from gis.cells import RESOLUTIONS
+from gis.importing import ground
+from gis.importing.job import Outcome
+
+pytestmark = pytest.mark.realdata
+ROWS = {
+    "categories": 37, "grids": 544, "incidents": 321_952, "cameras": 510, "responders": 121,
+    "buildings": 6_049, "roads": 42_693,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def loaded(engine: Engine, realdata: Path) -> Iterator[tuple[Connection, list[Outcome]]]:
+    """Chicago in a transaction that is rolled back."""
+    with engine.connect() as conn:
+        wanted, parts = loading.chicago(realdata / "chicago")
+        yield conn, loading.load(conn, wanted, parts, telling=lambda _kind, _source: lambda _rows: None)
+        conn.rollback()
+
+
+def test_every_row_of_every_file_is_accepted(loaded: tuple[Connection, list[Outcome]]) -> None:
+    _, outcomes = loaded
+    assert {one.kind: one.rows for one in outcomes} == ROWS
+    assert {one.kind: one.refused for one in outcomes} == dict.fromkeys(ROWS, 0)
+    assert {one.kind: one.inserted for one in outcomes} == ROWS
+
+
+def test_the_schemes_hold_their_grids(loaded: tuple[Connection, list[Outcome]]) -> None:
+    conn, _ = loaded
+    got = conn.execute(sa.text("SELECT scheme, level, count(*) FROM grids GROUP BY 1, 2 ORDER BY 1, 2")).all()
+    police = [("police", 1, 1), ("police", 2, 23), ("police", 3, 68), ("police", 4, 275)]
+    assert [tuple(row) for row in got] == [("community_area", 1, 77), *police, ("ward", 1, 100)]
+    wards = conn.execute(sa.text("SELECT count(*) FROM grid_codes WHERE scheme = 'ward'")).scalar_one()
+    assert wards == 50
+
+
+def test_the_cells_sum_to_the_incidents_at_each_resolution(loaded: tuple[Connection, list[Outcome]]) -> None:
+    conn, _ = loaded
+    for res in RESOLUTIONS:
+        counted = f"SELECT cell_{res} AS cell, count(*) AS n FROM incidents GROUP BY 1"
+        known = sa.text(f"SELECT sum(n) FROM ({counted}) c JOIN cells USING (cell) WHERE res = {res}")
+        assert conn.execute(known).scalar_one() == ROWS["incidents"]
+
+
+def test_owners_agree_with_the_recorded_beats(loaded: tuple[Connection, list[Outcome]]) -> None:
+    conn, _ = loaded
+    rows = conn.execute(
+        sa.text(
+            "SELECT grid_code, recorded_grid, ST_X(geom) AS lon, ST_Y(geom) AS lat "
+            "FROM incidents WHERE recorded_grid IS NOT NULL"
+        )
+    ).all()
+    assert len(rows) == 124_360
+    others = [row for row in rows if row.grid_code != row.recorded_grid]
+    assert 1 - len(others) / len(rows) >= 0.91
+    lon, lat = np.array([row.lon for row in others]), np.array([row.lat for row in others])
+    shapes = ground.load(conn).shape_of(np.array([row.recorded_grid for row in others], dtype=object))
+    assert np.mean(ground.metres_apart(shapes, lon, lat) <= 30) >= 0.98
+
+
+def test_a_second_load_finds_it_there(loaded: tuple[Connection, list[Outcome]]) -> None:
+    conn, _ = loaded
+    assert loading.is_loaded(conn, loading.CHICAGO)
+    assert not loading.is_loaded(conn, loading.zhuzhou_city("small"))
