@@ -8,6 +8,7 @@ other tools.
 import argparse
 import collections
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from tests.steps import random_step
 from tests.towns import Grids, archipelago, chicago, outline, town, zhuzhou
 
 EVERY = 100
+TELL = 1000
 KEPT = 40
 """Versions an editor can go back."""
 
@@ -86,6 +88,8 @@ def prove(name: str, start: Coverage, steps: int, seed: int) -> Coverage:
                 at = len(history) - 1
         if i % EVERY == EVERY - 1:
             gained = check(history[at][0], first)
+        if i % TELL == TELL - 1:
+            print(f"{name}: {i + 1} steps, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     cov = history[at][0]
     drift = shapely.hausdorff_distance(start.outline(), cov.outline())
     print(f"{name}: {steps} steps in {time.monotonic() - began:.0f} s, exact; {len(cov.shapes)} grids;")
