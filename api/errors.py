@@ -83,6 +83,12 @@ def _from_database(_: Request, error: Exception) -> Response:
     return problem(503, "the database does not answer; try again")
 
 
+def _from_value(_: Request, error: Exception) -> Response:
+    """A value that no column can hold, such as a text with a zero byte or a number beyond all bounds."""
+    log.warning("value", error=str(error))
+    return problem(422, "a value holds a zero byte or lies beyond all bounds; correct it")
+
+
 def _from_wall(_: Request, error: Exception) -> Response:
     """Row-level security refused a write: it lay outside of what whoever asks may touch."""
     assert isinstance(error, sa.exc.ProgrammingError)
@@ -96,6 +102,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(errors.Problem, _from_problem)
     app.add_exception_handler(RequestValidationError, _from_validation)
     app.add_exception_handler(HTTPException, _from_http)
+    app.add_exception_handler(sa.exc.DataError, _from_value)
     app.add_exception_handler(sa.exc.ProgrammingError, _from_wall)
     app.add_exception_handler(sa.exc.OperationalError, _from_database)
     app.add_exception_handler(sa.exc.TimeoutError, _from_database)

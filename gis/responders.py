@@ -31,7 +31,7 @@ def nearest(
         if value is not None
     ]
     if skill is not None:
-        wanted.append(responders.c.skills.any(skill))
+        wanted.append(sa.literal(skill) == sa.any_(responders.c.skills))
     near = (
         sa.select(responders, where.label("geog"))
         .where(*wanted)
