@@ -49,7 +49,7 @@ def _grids(view: View) -> Query:
 
 
 def _labels(view: View) -> Query:
-    """Select a point inside each grid of the zoom's level: a polygon's own label would repeat in its parts."""
+    """Select a point inside each grid of the zoom's level: a polygon's label would repeat in its parts."""
     g = t.grids.c
     inside = sa.func.ST_PointOnSurface(g.geom).label("geom")
     near = [] if view.box is None else [g.geom.op("&&")(sa.func.ST_MakeEnvelope(*view.box, 4326))]

@@ -1,9 +1,11 @@
 """Makes the READMEs' pictures from the running demo; its address is the argument, if not port 8000."""
 
+import io
 import json
 import sys
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from gis.settings import settings
@@ -19,15 +21,15 @@ SETTLED = "() => window.safetymap?.map?.loaded() && window.safetymap.map.areTile
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 YEAR = "from=2025-01-01&to=2025-12-31"
-CORE = "map=12/27.85/113.13&from=2025-10-03&to=2025-12-31"
+PLANTED = "map=12.6/27.651/113.496&from=2025-04-25&to=2025-05-31&category=city.parking"
 POINT = "map=15.4/27.829/113.1353&at=113.1353,27.8290"
 VIEWS = [
     ("overview", DESK, f"lang=zh&theme=light&{YEAR}"),
-    ("hotspots.zh", DESK, f"lang=zh&theme=light&{CORE}"),
-    ("hotspots.en", DESK, f"lang=en&theme=safe&{CORE}"),
+    ("hotspots.zh", DESK, f"lang=zh&theme=light&{PLANTED}"),
+    ("hotspots.en", DESK, f"lang=en&theme=safe&{PLANTED}"),
     ("chain.zh", DESK, f"lang=zh&theme=light&{POINT}"),
     ("chain.en", DESK, f"lang=en&theme=dark&hidden=none&{POINT}"),
-    ("phone.zh", PHONE, "lang=zh&theme=dark&map=12/27.85/113.13"),
+    ("phone.zh", PHONE, "lang=zh&theme=dark&map=12.4/27.88/113.13"),
 ]
 """(name, window, the view as the page's address keeps it)."""
 
@@ -41,12 +43,17 @@ def sign_in(context: BrowserContext, address: str) -> None:
 
 
 def shoot(page: Page, address: str, name: str, view: str) -> None:
-    """Open a view, wait until every tile is drawn, and keep the picture."""
+    """Open a view, wait until every tile is drawn, and keep the picture, small: 256 colours."""
     page.goto("about:blank")  # a change of the hash alone would not load the page anew
     page.goto(f"{address}/#{view}")
     page.wait_for_function(SETTLED, timeout=60_000)
     page.wait_for_load_state("networkidle")
-    page.screenshot(path=PICTURES / f"{name}.png")
+    page.evaluate("document.fonts.ready")
+    page.wait_for_timeout(1000)  # labels fade in
+    picture = (
+        Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE)
+    )
+    picture.save(PICTURES / f"{name}.png", optimize=True)
     print(PICTURES / f"{name}.png")
 
 

@@ -8,7 +8,7 @@ import { hotspots } from "./hotspots.js";
 import { pick, speak, t, translate } from "./i18n.js";
 import { layerSwitches } from "./layers.js";
 import { legend } from "./legend.js";
-import { openMap } from "./map.js";
+import { isDrawn, openMap } from "./map.js";
 import { period } from "./period.js";
 import { search } from "./search.js";
 import { openSession } from "./session.js";
@@ -25,8 +25,8 @@ async function start() {
   nameCity(city);
   period(city);
   categories(tree);
-  layerSwitches(catalogue);
   const map = await openMap(city);
+  layerSwitches(catalogue.filter(({ name }) => isDrawn(name)));
   details(map);
   search(map, city);
   hotspots(map);

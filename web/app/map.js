@@ -180,5 +180,8 @@ export function drawnAt(place) {
   ]);
 }
 
+/** Whether the style draws a layer of the catalogue: only then is there something to switch. */
+export const isDrawn = (name) => map?.getStyle().layers.some((layer) => layer.source === name) ?? false;
+
 /** The style's legend. */
 export const styleLegend = () => map?.getStyle().metadata["safetymap:legend"] ?? [];
