@@ -7,6 +7,7 @@ other tools.
 
 import argparse
 import collections
+import contextlib
 import json
 import sys
 import time
@@ -15,8 +16,9 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import shapely
+import sqlalchemy as sa
 
-from gis import coverage
+from gis import coverage, db
 from gis.errors import Problem
 from gis.redraw import apply
 from gis.settle import NOBODY, Coverage, Grid, cover
@@ -25,6 +27,14 @@ from tests.towns import Grids, archipelago, chicago, outline, town, zhuzhou
 
 EVERY = 100
 TELL = 1000
+IN_POSTGIS = """
+WITH grids AS (SELECT id, geom FROM proven WHERE id < :whole),
+     whole AS (SELECT geom FROM proven WHERE id = :whole)
+SELECT (SELECT count(*) FROM proven WHERE NOT ST_IsValid(geom)),
+       (SELECT coalesce(sum(ST_Area(ST_Intersection(a.geom, b.geom))), 0)
+        FROM grids a JOIN grids b ON a.id < b.id AND a.geom && b.geom),
+       (SELECT ST_Area(ST_SymDifference((SELECT ST_Union(geom) FROM grids), whole.geom)) FROM whole)
+"""
 KEPT = 40
 """Versions an editor can go back."""
 
@@ -68,7 +78,20 @@ def check(cov: Coverage, first: int) -> float:
     return (area - first) / 2
 
 
-def prove(name: str, start: Coverage, steps: int, seed: int) -> Coverage:
+def check_in_postgis(conn: sa.Connection, cov: Coverage) -> None:
+    """Assert the same in PostGIS, on degrees as they are stored."""
+    shapes = [coverage.to_degrees(shape) for shape in cov.shapes.values()]
+    rows = [{"geom": shape.wkb_hex} for shape in [*shapes, coverage.to_degrees(cov.outline())]]
+    conn.execute(sa.text("CREATE TEMP TABLE IF NOT EXISTS proven (id serial, geom geometry)"))
+    conn.execute(sa.text("TRUNCATE proven RESTART IDENTITY"))
+    conn.execute(sa.text("INSERT INTO proven (geom) VALUES (CAST(:geom AS geometry))"), rows)
+    wrong, overlap, left = conn.execute(sa.text(IN_POSTGIS), {"whole": len(rows)}).one()
+    assert (wrong, overlap, left) == (0, 0, 0), (
+        f"PostGIS: {wrong} invalid, {overlap} overlap, {left} left over"
+    )
+
+
+def prove(name: str, start: Coverage, steps: int, seed: int, conn: sa.Connection | None) -> Coverage:
     """Take so many steps from a map, two editors in turn; stop at the first that is not exact."""
     rngs, size = [np.random.default_rng([seed, k]) for k in (0, 1)], max(len(start.shapes), 12)
     first = int(coverage.doubled_areas(np.array([start.outline()], dtype=object))[0])
@@ -88,6 +111,8 @@ def prove(name: str, start: Coverage, steps: int, seed: int) -> Coverage:
                 at = len(history) - 1
         if i % EVERY == EVERY - 1:
             gained = check(history[at][0], first)
+            if conn is not None:
+                check_in_postgis(conn, history[at][0])
         if i % TELL == TELL - 1:
             print(f"{name}: {i + 1} steps, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     cov = history[at][0]
@@ -125,14 +150,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--realdata", type=Path)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--postgis", action="store_true", help="check every hundredth step in PostGIS too")
     parser.add_argument("maps", nargs="*")
     args = parser.parse_args()
-    for name, start in maps(args.realdata).items():
-        if not args.maps or name in args.maps:
-            end = prove(name, start, args.steps, args.seed)
-            if args.out:
-                args.out.mkdir(parents=True, exist_ok=True)
-                write(end, args.out / f"{name}.geojson")
+    with db.work_engine().connect() if args.postgis else contextlib.nullcontext() as conn:
+        for name, start in maps(args.realdata).items():
+            if not args.maps or name in args.maps:
+                end = prove(name, start, args.steps, args.seed, conn)
+                if args.out:
+                    args.out.mkdir(parents=True, exist_ok=True)
+                    write(end, args.out / f"{name}.geojson")
 
 
 if __name__ == "__main__":
