@@ -78,17 +78,20 @@ class Chain:
 
 
 def resolve(conn: Connection, wish: Wish) -> Asked:
-    """Return the record of grids that a wish means. Raises NotFound while the store has no grids."""
+    """Return the record of grids that a wish means. Raises NotFound for a scheme that is not in the store."""
+    named = schemes.c.name == wish.scheme if wish.scheme else schemes.c.is_default
     zone = sa.select(city.c.timezone).scalar_subquery()
     row = conn.execute(
         sa.select(
-            sa.select(schemes.c.name).where(schemes.c.is_default).scalar_subquery().label("scheme"),
+            sa.select(schemes.c.name).where(named).scalar_subquery().label("scheme"),
             sa.cast(sa.func.timezone(zone, sa.func.now()), sa.Date).label("day"),
             sa.select(sa.func.max(revisions.c.id)).scalar_subquery().label("known"),
         )
     ).one()
+    if row.scheme is None and wish.scheme:
+        raise NotFound(f"there is no scheme {wish.scheme}")
     known = row.known if wish.known is None else wish.known
-    return _found(wish.scheme or row.scheme, wish.on or row.day, known or 0)
+    return _found(row.scheme, wish.on or row.day, known or 0)
 
 
 def _found(scheme: str | None, day: date | None, known: int) -> Asked:
