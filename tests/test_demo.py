@@ -210,3 +210,22 @@ def test_the_same_seed_gives_the_same_city(city: DemoCity) -> None:
         pd.testing.assert_frame_equal(first.drop(columns="geometry"), second.drop(columns="geometry"))
     pd.testing.assert_frame_equal(city.staff, again.staff)
     assert city.planted == again.planted
+
+
+@pytest.mark.slow
+def test_the_whole_city_is_a_coverage_of_real_names() -> None:
+    city = generate("city")
+    assert [len(level(city, number)) for number in (1, 2, 3, 4)] == [1, 9, 105, 1392]
+    assert 5200 < len(level(city, 5)) < 5800
+    for number in (2, 3, 4, 5):
+        test_children_cover_their_parent_exactly(city, number)
+        test_shared_borders_match_vertex_for_vertex(city, number)
+    assert (len(city.buildings), len(city.cameras), len(city.incidents)) == (120_000, 10_000, 60_000)
+    test_incidents_lie_in_their_recorded_grid(city)
+    test_roads_are_one_network_and_their_ends_are_nodes(city)
+    rural = level(city, 3).query("kind != 'subdistrict'")
+    villages = level(city, 4).groupby("parent_code").size()[rural.index]
+    per_100 = villages / rural.to_crs(METRES).area * 1e8
+    assert 7 < per_100.median() < 13
+    shapes = level(city, 3).to_crs(METRES).geometry
+    assert 0.23 < (4 * np.pi * shapes.area / shapes.length**2).median() < 0.36

@@ -28,10 +28,10 @@ class Manner(NamedTuple):
 
 
 MANNERS = (
-    Manner("residential", 0.30, 0.0, (58, 27), (38, 52), (11, 13), (5, 7), 2),
+    Manner("residential", 0.36, 0.0, (58, 27), (38, 52), (11, 13), (5, 7), 2),
     Manner("residential", 0.17, 0.3, (62, 38), (36, 54), (13, 16), (11, 18), 2),
     Manner("residential", 0.08, 0.3, (46, 42), (24, 32), (18, 23), (24, 33), 4),
-    Manner("old_house", 0.16, 0.2, (17, 15.5), (9, 15), (8, 12), (2, 5), 1),
+    Manner("old_house", 0.08, 0.2, (17, 15.5), (9, 15), (8, 12), (2, 5), 1),
     Manner("commercial", 0.09, 0.7, (68, 52), (40, 60), (26, 42), (3, 9), 0),
     Manner("industrial", 0.09, -0.7, (78, 46), (50, 70), (24, 38), (1, 3), 0),
     Manner("school", 0.04, 0.0, (62, 40), (36, 54), (12, 16), (3, 5), 0),
@@ -132,22 +132,23 @@ def _halves(manner: Ints, rng: Generator) -> Floats:
     return rng.uniform(low, high) / 2
 
 
-def roadside_lots(roads: Shapes, pitch: float, rng: Generator) -> Lots:
-    """Lay lots for houses on both sides of country roads (lines in metres), one or two rows deep."""
-    length = shapely.length(roads)
-    count = np.maximum((length / pitch).astype(np.int64), 0)
-    owner = np.repeat(np.arange(len(roads)), count)
-    at = np.concatenate([np.arange(n) for n in count]) * pitch + rng.uniform(0.2, 0.8, len(owner)) * pitch
-    owner, at = np.tile(owner, 4), np.tile(at, 4) + np.repeat([0, 0, 0.4, 0.4], len(owner)) * pitch
+def roadside_lots(roads: Shapes, pitch: float, most: int, rng: Generator) -> Lots:
+    """Lay at most so many lots on both sides of country roads (lines in metres), two rows deep."""
+    count = (shapely.length(roads) / pitch).astype(np.int64)
+    road = np.repeat(np.arange(len(roads)), count)
+    turn = np.arange(len(road)) - np.repeat(np.cumsum(count) - count, count)
+    slot = np.sort(rng.permutation(4 * len(road))[:most])
+    owner, row = road[slot // 4], slot % 4
+    # The second row stands behind the gaps of the first.
+    at = (turn[slot // 4] + rng.uniform(0.2, 0.8, len(slot)) + 0.4 * (row // 2)) * pitch
     here = shapely.get_coordinates(shapely.line_interpolate_point(roads[owner], at))
     back = shapely.get_coordinates(shapely.line_interpolate_point(roads[owner], np.maximum(at - 6.0, 0.0)))
     course = np.arctan2(*(here - back).T[::-1])
-    side = np.repeat([1.0, -1.0, 1.0, -1.0], len(owner) // 4)
-    away = np.repeat([17.0, 17.0, 42.0, 42.0], len(owner) // 4) + rng.uniform(-2, 4, len(owner))
-    centre = here + turned(np.column_stack([np.zeros(len(owner)), side * away]), course)
-    half = rng.uniform((10.0, 8.0), (14.0, 11.0), (len(owner), 2)) / 2
-    angle = course + rng.normal(0, 0.05, len(owner))
-    return Lots(centre, half, angle, np.full(len(owner), -1), owner)
+    away = (1 - 2 * (row % 2)) * (17.0 + 25.0 * (row // 2) + rng.uniform(-2, 4, len(slot)))
+    centre = here + turned(np.column_stack([np.zeros(len(slot)), away]), course)
+    half = rng.uniform((10.0, 8.0), (14.0, 11.0), (len(slot), 2)) / 2
+    angle = course + rng.normal(0, 0.05, len(slot))
+    return Lots(centre, half, angle, np.full(len(slot), -1), owner)
 
 
 def clear_lots(lots: Lots, roads: Shapes) -> Lots:

@@ -28,7 +28,7 @@ def _crossings(ground: Ground, roads: gpd.GeoDataFrame, count: int, rng: Generat
     traffic = np.bincount(which, busy)
     nodes, traffic = nodes[degree >= 3], traffic[degree >= 3]
     near = nearest(ground.mesh.points, ground.mesh.nodes[nodes])
-    weight = traffic * (ground.mesh.faces["density"].to_numpy()[near] + 0.2)
+    weight = traffic * np.sqrt(ground.mesh.faces["density"].to_numpy()[near])
     found: Ints = rng.choice(nodes, min(count, len(nodes)), replace=False, p=weight / weight.sum())
     return found
 
@@ -59,8 +59,8 @@ def _around(nodes: Floats, own: Ints, rng: Generator) -> tuple[Floats, Floats]:
 
 
 def _doors(houses: Houses, count: int, rng: Generator) -> Ints:
-    """Choose houses for single cameras, drawn by grid and not by house: remote ones have a share."""
-    weight = 1 / np.bincount(houses.unit)[houses.unit]
+    """Choose houses for single cameras, in between by house and by grid, so that remote ones have a share."""
+    weight = np.bincount(houses.unit)[houses.unit] ** -0.6
     found: Ints = rng.choice(len(houses.points), count, replace=False, p=weight / weight.sum())
     return found
 

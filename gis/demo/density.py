@@ -11,9 +11,9 @@ from scipy.spatial import cKDTree
 from gis.demo.facts import SEATS, Facts
 from gis.demo.plane import Floats, Ints, to_plane
 
-PEAK = 10.0
+PEAK = 8.8
 """Communities per km² at a town's heart. Under a Gaussian hill each density up to the peak holds as many
-communities as any other, so half of them are below 0.20 km² and one in twenty below 0.11 km²."""
+communities as any other, so half of them are below 0.2 km² and one in twenty below 0.11 km²."""
 VILLAGE_PEAK, VILLAGE_RADIUS = 6.0, 380.0
 URBAN = 0.6
 """From this density on, blocks and streets; measured urban communities end at about 1.15 km²."""
@@ -75,7 +75,7 @@ def _radius(near: Floats, heart: Floats, communities: float) -> float:
     low, high = 200.0, 6000.0
     for _ in range(30):
         radius = (low + high) / 2
-        held = _hill(near, heart, radius).sum() * 0.01  # the lattice has 0.01 km² per point
+        held = _hill(near, heart, radius).sum() * 0.04  # the lattice has 0.04 km² per point
         low, high = (radius, high) if held < communities else (low, radius)
     return low
 
@@ -122,7 +122,7 @@ def make_density(facts: Facts, seed: int) -> Density:
     radii, background = np.zeros(count), np.zeros(count)
     towns = np.zeros((len(facts.townships), 2))
     for number, (code, shape) in enumerate(facts.counties[["code", "shape"]].itertuples(index=False)):
-        near = lattice_inside(shape.intersection(shapely.Point(hearts[number]).buffer(12_000)), 100.0)
+        near = lattice_inside(shape.intersection(shapely.Point(hearts[number]).buffer(12_000)), 200.0)
         mass = _core_mass(facts, code)
         radii[number] = _radius(near, hearts[number], mass)
         total = facts.townships.loc[facts.townships["county"] == code, "communities"].sum()

@@ -116,11 +116,13 @@ def plant(
     share, days, leaves = _residents(houses), _day_weights(until), _leaves()
     first = pd.Timestamp(until) - pd.Timedelta(days=DAYS - 1)
     tree, used, told, extras = cKDTree(houses.points), np.zeros((0, 2)), [], []
+    # Clusters grow where many live: each house counts by its residents times those of its unit grid.
+    crowd = share * np.bincount(houses.unit, share)[houses.unit]
     busy = leaves.nlargest(12, "share").reset_index(drop=True)
     for number in range(clusters):
-        centre = _far_centre(houses.points, share, used, rng)
+        centre = _far_centre(houses.points, crowd / crowd.sum(), used, rng)
         used = np.vstack([used, centre])
-        radius, length = float(rng.choice([350, 500, 700])), int(rng.choice([21, 28, 42]))
+        radius, length = float(rng.choice([400, 600, 800])), int(rng.choice([28, 42, 56]))
         inside = np.array(tree.query_ball_point(centre, radius))
         start = DAYS - length if number == clusters - 1 else int(rng.integers(10, DAYS - length))
         category = busy["code"][number % len(busy)]
@@ -146,9 +148,9 @@ def plant(
     return told, pd.concat(extras, ignore_index=True)
 
 
-def _far_centre(points: Floats, share: Floats, used: Floats, rng: Generator) -> Floats:
+def _far_centre(points: Floats, crowd: Floats, used: Floats, rng: Generator) -> Floats:
     """Choose a house by its residents, at least 2 km from the centres used."""
-    for house in rng.choice(len(points), 200, p=share):
+    for house in rng.choice(len(points), 200, p=crowd):
         if not len(used) or np.hypot(*(used - points[house]).T).min() > 2000:
             break
     found: Floats = points[house]

@@ -63,11 +63,11 @@ def _town_lots(ground: Ground, rng: Generator) -> tuple[Lots, Ints]:
     return lots, rows
 
 
-def _country_lots(ground: Ground, roads: gpd.GeoDataFrame, rng: Generator) -> Lots:
-    """Return lots along country roads, outside towns and off the water."""
+def _country_lots(ground: Ground, roads: gpd.GeoDataFrame, wanted: int, rng: Generator) -> Lots:
+    """Return more lots than wanted, or all there are, along country roads, off towns and water."""
     lines = shapely.transform(roads.geometry.to_numpy(), to_plane)
     country = is_country(roads["name"].to_numpy())
-    lots = roadside_lots(lines[country], 22.0, rng)
+    lots = roadside_lots(lines[country], 22.0, 3 * wanted, rng)
     faces = ground.mesh.faces
     near = nearest(ground.mesh.points, lots.centre)
     free = ground.inside & (faces["density"] < URBAN).to_numpy() & ~faces["water"].to_numpy()
@@ -106,9 +106,8 @@ def _block_numbers(ground: Ground, faces: Ints, street: pd.Series) -> pd.Series:
         },
         index=faces,
     )
-    spread = table.groupby(["town", "street"])[["x", "y"]].transform(
-        lambda column: column.max() - column.min()
-    )
+    line = table.groupby(["town", "street"])[["x", "y"]]
+    spread = line.transform("max") - line.transform("min")
     table["along"] = np.where(spread["x"] >= spread["y"], table["x"], -table["y"])
     order = table.sort_values(["town", "street", "along"], kind="stable")
     return order.groupby(["town", "street"]).cumcount() + 1
@@ -159,7 +158,8 @@ def make_houses(
     """
     town, rows = _town_lots(ground, rng)
     town = Lots(town.centre, town.half, town.angle, town.manner, rows[town.owner])
-    country = _country_lots(ground, roads, rng)
+    wanted = count - min(len(town.angle), round(TOWN_SHARE * count))
+    country = _country_lots(ground, roads, wanted, rng)
     country = country[locate(to_degrees(country.centre), grids) >= 0]
     if len(town.angle) + len(country.angle) < count:
         raise ValueError(

@@ -213,7 +213,7 @@ def grow_units(growth: Growth, community: Ints, rng: Generator) -> tuple[Ints, I
     inside = community >= 0
     present, own = np.unique(community[inside], return_inverse=True)
     faces = np.bincount(own)
-    wish = 4.25 + 0.9 * np.log(np.bincount(own, growth.mass[inside])) + rng.normal(0, 0.9, len(present))
+    wish = 4.1 + 0.9 * np.log(np.bincount(own, growth.mass[inside])) + rng.normal(0, 0.9, len(present))
     count = np.clip(np.round(wish), 2, 7).astype(np.int64)
     count = np.maximum(1, np.minimum(count, faces // 2))
     parent = np.full(len(community), -1)

@@ -17,16 +17,20 @@ RIVER_WEST = "430211"
 RIVER_EAST = ("430203", "430204", "430212")
 """The 湘江 is the eastern and northern border of 天元区."""
 HALF_RIVER = 270.0
-SUBURBAN_STEP, RURAL_STEP = 230.0, 430.0
+SUBURBAN_STEP, RURAL_STEP, REMOTE_STEP = 230.0, 430.0, 1500.0
 
 
 @dataclass(frozen=True)
 class Zones:
-    """Where the sites go: county shapes (roughened outlines, metres), the river's middle line, density."""
+    """Where the sites go: county shapes (roughened outlines, metres), the river's middle line, density.
+
+    `populated`: the numbers of the counties that are filled; the others have only their outline.
+    """
 
     counties: Shapes
     river: shapely.LineString
     density: Density
+    populated: Ints
 
     def county_of(self, points: Floats) -> Ints:
         """Return the county of each point, -1 outside the city."""
@@ -37,9 +41,12 @@ class Zones:
         return found
 
     def density_at(self, points: Floats) -> Floats:
-        """Return communities per km²; outside the city, those of the thin country."""
+        """Return communities per km²; outside the populated counties, those of thin country."""
         county = self.county_of(points)
-        return np.where(county >= 0, self.density.at(points, county), 0.05)
+        filled = np.isin(county, self.populated)
+        found = np.full(len(points), 0.05)
+        found[filled] = self.density.at(points[filled], county[filled])
+        return found
 
 
 def river_line(facts: Facts) -> shapely.LineString:
@@ -75,9 +82,9 @@ def _frame(points: Floats, **columns: object) -> pd.DataFrame:
 
 
 def river_sites(zones: Zones) -> pd.DataFrame:
-    """Sites in two rows on each side of the river's middle: in the water and on the bank."""
+    """Sites in two rows on each side of the river's middle, in the water and across the bank from there."""
     water, bank = HALF_RIVER - 55.0, HALF_RIVER + 55.0
-    wet = _frame(along(zones.river, 170.0, (-water, water)), step=170.0, water=True)
+    wet = _frame(along(zones.river, 150.0, (-water, water)), step=140.0, water=True)
     dry = _frame(along(zones.river, 150.0, (-bank, bank)), step=140.0, water=False)
     return pd.concat([wet, dry], ignore_index=True)
 
@@ -148,20 +155,34 @@ def block_sites(zones: Zones, rng: Generator) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
+def _triangles(area: shapely.Geometry, step: float, rng: Generator) -> Floats:
+    """Return a jittered triangular lattice inside an area, (n, 2)."""
+    height = 1 / 1.1547
+    points = lattice_inside(shapely.transform(area, lambda xy: xy / [1.0, height]), step) * [1.0, height]
+    row = np.round(points[:, 1] / (step * height)).astype(int)
+    points[:, 0] += np.where(row % 2 == 0, 0.0, step / 2)
+    found: Floats = points + rng.uniform(-0.36, 0.36, points.shape) * step
+    return found
+
+
 def country_sites(zones: Zones, rng: Generator) -> pd.DataFrame:
-    """Sites of parcels: a jittered triangular lattice, finer in suburbs, and a fringe outside the city."""
-    around = shapely.buffer(shapely.union_all(zones.counties), 1500.0)
+    """Sites of parcels: finer in suburbs, coarse in counties left empty and in a fringe outside the city."""
+    density = zones.density
+    own = shapely.union_all(zones.counties[zones.populated])
+    hearts = shapely.buffer(dots(density.hearts[zones.populated]), 2.3 * density.radii[zones.populated])
+    towns = shapely.buffer(dots(density.rural), 1000.0)
+    settled = shapely.intersection(shapely.union_all(np.concatenate([hearts, towns])), own)
+    near = shapely.buffer(own, 1500.0)
+    whole = shapely.buffer(shapely.union_all(zones.counties), 4500.0)
     both = []
-    for step, low, high in ((SUBURBAN_STEP, SUBURBAN, URBAN), (RURAL_STEP, 0.0, SUBURBAN)):
-        points = lattice_inside(shapely.transform(around, lambda xy: xy * [1.0, 1.1547]), step) / [
-            1.0,
-            1.1547,
-        ]
-        row = np.round(points[:, 1] / (step / 1.1547)).astype(int)
-        points[:, 0] += np.where(row % 2 == 0, 0.0, step / 2)
-        points += rng.uniform(-0.36, 0.36, points.shape) * step
-        density = zones.density_at(points)
-        both.append(_frame(points[(density >= low) & (density < high)], step=step, water=False))
+    for step, area, low, high in (
+        (SUBURBAN_STEP, settled, SUBURBAN, URBAN),
+        (RURAL_STEP, near, 0.0, SUBURBAN),
+        (REMOTE_STEP, shapely.difference(whole, near), 0.0, SUBURBAN),
+    ):
+        points = _triangles(area, step, rng)
+        at = zones.density_at(points)
+        both.append(_frame(points[(at >= low) & (at < high)], step=step, water=False))
     return pd.concat(both, ignore_index=True)
 
 

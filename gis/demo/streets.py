@@ -230,7 +230,16 @@ def _chains(edges: pd.DataFrame, count: int) -> Ints:
     alike = (name[pair[:, 0]] == name[pair[:, 1]]) | country[pair].all(axis=1)
     pair = pair[alike & (rank[pair[:, 0]] == rank[pair[:, 1]])]
     graph = coo_array((np.ones(len(pair)), tuple(pair.T)), shape=(len(edges),) * 2)
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+    run = np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+    return _rings_apart(node, row, run)
+
+
+def _rings_apart(node: Ints, row: Ints, run: Ints) -> Ints:
+    """Number anew the edges of runs that close on themselves: their one junction would be lost in a ring."""
+    touches = pd.DataFrame({"run": run[row], "node": node}).value_counts()
+    tips = touches[touches == 1].index.get_level_values("run")
+    ring = ~np.isin(run, tips)
+    return np.where(ring, run.max() + 1 + np.arange(len(run)), run)
 
 
 def is_country(names: Shapes) -> Bools:
@@ -263,7 +272,7 @@ def _lengths(lines: Shapes) -> Floats:
 def road_table(mesh: Mesh, streets: pd.DataFrame, rng: Generator) -> gpd.GeoDataFrame:
     """Return the roads between junctions with the canonical columns; u and v are node ids of the demo."""
     edges = streets.sort_values("name", kind="stable", ignore_index=True)
-    chain = _chains(edges, len(mesh.nodes))
+    chain = np.unique(_chains(edges, len(mesh.nodes)), return_inverse=True)[1]
     order = np.argsort(chain, kind="stable")
     runs = shapely.multilinestrings(edges["shape"].to_numpy()[order], indices=chain[order])
     lines = np.asarray(shapely.line_merge(runs), dtype=object)
