@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 import pandas as pd
 import pyarrow as pa
@@ -23,13 +25,16 @@ router = APIRouter()
 
 
 class Cell(BaseModel):
-    """One H3 cell; ratio, p and significant speak of the cell with its neighbours."""
+    """One H3 cell; ratio, p and significant speak of the cell with its neighbours.
+
+    The public's counts are cut to steps and not tested: what rests on a test is null, significant false.
+    """
 
     cell: str
     count: int
-    expected: float
+    expected: float | None
     ratio: float | None
-    p: float
+    p: float | None
     significant: bool
     trend: Literal["rising", "falling", "steady"] | None
 
@@ -77,16 +82,19 @@ def hotspots(
 
 
 def _columns(found: spots.Hotspots) -> dict[str, list[Any]]:
-    ratio = found.tested.ratio
     return {
         "cell": cells.to_text(found.cells),
         "count": found.count.tolist(),
-        "expected": found.expected.tolist(),
-        "ratio": [value if math.isfinite(value) else None for value in ratio.tolist()],
-        "p": found.tested.p.tolist(),
+        "expected": _known(found.expected),
+        "ratio": _known(found.tested.ratio),
+        "p": _known(found.tested.p),
         "significant": found.tested.significant.tolist(),
         "trend": found.trend,
     }
+
+
+def _known(values: npt.NDArray[np.float64]) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
 def _rows(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:

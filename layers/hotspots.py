@@ -64,13 +64,16 @@ class Served:
 def hotspots(conn: Connection, view: View, res: int) -> Hotspots:
     """Return the hotspots of a view at resolution `res`.
 
-    Raises BadInput for a resolution that is not served.
+    What the public may know is counted but not tested: counts cut to steps, with small ones left out, bias
+    any expectation. Raises BadInput for a resolution that is not served.
     """
-    span = incident_span(conn, suppressed=view.suppressed)
+    if view.suppressed:
+        return _only_counted(*counts(conn, view, res), *_totals(conn, view, res))
+    span = incident_span(conn)
     view = _closed_period(view, span)
     served = _served(conn, res, view)
     if not len(served.cells):
-        return _nothing(*_totals(conn, view, res))
+        return _only_counted(*counts(conn, view, res), *_totals(conn, view, res))
     found = _spread(served, *counts(conn, view, res))
     expected, method = _expectation(conn, view, res, served, found)
     disc = _disc(served.cells)
@@ -86,12 +89,11 @@ def hotspots(conn: Connection, view: View, res: int) -> Hotspots:
     )  # fmt: skip
 
 
-def _nothing(incidents: int, without_place: int) -> Hotspots:
-    none = np.array([])
-    tested = HotCells(none, none, none, none, none, none.astype(bool))
-    return Hotspots(
-        none.astype(np.uint64), none.astype(np.int64), none, tested, [], "none", incidents, without_place
-    )
+def _only_counted(cells: Cells, count: npt.NDArray[np.int64], incidents: int, without_place: int) -> Hotspots:
+    unknown = np.full(len(cells), np.nan)
+    tested = HotCells(unknown, unknown, unknown, unknown, unknown, np.zeros(len(cells), dtype=bool))
+    trend = [None] * len(cells)
+    return Hotspots(cells, count, unknown, tested, trend, "counts-only", incidents, without_place)
 
 
 def trends(now: Floats, before: Floats) -> list[str]:

@@ -1,5 +1,6 @@
 """Hotspots over the store: where expectation comes from, and what is said of change."""
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -62,6 +63,17 @@ def test_without_a_past_area_is_what_is_left(settled: Connection) -> None:
     assert set(found.trend) == {None}, "there is no period before to compare with"
 
 
+def test_what_the_public_may_know_is_counted_but_not_tested(settled: Connection) -> None:
+    _month(settled, 30)
+    found = hotspots(settled, replace(MONTH, suppressed=True), 7)
+    assert found.method == "counts-only"
+    assert (found.count >= 5).all()
+    assert (found.count % 5 == 0).all()
+    assert found.count.sum() > 0
+    assert not found.tested.significant.any()
+    assert np.isnan(found.expected).all()
+
+
 def test_nothing_loaded_is_no_error(conn: Connection) -> None:
     town.add_grids(conn)
     town.add_city(conn)
@@ -69,9 +81,7 @@ def test_nothing_loaded_is_no_error(conn: Connection) -> None:
     assert (found.incidents, len(found.cells)) == (0, 0)
 
 
-@pytest.mark.parametrize(
-    ("now", "before"), [(9, 1), (8, 2), (5, 5), (1, 9), (0, 5), (0, 6), (0, 0), (40, 9)]
-)
+@pytest.mark.parametrize(("now", "before"), [(9, 1), (8, 2), (5, 5), (1, 9), (0, 5), (0, 6), (0, 0), (40, 9)])
 def test_trends_equal_the_binomial_test(now: int, before: int) -> None:
     told = trends(np.array([float(now)]), np.array([float(before)]))[0]
     p = stats.binomtest(now, now + before).pvalue if now + before else 1.0

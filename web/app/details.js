@@ -144,18 +144,18 @@ function hexagon(under) {
   const values = cell && valuesOf(cell.properties.cell);
   if (!values) return null;
   const number = (value, digits) => value?.toLocaleString(locale(), { maximumFractionDigits: digits }) ?? "∞";
-  const rows = [
-    [t("cell.count"), number(values.count, 0)],
-    [t("cell.expected"), number(values.expected, 1)],
-    [t("cell.ratio"), number(values.ratio, 2)],
-    [t("cell.p"), values.p < 0.0001 ? "< 0.0001" : number(values.p, 4)],
-    [t("cell.trend"), trend(values)],
-  ];
-  const verdict = h(
-    "p",
-    { class: values.significant ? "verdict hot" : "verdict" },
-    t(values.significant ? "cell.significant" : "cell.quiet"),
-  );
+  const tested = values.p !== null;
+  const rows = [[t("cell.count"), number(values.count, 0)]];
+  if (tested) {
+    rows.push(
+      [t("cell.expected"), number(values.expected, 1)],
+      [t("cell.ratio"), number(values.ratio, 2)],
+      [t("cell.p"), values.p < 0.0001 ? "< 0.0001" : number(values.p, 4)],
+      [t("cell.trend"), trend(values)],
+    );
+  }
+  const word = tested ? (values.significant ? "cell.significant" : "cell.quiet") : "cell.untested";
+  const verdict = h("p", { class: values.significant ? "verdict hot" : "verdict" }, t(word));
   return block(t("cell.title"), verdict, table(rows));
 }
 

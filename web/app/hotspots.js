@@ -117,11 +117,12 @@ function say() {
   if (!whole) return;
   const hot = [...cells.values()].filter((cell) => cell.significant).length;
   const words = { incidents: whole.incidents, cells: cells.size, res: whole.res, hot };
-  const lines = [t("hotspots.summary", words)];
+  const tested = whole.method !== "counts-only";
+  const lines = [t(tested ? "hotspots.summary" : "hotspots.counted", words)];
   if (whole.without_place) lines.push(t("hotspots.unplaced", { count: whole.without_place }));
   fill(
     $("#summary"),
     lines.map((line) => h("span", {}, line)),
-    hot === 0 && h("strong", {}, t("hotspots.none")),
+    hot === 0 && h("strong", {}, t(tested ? "hotspots.none" : "hotspots.untested")),
   );
 }

@@ -79,6 +79,14 @@ const WORDS = {
     "本时段事件 {incidents} 起；全市 {cells} 个六边形（分辨率 {res}）中 {hot} 个显著多于预期",
     "{incidents} incidents in the period; {hot} of {cells} hexagons (resolution {res}) hold more than chance explains",
   ],
+  "hotspots.counted": [
+    "本时段事件约 {incidents} 起，分布在 {cells} 个六边形（分辨率 {res}）",
+    "About {incidents} incidents in the period, in {cells} hexagons (resolution {res})",
+  ],
+  "hotspots.untested": [
+    "公开数据只给取整后的数量，不判断是否显著；登录后可区分偶然与热点",
+    "Public counts are rounded and not tested; sign in to tell hotspots from chance",
+  ],
   "hotspots.unplaced": [
     "其中 {count} 起没有坐标，不在图上",
     "{count} of them have no place and are not on the map",
@@ -120,6 +128,7 @@ const WORDS = {
     "Significant: with its neighbours, more than chance explains",
   ],
   "cell.quiet": ["不显著：这样的数量偶然也会出现", "Not significant: chance alone gives such counts"],
+  "cell.untested": ["公开数量，未作检验", "Public count, not tested"],
   "cell.count": ["事件", "Incidents"],
   "cell.expected": ["预期", "Expected"],
   "cell.ratio": ["实际 ÷ 预期（含邻格）", "Observed ÷ expected (with neighbours)"],
