@@ -128,7 +128,8 @@ def joined(grid: BaseGeometry, buildings: Geoms) -> BaseGeometry:
     """The ground under and a metre around buildings (units), with strips to the grid they go to."""
     parts = [b.buffer(90, join_style="mitre") for b in buildings]
     strips = [shapely.shortest_line(b, grid).buffer(CORRIDOR / 2, cap_style="square") for b in buildings]
-    return coverage.to_units(coverage.to_degrees(shapely.union_all([*parts, *strips])))
+    wanted: BaseGeometry = shapely.transform(shapely.union_all([*parts, *strips]), np.round)
+    return wanted
 
 
 def _directed(shape: BaseGeometry) -> set[Edge]:
