@@ -68,6 +68,7 @@ def _hold(conn: Connection, path: Path) -> bool:
 
 
 def _write(path: Path, keys: dict[str, str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     part.unlink(missing_ok=True)
     part.touch(mode=0o600)
