@@ -213,6 +213,17 @@ def test_the_same_seed_gives_the_same_city(city: DemoCity) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 7))
+def test_other_seeds_give_cities_too(seed: int) -> None:
+    city = generate("small", seed=seed)
+    for number in (3, 4, 5):
+        test_children_cover_their_parent_exactly(city, number)
+    test_roads_are_one_network_and_their_ends_are_nodes(city)
+    test_buildings_stand_apart_with_addresses(city)
+    test_incidents_lie_in_their_recorded_grid(city)
+
+
+@pytest.mark.slow
 def test_the_whole_city_is_a_coverage_of_real_names() -> None:
     city = generate("city")
     assert [len(level(city, number)) for number in (1, 2, 3, 4)] == [1, 9, 105, 1392]

@@ -28,8 +28,9 @@ def _near_house(ground: Ground, faces: Ints, houses: Houses, rng: Generator) -> 
     """Choose a house near each face's middle: one of the dozen nearest to a point some way off."""
     wide = 60.0 + 240.0 / np.sqrt(ground.mesh.faces["density"].to_numpy()[faces] + 0.05)
     aim = ground.mesh.points[faces] + rng.normal(0, 0.35, (len(faces), 2)) * wide[:, None]
-    near = cKDTree(houses.points).query(aim, k=min(12, len(houses.points)))[1].reshape(len(faces), -1)
-    found: Ints = near[np.arange(len(faces)), rng.integers(0, near.shape[1], len(faces))]
+    few = min(12, len(houses.points))
+    near = cKDTree(houses.points).query(aim, k=few)[1].reshape(len(faces), few)
+    found: Ints = near[np.arange(len(faces)), rng.integers(0, few, len(faces))]
     return found
 
 
