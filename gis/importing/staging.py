@@ -85,44 +85,48 @@ def merge(conn: Connection, table: str, origin: str, batch: int) -> Merged:
     here (that have transitions) are no longer overwritten by their source.
     """
     there = metadata.tables[table].c
-    bound: dict[str, object] = {"origin": origin, "batch": batch} if "origin" in there else {}
-    key, mine = (
-        ("origin_id", "t.origin = :origin AND t.origin_id = s.origin_id")
-        if bound
-        else ("code", "t.code = s.code")
-    )
+    owned = "origin" in there
+    bound: dict[str, object] = {"origin": origin, "batch": batch} if owned else {}
+    key = "origin_id" if owned else "code"
+    same = f"t.{key} = s.{key}" + " AND t.origin = :origin" * owned
     names = [f'"{name}"' for name in _stage_columns(conn) if name in there and name != key]
-    theirs, ours = ", ".join(f"s.{n}" for n in names), ", ".join(f"t.{n}" for n in names)
-    differ = f"{mine} AND ROW({ours}) IS DISTINCT FROM ROW({theirs})"
-    worked_on = (
-        "EXISTS (SELECT FROM transitions w WHERE w.incident_id = t.id)" if table == "incidents" else "false"
-    )
-    kept = _count(conn, f"SELECT count(*) FROM {table} t, {STAGE} s WHERE {differ} AND {worked_on}", bound)
-    to, extra, last = (
-        (", origin, batch_id", ", :origin, :batch", ", batch_id = :batch") if bound else ("", "", "")
-    )
-    sets = ", ".join(f"{n} = s.{n}" for n in names)
-    updated = conn.execute(
-        sa.text(f"UPDATE {table} t SET {sets}{last} FROM {STAGE} s WHERE {differ} AND NOT {worked_on}"), bound
-    ).rowcount
-    inserted = conn.execute(
-        sa.text(
-            f"INSERT INTO {table} ({key}, {', '.join(names)}{to}) "
-            f"SELECT s.{key}, {theirs}{extra} FROM {STAGE} s "
-            f"WHERE NOT EXISTS (SELECT FROM {table} t WHERE {mine})"
-        ),
-        bound,
-    ).rowcount
-    staged = _count(conn, f"SELECT count(*) FROM {STAGE}", {})
-    return Merged(inserted, updated, staged - inserted - updated - kept, kept)
+    changed = _note_changes(conn, table, f"{same} AND {_differ(names)}", bound)
+    sets = [f"{name} = s.{name}" for name in names] + ["batch_id = :batch"] * owned
+    guard = _UNTOUCHED if table == "incidents" else "true"
+    update = f"UPDATE {table} t SET {', '.join(sets)} FROM changed JOIN {STAGE} s USING (row_no)"
+    updated = _affected(conn, f"{update} WHERE {same} AND {guard}", bound) if changed else 0
+    into = ", ".join([key, *names, *["origin", "batch_id"] * owned])
+    values = ", ".join([*(f"s.{name}" for name in [key, *names]), *[":origin", ":batch"] * owned])
+    # The index decides what is new: a join planned while the table was empty would scan it as it grows.
+    target = "(origin, origin_id)" if owned else "(code)"
+    insert = f"INSERT INTO {table} ({into}) SELECT {values} FROM {STAGE} s ON CONFLICT {target} DO NOTHING"
+    inserted = _affected(conn, insert, bound)
+    staged = int(conn.execute(sa.text(f"SELECT count(*) FROM {STAGE}")).scalar_one())
+    return Merged(inserted, updated, staged - inserted - changed, changed - updated)
+
+
+_UNTOUCHED = "NOT EXISTS (SELECT FROM transitions w WHERE w.incident_id = t.id)"
+
+
+def _affected(conn: Connection, statement: str, bound: dict[str, object]) -> int:
+    return conn.execute(sa.text(statement), bound).rowcount
+
+
+def _differ(names: list[str]) -> str:
+    ours, theirs = (", ".join(f"{side}.{name}" for name in names) for side in "ts")
+    return f"ROW({ours}) IS DISTINCT FROM ROW({theirs})"
+
+
+def _note_changes(conn: Connection, table: str, condition: str, bound: dict[str, object]) -> int:
+    """List the staged rows that differ from those of `table`, and return how many there are."""
+    conn.execute(sa.text("DROP TABLE IF EXISTS changed"))
+    listed = f"SELECT s.row_no FROM {table} t JOIN {STAGE} s ON {condition}"
+    conn.execute(sa.text(f"CREATE TEMP TABLE changed ON COMMIT DROP AS {listed}"), bound)
+    return int(conn.execute(sa.text("SELECT count(*) FROM changed")).scalar_one())
 
 
 def _stage_columns(conn: Connection) -> list[str]:
     return list(conn.execute(sa.text(f"SELECT * FROM {STAGE} LIMIT 0")).keys())
-
-
-def _count(conn: Connection, question: str, bound: dict[str, object]) -> int:
-    return int(conn.execute(sa.text(question), bound).scalar_one())
 
 
 def add_cells(conn: Connection, wanted: cells.Cells) -> None:
