@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import shapely
 from numpy.random import Generator
+from scipy.spatial import cKDTree
 
 from gis.demo.buildings import (
     MANNERS,
@@ -22,7 +23,7 @@ from gis.demo.density import URBAN
 from gis.demo.facts import CITY_NAME
 from gis.demo.ground import Ground, compact
 from gis.demo.mesh import areas
-from gis.demo.plane import Floats, Ints, Shapes, nearest, to_degrees, to_plane
+from gis.demo.plane import Bools, Floats, Ints, Shapes, nearest, to_degrees, to_plane
 from gis.demo.plane import points as dots
 from gis.demo.streets import NONE, is_country
 from gis.demo.words import STEMS
@@ -72,6 +73,12 @@ def _country_lots(ground: Ground, roads: gpd.GeoDataFrame, wanted: int, rng: Gen
     near = nearest(ground.mesh.points, lots.centre)
     free = ground.inside & (faces["density"] < URBAN).to_numpy() & ~faces["water"].to_numpy()
     return clear_lots(lots[free[near]], lines)
+
+
+def _apart(country: Floats, town: Floats) -> Bools:
+    """Tell which country lots keep clear of the largest hall (half its diagonal is 40 m) of a town."""
+    away, _ = cKDTree(town).query(country, distance_upper_bound=50.0)
+    return ~np.isfinite(away)
 
 
 def _chosen(number: int, count: int, rng: Generator) -> Ints:
@@ -160,7 +167,7 @@ def make_houses(
     town = Lots(town.centre, town.half, town.angle, town.manner, rows[town.owner])
     wanted = count - min(len(town.angle), round(TOWN_SHARE * count))
     country = _country_lots(ground, roads, wanted, rng)
-    country = country[locate(to_degrees(country.centre), grids) >= 0]
+    country = country[(locate(to_degrees(country.centre), grids) >= 0) & _apart(country.centre, town.centre)]
     if len(town.angle) + len(country.angle) < count:
         raise ValueError(
             f"count: there is room for {len(town.angle) + len(country.angle)} buildings, not {count}"
