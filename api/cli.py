@@ -125,6 +125,7 @@ def serve(
         port=port or settings().port,
         workers=workers,
         access_log=False,
+        server_header=False,
     )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from api.cli import app, out, plain_errors
 from gis import db, loading
 from gis.errors import BadInput
-from gis.importing import mapping, reading
+from gis.importing import mapping, sandbox
 from gis.importing.job import Options, Outcome
 from gis.importing.kinds import KINDS
 from gis.importing.run import run
@@ -84,6 +84,8 @@ def _tell(outcomes: list[Outcome]) -> None:
         commonest = sorted(one.reasons.items(), key=lambda item: -item[1])
         for (field, reason), count in commonest[:_SHOWN_REASONS]:
             out.print(f"  {count} × {field}: {reason}", soft_wrap=True, highlight=False, markup=False)
+        if (more := len(commonest) - _SHOWN_REASONS) > 0:
+            out.print(f"  and {more} rarer reasons, each in that file", highlight=False)
 
 
 @app.command("import")
@@ -96,6 +98,9 @@ def import_(
     ] = None,
     datum: Annotated[str | None, typer.Option(help="wgs84, gcj02, bd09 or cgcs2000.")] = None,
     layer: Annotated[str | None, typer.Option(help="Layer or sheet of a file that has several.")] = None,
+    origin: Annotated[
+        str | None, typer.Option(help="Name of the source system; default the mapping's.")
+    ] = None,
     refused: Annotated[Path | None, typer.Option(help="Where refused rows go (CSV).")] = None,
     *,
     commit: Annotated[bool, typer.Option("--commit", help="Keep the result; else a dry run.")] = False,
@@ -105,9 +110,12 @@ def import_(
     if kind not in KINDS:
         raise BadInput("KIND", f"{kind!r} is unknown; use one of {', '.join(KINDS)}")
     chosen = mapping.load(mapping_name, kind) if mapping_name else None
-    source = reading.read(file, layer)
+    source = sandbox.read(file, layer)
     with _transaction(commit=commit) as conn, _telling() as telling:
-        options = Options(chosen, datum, refused, accept_faults, telling(kind, source))
+        options = Options(
+            mapping=chosen, datum=datum, origin=origin, refused=refused, accept_faults=accept_faults,
+            progress=telling(kind, source),
+        )  # fmt: skip
         result = run(conn, kind, source, options)
     _tell([result])
     how = "chosen with --mapping" if mapping_name else "chosen by the columns"

@@ -1,0 +1,211 @@
+"""Files read in a process of their own: bounded in memory and time, few drivers, no way to write.
+
+What a hostile file does to its reader (a bomb, a bug in a driver, a view that never ends) ends there. The
+child answers in Arrow's stream format and JSON, never in pickles, so that it cannot make us run anything.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyogrio
+import shapely
+
+from gis.errors import BadInput, NotFound, Problem
+from gis.importing import reading
+from gis.importing.source import Broken, Chunk, Source
+
+DRIVERS = frozenset({
+    "DXF", "ESRI Shapefile", "FlatGeobuf", "GML", "GPKG", "GPX", "GeoJSON", "GeoJSONSeq", "JSONFG", "KML",
+    "LIBKML", "MapInfo File", "OpenFileGDB", "SQLite", "TopoJSON",
+})  # fmt: skip
+"""What GDAL may read; not those that open other files, run programs or ask servers: VRT, WFS, HTTP …"""
+MEMORY = 6 << 30
+"""Bytes of address space, beyond the size of the file."""
+SECONDS = 120
+"""Time on the processor, and one more per two megabytes of the file."""
+_ARCHIVES = frozenset({".zip", ".kmz", ".xlsx", ".xlsm"})
+_MOST_FILES, _MOST_BYTES, _MOST_RATIO = 10_000, 4 << 30, 200
+_ROW, _SHAPE = "\x00row", "\x00shape"
+_ERRORS = {"NotFound": NotFound}
+
+
+def read(path: Path, layer: str | None = None) -> Source:
+    """Return the file at `path` as a source whose rows come from a child process.
+
+    Raises NotFound when there is no such file; BadInput when it cannot be read, is an archive that would not
+    fit, or takes too much memory or time.
+    """
+    if not path.exists():
+        raise NotFound(f"no file at {path}")
+    if str(path).startswith("/vsi"):
+        raise BadInput("file", "is a path of GDAL's virtual file systems; give a file of this machine")
+    if path.suffix.lower() in _ARCHIVES:
+        _check_archive(path)
+    child = _Child(path, layer)
+    told = child.header()
+    child.close()
+    return replace(_source(told), chunks=lambda: _chunks(path, layer))
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse an archive by what it says of itself, before anything is unpacked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inside = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise BadInput("file", f"{path.name} is a broken archive: {error}") from error
+    size, packed = (sum(getattr(one, name) for one in inside) for name in ("file_size", "compress_size"))
+    if len(inside) > _MOST_FILES or size > _MOST_BYTES or size > _MOST_RATIO * max(packed, 1 << 16):
+        raise BadInput(
+            "file", f"{path.name} would unpack to {len(inside)} files of {size >> 20} MB; unpack it yourself"
+        )
+    if any(one.filename.startswith("/") or ".." in Path(one.filename).parts for one in inside):
+        raise BadInput("file", f"{path.name} holds a path that leads out of it")
+
+
+class _Child:
+    """The reading process, seen from here."""
+
+    def __init__(self, path: Path, layer: str | None) -> None:
+        self._path = path
+        skip = ",".join(sorted(set(pyogrio.list_drivers()) - DRIVERS))
+        told = {"GDAL_SKIP": skip, "OGR_SKIP": skip, "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none"}
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in os.environ}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(path.absolute()), layer or "", str(MEMORY), str(SECONDS)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=kept | told,
+        )
+
+    def header(self) -> dict[str, Any]:
+        """Return the next message. Raises what the child raised, or BadInput when it died."""
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise self._died()
+        told: dict[str, Any] = json.loads(line)
+        if "error" in told:
+            self.close()
+            kind = _ERRORS.get(told["error"])
+            raise kind(told["text"]) if kind else BadInput(told["field"], told["text"])
+        return told
+
+    def table(self) -> pa.Table:
+        """Return the table that follows a message."""
+        assert self._process.stdout
+        try:
+            with pa.ipc.open_stream(self._process.stdout) as stream:
+                return stream.read_all()
+        except (pa.ArrowException, OSError) as error:
+            raise self._died() from error
+
+    def _died(self) -> BadInput:
+        self.close()
+        return BadInput(
+            "file",
+            f"{self._path.name} needs more memory or time to read than a file may "
+            f"({MEMORY >> 30} GB, {SECONDS} s and more by size); split it",
+        )
+
+    def close(self) -> None:
+        """End the child, whatever it does."""
+        assert self._process.stdout
+        self._process.kill()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+def _source(told: dict[str, Any]) -> Source:
+    return Source(**(told | {"columns": tuple(told["columns"])}), chunks=lambda: iter(()))
+
+
+def _chunks(path: Path, layer: str | None) -> Iterator[Chunk]:
+    child = _Child(path, layer)
+    try:
+        child.header()
+        while (told := child.header())["more"]:
+            yield _unpack(child.table(), told)
+    finally:
+        child.close()
+
+
+def _unpack(table: pa.Table, told: dict[str, Any]) -> Chunk:
+    shapes = None
+    if _SHAPE in table.column_names:
+        shapes = np.asarray(shapely.from_wkb(table[_SHAPE].to_numpy()), dtype=object)
+    plain = table.select([name for name in table.column_names if name not in {_ROW, _SHAPE}])
+    broken = tuple(Broken(**one) for one in told["broken"])
+    return Chunk(table[_ROW].to_numpy(), plain, shapes, broken)
+
+
+def _pack(chunk: Chunk) -> pa.Table:
+    table = chunk.table.append_column(_ROW, pa.array(chunk.rows, pa.int64()))
+    if chunk.geometry is not None:
+        wkb = shapely.to_wkb(chunk.geometry, include_srid=False)
+        table = table.append_column(_SHAPE, pa.array(wkb, pa.large_binary()))
+    return table
+
+
+def _limit(path: Path, memory: int, seconds: int) -> None:
+    size = sum(part.stat().st_size for part in (path.rglob("*") if path.is_dir() else [path]))
+    seconds += size >> 21
+    resource.setrlimit(resource.RLIMIT_AS, (memory + size, memory + size))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _say(out: IO[bytes], **told: object) -> None:
+    out.write(json.dumps(told).encode() + b"\n")
+    out.flush()
+
+
+def _serve(path: Path, layer: str | None, out: IO[bytes]) -> None:
+    """Tell what the file is, then its chunks one after another."""
+    source = reading.read(path, layer)
+    _say(
+        out, name=source.name, sha256=source.sha256, columns=source.columns, has_geometry=source.has_geometry,
+        crs=source.crs, total=source.total, lines=source.lines,
+    )  # fmt: skip
+    for chunk in source.chunks():
+        _say(out, more=True, broken=[vars(one) for one in chunk.broken])
+        table = _pack(chunk)
+        with pa.ipc.new_stream(out, table.schema) as stream:
+            stream.write_table(table)
+        out.flush()
+    _say(out, more=False)
+
+
+def _main(path: Path, layer: str | None, memory: int, seconds: int) -> None:
+    """Be the child."""
+    out = sys.stdout.buffer
+    _limit(path, memory, seconds)
+    with suppress(BrokenPipeError):  # nobody listens any more
+        try:
+            _serve(path, layer, out)
+        except BadInput as error:
+            _say(out, error="BadInput", field=error.field, text=error.detail)
+        except Problem as error:
+            _say(out, error=type(error).__name__, field="file", text=str(error))
+        except MemoryError:
+            sys.exit(1)
+        except Exception as error:  # noqa: BLE001 - whatever a driver stumbles over is the file's fault
+            text = f"{path.name} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
+            _say(out, error="BadInput", field="file", text=text)
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]), sys.argv[2] or None, int(sys.argv[3]), int(sys.argv[4]))
