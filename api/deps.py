@@ -76,10 +76,13 @@ async def wish(
 Wished = Annotated[Wish, Depends(wish)]
 
 
+_YEARS = (1900, 2200)
+
+
 def moment(value: str | None, name: str, local: tzinfo) -> datetime | None:
     """Read an RFC 3339 time or a date; a naive one is in the city's zone, a date its first moment.
 
-    Raises BadInput naming the parameter.
+    Raises BadInput naming the parameter; also for years with which no period can be reckoned.
     """
     if value is None:
         return None
@@ -87,6 +90,8 @@ def moment(value: str | None, name: str, local: tzinfo) -> datetime | None:
         read = datetime.fromisoformat(value)
     except ValueError as error:
         raise BadInput(name, f"{value!r} is no date or RFC 3339 time, such as 2025-06-01") from error
+    if not _YEARS[0] <= read.year <= _YEARS[1]:
+        raise BadInput(name, f"{value} lies outside the years {_YEARS[0]} to {_YEARS[1]}")
     return read if read.tzinfo else read.replace(tzinfo=local)
 
 

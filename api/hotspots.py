@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,9 +16,9 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from api.access import Who, audience, demand_export
-from api.deps import Looked, Transaction, view
+from api.deps import DatumName, Looked, Transaction, view
 from api.limits import heavy
-from gis import cells, city
+from gis import cells, city, crs
 from gis.cells import Cells
 from layers import hotspots as spots
 
@@ -51,6 +52,13 @@ class Whole(BaseModel):
 
 
 Format = Literal["json", "geojson", "csv", "arrow"]
+Outlines = Callable[[], npt.NDArray[np.object_]]
+"""Draws the cells, in their order; only GeoJSON needs them drawn."""
+_SCHEMA = pa.schema([
+    ("cell", pa.string()), ("count", pa.int64()), ("expected", pa.float64()), ("ratio", pa.float64()),
+    ("p", pa.float64()), ("significant", pa.bool_()), ("trend", pa.string()),
+])  # fmt: skip
+"""The same whatever is found: a column of nulls keeps its type."""
 
 
 @router.get(
@@ -65,6 +73,7 @@ def hotspots(
     who: Who,
     res: Annotated[int, Query(description="H3 resolution, 6 to 10.")] = 8,
     format: Annotated[Format, Query()] = "json",  # noqa: A002 - the contract's name
+    datum: DatumName = "wgs84",
 ) -> Response:
     """Answer the cells that hold incidents, each against expectation, with a test that noise passes."""
     if format != "json":
@@ -78,7 +87,7 @@ def hotspots(
         "method": found.method,
         "data_version": version,
     }
-    return _WRITERS[format](whole, _columns(found), found.cells)
+    return _WRITERS[format](whole, _columns(found), partial(_outlines, found.cells, datum))
 
 
 def _columns(found: spots.Hotspots) -> dict[str, list[Any]]:
@@ -101,12 +110,16 @@ def _rows(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _as_json(whole: dict[str, Any], columns: dict[str, list[Any]], _: Cells) -> Response:
+def _outlines(of: Cells, datum: DatumName) -> npt.NDArray[np.object_]:
+    return crs.shapes_from_wgs84(cells.boundaries(of), datum)
+
+
+def _as_json(whole: dict[str, Any], columns: dict[str, list[Any]], _: Outlines) -> Response:
     return Response(orjson.dumps(whole | {"cells": _rows(columns)}), media_type="application/json")
 
 
-def _as_geojson(whole: dict[str, Any], columns: dict[str, list[Any]], of: Cells) -> Response:
-    shapes = shapely.to_geojson(cells.boundaries(of))
+def _as_geojson(whole: dict[str, Any], columns: dict[str, list[Any]], outlines: Outlines) -> Response:
+    shapes = shapely.to_geojson(outlines())
     features = [
         {"type": "Feature", "geometry": orjson.Fragment(shape), "properties": row}
         for shape, row in zip(shapes, _rows(columns), strict=True)
@@ -115,19 +128,21 @@ def _as_geojson(whole: dict[str, Any], columns: dict[str, list[Any]], of: Cells)
     return Response(orjson.dumps(body), media_type="application/geo+json")
 
 
-def _as_csv(_: dict[str, Any], columns: dict[str, list[Any]], __: Cells) -> Response:
+def _as_csv(_: dict[str, Any], columns: dict[str, list[Any]], __: Outlines) -> Response:
     return Response(pd.DataFrame(columns).to_csv(index=False), media_type="text/csv; charset=utf-8")
 
 
-def _as_arrow(whole: dict[str, Any], columns: dict[str, list[Any]], _: Cells) -> Response:
-    table = pa.table(columns).replace_schema_metadata({key: str(value) for key, value in whole.items()})
+def _as_arrow(whole: dict[str, Any], columns: dict[str, list[Any]], _: Outlines) -> Response:
+    table = pa.table(columns, schema=_SCHEMA).replace_schema_metadata(
+        {key: str(value) for key, value in whole.items()}
+    )
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)
     return Response(sink.getvalue().to_pybytes(), media_type="application/vnd.apache.arrow.stream")
 
 
-_WRITERS: dict[Format, Callable[[dict[str, Any], dict[str, list[Any]], Cells], Response]] = {
+_WRITERS: dict[Format, Callable[[dict[str, Any], dict[str, list[Any]], Outlines], Response]] = {
     "json": _as_json,
     "geojson": _as_geojson,
     "csv": _as_csv,

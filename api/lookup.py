@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 import orjson
+import shapely
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel
@@ -76,37 +77,45 @@ def grids_at(transaction: Transaction, at: At, wish: Wished) -> Response:
     return Response(orjson.dumps(body), media_type="application/json")
 
 
-def feature(row: Record) -> dict[str, Any]:
+def _feature(row: Record, datum: DatumName) -> dict[str, Any]:
     """Return a row whose `geometry` is GeoJSON text as a GeoJSON feature; other columns are properties."""
     properties = dict(row._mapping)
-    shape = orjson.loads(properties.pop("geometry"))
+    shape = _shifted(properties.pop("geometry"), datum)
     return {"type": "Feature", "id": properties.pop("id"), "geometry": shape, "properties": properties}
 
 
-def collection(rows: list[Record]) -> dict[str, Any]:
-    """Return rows as a GeoJSON feature collection."""
-    return {"type": "FeatureCollection", "features": [feature(row) for row in rows]}
+def _shifted(geojson: str, datum: DatumName) -> dict[str, Any]:
+    """Return a WGS-84 geometry in `datum`, to the decimals that grids have."""
+    if datum != "wgs84":
+        shape = crs.shapes_from_wgs84(shapely.from_geojson([geojson]), datum)
+        geojson = shapely.to_geojson(shapely.transform(shape, lambda xy: xy.round(grids.DECIMALS)))[0]
+    told: dict[str, Any] = orjson.loads(geojson)
+    return told
+
+
+def _collection(rows: list[Record], datum: DatumName) -> dict[str, Any]:
+    return {"type": "FeatureCollection", "features": [_feature(row, datum) for row in rows]}
 
 
 @router.get("/grids/{code}", openapi_extra=audience("public", "boundaries are public"))
-def grid(transaction: Transaction, code: str, wish: Wished) -> dict[str, Any]:
+def grid(transaction: Transaction, code: str, wish: Wished, datum: DatumName = "wgs84") -> dict[str, Any]:
     """Answer one grid with its boundary."""
     with transaction() as conn:
-        return feature(grids.grid(conn, code, grids.resolve(conn, wish)))
+        return _feature(grids.grid(conn, code, grids.resolve(conn, wish)), datum)
 
 
 @router.get("/grids/{code}/children", openapi_extra=audience("public", "boundaries are public"))
-def children(transaction: Transaction, code: str, wish: Wished) -> dict[str, Any]:
+def children(transaction: Transaction, code: str, wish: Wished, datum: DatumName = "wgs84") -> dict[str, Any]:
     """Answer the grids directly below one."""
     with transaction() as conn:
-        return collection(grids.children(conn, code, grids.resolve(conn, wish)))
+        return _collection(grids.children(conn, code, grids.resolve(conn, wish)), datum)
 
 
 @router.get("/grids/{code}/history", openapi_extra=audience("public", "boundaries are public"))
-def history(transaction: Transaction, code: str, wish: Wished) -> dict[str, Any]:
+def history(transaction: Transaction, code: str, wish: Wished, datum: DatumName = "wgs84") -> dict[str, Any]:
     """Answer every version of a grid, newest knowledge first."""
     with transaction() as conn:
-        return collection(grids.history(conn, code, grids.resolve(conn, wish).scheme))
+        return _collection(grids.history(conn, code, grids.resolve(conn, wish).scheme), datum)
 
 
 class Near(BaseModel):

@@ -65,7 +65,7 @@ def _fields(name: str) -> dict[str, str]:
 
 
 def _kind(column: sa.ColumnElement[Any]) -> str:
-    if isinstance(column.type, sa.Numeric | sa.Integer):
+    if isinstance(column.type, sa.Numeric | sa.Float | sa.Integer):
         return "Number"
     return "Boolean" if isinstance(column.type, sa.Boolean) else "String"
 

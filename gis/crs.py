@@ -144,6 +144,16 @@ def point_from_wgs84(lon: float, lat: float, datum: str) -> tuple[float, float]:
     return float(lons[0]), float(lats[0])
 
 
+def shapes_from_wgs84(shapes: npt.NDArray[np.object_], datum: str) -> npt.NDArray[np.object_]:
+    """Return shapes in WGS-84 degrees, shape (n,), in `datum`. Raises BadInput when the datum is unknown."""
+    if _forward(datum) is _same:
+        return shapes
+    moved: npt.NDArray[np.object_] = shapely.transform(
+        shapes, lambda xy: np.column_stack(from_wgs84(xy[:, 0], xy[:, 1], datum))
+    )
+    return moved
+
+
 def to_degrees(shapes: npt.NDArray[np.object_], system: str) -> npt.NDArray[np.object_]:
     """Return shapes of a coordinate system (EPSG code, WKT or PROJJSON) as longitude and latitude in degrees.
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from gis.db import Query, Record
-from gis.errors import NotFound
+from gis.errors import BadInput, NotFound
 from gis.schema import city, grids, levels, revisions, schemes
 
 DECIMALS = 7
@@ -18,7 +18,8 @@ _CHAIN = sa.text("""
 WITH RECURSIVE asked AS (
   SELECT coalesce(CAST(:scheme AS text), (SELECT name FROM schemes WHERE is_default)) AS scheme,
     coalesce(CAST(:on AS date), (SELECT (now() AT TIME ZONE timezone)::date FROM city)) AS day,
-    coalesce(CAST(:known AS int), (SELECT max(id) FROM revisions), 0) AS known
+    coalesce(CAST(:known AS int), (SELECT max(id) FROM revisions), 0) AS known,
+    (SELECT max(id) FROM revisions) AS newest
 ), point AS (SELECT ST_SetSRID(ST_MakePoint(:lon, :lat), 4326) AS geom),
 near AS (  -- OFFSET keeps the cheap box test first; deepest and lowest code lead, so that one hit ends it
   SELECT g.id, g.code, g.level, g.geom FROM asked a, point p, grids g
@@ -35,7 +36,7 @@ near AS (  -- OFFSET keeps the cheap box test first; deepest and lowest code lea
   FROM chain c, asked a, grids g
   WHERE g.scheme = a.scheme AND g.code = c.parent_code AND g.valid @> a.day AND g.known @> a.known
 )
-SELECT a.scheme, a.day, a.known, c.code, c.name, c.level, c.at_edge, s.staff,
+SELECT a.scheme, a.day, a.known, a.newest, c.code, c.name, c.level, c.at_edge, s.staff,
        CASE WHEN c.level = max(c.level) OVER () THEN public_contact(c.grid_id, a.day) END AS contact,
        l.name_zh AS level_name_zh, l.name_en AS level_name_en
 FROM asked a LEFT JOIN chain c ON true LEFT JOIN levels l ON l.scheme = a.scheme AND l.level = c.level
@@ -78,25 +79,30 @@ class Chain:
 
 
 def resolve(conn: Connection, wish: Wish) -> Asked:
-    """Return the record of grids that a wish means. Raises NotFound for a scheme that is not in the store."""
+    """Return the record of grids that a wish means.
+
+    Raises NotFound for a scheme that is not in the store, BadInput for a revision that is still to come.
+    """
     named = schemes.c.name == wish.scheme if wish.scheme else schemes.c.is_default
     zone = sa.select(city.c.timezone).scalar_subquery()
     row = conn.execute(
         sa.select(
             sa.select(schemes.c.name).where(named).scalar_subquery().label("scheme"),
             sa.cast(sa.func.timezone(zone, sa.func.now()), sa.Date).label("day"),
-            sa.select(sa.func.max(revisions.c.id)).scalar_subquery().label("known"),
+            sa.select(sa.func.max(revisions.c.id)).scalar_subquery().label("newest"),
         )
     ).one()
     if row.scheme is None and wish.scheme:
         raise NotFound(f"there is no scheme {wish.scheme}")
-    known = row.known if wish.known is None else wish.known
-    return _found(row.scheme, wish.on or row.day, known or 0)
+    known = row.newest if wish.known is None else wish.known
+    return _found(row.scheme, wish.on or row.day, known or 0, row.newest or 0)
 
 
-def _found(scheme: str | None, day: date | None, known: int) -> Asked:
+def _found(scheme: str | None, day: date | None, known: int, newest: int) -> Asked:
     if scheme is None or day is None:
         raise NotFound("no grids are loaded; run safetymap demo or safetymap import grids")
+    if known > newest:
+        raise BadInput("known", f"there is no revision {known} yet; the newest is {newest}")
     return Asked(scheme, day, known)
 
 
@@ -104,11 +110,12 @@ def chain(conn: Connection, lon: float, lat: float, wish: Wish) -> Chain:
     """Return the chain of a WGS-84 point, which is first rounded to the grids' precision.
 
     The leaf is the deepest grid that covers the point, the lowest code where several do; the levels above
-    follow from its parents. Raises NotFound when no grid owns the point.
+    follow from its parents. Raises NotFound when no grid owns the point, BadInput for a
+    revision still to come.
     """
     place = {"lon": round(lon, DECIMALS), "lat": round(lat, DECIMALS)}
     rows = conn.execute(_CHAIN, place | asdict(wish)).all()
-    asked = _found(rows[0].scheme, rows[0].day, rows[0].known)
+    asked = _found(rows[0].scheme, rows[0].day, rows[0].known, rows[0].newest or 0)
     if rows[0].code is None:
         raise NotFound(f"no grid of scheme {asked.scheme} owns {lon}, {lat} on {asked.on}")
     return Chain(asked, rows[0].at_edge, [_link(row) for row in rows])

@@ -25,7 +25,7 @@ ALPHA = 0.05
 """The share of noise-only maps that may show any hot cell."""
 DISC = 1
 """Steps of neighbours that are tested together with a cell."""
-_DAY = timedelta(days=1)
+_DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
 _ENOUGH_DAYS = 28
 """A shorter past says more about weekdays than about places."""
 _COVERED = 0.8
@@ -111,10 +111,11 @@ def trends(now: Floats, before: Floats) -> list[str]:
 
 
 def _closed_period(view: View, span: Record) -> View:
-    """Give an open period the ends of the data, so that its length is known."""
+    """Give an open period the ends of the data, so that its length is known and more than nothing."""
     now = datetime.now().astimezone()
-    last = span.last + timedelta(seconds=1) if span.last else now
-    return replace(view, start=view.start or span.first or now, end=view.end or last)
+    first, last = span.first or now, (span.last or now) + _SECOND
+    start = view.start or (first if view.end is None else min(first, view.end - _SECOND))
+    return replace(view, start=start, end=view.end or max(last, start + _SECOND))
 
 
 def _period_before(view: View) -> View:

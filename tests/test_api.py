@@ -2,11 +2,13 @@
 
 import csv
 import io
+import json
 
 import mapbox_vector_tile
 import numpy as np
 import pyarrow as pa
 import pytest
+import shapely
 from fastapi.testclient import TestClient
 from pyproj import Geod
 from sqlalchemy.engine import Engine
@@ -74,7 +76,11 @@ def test_a_point_nobody_owns_is_a_problem(client: TestClient) -> None:
         ("/grids/at?lon=nan&lat=27", "lon"),
         ("/grids/at?lon=113&lat=27&datum=moon", "datum"),
         ("/grids/at?lon=113&lat=27&on=yesterday", "on"),
+        ("/grids/at?lon=113&lat=27&known=2", "known"),
+        ("/grids/T1?known=2", "known"),
         ("/hotspots?from=soon", "from"),
+        ("/hotspots?from=0001-01-01", "from"),
+        ("/hotspots?to=9999-12-31", "to"),
         ("/hotspots?from=2025-02-01&to=2025-01-01", "to"),
         ("/hotspots?category=99", "category"),
         ("/hotspots?res=3", "res"),
@@ -95,6 +101,24 @@ def test_grid_children_and_history(client: TestClient) -> None:
     assert [child["properties"]["code"] for child in children] == ["T1a", "T1b", "T1c"]
     assert len(client.get("/grids/T1a/history").json()["features"]) == 1
     assert client.get("/grids/T9").status_code == 404
+
+
+def test_shapes_are_answered_in_other_datums(client: TestClient) -> None:
+    for path, found in (
+        ("/grids/T1?", lambda answer: answer),
+        ("/grids/T1/children?", lambda answer: answer["features"][0]),
+        ("/grids/T1a/history?", lambda answer: answer["features"][0]),
+        ("/hotspots?res=6&format=geojson&", lambda answer: answer["features"][0]),
+    ):
+        there, here = (
+            shapely.get_coordinates(
+                shapely.from_geojson(json.dumps(found(client.get(f"{path}datum={datum}").json())["geometry"]))
+            )
+            for datum in ("gcj02", "wgs84")
+        )
+        shifted = np.column_stack(crs.from_wgs84(here[:, 0], here[:, 1], "gcj02"))
+        assert np.abs(shifted - here).max() > 0.001
+        np.testing.assert_allclose(there, shifted, atol=1e-7)
 
 
 def test_search_reads_addresses_as_people_write_them(client: TestClient) -> None:
@@ -124,6 +148,7 @@ def test_every_layer_tells_of_itself(client: TestClient) -> None:
     contract = {"grids", "buildings", "cameras", "incidents", "responders", "places", "hotspots"}
     assert contract <= layers.keys()
     assert layers["incidents"]["count"] == 300
+    assert layers["cameras"]["properties"]["range_m"] == "Number"
     for name, layer in layers.items():
         document = client.get(f"/tiles/{name}.json").json()
         assert document["tilejson"] == "3.0.0"
@@ -194,6 +219,8 @@ def test_hotspot_filters_and_formats(client: TestClient) -> None:
     assert [int(row["count"]) for row in rows] == [cell["count"] for cell in plain["cells"]]
     table = pa.ipc.open_stream(client.get("/hotspots", params=asked | {"format": "arrow"}).content).read_all()
     assert table["cell"].to_pylist() == [cell["cell"] for cell in plain["cells"]]
+    none = client.get("/hotspots", params={"from": "2030-01-01", "format": "arrow"}).content
+    assert pa.ipc.open_stream(none).schema.equals(table.schema), "types do not hang on what is found"
     shapes = client.get("/hotspots", params=asked | {"format": "geojson"}).json()
     assert len(shapes["features"]) == len(plain["cells"])
 

@@ -81,6 +81,16 @@ def test_nothing_loaded_is_no_error(conn: Connection) -> None:
     assert (found.incidents, len(found.cells)) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("start", "end"), [(START + timedelta(days=999), None), (None, START.replace(year=1990))]
+)
+def test_a_period_open_at_one_end_may_lie_beyond_the_data(
+    settled: Connection, start: datetime | None, end: datetime | None
+) -> None:
+    found = hotspots(settled, replace(MONTH, start=start, end=end), 8)
+    assert (found.incidents, len(found.cells)) == (0, 0)
+
+
 @pytest.mark.parametrize(("now", "before"), [(9, 1), (8, 2), (5, 5), (1, 9), (0, 5), (0, 6), (0, 0), (40, 9)])
 def test_trends_equal_the_binomial_test(now: int, before: int) -> None:
     told = trends(np.array([float(now)]), np.array([float(before)]))[0]
