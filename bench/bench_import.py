@@ -89,7 +89,7 @@ def importing(engine: Engine, path: Path) -> Callable[[], None]:
     def work() -> None:
         empty(engine, "incidents", "cells")
         with engine.begin() as conn:
-            options = Options(mapping.plain("incidents", "bench"), "wgs84")
+            options = Options(mapping=mapping.plain("incidents", "bench"), datum="wgs84")
             outcome = run(conn, "incidents", reading.read(path), options)
         assert outcome.inserted == ROWS
 
@@ -129,7 +129,12 @@ def prepare(engine: Engine, folder: Path) -> dict[str, Path]:
         migrate(conn)
         conn.execute(sa.text("INSERT INTO categories VALUES ('other', NULL, '其他', 'Other')"))
         known = mapping.plain("grids", "bench").model_copy(update={"schemes": [SCHEME]})
-        run(conn, "grids", from_frame(drawn, "town"), Options(known, "wgs84", accept_faults=True))
+        run(
+            conn,
+            "grids",
+            from_frame(drawn, "town"),
+            Options(mapping=known, datum="wgs84", accept_faults=True),
+        )
     data = incidents(tuple(shapely.total_bounds(drawn.geometry.to_numpy()).tolist()))
     paths = {"Parquet": folder / "f.parquet", "CSV": folder / "f.csv"}
     data.to_parquet(paths["Parquet"])

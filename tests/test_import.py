@@ -79,6 +79,17 @@ def test_the_second_import_changes_nothing_and_the_third_only_what_changed(store
     assert [tuple(row) for row in told[1:]] == [(500, 0), (500, 500), (503, 485)]
 
 
+def test_the_same_ids_of_another_system_are_other_rows(store: Connection) -> None:
+    data = frame(5)
+    bring(store, data)
+    assert counts(bring(store, data, origin="other")) == (5, 0, 0, 0)
+
+
+def test_columns_that_nothing_is_taken_from_are_named(store: Connection) -> None:
+    notes = bring(store, frame(5).assign(mood="calm")).notes
+    assert "columns that mapping plain does not use: mood" in notes
+
+
 def test_cells_and_owners_are_those_of_the_points(store: Connection) -> None:
     bring(store, frame(2000))
     got = store.execute(sa.text("SELECT ST_X(geom) AS x, ST_Y(geom) AS y, * FROM incidents")).all()
@@ -156,6 +167,19 @@ def test_the_mapping_is_chosen_by_the_columns_or_not_at_all(store: Connection, t
     (tmp_path / "m.toml").write_text('[incidents]\norigin = "x"\ncolums = {}')
     with pytest.raises(BadInput, match="colums"):
         mapping.load(str(tmp_path / "m.toml"), "incidents")
+
+
+def test_places_may_be_points_of_two_columns_or_shapes(store: Connection, tmp_path: Path) -> None:
+    lon, lat = town.at(0.5, 0.5)
+    rows = pd.DataFrame(
+        [["p1", "小学", "school", lon, lat]], columns=["编号", "名称", "类型", "经度", "纬度"]
+    )
+    rows.to_csv(tmp_path / "places.csv", index=False)
+    outcome = run(store, "places", reading.read(tmp_path / "places.csv"), Options())
+    assert (outcome.mapping, outcome.inserted) == ("zh-spreadsheet", 1)
+    rows.drop(columns="经度").to_csv(tmp_path / "half.csv", index=False)
+    with pytest.raises(BadInput, match="missing: origin_id"):
+        run(store, "places", reading.read(tmp_path / "half.csv"), Options())
 
 
 @pytest.mark.parametrize(

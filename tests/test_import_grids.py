@@ -47,7 +47,7 @@ def drawn(picture: str, **columns: Any) -> gpd.GeoDataFrame:
 
 
 def bring(conn: Connection, frame: gpd.GeoDataFrame, tmp_path: Path, *, accept: bool = False) -> Outcome:
-    options = Options(MAPPING, "wgs84", tmp_path / "refused.csv", accept)
+    options = Options(mapping=MAPPING, datum="wgs84", refused=tmp_path / "refused.csv", accept_faults=accept)
     return run(conn, "grids", from_frame(frame, "drawn"), options)
 
 
@@ -70,6 +70,12 @@ def test_the_same_set_again_makes_no_revision(conn: Connection, tmp_path: Path) 
     assert counts(bring(conn, drawn("aabb"), tmp_path)) == (0, 0, 3)
     assert conn.execute(sa.select(grids).order_by(grids.c.id)).all() == before
     assert conn.execute(sa.select(sa.func.count()).select_from(revisions)).scalar_one() == 1
+
+
+def test_grids_without_a_scheme_are_of_the_default_one(conn: Connection, tmp_path: Path) -> None:
+    bring(conn, drawn("aabb"), tmp_path)
+    again = drawn("aabb").drop(columns="scheme")
+    assert counts(bring(conn, again, tmp_path)) == (0, 0, 3)
 
 
 def test_a_moved_border_is_known_from_its_revision_and_valid_from_its_day(

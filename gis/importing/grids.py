@@ -93,7 +93,8 @@ def _frame(conn: Connection, job: Job) -> pd.DataFrame:
     """Return the good rows of all chunks, with `geometry`; a scheme's highest level has no parents."""
     _declare(conn, job.mapping.schemes)
     known = _known_levels(conn)
-    frames = [_chunk_frame(job, chunk, known) for chunk in job.source.chunks()]
+    usual = conn.execute(sa.select(schemes.c.name).where(schemes.c.is_default)).scalar()
+    frames = [_chunk_frame(job, chunk, known, usual) for chunk in job.source.chunks()]
     if not frames:
         raise BadInput("file", f"{job.source.name} has no rows below its header")
     frame = pd.concat(frames, ignore_index=True)
@@ -102,10 +103,11 @@ def _frame(conn: Connection, job: Job) -> pd.DataFrame:
     return frame
 
 
-def _chunk_frame(job: Job, chunk: Chunk, known: dict[str, set[int]]) -> pd.DataFrame:
+def _chunk_frame(job: Job, chunk: Chunk, known: dict[str, set[int]], usual: str | None) -> pd.DataFrame:
     job.rows += len(chunk) + len(chunk.broken)
     job.refused.add_broken(chunk)
     made = draft(chunk, job.kind, job.mapping, job.rules)
+    made.columns["scheme"] = pc.fill_null(made.text("scheme"), usual) if usual else made.text("scheme")
     where = placing.place(made, job.kind, job.mapping, job.source)
     placing.check_range(made, where, job.ground)
     where = placing.shifted(where, job.said, made.sieve.ok)

@@ -130,4 +130,4 @@ def only(rows: Bools, things: Codes) -> Codes:
 
 def nowhere(owners: Codes) -> Bools:
     """Return which points no grid owns."""
-    return np.array([owner is None for owner in owners], bool)
+    return np.asarray(owners == np.array(None), dtype=bool)

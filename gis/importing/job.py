@@ -34,15 +34,17 @@ def _silent(_rows: int) -> None:
     """Tell nobody."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """How to import: the mapping (None: the one that fits), the datum said (None: the mapping's, or WGS-84).
 
+    `origin`: the name of the source system (None: the mapping's).
     `refused`: where refused rows go (None: under the data directory); `progress` is told the rows read.
     """
 
     mapping: Mapping | None = None
     datum: str | None = None
+    origin: str | None = None
     refused: Path | None = None
     accept_faults: bool = False
     progress: Callable[[int], None] = _silent
@@ -103,13 +105,18 @@ def prepare(conn: Connection, kind: Kind, source: Source, options: Options) -> J
     said = options.mapping.datum if options.mapping else None
     datum_evidence.check_headings(source.columns, options.datum or said)
     mapping = options.mapping or choose(kind, source.columns, has_geometry=source.has_geometry)
+    if options.origin:
+        mapping = mapping.model_copy(update={"origin": options.origin})
     if absent := missing(mapping, kind, source.columns, has_geometry=source.has_geometry):
         raise BadInput("columns", _absent(absent, mapping, source))
     datum = options.datum or mapping.datum
     if datum is not None and datum not in DATUMS:
         raise BadInput("datum", f"{datum!r} is unknown; use one of {', '.join(DATUMS)}")
     refused = RefusedFile(options.refused or _refused_path(source), source)
-    return Job(kind, source, mapping, datum, rules(conn, mapping), city_ground.load(conn), refused)
+    job = Job(kind, source, mapping, datum, rules(conn, mapping), city_ground.load(conn), refused)
+    if unused := sorted(set(source.columns) - mapping.used(source.columns)):
+        job.notes.append(f"columns that mapping {mapping.name} does not use: {', '.join(unused)}")
+    return job
 
 
 def _absent(absent: list[str], mapping: Mapping, source: Source) -> str:

@@ -54,7 +54,7 @@ _NAME, _ADDRESS = Field("name", text), Field("address", text)
 
 _ALL = (
     Kind("grids", "grids", (
-        Field("scheme", text, required=True), Field("code", text, required=True),
+        Field("scheme", text), Field("code", text, required=True),
         Field("level", integer(0, 99), required=True), Field("parent_code", text),
         Field("name", text, required=True), Field("kind", text),
         Field("valid_from", day), Field("valid_to", day),

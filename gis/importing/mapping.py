@@ -82,6 +82,11 @@ class Mapping(_Strict):
         named = getattr(self, field) if field in _PLACE else self.columns.get(field)
         return pick(named, columns)
 
+    def used(self, columns: Sequence[str]) -> set[str]:
+        """Return the columns of a source that are taken for anything."""
+        named = [*self.columns.values(), *(part for parts in self.join.values() for part in parts)]
+        return {found for one in [*named, self.lon, self.lat, self.geometry] if (found := pick(one, columns))}
+
     def gives(self, field: str, columns: Sequence[str]) -> bool:
         """Tell whether every row gets a value for `field`, or may."""
         joined = field in self.join and any(pick(part, columns) for part in self.join[field])
@@ -175,11 +180,11 @@ def missing(mapping: Mapping, kind: Kind, columns: Sequence[str], *, has_geometr
     """Return what a source must have for this mapping and has not, by our names."""
     absent = [f.name for f in kind.fields if f.required and not mapping.gives(f.name, columns)]
     placed = has_geometry or mapping.found("geometry", columns) is not None
-    if kind.shape == "point" and not placed:
-        absent += [name for name in ("lon", "lat") if mapping.found(name, columns) is None]
-    elif kind.shape is not None and not placed:
-        absent.append("geometry")
-    return absent
+    if kind.shape is None or placed:
+        return absent
+    pair = [name for name in ("lon", "lat") if mapping.found(name, columns) is None]
+    by_pair = kind.shape == "point" or (kind.shape == "any" and len(pair) < 2)
+    return absent + (pair if by_pair else ["geometry"])
 
 
 def choose(kind: Kind, columns: Sequence[str], *, has_geometry: bool) -> Mapping:

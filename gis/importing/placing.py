@@ -13,7 +13,7 @@ from gis.importing.drafting import Draft, cleaned
 from gis.importing.ground import Ground, only
 from gis.importing.kinds import Kind
 from gis.importing.mapping import Mapping
-from gis.importing.parsing import Bools, Floats, as_text, mask, numbers, objects
+from gis.importing.parsing import Bools, Floats, as_text, mask, numbers
 from gis.importing.source import Geoms, Source
 
 FAR_KM = 20.0
@@ -35,6 +35,10 @@ class Placed:
     shape: Geoms
     lon: Floats
     lat: Floats
+
+    def pair(self, at: int) -> str:
+        """Return one point's coordinates as text."""
+        return f"{self.lon[at]:.9g}, {self.lat[at]:.9g}"
 
 
 def place(made: Draft, kind: Kind, mapping: Mapping, source: Source) -> Placed:
@@ -104,20 +108,23 @@ def _unwrapped(shapes: Geoms) -> Geoms:
 def _check_shapes(made: Draft, kind: Kind, shapes: Geoms) -> None:
     sieve, allowed = made.sieve, _TYPES[kind.shape or "any"]
     sieve.refuse(np.asarray(shapely.is_empty(shapes)), "geometry", "is empty; draw it or take the row out")
-    names = np.array(["" if shape is None else shape.geom_type for shape in shapes])
-    sieve.refuse(~np.isin(names, allowed), "geometry", f"is no {' or '.join(allowed)}", list(names))
+    of_type = np.isin(shapely.get_type_id(shapes), [shapely.GeometryType[name.upper()] for name in allowed])
+    sieve.refuse(~of_type, "geometry", f"is no {' or '.join(allowed)}", lambda at: _type_name(shapes, at))
     bounds = shapely.bounds(shapes)
     infinite = np.asarray((~np.isfinite(bounds)).any(axis=1), dtype=bool)
     sieve.refuse(infinite, "geometry", "has a coordinate that is no number")
     invalid: Bools = np.logical_and(sieve.ok, ~shapely.is_valid(shapes))
-    whys = objects(shapely.is_valid_reason(only(invalid, shapes)).tolist())
-    sieve.refuse(invalid, "geometry", [f"{_in_words(why)}; draw it again there" for why in whys])
+    sieve.refuse(invalid, "geometry", lambda at: _in_words(shapely.is_valid_reason(shapes[at])))
 
 
-def _in_words(why: str | None) -> str:
+def _type_name(shapes: Geoms, at: int) -> str:
+    return str(shapes.item(at).geom_type)
+
+
+def _in_words(why: str) -> str:
     """Return GEOS' reason (`Self-intersection[113.1 27.8]`) in plain words with the place."""
-    what, _, where = (why or "").rstrip("]").partition("[")
-    return f"is broken: {what.lower()} at {where}" if where else f"is broken: {what.lower()}"
+    what, _, where = why.rstrip("]").partition("[")
+    return f"is broken: {what.lower()}{' at ' * bool(where)}{where}; draw it again there"
 
 
 def check_range(made: Draft, where: Placed, ground: Ground) -> None:
@@ -128,21 +135,16 @@ def check_range(made: Draft, where: Placed, ground: Ground) -> None:
     turned: Bools = away & (np.abs(lat) <= 180) & (np.abs(lon) <= 90)
     if ground.box is not None:
         turned &= ground.km_outside(lat, lon) <= FAR_KM
-    pairs = _pairs(lon, lat)
     swapped = "looks swapped: longitude and latitude are exchanged; exchange them back"
-    made.sieve.refuse(turned, "lon/lat", swapped, pairs)
-    made.sieve.refuse(beyond, "lon/lat", "lies beyond 180 or 90 degrees; write WGS-84 degrees", pairs)
+    made.sieve.refuse(turned, "lon/lat", swapped, where.pair)
+    made.sieve.refuse(beyond, "lon/lat", "lies beyond 180 or 90 degrees; write WGS-84 degrees", where.pair)
 
 
 def check_city(made: Draft, where: Placed, ground: Ground) -> None:
     """Refuse places far outside the city."""
     away = ground.km_outside(where.lon, where.lat)
-    reasons = [f"lies {km:.0f} km outside the city's grids; correct it or import those grids" for km in away]
-    made.sieve.refuse(away > FAR_KM, "lon/lat", reasons, _pairs(where.lon, where.lat))
-
-
-def _pairs(lon: Floats, lat: Floats) -> list[str]:
-    return [f"{x:.7g}, {y:.7g}" for x, y in zip(lon, lat, strict=True)]
+    told = "lies {:.0f} km outside the city's grids; correct it, or import the grids it lies in"
+    made.sieve.refuse(away > FAR_KM, "lon/lat", lambda at: told.format(away[at]), where.pair)
 
 
 def shifted(where: Placed, datum: str, rows: Bools) -> Placed:

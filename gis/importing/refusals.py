@@ -2,10 +2,10 @@
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,10 @@ from gis.importing.source import Chunk, Ints, Source
 _HEAD = ("row", "line", "field", "reason", "value")
 FORMULA = r"^[=@]|^[+\-](?:[^\d\s.(+\-]|.*[A-Za-z(].*[(!])"
 """What a spreadsheet takes for a formula; signed numbers, telephone numbers and a lone dash are none."""
+
+
+Values: TypeAlias = Sequence[Any] | Callable[[int], Any] | None
+"""What a row held, by its place in the chunk; an Arrow column is a sequence too."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +42,12 @@ class Sieve:
     refusals: list[Refusal] = field(default_factory=list)
 
     def refuse(
-        self,
-        bad: Bools,
-        name: str,
-        reason: str | Sequence[str],
-        values: Sequence[Any] | pa.Array | None = None,
+        self, bad: Bools, name: str, reason: str | Callable[[int], str], values: Values = None
     ) -> None:
-        """Refuse the `bad` rows that are still good; `reason` and `values` are per row where not one text."""
+        """Refuse the `bad` rows that are still good; what is told may depend on the place in the chunk."""
         for at in np.flatnonzero(bad & self.ok).tolist():
-            why = reason if isinstance(reason, str) else reason[at]
-            value = "" if values is None else _shown(values[at])
+            why = reason if isinstance(reason, str) else reason(at)
+            value = _shown(values(at) if callable(values) else None if values is None else values[at])
             self.refusals.append(Refusal(int(self.rows[at]), name, why, value))
         self.ok &= ~bad
 
@@ -72,6 +72,8 @@ class RefusedFile:
 
     def add(self, refusals: Sequence[Refusal], chunk: Chunk) -> None:
         """Write refusals of rows of `chunk`, with the original row."""
+        if not refusals:
+            return
         at = {int(row): place for place, row in enumerate(chunk.rows)}
         texts = {broken.row: broken.text for broken in chunk.broken}
         for refusal in refusals:
