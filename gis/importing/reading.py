@@ -35,7 +35,14 @@ def read(path: Path, layer: str | None = None) -> Source:
     try:
         return opener(path, layer)
     except (pa.ArrowException, pyogrio.errors.DataSourceError, OSError, ValueError) as error:
-        raise BadInput("file", f"{path.name} cannot be read: {str(error).splitlines()[0]}") from error
+        raise BadInput("file", f"{path.name} cannot be read: {_plain(error)}") from error
+
+
+def _plain(error: Exception) -> str:
+    """Return the first line of a reader's complaint; GDAL's hints at its own programs help nobody here."""
+    told = (str(error).splitlines() or [type(error).__name__])[0]
+    unknown = "not recognized as being in a supported file format" in told
+    return "it is none of CSV, xlsx, Parquet, Arrow, GeoJSON, GeoPackage, shapefile …" if unknown else told
 
 
 def _open_parquet(path: Path, _layer: str | None) -> Source:
