@@ -20,6 +20,8 @@ missing_packages() {
   has_python || echo python3 python3-venv
   [ "$purpose" = lint ] || has_postgis || echo postgresql-postgis
   [ "$purpose" != test ] || command -v chromium >/dev/null || echo chromium
+  # The browser driver's own Node links against it.
+  [ "$purpose" != test ] || compgen -G '/usr/lib/*/libatomic.so.1' >/dev/null || echo libatomic1
 }
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
@@ -38,7 +40,7 @@ system_packages() {
   local wanted
   wanted=$(missing_packages | xargs)
   [ -n "$wanted" ] || return 0
-  if [ "$wanted" = chromium ] && ! command -v apt-get >/dev/null; then
+  if [[ "$wanted" =~ ^(chromium|libatomic1| )+$ ]] && ! command -v apt-get >/dev/null; then
     say "There is no chromium here: tests in a browser are skipped."
     return 0
   fi

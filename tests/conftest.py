@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -118,6 +119,7 @@ def demo(
     url = server.set(database=name).render_as_string(hide_password=False)
     there = {"SAFETYMAP_DATABASE_URL": url, "SAFETYMAP_SIZE": "small"}
     data_dir = {"SAFETYMAP_DATA_DIR": str(tmp_path_factory.mktemp("data"))}
+    command = Path(sys.executable).with_name("safetymap")
     for words in (["demo", "zhuzhou"], ["refresh"]):
         subprocess.run(
             ["safetymap", *words], check=True, capture_output=True, env=os.environ | there | data_dir
