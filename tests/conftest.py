@@ -121,8 +121,6 @@ def demo(
     data_dir = {"SAFETYMAP_DATA_DIR": str(tmp_path_factory.mktemp("data"))}
     command = Path(sys.executable).with_name("safetymap")
     for words in (["demo", "zhuzhou"], ["refresh"]):
-        subprocess.run(
-            ["safetymap", *words], check=True, capture_output=True, env=os.environ | there | data_dir
-        )
+        subprocess.run([command, *words], check=True, capture_output=True, env=os.environ | there | data_dir)
     yield url
     administer(f"DROP DATABASE {name} WITH (FORCE)")
