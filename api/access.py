@@ -71,7 +71,7 @@ async def who(request: Request, engines: Annotated[Engines, Depends(engines)]) -
         if whose is None or whose.is_session or (whose.demo and not is_local(request)):
             raise Unknown("the key is unknown, revoked or expired; ask for a new one")
         return whose
-    cookie = request.cookies.get(COOKIE)
+    cookie = session_cookie(request)
     whose = await _identify(request, engines, cookie) if cookie else None
     if whose is None or not whose.is_session or (whose.demo and not is_local(request)):
         return ANYBODY
@@ -115,7 +115,11 @@ def _ask(engines: Engines, token: str) -> Principal | None:
 async def guard(request: Request, who: Who) -> None:
     """Let a request pass to its route, or raise Unknown or Forbidden; an undeclared route is for admins."""
     demanded = (request.scope["route"].openapi_extra or {}).get("x-audience", "admin")
-    demand(who, demanded)
+    try:
+        demand(who, demanded)
+    except Forbidden:
+        _record(request, who, "refused ")
+        raise
     if request.method not in _SAFE:
         _check_origin(request, who)
     if request.method not in _SAFE or (who.rank > 0 and _gives_detail(request)):
@@ -130,8 +134,10 @@ def _gives_detail(request: Request) -> bool:
     return bool(declared.get("x-detail")) or any(role != "public" for role in audiences)
 
 
-def _record(request: Request, who: Principal) -> None:
-    what = f"{request.method} {request.url.path}" + (f"?{request.url.query}" if request.url.query else "")
+def _record(request: Request, who: Principal, how: str = "") -> None:
+    what = (
+        how + f"{request.method} {request.url.path}" + (f"?{request.url.query}" if request.url.query else "")
+    )
     request.app.state.recorder.note(who, what[:_LONGEST], request.client.host if request.client else "")
 
 
@@ -152,6 +158,16 @@ def demand_export(who: Principal) -> None:
         raise Forbidden("exporting is a right of its own, which this key has not; ask for format=json")
 
 
+def cookie_name(request: Request) -> str:
+    """Return the session cookie's name; over https one that browsers take from this very host only."""
+    return f"__Host-{COOKIE}" if request.url.scheme == "https" else COOKIE
+
+
+def session_cookie(request: Request) -> str | None:
+    """Return the session cookie that came, if any."""
+    return request.cookies.get(cookie_name(request))
+
+
 def csrf(cookie: str) -> str:
     """Return what the page must send back as X-CSRF-Token with every write of a session."""
     return hmac.new(cookie.encode(), b"csrf", "sha256").hexdigest()
@@ -164,5 +180,5 @@ def _check_origin(request: Request, who: Principal) -> None:
     if not who.is_session:
         return
     sent = request.headers.get("x-csrf-token", "")
-    if not hmac.compare_digest(sent.encode(), csrf(request.cookies[COOKIE]).encode()):
+    if not hmac.compare_digest(sent.encode(), csrf(session_cookie(request) or "").encode()):
         raise Forbidden("X-CSRF-Token is missing or wrong; GET /session tells it")

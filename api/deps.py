@@ -144,12 +144,14 @@ def view(conn: Connection, given: Look, who: Principal) -> View:
         asked.scheme, asked.on, asked.known, start=start, end=end, source=given.source, colour=given.colour,
         area=given.area,
         categories=city.with_descendants(conn, given.category) if given.category else None,
-        scope=_scope(conn, who), suppressed=who.rank == 0,
+        scope=_scope(conn, who, given.wish, asked), suppressed=who.rank == 0,
     )  # fmt: skip
 
 
-def _scope(conn: Connection, who: Principal) -> tuple[Asked, str] | None:
+def _scope(conn: Connection, who: Principal, wish: Wish, asked: Asked) -> tuple[Asked, str] | None:
     """Return the grid that holds what `who` may see, always by the boundaries in force now."""
     if who.scope is None:
         return None
+    if wish == Wish() and asked.scheme == who.scheme:
+        return asked, who.scope
     return grids.resolve(conn, Wish(who.scheme)), who.scope

@@ -64,5 +64,6 @@ def _note(scope: Scope, request_id: str, status: int, seconds: float) -> None:
     SECONDS.labels(route).observe(seconds)
     log.info(
         "request", id=request_id, method=scope["method"], path=scope["path"], route=route, status=status,
+        client=scope["client"][0] if scope["client"] else None,
         ms=round(seconds * 1000, 1),
     )  # fmt: skip

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.engine import Connection
 
-from api.access import COOKIE, Who, audience, csrf, is_local
+from api.access import Who, audience, cookie_name, csrf, is_local, session_cookie
 from api.deps import Transaction
 from gis import access, demo_keys
 from gis.access import Principal
@@ -65,7 +65,7 @@ def _told(who: Principal, token: str | None) -> dict[str, Any]:
 @router.get("/session", response_model=Session, openapi_extra=audience("public", "tells the scope"))
 async def session(request: Request, who: Who) -> dict[str, Any]:
     """Answer who asks, which layers that opens, and the token that writes from the page must carry."""
-    return _told(who, csrf(request.cookies[COOKIE]) if who.is_session else None)
+    return _told(who, csrf(session_cookie(request) or "") if who.is_session else None)
 
 
 @router.post(
@@ -80,12 +80,13 @@ def log_in(request: Request, response: Response, transaction: Transaction, login
             key_id, second = _check(conn, login.key, login.code)
         else:
             raise BadInput("key", "is missing; send a key, or in the demo the label of a demo key")
+        _end(request, conn)
         cookie = access.open_session(conn, key_id, LASTS, second_factor=second)
         whose = access.principal(conn, cookie)
     assert whose  # its key was found a moment ago
     request.app.state.recorder.note(whose, "session opened", request.client.host if request.client else "")
     response.set_cookie(
-        COOKIE, cookie, int(LASTS.total_seconds()), httponly=True, samesite="strict",
+        cookie_name(request), cookie, int(LASTS.total_seconds()), httponly=True, samesite="strict",
         secure=request.url.scheme == "https",
     )  # fmt: skip
     return _told(whose, csrf(cookie))
@@ -127,9 +128,15 @@ def demo(request: Request, transaction: Transaction) -> list[dict[str, Any]]:
 @router.delete("/session", status_code=204, openapi_extra=audience("public", "none"))
 def log_out(request: Request, response: Response, transaction: Transaction) -> None:
     """Close the session."""
-    cookie = request.cookies.get(COOKIE)
+    with transaction() as conn:
+        _end(request, conn)
+    https = request.url.scheme == "https"
+    response.delete_cookie(cookie_name(request), httponly=True, samesite="strict", secure=https)
+
+
+def _end(request: Request, conn: Connection) -> None:
+    """Forget the session that the request came with, if any."""
+    cookie = session_cookie(request)
     if cookie:
-        with transaction() as conn:
-            access.end_session(conn, cookie)
+        access.end_session(conn, cookie)
         request.app.state.seen.keep(cookie, None)
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict")

@@ -148,6 +148,29 @@ def test_a_closed_session_is_over_on_the_server(asker: TestClient, make_key: Mak
     assert asker.get(NEAREST).status_code == 401
 
 
+def test_a_new_session_ends_the_one_before(asker: TestClient, make_key: Make) -> None:
+    key = make_key("field").key
+    asker.post("/session", json={"key": key})
+    first = asker.cookies["safetymap"]
+    asker.post("/session", json={"key": key}, headers={"X-CSRF-Token": asking.csrf(first)})
+    assert asker.get(NEAREST).status_code == 200
+    asker.cookies.clear()
+    asker.cookies.set("safetymap", first)
+    assert asker.get(NEAREST).status_code == 401
+
+
+def test_over_https_the_cookie_is_of_this_host_only(
+    service_engine: Engine, tmp_path: Path, make_key: Make
+) -> None:
+    app = make_app(lambda: service_engine, tmp_path)
+    with TestClient(app, "https://map.example") as client:
+        cookie = client.post("/session", json={"key": make_key("field").key}).headers["set-cookie"]
+        assert cookie.startswith("__Host-safetymap=")
+        assert "; Secure" in cookie
+        assert client.get(NEAREST).status_code == 200
+        assert "max-age=31536000" in client.get("/city").headers["strict-transport-security"]
+
+
 def test_a_session_ends_with_its_key(asker: TestClient, engine: Engine, make_key: Make) -> None:
     asker.post("/session", json={"key": make_key("field").key})
     assert asker.get(NEAREST).status_code == 200

@@ -256,16 +256,20 @@ def test_reads_of_detail_and_writes_are_recorded(
         town.add_responders(conn, batch, {"near": town.at(1, 1)})
         key = access.create_key(conn, "commander", "T1", scheme="safety", label="duty desk").key
     ask = {"Authorization": f"Bearer {key}"}
-    with TestClient(make_app(lambda: service_engine, tmp_path)) as client:
+    app = make_app(lambda: service_engine, tmp_path)
+    app.get("/forgotten")(lambda: "not said for whom, so for admins")
+    with TestClient(app) as client:
         client.get("/responders/nearest?lon=113.01&lat=27.04", headers=ask)
         client.get("/tiles/cameras/14/13334/6906.mvt", headers=ask)
         client.get("/tiles/grids/14/13334/6906.mvt", headers=ask)
         client.get("/city")
+        client.get("/forgotten", headers=ask)
         client.post("/session", json={"key": key})
     with engine.connect() as conn:
         told = [json.loads(row.entry) for row in _rows(conn, "safety/T1")]
         assert [one["what"].split("?")[0] for one in told] == [
-            "GET /responders/nearest", "GET /tiles/cameras/14/13334/6906.mvt", "session opened",
+            "GET /responders/nearest", "GET /tiles/cameras/14/13334/6906.mvt", "refused GET /forgotten",
+            "session opened",
         ]  # fmt: skip
         assert {one["who"] for one in told} == {"duty desk"}
         assert {one["from"] for one in told} == {"testclient"}
