@@ -1,53 +1,24 @@
 """The `safetymap` command: the database, imports, demo cities, derived layers and the service."""
 
 import sys
-from collections.abc import Callable
-from functools import wraps
-from typing import Annotated, ParamSpec, TypeVar
+from typing import Annotated
 
-import sqlalchemy as sa
 import typer
 import uvicorn
-from pydantic import ValidationError
-from rich.console import Console
 
+from api import exporting, importing, keys_cli
 from api.access import is_loopback
+from api.console import app, out, plain_errors
 from gis import cluster, db, demo_keys, loading
-from gis.errors import BadInput, Problem
+from gis.errors import BadInput
 from gis.migrate import migrate
 from gis.settings import settings
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+__all__ = ["app", "exporting", "importing", "keys_cli"]
+"""The application with all its commands: importing a module of commands registers them."""
+
 db_app = typer.Typer(no_args_is_help=True, help="The private cluster, or the configured database.")
 app.add_typer(db_app, name="db")
-out = Console()
-err = Console(stderr=True)
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _variables(error: ValidationError) -> str:
-    return "; ".join(f"SAFETYMAP_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
-
-
-def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Say every foreseen failure in one line that tells what to do, and leave with status 1."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except Problem as problem:
-            message = str(problem)
-        except ValidationError as error:
-            message = _variables(error)
-        except sa.exc.OperationalError as error:
-            message = f"the database does not answer: {str(error.orig).splitlines()[0]}; try safetymap db up"
-        err.print(f"[red]error:[/red] {message}", soft_wrap=True, highlight=False)
-        raise typer.Exit(1)
-
-    return run
 
 
 @db_app.command("up")
@@ -127,6 +98,3 @@ def serve(
         access_log=False,
         server_header=False,
     )
-
-
-from api import exporting, importing, keys_cli  # noqa: E402, F401 - they register their commands above

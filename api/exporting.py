@@ -9,7 +9,7 @@ import pandas as pd
 import typer
 from sqlalchemy.engine import Connection
 
-from api.cli import app, out, plain_errors
+from api.console import app, out, plain_errors
 from gis import db, grids
 from gis.errors import BadInput, NotFound
 from layers.catalogue import CATALOG

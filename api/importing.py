@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy.engine import Connection
 
-from api.cli import app, out, plain_errors
+from api.console import app, out, plain_errors
 from gis import db, loading
 from gis.errors import BadInput
 from gis.importing import mapping, sandbox
@@ -41,7 +41,8 @@ def _telling() -> Iterator[loading.Telling]:
     if not out.is_terminal:
         yield _plain_lines
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    told = TextColumn("{task.description}", markup=False)
+    columns = (told, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=out) as progress:
 
         def bar(kind: str, source: Source) -> Callable[[int], None]:
@@ -74,7 +75,7 @@ def _table(outcomes: list[Outcome]) -> str:
 
 
 def _tell(outcomes: list[Outcome]) -> None:
-    out.print(_table(outcomes), soft_wrap=True, highlight=False, markup=False)
+    out.print(_table(outcomes), soft_wrap=True, highlight=False)
     for one in outcomes:
         for note in one.notes:
             out.print(f"{one.file}: {note}", soft_wrap=True, highlight=False)
@@ -83,7 +84,7 @@ def _tell(outcomes: list[Outcome]) -> None:
         out.print(f"{one.file}: refused rows are in {one.refused_file}", soft_wrap=True, highlight=False)
         commonest = sorted(one.reasons.items(), key=lambda item: -item[1])
         for (field, reason), count in commonest[:_SHOWN_REASONS]:
-            out.print(f"  {count} × {field}: {reason}", soft_wrap=True, highlight=False, markup=False)
+            out.print(f"  {count} × {field}: {reason}", soft_wrap=True, highlight=False)
         if (more := len(commonest) - _SHOWN_REASONS) > 0:
             out.print(f"  and {more} rarer reasons, each in that file", highlight=False)
 

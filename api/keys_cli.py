@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from sqlalchemy.engine import Connection
 
-from api.cli import app, err, out, plain_errors
+from api.console import app, err, out, plain_errors
 from gis import access, audit, db, grids
 from gis.grids import Wish
 from gis.schema_access import ROLES

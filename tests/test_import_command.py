@@ -120,3 +120,14 @@ def test_kill_9_leaves_nothing_half_in(city: Engine, safetymap: Command, tmp_pat
     again = safetymap("import", "incidents", tmp_path / "k.parquet", "--commit", "--datum", "wgs84")
     again.communicate()
     assert state(city)[0] == before[0] + 3000
+
+
+def test_brackets_in_a_name_are_told_as_they_are(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["import", "incidents", str(tmp_path), "--mapping", "[/red].toml"])
+    assert (done.exit_code, "no mapping '[/red].toml'" in done.stderr) == (1, True)
+
+
+def test_a_place_that_cannot_be_written_is_told_in_one_line(safetymap: Command) -> None:
+    done = safetymap("export", "grids", "/nowhere/grids.csv")
+    _, told = done.communicate()
+    assert (done.returncode, len(told.splitlines()), "/nowhere" in told) == (1, 1, True), told
