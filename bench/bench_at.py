@@ -22,7 +22,7 @@ def app() -> FastAPI:
     return made
 
 
-def _paths(count: int) -> list[str]:
+def paths(count: int) -> list[str]:
     """Points all over the loaded city that some grid owns."""
     with db.work_engine().begin() as conn:
         west, south, east, north = city.extent(conn, grids.resolve(conn, grids.Wish()).scheme)
@@ -39,13 +39,13 @@ def _paths(count: int) -> list[str]:
 
 def main() -> None:
     """Print the ratio over the database that is loaded."""
-    paths = _paths(400)
+    asked = paths(400)
     with served("bench.bench_at:app", 8127) as port:
         print(HEADER)
         print(
             ratio(
                 f"{REQUESTS} single /grids/at over HTTP, against a route that answers a constant",
-                lambda: fetch(port, paths, REQUESTS),
+                lambda: fetch(port, asked, REQUESTS),
                 lambda: fetch(port, ["/constant"] * 8, REQUESTS),
                 0.3,
             ).line()

@@ -1,5 +1,6 @@
 """Hostile inputs: each is answered with a clear refusal, never with an error of ours."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -123,6 +124,26 @@ def test_another_method_is_no_way_in(client: TestClient) -> None:
         answer = client.request(method, "/grids/T1")
         assert answer.status_code == 405
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+def _resident_mb() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") >> 20
+
+
+@pytest.mark.slow
+def test_hostile_inputs_do_not_grow_the_service(client: TestClient) -> None:
+    """Everything hostile, thirty times over, in the service's own process."""
+    before = _resident_mb()
+    for _ in range(30):
+        for content, kind in BODIES.values():
+            for path in ("/session", "/incidents"):
+                client.post(path, content=content, headers={"Content-Type": kind})
+        for headers in HEADERS.values():
+            client.get("/city", headers=headers)  # type: ignore[arg-type]
+        for text in INJECTIONS:
+            client.get(f"/grids/{quote(text, safe='')}")
+    assert _resident_mb() - before < 256
 
 
 @pytest.fixture
