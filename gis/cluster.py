@@ -139,6 +139,7 @@ def up(data_dir: Path) -> str:
     PostGIS, ClusterFailed with the server's own words when it does not start.
     """
     with _locked(data_dir):
+        _place(data_dir)
         cluster = _find(data_dir)
         _make_password(data_dir)
         if not _answers(cluster):

@@ -191,21 +191,23 @@ def test_socket_directory_of_another_user_is_refused(tmp_path: Path) -> None:
         cluster._own_directory(cluster.Cluster(tmp_path, tmp_path, postgres.account()), foreign)
 
 
-def test_closed_data_directory_puts_the_cluster_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("home")  # for its skip
+def test_closed_data_directory_puts_the_cluster_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     if os.geteuid():
         pytest.skip("only root's server runs as another user")
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-    monkeypatch.setattr(cluster, "ELSEWHERE", tmp_path / "lib")
-    assert not cluster.down(closed)
-    assert not (tmp_path / "lib").exists()
-    cluster._place(closed)
-    assert cluster._find(closed).home.parent == tmp_path / "lib"
-    shutil.rmtree(tmp_path / "lib")
-    cluster._place(closed)
-    assert (closed / "pg").is_dir()
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        Path(name).chmod(0o755)
+        closed, elsewhere = Path(name) / "closed", Path(name) / "lib"
+        closed.mkdir(mode=0o700)
+        monkeypatch.setattr(cluster, "ELSEWHERE", elsewhere)
+        assert not cluster.down(closed)
+        assert not elsewhere.exists()
+        assert ask(cluster.up(closed), "SELECT 1") == 1
+        assert cluster._find(closed).home.parent == elsewhere
+        assert cluster.down(closed)
+        shutil.rmtree(elsewhere)
+        cluster._place(closed)
+        assert (closed / "pg").is_dir()
 
 
 @pytest.mark.parametrize("ram_mb", [512, 4096, 24576, 1 << 20])
