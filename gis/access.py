@@ -169,9 +169,3 @@ def open_session(conn: Connection, key_id: int, lasts: timedelta, *, second_fact
 def end_session(conn: Connection, token: str) -> None:
     """Forget a session."""
     conn.execute(sa.text("SELECT end_session(:token)"), {"token": digest(token)})
-
-
-def is_leakproof(conn: Connection) -> bool:
-    """Say whether && is declared leak-proof, without which protected tiles are read row by row."""
-    question = sa.text("SELECT proleakproof FROM pg_proc WHERE oid = 'geometry_overlaps'::regproc")
-    return bool(conn.execute(question).scalar_one())

@@ -77,11 +77,6 @@ def work_engine() -> Engine:
     return make_engine(url(), pool_size=2)
 
 
-def set_local(conn: Connection, name: str, value: str) -> None:
-    """Set a configuration parameter until the end of the transaction (a plain SET leaks through a pool)."""
-    conn.execute(sa.select(sa.func.set_config(name, value, True)))
-
-
 def columns(conn: Connection, query: Query, *kinds: type) -> list[npt.NDArray[Any]]:
     """Return a query's columns as arrays of the given kinds, each of shape (n,).
 

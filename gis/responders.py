@@ -25,16 +25,9 @@ def nearest(
     """
     place = sa.cast(sa.func.ST_SetSRID(sa.func.ST_MakePoint(lon, lat), 4326), Geography)
     where = sa.cast(responders.c.geom, Geography)
-    wanted = [
-        column == value
-        for column, value in ((responders.c.kind, kind), (responders.c.status, status))
-        if value is not None
-    ]
-    if skill is not None:
-        wanted.append(sa.literal(skill) == sa.any_(responders.c.skills))
     near = (
         sa.select(responders, where.label("geog"))
-        .where(*wanted)
+        .where(*_wanted(kind, skill, status))
         .order_by(where.op("<->")(place))
         .limit(2 * k + 20)
         .subquery("near")
@@ -50,3 +43,14 @@ def nearest(
         .limit(k)
     )  # fmt: skip
     return list(conn.execute(answer).all())
+
+
+def _wanted(kind: str | None, skill: str | None, status: str | None) -> list[sa.ColumnElement[bool]]:
+    wanted = [
+        column == value
+        for column, value in ((responders.c.kind, kind), (responders.c.status, status))
+        if value is not None
+    ]
+    if skill is not None:
+        wanted.append(sa.literal(skill) == sa.any_(responders.c.skills))
+    return wanted
