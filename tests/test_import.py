@@ -18,6 +18,7 @@ from gis import cells, incidents
 from gis.errors import BadInput, NotFound
 from gis.importing import mapping, reading
 from gis.importing.job import Options, Outcome
+from gis.importing.kinds import KINDS, Kind
 from gis.importing.parsing import Rules, bearings, moment, words
 from gis.importing.run import run
 from gis.importing.source import from_frame
@@ -167,6 +168,12 @@ def test_the_mapping_is_chosen_by_the_columns_or_not_at_all(store: Connection, t
     (tmp_path / "m.toml").write_text('[incidents]\norigin = "x"\ncolums = {}')
     with pytest.raises(BadInput, match="colums"):
         mapping.load(str(tmp_path / "m.toml"), "incidents")
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+def test_our_own_column_names_need_no_mapping(kind: Kind) -> None:
+    columns = [field.name for field in kind.fields]
+    assert mapping.choose(kind, columns, has_geometry=kind.shape is not None).name == "plain"
 
 
 def test_places_may_be_points_of_two_columns_or_shapes(store: Connection, tmp_path: Path) -> None:

@@ -188,13 +188,13 @@ def missing(mapping: Mapping, kind: Kind, columns: Sequence[str], *, has_geometr
 
 
 def choose(kind: Kind, columns: Sequence[str], *, has_geometry: bool) -> Mapping:
-    """Return the one mapping whose needed columns a source has.
+    """Return the mapping whose needed columns a source has: our own names first, else the only one that fits.
 
-    Raises BadInput when none fits, or several.
+    Raises BadInput when none fits, or several of others.
     """
     candidates = [plain(kind.name)] + [of[kind.name] for of in ready().values() if kind.name in of]
     fits = [m for m in candidates if not missing(m, kind, columns, has_geometry=has_geometry)]
-    if len(fits) == 1:
+    if fits and (fits[0] is candidates[0] or len(fits) == 1):
         return fits[0]
     if fits:
         raise BadInput("mapping", f"several fit: {', '.join(m.name for m in fits)}; choose with --mapping")
