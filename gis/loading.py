@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from gis.demo import DemoCity, Size, generate
 from gis.demo.facts import CITY_CODE, CITY_NAME
 from gis.errors import BadInput, NotFound
-from gis.importing import mapping, reading, source
+from gis.importing import ground, mapping, reading, source
 from gis.importing.job import Options, Outcome
 from gis.importing.mapping import Mapping, Scheme
 from gis.importing.run import run
@@ -85,12 +85,16 @@ def load(
     """
     _make_room(conn, overwrite=overwrite)
     conn.execute(city.insert().values(**vars(wanted)))
-    return [
-        run(conn, part.kind, part.source, Options(
-            mapping=part.mapping, datum="wgs84", accept_faults=True, progress=telling(part.kind, part.source),
-        ))
-        for part in parts
-    ]  # fmt: skip
+    outcomes, known = [], None
+    for part in parts:
+        options = Options(
+            mapping=part.mapping, datum="wgs84", accept_faults=True, ground=known,
+            progress=telling(part.kind, part.source),
+        )  # fmt: skip
+        outcomes.append(run(conn, part.kind, part.source, options))
+        if part.kind == "grids":
+            known = ground.load(conn)
+    return outcomes
 
 
 def _make_room(conn: Connection, *, overwrite: bool) -> None:

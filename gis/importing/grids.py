@@ -1,10 +1,8 @@
 """Importing grids: snapped, checked as a coverage, brought into valid days and known revisions."""
 
 import json
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import geopandas as gpd
@@ -13,7 +11,6 @@ import pandas as pd
 import pyarrow.compute as pc
 import shapely
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.engine import Connection
 
@@ -21,42 +18,20 @@ from gis import coverage, faults
 from gis.case import Fault
 from gis.crs import WGS84
 from gis.errors import BadInput
-from gis.grids import set_minzooms
 from gis.importing import placing, staging
 from gis.importing.drafting import Draft, draft
 from gis.importing.job import Job, Options, Outcome, new_batch, outcome, prepare
 from gis.importing.kinds import KINDS
 from gis.importing.mapping import Scheme
 from gis.importing.parsing import mask
+from gis.importing.revising import Change, lay, publish
 from gis.importing.source import Chunk, Source
 from gis.importing.staging import Merged
-from gis.importing.timeline import Version, dated, overlay
-from gis.schema import batches, grid_codes, grids, levels, revisions, schemes
+from gis.importing.timeline import Version
+from gis.schema import batches, levels, schemes
 
-
-@dataclass
-class Change:
-    """What an import changes in one scheme: per code the truth before and after, and counts of its rows."""
-
-    scheme: str
-    before: dict[str, list[Version]]
-    after: dict[str, list[Version]]
-    inserted: int = 0
-    updated: int = 0
-    unchanged: int = 0
-
-    @property
-    def closed(self) -> list[int]:
-        """Rows that are no longer believed."""
-        kept = {version.row for versions in self.after.values() for version in versions}
-        return sorted(
-            v.row for of in self.before.values() for v in of if v.row is not None and v.row not in kept
-        )
-
-    @property
-    def new(self) -> list[tuple[str, Version]]:
-        """Versions that the store has not."""
-        return [(code, v) for code, of in sorted(self.after.items()) for v in of if v.row is None]
+_EXACT = 1e-3
+"""Of a unit: what a double nearest to a decimal of seven places may differ from it."""
 
 
 def run(conn: Connection, source: Source, options: Options) -> Outcome:
@@ -71,13 +46,11 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
         frame = _frame(conn, job)
     finally:
         job.refused.close()
-    snapped = _snap(frame)
-    changes = [_change(conn, str(name), rows) for name, rows in frame.groupby("scheme")]
-    found = [fault for change in changes if change.new for fault in _faults(change)]
+    changes, found, snapped = _settled(conn, frame)
     _report_faults(job, found, accepted=options.accept_faults)
     batch = new_batch(conn, job, {"faults": _listed(found), "snapped": snapped})
     for change in changes:
-        _publish(conn, change, batch, source.name)
+        publish(conn, change, batch, source.name)
     merged = Merged(
         inserted=sum(change.inserted for change in changes),
         updated=sum(change.updated for change in changes),
@@ -170,6 +143,24 @@ def _known_levels(conn: Connection) -> dict[str, set[int]]:
     return known
 
 
+def _settled(conn: Connection, frame: pd.DataFrame) -> tuple[list[Change], list[Fault], dict[str, Any]]:
+    """Return what changes, its faults, and what snapping did: nothing to a set that is exact and sound."""
+    given = frame["geometry"].to_numpy()
+    xy = shapely.get_coordinates(given) * coverage.UNITS_PER_DEGREE
+    if np.abs(xy - np.round(xy)).max(initial=0) < _EXACT:
+        frame["geometry"] = coverage.to_degrees(coverage.to_units(given))
+        changes, found = _examined(conn, frame)
+        if not any(fault.severity == "error" for fault in found):
+            return changes, found, {}
+    snapped = _snap(frame)
+    return *_examined(conn, frame), snapped
+
+
+def _examined(conn: Connection, frame: pd.DataFrame) -> tuple[list[Change], list[Fault]]:
+    changes = [lay(conn, str(name), rows) for name, rows in frame.groupby("scheme")]
+    return changes, [fault for change in changes if change.new for fault in _faults(change)]
+
+
 def _snap(frame: pd.DataFrame) -> dict[str, Any]:
     """Put all grids of one scheme and period on the fixed precision, and return what that changed."""
     told: list[coverage.Snapped] = []
@@ -185,43 +176,6 @@ def _snap(frame: pd.DataFrame) -> dict[str, Any]:
             float(sum(np.abs(o.area_after_m2 - o.area_before_m2).sum() for o in told)), 2
         ),
     }
-
-
-def _change(conn: Connection, scheme: str, rows: pd.DataFrame) -> Change:
-    before = _known(conn, scheme)
-    after = {code: list(versions) for code, versions in before.items()}
-    change = Change(scheme, before, after)
-    today = date.today()  # noqa: DTZ011 - a day announced without a date begins on the calendar here
-    ordered = rows.sort_values("valid_from", key=lambda days: days.fillna(date.min))
-    for values in ordered.to_dict("records"):
-        row = SimpleNamespace(**{str(name): value for name, value in values.items()})
-        content = (row.level, row.parent_code, row.name, row.kind, _multi_wkb(row.geometry))
-        old = after.get(row.code, [])
-        new = overlay(old, dated(Version(row.valid_from, row.valid_to, content), old, today))
-        after[row.code] = new
-        change.inserted += row.code not in before
-        change.unchanged += new == old
-        change.updated += row.code in before and new != old
-    return change
-
-
-def _multi_wkb(shape: Any) -> bytes:
-    parts = shapely.get_parts(shape)
-    return bytes(shapely.to_wkb(shapely.MultiPolygon(parts)))
-
-
-def _known(conn: Connection, scheme: str) -> dict[str, list[Version]]:
-    """Return the truth of each code as believed now."""
-    wkb = sa.func.ST_AsBinary(grids.c.geom).label("wkb")
-    fields = (grids.c.id, grids.c.code, grids.c.level, grids.c.parent_code, grids.c.name, grids.c.kind)
-    found = sa.select(*fields, grids.c.valid, wkb).where(
-        grids.c.scheme == scheme, sa.func.upper_inf(grids.c.known)
-    )
-    known: dict[str, list[Version]] = {}
-    for row in conn.execute(found):
-        content = (row.level, row.parent_code, row.name, row.kind, bytes(row.wkb))
-        known.setdefault(row.code, []).append(Version(row.valid.lower, row.valid.upper, content, row.id))
-    return known
 
 
 def _faults(change: Change) -> list[Fault]:
@@ -263,40 +217,3 @@ def _report_faults(job: Job, found: list[Fault], *, accepted: bool) -> None:
     if errors and not accepted:
         raise BadInput("grids", f"they are no coverage: {told}; mend them, or say --accept-faults")
     job.notes.append(f"grids as a coverage: {told}")
-
-
-def _publish(conn: Connection, change: Change, batch: int, note: str) -> None:
-    """Write one scheme's change as a new revision: what was believed is closed, never lost."""
-    if not change.new and not change.closed:
-        return
-    insert = revisions.insert().values(scheme=change.scheme, note=note)
-    revision = int(conn.execute(insert.returning(revisions.c.id)).scalar_one())
-    conn.execute(
-        grids.update()
-        .where(grids.c.id.in_(change.closed))
-        .values(known=sa.func.int4range(sa.func.lower(grids.c.known), revision))
-    )
-    ids = _identities(conn, change.scheme, sorted({code for code, _ in change.new}))
-    stamp = {"known": Range(revision, None), "batch_id": batch}
-    conn.execute(grids.insert(), [_row(change, ids[code], code, v, stamp) for code, v in change.new])
-    set_minzooms(conn, change.scheme)
-
-
-def _identities(conn: Connection, scheme: str, codes: list[str]) -> dict[str, int]:
-    """Return the identity of each code, given once and never reused."""
-    rows = [{"scheme": scheme, "code": code} for code in codes]
-    conn.execute(upsert(grid_codes).on_conflict_do_nothing(), rows)
-    found = sa.select(grid_codes.c.code, grid_codes.c.id).where(
-        grid_codes.c.scheme == scheme, grid_codes.c.code.in_(codes)
-    )
-    return {row.code: row.id for row in conn.execute(found)}
-
-
-def _row(change: Change, grid_id: int, code: str, version: Version, stamp: dict[str, Any]) -> dict[str, Any]:
-    level, parent, name, kind, wkb = version.content
-    shape = shapely.from_wkb(wkb)
-    return {
-        "grid_id": grid_id, "scheme": change.scheme, "code": code, "level": level, "parent_code": parent,
-        "name": name, "kind": kind, "geom": f"SRID={WGS84};{shapely.to_wkt(shape, rounding_precision=7)}",
-        "area_m2": float(coverage.areas_m2(shape)[0]), "valid": Range(version.first, version.after), **stamp,
-    }  # fmt: skip

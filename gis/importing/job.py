@@ -39,6 +39,7 @@ class Options:
     """How to import: the mapping (None: the one that fits), the datum said (None: the mapping's, or WGS-84).
 
     `origin`: the name of the source system (None: the mapping's).
+    `ground`: the city's grids where they are at hand (None: they are asked of the store).
     `refused`: where refused rows go (None: under the data directory); `progress` is told the rows read.
     """
 
@@ -47,6 +48,7 @@ class Options:
     origin: str | None = None
     refused: Path | None = None
     accept_faults: bool = False
+    ground: Ground | None = None
     progress: Callable[[int], None] = _silent
 
 
@@ -113,7 +115,9 @@ def prepare(conn: Connection, kind: Kind, source: Source, options: Options) -> J
     if datum is not None and datum not in DATUMS:
         raise BadInput("datum", f"{datum!r} is unknown; use one of {', '.join(DATUMS)}")
     refused = RefusedFile(options.refused or _refused_path(source), source)
-    job = Job(kind, source, mapping, datum, rules(conn, mapping), city_ground.load(conn), refused)
+    job = Job(
+        kind, source, mapping, datum, rules(conn, mapping), options.ground or city_ground.load(conn), refused
+    )
     if unused := sorted(set(source.columns) - mapping.used(source.columns)):
         job.notes.append(f"columns that mapping {mapping.name} does not use: {', '.join(unused)}")
     return job

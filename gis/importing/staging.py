@@ -52,14 +52,14 @@ def _sql_null(of: pa.DataType) -> str:
     return f"NULL::{kind}"
 
 
-def copy(conn: Connection, columns: dict[str, pa.Array]) -> None:
-    """Copy columns of equal length into the stage."""
+def copy(conn: Connection, columns: dict[str, pa.Array], into: str = STAGE) -> None:
+    """Copy columns of equal length into the stage, or into another table."""
     sink = pa.BufferOutputStream()
     table = pa.table(columns)
     pa.csv.write_csv(table, sink, pa.csv.WriteOptions(include_header=False))
     names = ", ".join(f'"{name}"' for name in table.column_names)
     driver: Any = conn.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(f"COPY {STAGE} ({names}) FROM STDIN (FORMAT csv)") as stream:
+    with driver.cursor() as cursor, cursor.copy(f"COPY {into} ({names}) FROM STDIN (FORMAT csv)") as stream:
         stream.write(sink.getvalue())
 
 

@@ -1,0 +1,133 @@
+"""Revisions of grids: what an import changes in one scheme, and writing it with nothing lost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import shapely
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.engine import Connection
+
+from gis import coverage
+from gis.grids import set_minzooms
+from gis.importing import staging
+from gis.importing.timeline import Version, dated, overlay
+from gis.schema import grid_codes, grids, revisions
+
+
+@dataclass
+class Change:
+    """What an import changes in one scheme: per code the truth before and after, and counts of its rows."""
+
+    scheme: str
+    before: dict[str, list[Version]]
+    after: dict[str, list[Version]]
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+    @property
+    def closed(self) -> list[int]:
+        """Rows that are no longer believed."""
+        kept = {version.row for versions in self.after.values() for version in versions}
+        return sorted(
+            v.row for of in self.before.values() for v in of if v.row is not None and v.row not in kept
+        )
+
+    @property
+    def new(self) -> list[tuple[str, Version]]:
+        """Versions that the store has not."""
+        return [(code, v) for code, of in sorted(self.after.items()) for v in of if v.row is None]
+
+
+def lay(conn: Connection, scheme: str, rows: pd.DataFrame) -> Change:
+    """Return what laying the rows of a file over a scheme's known truth changes; writes nothing."""
+    before = _known(conn, scheme)
+    after = {code: list(versions) for code, versions in before.items()}
+    change = Change(scheme, before, after)
+    today = date.today()  # noqa: DTZ011 - a day announced without a date begins on the calendar here
+    ordered = rows.sort_values("valid_from", key=lambda days: days.fillna(date.min))
+    shapes = _multi_wkb(ordered["geometry"].to_numpy())
+    for values, wkb in zip(ordered.to_dict("records"), shapes, strict=True):
+        row = SimpleNamespace(**{str(name): value for name, value in values.items()})
+        content = (row.level, row.parent_code, row.name, row.kind, wkb)
+        old = after.get(row.code, [])
+        new = overlay(old, dated(Version(row.valid_from, row.valid_to, content), old, today))
+        after[row.code] = new
+        change.inserted += row.code not in before
+        change.unchanged += new == old
+        change.updated += row.code in before and new != old
+    return change
+
+
+def _multi_wkb(shapes: coverage.Geoms) -> list[bytes]:
+    parts, owner = shapely.get_parts(shapes, return_index=True)
+    whole = np.asarray(shapely.multipolygons(parts, indices=owner), dtype=object)
+    return [bytes(wkb) for wkb in shapely.to_wkb(whole)]
+
+
+def _known(conn: Connection, scheme: str) -> dict[str, list[Version]]:
+    """Return the truth of each code as believed now."""
+    wkb = sa.func.ST_AsBinary(grids.c.geom).label("wkb")
+    fields = (grids.c.id, grids.c.code, grids.c.level, grids.c.parent_code, grids.c.name, grids.c.kind)
+    found = sa.select(*fields, grids.c.valid, wkb).where(
+        grids.c.scheme == scheme, sa.func.upper_inf(grids.c.known)
+    )
+    known: dict[str, list[Version]] = {}
+    for row in conn.execute(found):
+        content = (row.level, row.parent_code, row.name, row.kind, bytes(row.wkb))
+        known.setdefault(row.code, []).append(Version(row.valid.lower, row.valid.upper, content, row.id))
+    return known
+
+
+def publish(conn: Connection, change: Change, batch: int, note: str) -> None:
+    """Write one scheme's change as a new revision: what was believed is closed, never lost."""
+    if not change.new and not change.closed:
+        return
+    insert = revisions.insert().values(scheme=change.scheme, note=note)
+    revision = int(conn.execute(insert.returning(revisions.c.id)).scalar_one())
+    conn.execute(
+        grids.update()
+        .where(grids.c.id.in_(change.closed))
+        .values(known=sa.func.int4range(sa.func.lower(grids.c.known), revision))
+    )
+    ids = _identities(conn, change.scheme, sorted({code for code, _ in change.new}))
+    staging.copy(conn, _columns(change, ids, revision, batch), "grids")
+    set_minzooms(conn, change.scheme)
+
+
+def _identities(conn: Connection, scheme: str, codes: list[str]) -> dict[str, int]:
+    """Return the identity of each code, given once and never reused."""
+    rows = [{"scheme": scheme, "code": code} for code in codes]
+    conn.execute(upsert(grid_codes).on_conflict_do_nothing(), rows)
+    found = sa.select(grid_codes.c.code, grid_codes.c.id).where(
+        grid_codes.c.scheme == scheme, grid_codes.c.code.in_(codes)
+    )
+    return {row.code: row.id for row in conn.execute(found)}
+
+
+def _columns(change: Change, ids: dict[str, int], revision: int, batch: int) -> dict[str, pa.Array]:
+    """Return the new versions as columns of the table of grids."""
+    codes, versions = [code for code, _ in change.new], [version for _, version in change.new]
+    level, parent, name, kind, wkb = zip(*(version.content for version in versions), strict=True)
+    shapes = np.asarray(shapely.from_wkb(wkb), dtype=object)
+
+    def text(values: Sequence[str | None]) -> pa.Array:
+        return pa.array(values, pa.string())
+
+    return {
+        "grid_id": pa.array([ids[code] for code in codes]), "code": text(codes), "level": pa.array(level),
+        "parent_code": text(parent), "name": text(name), "kind": text(kind),
+        "scheme": text([change.scheme] * len(codes)), "geom": staging.hex_wkb(shapes),
+        "area_m2": pa.array(coverage.areas_m2(shapes)), "valid": text([_days(v) for v in versions]),
+        "known": text([f"[{revision},)"] * len(codes)), "batch_id": pa.array([batch] * len(codes)),
+    }  # fmt: skip
+
+
+def _days(version: Version) -> str:
+    return f"[{version.first or ''},{version.after or ''})"
