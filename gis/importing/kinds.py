@@ -61,7 +61,7 @@ _ALL = (
     ), "polygon"),
     Kind("staff", "staff", (
         _ID, Field("name", text, required=True), Field("phone", text), Field("post", text),
-        Field("grid_code", text), Field("valid_from", day),
+        Field("grid_code", text), Field("valid_from", day), Field("public_phone", text),
     ), None),
     Kind("categories", "categories", (
         Field("code", text, required=True), Field("parent", text),

@@ -8,7 +8,7 @@ from gis.importing.staging import STAGE
 
 _WANTED = f"""
 CREATE TEMP TABLE wanted ON COMMIT DROP AS
-SELECT p.id AS staff_id, g.id AS grid_id, s.post, s.valid_from
+SELECT p.id AS staff_id, g.id AS grid_id, s.post, s.valid_from, s.public_phone
 FROM {STAGE} s JOIN staff p ON p.origin = :origin AND p.origin_id = s.origin_id
 JOIN schemes h ON h.is_default JOIN grid_codes g ON g.scheme = h.name AND g.code = s.grid_code
 """
@@ -25,8 +25,12 @@ _STEPS = (
     # A post that had no day before its successor's never was.
     f"DELETE FROM posts p USING ({_OTHER}) o WHERE p.id = o.id AND isempty({_ENDED})",
     f"UPDATE posts p SET valid = {_ENDED} FROM ({_OTHER}) o WHERE p.id = o.id",
-    """INSERT INTO posts (staff_id, grid_id, post, valid)
-    SELECT staff_id, grid_id, post, daterange(valid_from, NULL) FROM wanted w WHERE NOT EXISTS (
+    # The number on the grid's notice board may change without the post.
+    """UPDATE posts p SET public_phone = w.public_phone FROM wanted w
+    WHERE (p.staff_id, p.grid_id, p.post) = (w.staff_id, w.grid_id, w.post) AND upper_inf(p.valid)
+      AND p.public_phone IS DISTINCT FROM w.public_phone""",
+    """INSERT INTO posts (staff_id, grid_id, post, public_phone, valid)
+    SELECT staff_id, grid_id, post, public_phone, daterange(valid_from, NULL) FROM wanted w WHERE NOT EXISTS (
       SELECT FROM posts o WHERE (o.staff_id, o.grid_id, o.post) = (w.staff_id, w.grid_id, w.post)
       AND o.valid && daterange(w.valid_from, NULL))""",
 )
