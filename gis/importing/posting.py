@@ -21,6 +21,9 @@ _ENDED = """CASE WHEN o.valid_from IS NULL OR lower(p.valid) >= o.valid_from THE
 ELSE daterange(lower(p.valid), o.valid_from) END"""
 _STEPS = (
     "DROP TABLE IF EXISTS wanted",
+    # A file need not have every column.
+    f"""ALTER TABLE {STAGE} ADD COLUMN IF NOT EXISTS public_phone text,
+    ADD COLUMN IF NOT EXISTS valid_from date""",
     _WANTED,
     # A post that had no day before its successor's never was.
     f"DELETE FROM posts p USING ({_OTHER}) o WHERE p.id = o.id AND isempty({_ENDED})",
