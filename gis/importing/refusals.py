@@ -76,7 +76,7 @@ class RefusedFile:
             return
         at = {int(row): place for place, row in enumerate(chunk.rows)}
         texts = {broken.row: broken.text for broken in chunk.broken}
-        for refusal in refusals:
+        for refusal in sorted(refusals, key=lambda one: one.row):
             original = _original(chunk, at[refusal.row]) if refusal.row in at else [texts[refusal.row]]
             self._write(refusal, original)
 

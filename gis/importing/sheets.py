@@ -96,8 +96,10 @@ def _csv_chunks(path: Path, encoding: str, delimiter: str, names: tuple[str, ...
     broken: list[Broken] = []
 
     def keep(row: Any) -> str:
-        reason = f"has {row.actual_columns} columns, the header has {row.expected_columns}"
-        broken.append(Broken(row.number - 1, f"{reason}; quote values that contain {delimiter!r}", row.text))
+        told = f"has {row.actual_columns} columns, the header has {row.expected_columns}"
+        many = row.actual_columns > row.expected_columns
+        fix = f"quote values that contain {delimiter!r}" if many else "fill in those that are missing"
+        broken.append(Broken(row.number - 1, f"{told}; {fix}", row.text))
         return "skip"
 
     # Only the serial reader knows row numbers; all stays text, so that a bad value costs its row only.
