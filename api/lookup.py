@@ -152,8 +152,11 @@ def nearest(
     kind: Annotated[str | None, Query(max_length=80)] = None,
     skill: Annotated[str | None, Query(max_length=80)] = None,
     status: Annotated[Literal["available", "busy", "off"] | None, Query()] = None,
+    max_seconds: Annotated[float | None, Query(gt=0, description="Only with by=road.")] = None,
 ) -> dict[str, object]:
     """Answer the responders nearest to a point, by straight line in geodesic metres."""
+    if max_seconds is not None and by == "line":
+        raise BadInput("max_seconds", "a straight line has no travel time; leave it out or use by=road")
     if by == "road":
         raise BadInput("by", "travel by road is not served yet; use by=line")
     with transaction() as conn:

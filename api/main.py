@@ -40,8 +40,8 @@ def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None)
         recorder.stop()
 
     app = FastAPI(
-        title="Safety map 平安地图", version="0.1.0", description=__doc__, dependencies=[Depends(guard)],
-        responses=errors.DOCUMENTED, lifespan=lifespan,
+        title="Safety map 平安地图", version="0.1.0", description=__doc__, docs_url=None, redoc_url=None,
+        dependencies=[Depends(guard)], responses=errors.DOCUMENTED, lifespan=lifespan,
     )  # fmt: skip
     app.state.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
     app.state.engines, app.state.seen, app.state.recorder = engines, Seen({}), recorder

@@ -18,6 +18,7 @@ ASSETS = {
     "/app": WEB / "app",
     "/vendor/maplibre-gl": WEB / "node_modules" / "maplibre-gl" / "dist",
     "/vendor/noto-sans-sc": WEB / "node_modules" / "@fontsource-variable" / "noto-sans-sc",
+    "/vendor/swagger-ui": WEB / "node_modules" / "swagger-ui-dist",
     "/vendor/h3-js": WEB / "node_modules" / "h3-js" / "dist" / "browser",
 }
 """What the page loads; only these folders are ever served."""
@@ -47,6 +48,14 @@ def landing(request: Request) -> Response:
     links = [{"rel": rel, "href": base + path, "type": kind} for rel, path, kind in _LINKS]
     body = {"title": "平安地图 Safety map", "description": "Grids, incidents and responders", "links": links}
     return JSONResponse(body, headers={"Vary": "Accept"})
+
+
+@router.get(
+    "/docs", response_class=FileResponse, include_in_schema=False, openapi_extra=audience("public", "none")
+)
+def docs() -> FileResponse:
+    """Answer the interactive documentation, whose scripts come from this machine."""
+    return FileResponse(WEB / "docs.html")
 
 
 @router.get(

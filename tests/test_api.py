@@ -86,6 +86,7 @@ def test_a_point_nobody_owns_is_a_problem(client: TestClient) -> None:
         ("/hotspots?res=3", "res"),
         ("/responders/nearest?lon=113&lat=27&k=0", "k"),
         ("/responders/nearest?lon=113&lat=27&by=road", "by"),
+        ("/responders/nearest?lon=113&lat=27&max_seconds=60", "max_seconds"),
     ],
 )
 def test_a_bad_parameter_is_named(client: TestClient, path: str, name: str) -> None:
@@ -241,6 +242,7 @@ def test_the_page_and_its_facts(client: TestClient) -> None:
     assert [level["level"] for level in facts["levels"]] == [1, 2, 3]
     assert "text/html" in client.get("/", headers={"accept": "text/html"}).headers["content-type"]
     assert client.get("/", headers={"accept": "application/json"}).json()["links"]
+    assert "//" not in client.get("/docs").text, "the documentation loads nothing from outside"
     assert [one["code"] for one in client.get("/categories").json()] == ["01", "0101", "0102", "02"]
 
 

@@ -183,7 +183,7 @@ def test_paths_of_other_file_systems_are_refused() -> None:
 
 
 def test_a_million_vertices_that_cross_are_a_shape_like_others(tmp_path: Path) -> None:
-    turns = [*np.random.default_rng(1).random((1000000, 2)), 113, 27]
+    turns = np.random.default_rng(1).random((1_000_000, 2)) + np.array([113.0, 27.0])
     ring = shapely.Polygon(np.vstack([turns, turns[:1]]))
     gpd.GeoDataFrame({"id": [1]}, geometry=[ring], crs=4326).to_parquet(tmp_path / "a.parquet")
     (chunk,) = sandbox.read(tmp_path / "a.parquet").chunks()
