@@ -1,6 +1,7 @@
 """`safetymap export`: a layer as a file, in the format its suffix names."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from sqlalchemy.engine import Connection
 
 from api.console import app, out, plain_errors
-from gis import db, grids
+from gis import city, db, grids
 from gis.errors import BadInput, NotFound
 from layers.catalogue import CATALOG
 from layers.refresh import STEPS
@@ -82,8 +83,17 @@ def export(
 
 @app.command()
 @plain_errors
-def refresh() -> None:
+def refresh(
+    since: Annotated[
+        datetime | None, typer.Option(help="Only if something was imported at or after this time (UTC).")
+    ] = None,
+) -> None:
     """Derive what is kept beside the data; a second call changes nothing."""
+    with db.work_engine().begin() as conn:
+        newest = city.last_import(conn)
+    if since and (newest is None or newest < since.replace(tzinfo=UTC)):
+        out.print(f"nothing was imported since {since:%Y-%m-%d %H:%M}: nothing to derive")
+        return
     for step in STEPS:
         with db.work_engine().begin() as conn:
             out.print(f"{step.__name__.replace('_', ' ')}: {step(conn)}")

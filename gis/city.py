@@ -1,5 +1,7 @@
 """The city of this database: its name, zone, extent, schemes and categories."""
 
+from datetime import datetime
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -59,6 +61,12 @@ def incident_span(conn: Connection, *, suppressed: bool = False) -> Record:
             sa.func.count().label("count"), sa.func.min(at).label("first"), sa.func.max(at).label("last")
         ).where(live)
     ).one()
+
+
+def last_import(conn: Connection) -> datetime | None:
+    """Return when something was last imported; None before the first."""
+    found: datetime | None = conn.execute(sa.select(sa.func.max(batches.c.imported_at))).scalar()
+    return found
 
 
 def data_version(conn: Connection) -> int:
