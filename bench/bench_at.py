@@ -3,6 +3,7 @@
 import numpy as np
 from fastapi import FastAPI
 
+from api.access import audience
 from api.main import make_app
 from bench.load import fetch, served
 from bench.measure import HEADER, ratio
@@ -15,7 +16,7 @@ def app() -> FastAPI:
     """Return the service with the peer beside it: a plain route, the same server and middleware."""
     made = make_app()
 
-    @made.get("/constant")
+    @made.get("/constant", openapi_extra=audience("public", "none"))
     def constant() -> dict[str, str]:
         return {"answer": "constant"}
 
