@@ -21,9 +21,10 @@ WITH RECURSIVE asked AS (
     coalesce(CAST(:known AS int), (SELECT max(id) FROM revisions), 0) AS known,
     (SELECT max(id) FROM revisions) AS newest
 ), point AS (SELECT ST_SetSRID(ST_MakePoint(:lon, :lat), 4326) AS geom),
-near AS (  -- OFFSET keeps the cheap box test first; deepest and lowest code lead, so that one hit ends it
-  SELECT g.id, g.code, g.level, g.geom FROM asked a, point p, grids g
-  WHERE g.scheme = a.scheme AND g.geom && p.geom AND g.valid @> a.day AND g.known @> a.known
+near AS (  -- OFFSET keeps the box test first, on its own index; deepest and lowest code lead: one hit is all
+  SELECT g.id, g.code, g.level, g.geom
+  FROM asked a, (SELECT g.* FROM point p, grids g WHERE g.geom && p.geom OFFSET 0) g
+  WHERE g.scheme = a.scheme AND g.valid @> a.day AND g.known @> a.known
   ORDER BY g.level DESC, g.code OFFSET 0
 ), hits AS (
   SELECT n.id, n.level, NOT ST_ContainsProperly(n.geom, p.geom) AS at_edge
@@ -33,8 +34,10 @@ near AS (  -- OFFSET keeps the cheap box test first; deepest and lowest code lea
   FROM hits h JOIN grids g ON g.id = h.id
   UNION ALL
   SELECT g.id, g.grid_id, g.code, g.name, g.level, g.parent_code, c.at_edge
-  FROM chain c, asked a, grids g
-  WHERE g.scheme = a.scheme AND g.code = c.parent_code AND g.valid @> a.day AND g.known @> a.known
+  FROM chain c, asked a, LATERAL (
+    SELECT * FROM grids WHERE scheme = a.scheme AND code = c.parent_code OFFSET 0
+  ) g
+  WHERE g.valid @> a.day AND g.known @> a.known
 )
 SELECT a.scheme, a.day, a.known, a.newest, c.code, c.name, c.level, c.at_edge, s.staff,
        CASE WHEN c.level = max(c.level) OVER () THEN public_contact(c.grid_id, a.day) END AS contact,

@@ -200,7 +200,8 @@ posts = Table(
     # The number on the grid's notice board: all that the public learns of who holds the post.
     _text("public_phone"),
     Column("valid", DATERANGE, nullable=False),
-    # Usage: who is answerable for this grid? The first column of the exclusion serves it.
+    # Usage: who is answerable for this grid? A b-tree, because the exclusion's GiST is slow to descend.
+    Index("ix_posts_grid_id", "grid_id"),
     ExcludeConstraint(
         ("grid_id", "="), ("staff_id", "="), ("post", "="), ("valid", "&&"), using="gist",
         name="ex_posts_once",

@@ -349,6 +349,8 @@ CREATE TABLE posts (
     CONSTRAINT fk_posts_grid_id FOREIGN KEY(grid_id) REFERENCES grid_codes (id)
 );
 
+CREATE INDEX ix_posts_grid_id ON posts (grid_id);
+
 CREATE INDEX ix_posts_staff_id ON posts (staff_id);
 
 CREATE TABLE transitions (
