@@ -11,7 +11,7 @@ from api.access import is_loopback
 from api.console import app, out, plain_errors
 from gis import cluster, db, demo_keys, loading
 from gis.errors import BadInput
-from gis.migrate import migrate
+from gis.migrate import advice, migrate
 from gis.settings import settings
 
 __all__ = ["app", "exporting", "importing", "keys_cli"]
@@ -27,6 +27,9 @@ def db_up() -> None:
     """Start the private cluster if none is configured, and bring the store to its newest revision."""
     with db.work_engine().begin() as conn:
         migrate(conn)
+        told = advice(conn)
+    for line in told:
+        out.print(f"advice: {line}", soft_wrap=True, highlight=False)
     out.print("database ready")
 
 

@@ -83,10 +83,12 @@ def _from_database(_: Request, error: Exception) -> Response:
     return problem(503, "the database does not answer; try again")
 
 
-def _from_value(_: Request, error: Exception) -> Response:
+def _from_value(request: Request, error: Exception) -> Response:
     """A value that no column can hold, such as a text with a zero byte or a number beyond all bounds."""
     log.warning("value", error=str(error))
-    return problem(422, "a value holds a zero byte or lies beyond all bounds; correct it")
+    given = [*request.path_params.items(), *request.query_params.multi_items()]
+    faults = [{"name": name, "reason": "holds a zero byte"} for name, value in given if "\0" in str(value)]
+    return problem(422, "a value holds a zero byte or lies beyond all bounds; correct it", faults)
 
 
 def _from_wall(_: Request, error: Exception) -> Response:

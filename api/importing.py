@@ -121,6 +121,8 @@ def import_(
     _tell([result])
     how = "chosen with --mapping" if mapping_name else "chosen by the columns"
     out.print(f"mapping {result.mapping} ({how}), datum {result.datum}", highlight=False)
+    if result.rows and not result.accepted:
+        raise BadInput(str(file), "every row was refused; correct what is named above and import again")
     out.print("imported" if commit else "dry run: nothing was kept; say --commit to import", highlight=False)
 
 

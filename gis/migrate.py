@@ -1,5 +1,6 @@
 """Bring a database to the newest revision of the store."""
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import Connection
@@ -21,3 +22,21 @@ def migrate(conn: Connection, revision: str = "head") -> None:
     """
     go = command.downgrade if revision == "base" else command.upgrade
     go(_config(conn), revision)
+
+
+def advice(conn: Connection) -> list[str]:
+    """Return what the database's superuser should do, a line each; none in the private cluster.
+
+    Policies keep a spatial index only where its operator is declared leak-proof (docs/decisions/0040).
+    """
+    kept = sa.text(
+        "SELECT proleakproof FROM pg_proc WHERE oid = 'geometry_overlaps(geometry,geometry)'::regprocedure"
+    )
+    if conn.execute(kept).scalar_one():
+        return []
+    return [
+        (
+            "row-level security reads whole tables here: let a superuser run "
+            "ALTER FUNCTION geometry_overlaps(geometry, geometry) LEAKPROOF"
+        )
+    ]

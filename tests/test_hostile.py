@@ -58,6 +58,11 @@ def test_hostile_texts_are_refused_or_find_nothing(client: TestClient, path: str
             assert answer.json()["detail"]
 
 
+def test_a_zero_byte_is_named(client: TestClient) -> None:
+    told = client.get("/responders/nearest?lon=113&lat=27&kind=a%00b").json()
+    assert [fault["name"] for fault in told["errors"]] == ["kind"]
+
+
 def test_nothing_was_dropped_meanwhile(client: TestClient) -> None:
     assert client.get("/hotspots").json()["incidents"] == 7
     assert client.get("/grids/T").status_code == 200

@@ -86,6 +86,13 @@ def test_a_dry_run_keeps_nothing_and_a_commit_all(city: Engine, safetymap: Comma
     assert state(city)[:2] == [before[0] + 299, before[1] + 1]
 
 
+def test_an_import_that_refuses_every_row_is_a_failure(safetymap: Command, tmp_path: Path) -> None:
+    frame(3).assign(category="nope").to_csv(tmp_path / "f.csv", index=False)
+    done = safetymap("import", "incidents", tmp_path / "f.csv", "--commit", "--datum", "wgs84")
+    told, wrong = done.communicate()
+    assert (done.returncode, "unknown category" in told, "every row was refused" in wrong) == (1, True, True)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

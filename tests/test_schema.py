@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.engine import Connection
 
 from gis import schema, schema_access
+from gis.migrate import advice
 
 _COLUMNS = """
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
@@ -86,3 +87,17 @@ def test_a_bow_tie_never_enters(conn: Connection) -> None:
     grid_id = _scheme(conn)
     with pytest.raises(sa.exc.IntegrityError, match="geom_valid"):
         conn.execute(_grid(grid_id, Range(None, None), Range(1, None), "0 0,1 1,1 0,0 1,0 0"))
+
+
+def test_an_index_lost_to_policies_is_told(conn: Connection) -> None:
+    assert advice(conn) == []
+    # Only a superuser may alter PostGIS's own function: one of the same name stands before it.
+    conn.execute(sa.text("CREATE SCHEMA plain"))
+    conn.execute(
+        sa.text(
+            "CREATE FUNCTION plain.geometry_overlaps(geometry, geometry) RETURNS boolean "
+            "LANGUAGE sql AS 'SELECT true'"
+        )
+    )
+    conn.execute(sa.text("SET LOCAL search_path TO plain, public"))
+    assert "LEAKPROOF" in advice(conn)[0]
