@@ -8,14 +8,22 @@ import sqlalchemy as sa
 from gis import grids as grid_questions
 from gis import schema as t
 from gis.db import Query
-from layers.counts import cells_with_counts
+from layers.counts import cells_with_counts, reach_of_zoom
 from layers.risk import served_cells
 from layers.view import View, in_scope, wanted_incidents
 
 
+def _no_reach(_: int) -> float:
+    return 0.0
+
+
 @dataclass(frozen=True)
 class Layer:
-    """Something shown: `select` yields id and geom first, then its properties."""
+    """Something shown: `select` yields id and geom first, then its properties.
+
+    Its tiles are kept until a row that they show changes, so `select` may depend on the view and on tables,
+    never on the clock.
+    """
 
     name: str
     title_zh: str
@@ -25,6 +33,10 @@ class Layer:
     geometry: str
     audience: str
     select: Callable[[View], Query]
+    reads: tuple[str, ...] = ()
+    """Tables that `select` reads without naming them: behind functions and views of the database."""
+    reach: Callable[[int], float] = _no_reach
+    """Zoom -> how far beyond a row's own box, in degrees, a change is seen (a feature made of many rows)."""
 
 
 def _moment(column: sa.Column[object]) -> sa.ColumnElement[str]:
@@ -106,7 +118,18 @@ CATALOG: tuple[Layer, ...] = (
     Layer("incidents", "事件", "Incidents", 11, 22, "point", "field", _incidents),
     Layer("responders", "处置力量", "Responders", 8, 22, "point", "field", _responders),
     Layer("places", "重点场所", "Places", 11, 22, "mixed", "public", _places),
-    Layer("hotspots", "热点", "Hotspots", 0, 22, "polygon", "public", cells_with_counts),
+    Layer(
+        "hotspots",
+        "热点",
+        "Hotspots",
+        0,
+        22,
+        "polygon",
+        "public",
+        cells_with_counts,
+        reads=("incidents",),
+        reach=reach_of_zoom,
+    ),  # fmt: skip
     Layer("risk", "风险", "Risk", 0, 22, "polygon", "commander", served_cells),
 )
 

@@ -31,6 +31,11 @@ def res_for_zoom(zoom: int) -> int:
     return next((res for below, res in RES_BY_ZOOM if zoom < below), RESOLUTIONS[-1])
 
 
+def reach_of_zoom(zoom: int) -> float:
+    """Return how far, in degrees, a cell shown at a zoom may reach beyond an incident in it."""
+    return _REACH_DEG[res_for_zoom(zoom)]
+
+
 def cell_column(res: int) -> sa.Column[int]:
     """Return the incidents' column of cells at `res`. Raises BadInput when it is not served."""
     if res not in RESOLUTIONS:
