@@ -127,9 +127,9 @@ CATALOG: tuple[Layer, ...] = (
         "polygon",
         "public",
         cells_with_counts,
-        reads=("incidents",),
-        reach=reach_of_zoom,
-    ),  # fmt: skip
+        ("incidents",),
+        reach_of_zoom,
+    ),
     Layer("risk", "风险", "Risk", 0, 22, "polygon", "commander", served_cells),
 )
 
