@@ -78,7 +78,14 @@ page_assets() {
     cp web/package-lock.json web/node_modules/.installed-lock.json
 }
 
+# Other people's decoders, against which tiles and archives are tested.
+test_decoders() {
+  npm_of_choice ci --prefix tests/node --ignore-scripts --no-audit --no-fund &&
+    cp tests/node/package-lock.json tests/node/node_modules/.installed-lock.json
+}
+
 system_packages
 "$uv" --version >/dev/null 2>&1 || step "uv $uv_version" install_uv
 step "Python packages" "$uv" sync --frozen --inexact $(python_groups)
 [ "$purpose" = lint ] || cmp -s web/package-lock.json web/node_modules/.installed-lock.json || step "page assets" page_assets
+[ "$purpose" != test ] || cmp -s tests/node/package-lock.json tests/node/node_modules/.installed-lock.json || step "decoders to test against" test_decoders
