@@ -159,6 +159,8 @@ grids = Table(
     Column("valid", DATERANGE, nullable=False),
     Column("known", INT4RANGE, nullable=False),
     Column("batch_id", sa.BigInteger, ForeignKey("batches.id")),
+    # The place in a list, where planners set one.
+    Column("display_order", sa.Integer),
     sa.ForeignKeyConstraint(
         ["grid_id", "scheme", "code"],
         ["grid_codes.id", "grid_codes.scheme", "grid_codes.code"],

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.engine import Connection
 
-from gis import schema, schema_access
+from gis import schema, schema_access, schema_plans
 from gis.migrate import advice
 
 _COLUMNS = """
@@ -45,6 +45,7 @@ def built(server: sa.URL, administer: Callable[..., None]) -> Iterator[Connectio
     with engine.connect() as conn:
         conn.execute(sa.text("CREATE EXTENSION IF NOT EXISTS postgis"))
         conn.execute(sa.text("CREATE EXTENSION IF NOT EXISTS btree_gist"))
+        assert schema_plans.metadata is schema.metadata
         schema.metadata.create_all(conn)
         schema_access.metadata.create_all(conn)
         yield conn
