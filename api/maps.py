@@ -58,7 +58,7 @@ _ANY_VIEW = View(scheme="", on=date.min, known=0)
 
 
 @lru_cache
-def _fields(name: str) -> dict[str, str]:
+def fields(name: str) -> dict[str, str]:
     """Properties of a layer's features and their kinds, read off its select."""
     columns = LAYERS[name].select(_ANY_VIEW).selected_columns
     return {column.name: _kind(column) for column in columns if column.name not in {"id", "geom"}}
@@ -90,7 +90,7 @@ def _entry(layer: Layer) -> dict[str, Any]:
         "minzoom": layer.minzoom,
         "maxzoom": layer.maxzoom,
         "geometry": layer.geometry,
-        "properties": _fields(layer.name),
+        "properties": fields(layer.name),
         "audience": layer.audience,
     }
 
@@ -111,7 +111,7 @@ def tile_json(
         attribution = city.the_city(conn).attribution
     template = f"{request.base_url}tiles/{layer}/{{z}}/{{x}}/{{y}}.mvt"
     zooms = (chosen.minzoom, chosen.maxzoom)
-    return tilejson.document(layer, template, zooms, bounds, _fields(layer), attribution)
+    return tilejson.document(layer, template, zooms, bounds, fields(layer), attribution)
 
 
 @router.get("/styles/{name}.json", openapi_extra=audience("public", "shows the layers that may be seen"))
