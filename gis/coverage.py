@@ -13,7 +13,6 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import shapely
 from pyproj import Transformer
 from shapely.geometry.base import BaseGeometry
@@ -146,12 +145,16 @@ def insert_vertices(units: Geoms, low: Ints, high: Ints, at: Ints) -> Geoms:
 def _hits(xy: Ints, ring: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints]:
     """The edges of rings that lie between given ends, as the index of their first vertex, and which ends."""
     vertex, ends, others = _keys(xy), _keys(low), _keys(high)
-    wanted = np.concatenate([ends, others])
+    wanted = np.unique(np.concatenate([ends, others]))
     at = np.flatnonzero((ring[:-1] == ring[1:]) & np.isin(vertex[:-1], wanted) & np.isin(vertex[1:], wanted))
-    names = {"new": np.r_[: len(low), : len(low)], "a": wanted, "b": np.concatenate([others, ends])}
-    found = pd.DataFrame({"edge": at, "a": vertex[at], "b": vertex[at + 1]})
-    hits = found.merge(pd.DataFrame(names), on=["a", "b"]) if len(at) else found.assign(new=at)
-    return hits["edge"].to_numpy(np.int64), hits["new"].to_numpy(np.int64)
+    between: dict[tuple[int, int], list[int]] = {}
+    for i, pair in enumerate(zip(ends.tolist(), others.tolist(), strict=True)):
+        between.setdefault(pair, []).append(i)
+        between.setdefault(pair[::-1], []).append(i)
+    pairs = zip(at.tolist(), vertex[at].tolist(), vertex[at + 1].tolist(), strict=True)
+    hits = [(edge, new) for edge, a, b in pairs for new in between.get((a, b), [])]
+    edges, news = np.array(hits, dtype=np.int64).reshape(-1, 2).T
+    return edges, news
 
 
 def from_edges(edges: Edges) -> BaseGeometry:
@@ -161,6 +164,46 @@ def from_edges(edges: Edges) -> BaseGeometry:
     left.
     """
     start, end = cancel(edges.start, edges.end)
+    rings = _walk(start, end)
+    return _faces(start, end) if rings is None else _nested(rings)
+
+
+def _walk(start: Ints, end: Ints) -> list[Ints] | None:
+    """The rings of directed edges, by following them; None where they touch themselves or each other."""
+    first, order = np.unique(_keys(start), return_index=True)
+    if len(first) < len(start):
+        return None
+    ahead: list[int] = np.searchsorted(first, _keys(end)[order]).tolist()
+    rings, seen = [], [False] * len(first)
+    for begin in range(len(first)):
+        way, at = [], begin
+        while at < len(seen) and not seen[at]:
+            seen[at] = True
+            way.append(at)
+            at = ahead[at]
+        if way and at != begin:
+            return None
+        if way:
+            rings.append(start[order[way]])
+    return rings
+
+
+def _nested(rings: list[Ints]) -> BaseGeometry:
+    """The polygon of rings apart from each other: those that turn left are shells, the rest holes."""
+    sizes = [_ring_doubled(r, np.roll(r, -1, axis=0), np.zeros(len(r), dtype=int), 1)[0] for r in rings]
+    shells = _array([shapely.Polygon(r) for r, size in zip(rings, sizes, strict=True) if size > 0])
+    holes = [r for r, size in zip(rings, sizes, strict=True) if size < 0]
+    within: list[list[Ints]] = [[] for _ in shells]
+    for hole in holes:
+        around = np.flatnonzero(shapely.intersects_xy(shells, *hole[0].astype(float)))
+        if len(around):
+            within[around[np.argmin(shapely.area(shells[around]))]].append(hole)
+    parts = [shapely.Polygon(s.exterior, h) for s, h in zip(shells, within, strict=True)]
+    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts) if parts else shapely.Polygon()
+
+
+def _faces(start: Ints, end: Ints) -> BaseGeometry:
+    """The polygons of edges in several rings, or in rings that touch themselves."""
     faces = shapely.get_parts(shapely.polygonize(lines(start, end)))
     if not len(faces):
         return shapely.Polygon()
@@ -177,6 +220,15 @@ def cancel(start: Ints, end: Ints) -> tuple[Ints, Ints]:
     low, high, _, net = residual(start, end, np.zeros(len(start), dtype=np.int64))
     forth = net > 0
     return np.where(forth[:, None], low, high), np.where(forth[:, None], high, low)
+
+
+def common(edges: Edges, others: Edges) -> Edges:
+    """The edges that other directed edges run against."""
+    near = np.isin(_keys(edges.start), _keys(others.end)) & np.isin(_keys(edges.end), _keys(others.start))
+    against = set(map(tuple, np.hstack([others.end, others.start]).tolist()))
+    ends = np.hstack([edges.start, edges.end])[near].tolist()
+    both = np.flatnonzero(near)[[tuple(row) in against for row in ends]]
+    return Edges(edges.start[both], edges.end[both], edges.owner[both])
 
 
 def residual(start: Ints, end: Ints, group: Ints) -> tuple[Ints, Ints, Ints, Ints]:
@@ -307,9 +359,14 @@ def unique_segments(edges: Edges) -> tuple[Ints, Ints]:
     swap = (edges.start[:, 0] > edges.end[:, 0]) | (
         (edges.start[:, 0] == edges.end[:, 0]) & (edges.start[:, 1] > edges.end[:, 1])
     )
-    both = np.where(swap[:, None], np.hstack([edges.end, edges.start]), np.hstack([edges.start, edges.end]))
-    unique = np.unique(both, axis=0)
-    return unique[:, :2], unique[:, 2:]
+    low, high = (
+        np.where(swap[:, None], edges.end, edges.start),
+        np.where(swap[:, None], edges.start, edges.end),
+    )
+    a, b = _keys(low), _keys(high)
+    order = np.lexsort((b, a))
+    new = np.r_[True, (np.diff(a[order]) != 0) | (np.diff(b[order]) != 0)][: len(order)]
+    return low[order[new]], high[order[new]]
 
 
 def _beside(at: Ints, low: Ints, high: Ints) -> Bools:

@@ -65,8 +65,8 @@ def longest_border(piece: BaseGeometry, ground: Mapping[str, Sequence[BaseGeomet
     best, longest = None, 0.0
     for code, parts in ground.items():
         near = [part for part in parts if reach.intersects(part)]
-        shared = sorted(edge for part in near for edge in mine & _directed(part))
-        length = sum(float(np.hypot(b[0] - a[0], b[1] - a[1])) for a, b in shared)
+        along = sorted(edge for part in near for edge in mine & _directed(part))
+        length = sum(float(np.hypot(b[0] - a[0], b[1] - a[1])) for a, b in along)
         if length > longest:
             best, longest = code, length
     return best
@@ -78,15 +78,14 @@ def replaced(one: BaseGeometry, other: BaseGeometry, path: Line) -> tuple[Line, 
     The border comes as edges of `one` from the stretch's first point to its last. Raises BadInput where the
     line leaves the two grids or its ends do not lie on one stretch of their border.
     """
-    theirs = _directed(other)
-    border = [(a, b) for a, b in sorted(_directed(one)) if (b, a) in theirs]
+    border = shared(one, other)
     on = {p for edge in border for p in edge}
     hits = [i for i, p in enumerate(path) if p in on]
     if len(hits) < 2 or path[hits[0]] == path[hits[-1]]:
         raise BadInput("line", "it must begin and end on the border between the two grids")
     stretch = path[hits[0] : hits[-1] + 1]
     middles = np.array([np.add(a, b) / 2 for a, b in pairwise(stretch)])
-    if not shapely.intersects_xy(total([one, other]), *middles.T).all():
+    if not (shapely.intersects_xy(one, *middles.T) | shapely.intersects_xy(other, *middles.T)).all():
         raise BadInput("line", "it leaves the two grids")
     ways = [(line, walk) for line in (stretch, stretch[::-1]) if (walk := _walk(border, line[0], line[-1]))]
     if not ways:
@@ -100,6 +99,20 @@ def exchange(one: BaseGeometry, other: BaseGeometry, stretch: Line, border: list
     mine = [*_directed(one), *_reversed(border), *line]
     theirs = [*_directed(other), *border, *_reversed(line)]
     return [_from_list(mine), _from_list(theirs)]
+
+
+def shared(one: BaseGeometry, other: BaseGeometry) -> list[Edge]:
+    """The directed edges of one polygon that another has the other way round, in order."""
+    mine, theirs = (coverage.polygon_edges(np.array([shape], dtype=object)) for shape in (one, other))
+    both = coverage.common(mine, theirs)
+    rows = np.unique(np.hstack([both.start, both.end]), axis=0).tolist()
+    return [((a, b), (c, d)) for a, b, c, d in rows]
+
+
+def passed(stretch: Line, border: list[Edge]) -> tuple[BaseGeometry, BaseGeometry]:
+    """The ground that the owner of a border (given as its edges) loses and gains when a line replaces it."""
+    gained = [*pairwise(stretch), *_reversed(border)]
+    return _from_list(_reversed(gained)), _from_list(gained)
 
 
 def rings(area: BaseGeometry, shapes: list[BaseGeometry]) -> tuple[BaseGeometry, list[Line], Tees]:

@@ -19,6 +19,7 @@ from gis.parts import (
     held,
     joined,
     longest_border,
+    passed,
     reaching,
     replaced,
     rings,
@@ -80,11 +81,12 @@ def reshape(cov: Coverage, codes: Sequence[str], line: BaseGeometry) -> Coverage
     path, tees = lattice.conform(_points(line), *edges_of([cov.shape(one), cov.shape(other)]))
     old = with_tees([cov.shape(one), cov.shape(other)], tees)
     stretch, border = replaced(old[0], old[1], path)
-    new = exchange(old[0], old[1], stretch, border)
     if one in cov.shapes and other in cov.shapes:
+        new = exchange(old[0], old[1], stretch, border)
         return settle(cov, dict(zip((one, other), new, strict=True)), tees)
-    there = _hand_over(cov, one, other, minus(old[0], [new[0]]), stretch, tees)
-    return _hand_over(there, other, one, minus(old[1], [new[1]]), stretch, tees)
+    lost, gained = passed(stretch, border)
+    there = _hand_over(cov, one, other, lost, stretch, tees)
+    return _hand_over(there, other, one, gained, stretch, tees)
 
 
 def move_vertex(cov: Coverage, at: Lonlat, to: Lonlat) -> Coverage:
@@ -241,7 +243,10 @@ def _move(cov: Coverage, moves: Mapping[Point, Point]) -> Coverage:
 
 
 def _moved(vertices: Ints, moves: Mapping[Point, Point]) -> Ints:
-    return np.array([moves.get((x, y), (x, y)) for x, y in vertices.tolist()], dtype=np.int64)
+    result = vertices.copy()
+    for at, to in moves.items():
+        result[np.all(vertices == at, axis=1)] = to
+    return result
 
 
 def _refuse_crossing(
@@ -291,7 +296,7 @@ def _split_upper(cov: Coverage, code: str, line: BaseGeometry, into: Sequence[st
     path, tees = lattice.conform(reaching(_points(line), shape), *edges_of([shape]))
     sides = sorted(divide(with_tees([shape], tees)[0], [path]), key=lambda piece: -piece.area)
     below = cov.children[code]
-    shares = np.array([[cov.shape(c).intersection(s).area / cov.shape(c).area for s in sides] for c in below])
+    shares = np.array([_shares(cov.shape(c), sides, shapely.LineString(path)) for c in below])
     cut = [c for c, share in zip(below, shares, strict=True) if share.max() < 1 - STRAY_SHARE]
     if cut:
         raise BadInput(
@@ -310,18 +315,25 @@ def _split_upper(cov: Coverage, code: str, line: BaseGeometry, into: Sequence[st
     return replace(cov, grids=grids)
 
 
+def _shares(shape: BaseGeometry, sides: list[BaseGeometry], path: BaseGeometry) -> list[float]:
+    """The shares of a shape that lie on each side of a path."""
+    if shapely.get_num_geometries(shape) > 1 or shape.intersects(path):
+        return [shape.intersection(side).area / shape.area for side in sides]
+    return [float(held(side, shape)) for side in sides]
+
+
 def _hand_over(
     cov: Coverage, giver: str, taker: str, lost: BaseGeometry, stretch: Line, tees: lattice.Tees
 ) -> Coverage:
     """Let the lowest grids follow when ground of one upper grid goes to another."""
     if lost.is_empty:
         return cov
-    shapes = dict(zip(cov.shapes, with_tees(cov.shapes.values(), tees), strict=True))
-    near = set(cov.near(lost))
-    ground: dict[str, list[BaseGeometry]] = {code: [shapes[code]] for code in cov.leaves(taker)}
+    near = cov.near(lost)
+    shapes = dict(zip(near, with_tees([cov.shapes[code] for code in near], tees), strict=True))
+    ground = {code: [shapes[code]] for code in cov.leaves(taker) if code in shapes}
     left: dict[str, BaseGeometry] = {}
     todo: list[tuple[str, BaseGeometry, bool]] = []
-    for code in [c for c in cov.leaves(giver) if c in near]:
+    for code in [c for c in cov.leaves(giver) if c in shapes]:
         pieces = divide(shapes[code], [stretch])
         mine = [piece for piece in pieces if held(lost, piece)]
         if mine and len(mine) < len(pieces):

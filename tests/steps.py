@@ -6,8 +6,8 @@ import numpy as np
 import shapely
 
 from gis import coverage
-from gis.redraw import NOBODY, Coverage
-from gis.settle import edges_of
+from gis.parts import shared
+from gis.settle import NOBODY, Coverage, edges_of
 
 Step = dict[str, Any]
 
@@ -71,8 +71,9 @@ def _reshape(cov: Coverage, leaves: list[str], rng: np.random.Generator) -> Step
 
 def _along(cov: Coverage, one: str, other: str, rng: np.random.Generator) -> shapely.LineString:
     """A line from one place on the border of two grids to another, by a point beside it."""
-    shared = shapely.line_merge(shapely.intersection(cov.shape(one).boundary, cov.shape(other).boundary))
-    parts = [part for part in shapely.get_parts(shared) if part.length > 0]
+    border = shared(cov.shape(one), cov.shape(other))
+    merged = shapely.line_merge(shapely.MultiLineString(border))
+    parts = [part for part in shapely.get_parts(merged) if part.length > 0]
     if not parts:
         return _line([cov.shape(one).bounds[:2], cov.shape(one).bounds[2:]])
     part = parts[rng.integers(len(parts))]

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
+from scipy.cluster.vq import kmeans2
 from shapely.geometry.base import BaseGeometry
 
 from gis import coverage
@@ -79,6 +81,33 @@ def zhuzhou(folder: Path) -> Grids:
     """The counties of 株洲, in units."""
     frame = gpd.read_parquet(folder / "zhuzhou" / "county_tianditu_wgs84.parquet")
     return _in_units(frame["adcode"].astype(str).tolist(), frame)
+
+
+def townships(folder: Path, seed: int = 0) -> Grids:
+    """The 105 townships of 株洲 in units: real counties, each with as many townships as it has in the census.
+
+    No open data has their borders, so these are drawn: 60 random places for each, a Voronoi cell around each
+    place, cells joined by k-means, clipped to the county. Codes are real, the first six digits the county's.
+    """
+    rng = np.random.default_rng(seed)
+    census = pd.read_parquet(folder / "zhuzhou" / "township_105_with_points.parquet")
+    drawn: dict[str, BaseGeometry] = {}
+    for code, county in zhuzhou(folder).items():
+        codes = sorted(census.loc[census["adcode"].astype(str) == code, "nbs_code"].astype(str))
+        drawn |= dict(zip(codes, _subdivided(coverage.to_degrees(county), len(codes), rng), strict=True))
+    return _in_units(list(drawn), gpd.GeoDataFrame(geometry=list(drawn.values())))
+
+
+def _subdivided(shape: BaseGeometry, count: int, rng: np.random.Generator) -> list[BaseGeometry]:
+    low, high = np.array(shape.bounds).reshape(2, 2)
+    places = rng.uniform(low, high, (200 * count, 2))
+    places = places[shapely.contains_xy(shape, *places.T)][: 60 * count]
+    _, group = kmeans2(places, count, minit="++", rng=rng)
+    cells = shapely.get_parts(shapely.voronoi_polygons(shapely.MultiPoint(places), extend_to=shape))
+    place, cell = shapely.STRtree(cells).query(shapely.points(places), predicate="intersects")
+    return [
+        shapely.union_all(shapely.intersection(cells[cell[group[place] == g]], shape)) for g in range(count)
+    ]
 
 
 def _in_units(codes: list[str], frame: gpd.GeoDataFrame) -> Grids:
