@@ -1,32 +1,32 @@
-"""Hotspots over HTTP: cells against expectation as JSON, GeoJSON, CSV or Arrow."""
+"""Hotspots over HTTP: cells against expectation as JSON, GeoJSON, CSV or Arrow, or as compact columns."""
 
-import math
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import orjson
-import pandas as pd
-import pyarrow as pa
-import shapely
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from pydantic import BaseModel
 
+from api import tables
 from api.access import Who, audience, demand_export
 from api.deps import DatumName, Looked, Transaction, view
 from api.limits import heavy
 from gis import cells, city, crs
+from gis.access import Principal
 from gis.cells import Cells
+from gis.errors import BadInput
 from layers import hotspots as spots
+from layers import scanning
+from layers.served import OF, Per
+from layers.stats.scan import Cluster as Scanned
 
 router = APIRouter()
 
 
 class Cell(BaseModel):
-    """One H3 cell; ratio, p and significant speak of the cell with its neighbours.
+    """One H3 cell; n, n_expected, ratio, p, q and significant speak of the cell with its neighbours.
 
     The public's counts are cut to steps and not tested: what rests on a test is null, significant false.
     """
@@ -38,6 +38,31 @@ class Cell(BaseModel):
     p: float | None
     significant: bool
     trend: Literal["rising", "falling", "steady"] | None
+    n: float | None
+    n_expected: float | None
+    q: float | None
+    served: float | None
+    rate: float | None = None
+    rate_shrunk: float | None = None
+    rate_low: float | None = None
+    rate_high: float | None = None
+    z: float | None = None
+    cluster: int | None = None
+    stability: float | None = None
+
+
+class Cluster(BaseModel):
+    """Cells that together hold more than chance explains, by Kulldorff's scan."""
+
+    cluster: int
+    centre: str
+    members: list[str]
+    observed: int
+    expected: float
+    ratio: float
+    relative_risk: float | None
+    llr: float
+    p: float
 
 
 class Whole(BaseModel):
@@ -47,18 +72,49 @@ class Whole(BaseModel):
     without_place: int
     res: int
     method: str
+    methods: dict[str, str]
+    per: str
+    of: int
+    start: str | None
+    end: str | None
     data_version: int
+    clusters: list[Cluster] | None = None
     cells: list[Cell]
 
 
-Format = Literal["json", "geojson", "csv", "arrow"]
-Outlines = Callable[[], npt.NDArray[np.object_]]
-"""Draws the cells, in their order; only GeoJSON needs them drawn."""
-_SCHEMA = pa.schema([
-    ("cell", pa.string()), ("count", pa.int64()), ("expected", pa.float64()), ("ratio", pa.float64()),
-    ("p", pa.float64()), ("significant", pa.bool_()), ("trend", pa.string()),
-])  # fmt: skip
-"""The same whatever is found: a column of nulls keeps its type."""
+class Values(BaseModel):
+    """The same as columns: `id` is the last 13 hexadecimal digits of a cell's name, as a number."""
+
+    res: int
+    incidents: int
+    without_place: int
+    method: str
+    data_version: int
+    id: list[int]
+    count: list[int]
+    significant: list[int]
+
+
+METHODS = {
+    "test": "exact tail of the cell with its neighbours, Poisson or negative binomial; Benjamini-Hochberg",
+    "shrunk": "empirical Bayes (Gamma-Poisson), 95 % credible interval",
+    "gistar": "Getis-Ord Gi* z-score, a description: no p is drawn from it, it calls noise hot",
+    "scan": f"Kulldorff's scan over rings of 0 to {scanning.RINGS} steps, {scanning.SIMULATIONS} simulations",
+    "stability": "share of 5 moved lattices under which the place stays significant",
+}
+"""What each part of an answer is, in a line."""
+With = Annotated[
+    str,
+    Query(
+        alias="with", max_length=80, pattern="^[a-z,]*$",
+        description=f"Parts beside the test, by commas: {', '.join(spots.EXTRAS)}.",
+    ),
+]  # fmt: skip
+PerUnit = Annotated[Per, Query(description="What rates are told per: 1,000 households or buildings, km².")]
+Res = Annotated[int, Query(description="H3 resolution, 6 to 10.")]
+USUAL = ",".join(spots.USUAL)
+_DIGITS = 6
+"""Significant digits of compact columns; more than anybody is shown."""
 
 
 @router.get(
@@ -71,80 +127,124 @@ def hotspots(
     transaction: Transaction,
     look: Looked,
     who: Who,
-    res: Annotated[int, Query(description="H3 resolution, 6 to 10.")] = 8,
-    format: Annotated[Format, Query()] = "json",  # noqa: A002 - the contract's name
+    res: Res = 8,
+    with_: With = USUAL,
+    per: PerUnit = "km2",
+    format: Annotated[tables.Format, Query()] = "json",  # noqa: A002 - the contract's name
     datum: DatumName = "wgs84",
 ) -> Response:
     """Answer the cells that hold incidents, each against expectation, with a test that noise passes."""
     if format != "json":
         demand_export(who)
+    found, whole = _found(transaction, look, who, res, _extras(with_), per)
+    names = cells.to_text(found.cells)
+    if found.clusters is not None:
+        whole["clusters"] = [_cluster(n, each, names) for n, each in enumerate(found.clusters, 1)]
+    columns = {"cell": names} | _columns(found)
+    return tables.cells(whole, columns, partial(_outlines, found.cells, datum), format)
+
+
+@router.get(
+    "/hotspots/values",
+    response_model=Values,
+    dependencies=[Depends(heavy)],
+    openapi_extra=audience("public", "counts incidents inside it; the public gets cells of 5 and more"),
+)
+def values(
+    transaction: Transaction,
+    look: Looked,
+    who: Who,
+    res: Res = 8,
+    with_: With = USUAL,
+    per: PerUnit = "km2",
+) -> Response:
+    """Answer the same as columns of numbers, for hexagons that are drawn already."""
+    found, whole = _found(transaction, look, who, res, _extras(with_), per)
+    if found.clusters is not None:
+        names = cells.to_text(found.cells)
+        whole["clusters"] = [_cluster(n, each, names) for n, each in enumerate(found.clusters, 1)]
+    columns = _columns(found)
+    for name, column in columns.items():
+        if column and isinstance(column[0], float | None):
+            columns[name] = _short(column)
+    columns["significant"] = found.tested.significant.astype(int).tolist()
+    columns["trend"] = [None if way is None else _WAYS[way] for way in found.trend]
+    return tables.json(whole | {"id": cells.to_numbers(found.cells)} | columns)
+
+
+_WAYS = {"falling": -1, "steady": 0, "rising": 1}
+
+
+def _found(
+    transaction: Transaction, look: Looked, who: Principal, res: int, extras: set[str], per: Per
+) -> tuple[spots.Hotspots, dict[str, Any]]:
+    """Return the hotspots and what they are part of."""
     with transaction() as conn:
-        found, version = spots.hotspots(conn, view(conn, look, who), res), city.data_version(conn)
-    whole = {
+        found = spots.hotspots(conn, view(conn, look, who), res, extras, per)
+        version = city.data_version(conn)
+    told = {"test", *extras} if found.method != "counts-only" else set()
+    return found, {
         "incidents": found.incidents,
         "without_place": found.without_place,
         "res": res,
         "method": found.method,
+        "methods": {name: said for name, said in METHODS.items() if name in told},
+        "per": per,
+        "of": OF[per],
+        "start": found.start.isoformat() if found.start else None,
+        "end": found.end.isoformat() if found.end else None,
         "data_version": version,
     }
-    return _WRITERS[format](whole, _columns(found), partial(_outlines, found.cells, datum))
 
 
-def _columns(found: spots.Hotspots) -> dict[str, list[Any]]:
+def _extras(wanted: str) -> set[str]:
+    """Read `with`. Raises BadInput for a part that is none."""
+    parts = {part for part in wanted.split(",") if part}
+    unknown = sorted(parts - set(spots.EXTRAS))
+    if unknown:
+        raise BadInput("with", f"{unknown[0]!r} is none of {', '.join(spots.EXTRAS)}")
+    return parts
+
+
+def _columns(found: spots.Hotspots) -> tables.Columns:
+    tested, known = found.tested, tables.known
     return {
-        "cell": cells.to_text(found.cells),
         "count": found.count.tolist(),
-        "expected": _known(found.expected),
-        "ratio": _known(found.tested.ratio),
-        "p": _known(found.tested.p),
-        "significant": found.tested.significant.tolist(),
+        "expected": known(found.expected),
+        "ratio": known(tested.ratio),
+        "p": known(tested.p),
+        "significant": tested.significant.tolist(),
         "trend": found.trend,
+        "n": known(tested.n),
+        "n_expected": known(tested.expected),
+        "q": known(tested.q),
+        "served": known(found.served),
+    } | {name: _extra(name, column) for name, column in found.extra.items()}
+
+
+def _extra(name: str, column: npt.NDArray[np.float64]) -> list[Any]:
+    if name == "cluster":
+        return [int(number) or None for number in column]
+    return tables.known(column)
+
+
+def _short(column: list[Any]) -> list[Any]:
+    return [None if value is None else float(f"{value:.{_DIGITS}g}") for value in column]
+
+
+def _cluster(number: int, of: Scanned, names: list[str]) -> dict[str, Any]:
+    return {
+        "cluster": number,
+        "centre": names[of.centre],
+        "members": [names[place] for place in of.members],
+        "observed": int(of.n),
+        "expected": of.expected,
+        "ratio": of.ratio,
+        "relative_risk": of.relative_risk if np.isfinite(of.relative_risk) else None,
+        "llr": of.llr,
+        "p": of.p,
     }
-
-
-def _known(values: npt.NDArray[np.float64]) -> list[float | None]:
-    return [value if math.isfinite(value) else None for value in values.tolist()]
-
-
-def _rows(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _outlines(of: Cells, datum: DatumName) -> npt.NDArray[np.object_]:
     return crs.shapes_from_wgs84(cells.boundaries(of), datum)
-
-
-def _as_json(whole: dict[str, Any], columns: dict[str, list[Any]], _: Outlines) -> Response:
-    return Response(orjson.dumps(whole | {"cells": _rows(columns)}), media_type="application/json")
-
-
-def _as_geojson(whole: dict[str, Any], columns: dict[str, list[Any]], outlines: Outlines) -> Response:
-    shapes = shapely.to_geojson(outlines())
-    features = [
-        {"type": "Feature", "geometry": orjson.Fragment(shape), "properties": row}
-        for shape, row in zip(shapes, _rows(columns), strict=True)
-    ]
-    body = {"type": "FeatureCollection", **whole, "features": features}
-    return Response(orjson.dumps(body), media_type="application/geo+json")
-
-
-def _as_csv(_: dict[str, Any], columns: dict[str, list[Any]], __: Outlines) -> Response:
-    return Response(pd.DataFrame(columns).to_csv(index=False), media_type="text/csv; charset=utf-8")
-
-
-def _as_arrow(whole: dict[str, Any], columns: dict[str, list[Any]], _: Outlines) -> Response:
-    table = pa.table(columns, schema=_SCHEMA).replace_schema_metadata(
-        {key: str(value) for key, value in whole.items()}
-    )
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
-    return Response(sink.getvalue().to_pybytes(), media_type="application/vnd.apache.arrow.stream")
-
-
-_WRITERS: dict[Format, Callable[[dict[str, Any], dict[str, list[Any]], Outlines], Response]] = {
-    "json": _as_json,
-    "geojson": _as_geojson,
-    "csv": _as_csv,
-    "arrow": _as_arrow,
-}

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import shapely
-from h3ronpy.vector import cells_to_wkb_polygons, coordinates_to_cells
+from h3ronpy.vector import cells_to_coordinates, cells_to_wkb_polygons, coordinates_to_cells
 
 from gis.errors import BadInput
 
@@ -58,9 +58,30 @@ def disc_pairs(cells: Cells, k: int) -> tuple[npt.NDArray[np.int64], Cells]:
     return rows, _numpy(discs.values)
 
 
+def centres(cells: Cells) -> tuple[Degrees, Degrees]:
+    """Return lon and lat (WGS-84 degrees) of each cell's centre, shape (n,) each."""
+    table = pa.record_batch(cells_to_coordinates(pa.array(cells, pa.uint64())))
+    return table.column("lng").to_numpy(), table.column("lat").to_numpy()
+
+
+def children(cells: Cells, res: int) -> tuple[Cells, npt.NDArray[np.int64]]:
+    """Return the finer cells at `res` that stand for each cell, and the place of the cell each stands for."""
+    lists = pa.array(h3ronpy.change_resolution_list(pa.array(cells, pa.uint64()), res))
+    return _numpy(lists.values), np.repeat(np.arange(len(cells)), np.diff(lists.offsets.to_numpy()))
+
+
 def to_text(cells: Cells) -> list[str]:
     """Return each cell's usual 15-character name."""
     return [h3.int_to_str(int(cell)) for cell in cells]
+
+
+def to_numbers(cells: Cells) -> list[int]:
+    """Return the part of each cell that is its own at its resolution, which JavaScript's numbers can hold.
+
+    These are the lower 52 bits; the name is "8", the resolution as a hexadecimal digit, and they as 13 more.
+    """
+    own: list[int] = (cells & np.uint64((1 << 52) - 1)).tolist()
+    return own
 
 
 def from_text(name: str) -> int:

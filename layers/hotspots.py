@@ -1,36 +1,41 @@
 """Hotspots: incidents per cell against what was to be expected, told apart from noise."""
 
-from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
+from collections.abc import Collection
+from dataclasses import dataclass, field, fields
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
-from scipy import sparse, stats
+from scipy import stats
 from sqlalchemy.engine import Connection
 
-from gis import cells as h3
 from gis import schema as t
 from gis.cells import Cells
 from gis.city import incident_span
-from gis.db import Record, columns
-from gis.grids import shape
-from layers.counts import cell_column, counts
-from layers.stats.expectation import Expected, from_exposure, from_history
+from gis.db import Record
+from gis.errors import BadInput
+from layers.counts import counts
+from layers.expecting import Ground, closed_period, ground, period_before
+from layers.scanning import Laid, clusters_of, stability
+from layers.served import OF, Per, Served, exposure, served
+from layers.stats.gistar import gi_star
 from layers.stats.hot import HotCells, hot
+from layers.stats.scan import Cluster
+from layers.stats.shrink import shrink
 from layers.view import View, wanted_incidents
 
 Floats = npt.NDArray[np.float64]
 ALPHA = 0.05
 """The share of noise-only maps that may show any hot cell."""
-DISC = 1
-"""Steps of neighbours that are tested together with a cell."""
-_DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
-_ENOUGH_DAYS = 28
-"""A shorter past says more about weekdays than about places."""
-_COVERED = 0.8
-"""Households are believed where at least this share of the incidents lies in cells that have any; less means
-that buildings were loaded for a part of the city only."""
+EXTRAS = ("shrunk", "gistar", "scan", "stability")
+"""What an answer may carry besides the test, by the names of `with=`."""
+USUAL = ("shrunk",)
+"""What it carries when nothing is asked for: the rest costs seconds on a city of 30,000 cells."""
+MOST_CELLS = 60_000
+"""More cells are neither scanned nor moved: that would take minutes."""
+COVERAGE = 0.95
+"""Of the interval of a shrunk rate."""
 
 
 @dataclass(frozen=True)
@@ -46,54 +51,126 @@ class Hotspots:
     trend: list[str] | list[None]
     """rising, falling or steady against the period of equal length before, exact at ALPHA; None where the
     data do not reach back so far."""
+    served: Floats
+    """Share of each cell's disc that lies inside the city (or the area asked for) and is served."""
     method: str
+    start: datetime | None
+    end: datetime | None
+    """Bounds of the period, `start` ≤ t < `end`, those of the data where none were asked for."""
     incidents: int
     """All incidents of the view, those without a place included."""
     without_place: int
+    extra: dict[str, Floats] = field(default_factory=dict)
+    """Columns asked for: rate, rate_shrunk, rate_low, rate_high, z, cluster (0: none), stability."""
+    clusters: list[Cluster] | None = None
+    """Of the scan, most striking first, members as places in `cells`; None when it was not asked for."""
 
 
-@dataclass(frozen=True)
-class Served:
-    """The cells that a map of hotspots covers: every cell that ever held a feature of the city."""
-
-    cells: Cells
-    area_m2: Floats
-    households: Floats
-
-
-def hotspots(conn: Connection, view: View, res: int) -> Hotspots:
-    """Return the hotspots of a view at resolution `res`.
+def hotspots(
+    conn: Connection, view: View, res: int, extras: Collection[str] = USUAL, per: Per = "km2"
+) -> Hotspots:
+    """Return the hotspots of a view at resolution `res`, with `extras` (of EXTRAS), rates per `per`.
 
     What the public may know is counted but not tested: counts cut to steps, with small ones left out, bias
     any expectation. Raises BadInput for a resolution that is not served.
     """
     if view.suppressed:
-        return _only_counted(*counts(conn, view, res), *_totals(conn, view, res))
+        return _only_counted(view, *counts(conn, view, res), *_totals(conn, view, res))
     span = incident_span(conn)
-    view = _closed_period(view, span)
-    served = _served(conn, res, view)
-    if not len(served.cells):
-        return _only_counted(*counts(conn, view, res), *_totals(conn, view, res))
-    found = _spread(served, *counts(conn, view, res))
-    expected, method = _expectation(conn, view, res, served, found)
-    disc = _disc(served.cells)
-    tested = hot(found, expected.mean, disc, ALPHA, expected.size)
+    view = closed_period(view, span)
+    of = served(conn, res, view)
+    if not len(of.cells):
+        return _only_counted(view, *counts(conn, view, res), *_totals(conn, view, res))
+    _check_size(of, extras)
+    found = of.spread(*counts(conn, view, res))
+    known = ground(conn, view, res, of, found, span)
+    expected = known.expected(float(found.sum()))
+    laid = Laid(of, found, expected, hot(found, expected.mean, of.disc(), ALPHA, expected.size))
+    clusters = clusters_of(laid) if "scan" in extras else None
+    shown = _shown(laid, clusters)
+    columns = _extra(conn, view, res, laid, known, shown, extras, per)
     total, unplaced = _totals(conn, view, res)
-    shown = np.flatnonzero((found > 0) | tested.significant)
-    before = _period_before(view)
-    known = span.first is not None and before.start is not None and before.start >= span.first
-    past = _spread(served, *counts(conn, before, res)) if known else None
     return Hotspots(
-        served.cells[shown], found[shown].astype(np.int64), expected.mean[shown], _pick(tested, shown),
-        [None] * len(shown) if past is None else trends(found[shown], past[shown]), method, total, unplaced,
+        of.cells[shown], found[shown].astype(np.int64), expected.mean[shown], _pick(laid.tested, shown),
+        _trend(conn, view, res, laid, shown, span), of.disc_share()[shown],
+        f"poisson-disc-bh/{known.basis}", view.start, view.end, total, unplaced,
+        columns | ({} if clusters is None else {"cluster": _numbers(clusters, len(found))[shown]}),
+        None if clusters is None else [_placed(each, shown) for each in clusters],
     )  # fmt: skip
 
 
-def _only_counted(cells: Cells, count: npt.NDArray[np.int64], incidents: int, without_place: int) -> Hotspots:
+def _shown(laid: Laid, clusters: list[Cluster] | None) -> npt.NDArray[np.int64]:
+    """Return the places of cells that hold something, are significant, or belong to a cluster."""
+    wanted = (laid.found > 0) | laid.tested.significant
+    for cluster in clusters or ():
+        wanted[cluster.members] = True
+    return np.flatnonzero(wanted)
+
+
+def _extra(
+    conn: Connection, view: View, res: int, laid: Laid, known: Ground, shown: npt.NDArray[np.int64],
+    extras: Collection[str], per: Per,
+) -> dict[str, Floats]:  # fmt: skip
+    """Return the columns asked for, of the cells shown."""
+    columns: dict[str, Floats] = {}
+    if "shrunk" in extras:
+        columns |= rates(laid.found, exposure(conn, res, view, laid.of, per), shown, OF[per])
+    if "gistar" in extras:
+        columns["z"] = gi_star(laid.found, laid.of.disc())[shown]
+    if "stability" in extras:
+        columns["stability"] = stability(conn, view, res, laid, known, ALPHA)[shown]
+    return columns
+
+
+def rates(found: Floats, exposed: Floats, shown: npt.NDArray[np.int64], of: int) -> dict[str, Floats]:
+    """Return rates per `of` units of what is exposed: plain, shrunk towards the whole's, and its interval.
+
+    A cell in which nothing is exposed has no plain rate; its shrunk one rests on the whole.
+    """
+    if not exposed.sum() > 0:
+        return {name: np.full(len(shown), np.nan) for name in RATES}
+    posterior = shrink(found, exposed)
+    some = type(posterior)(
+        posterior.mean[shown], posterior.shape[shown], posterior.rate[shown], posterior.prior_mean,
+        posterior.prior_shape,
+    )  # fmt: skip
+    plain = np.divide(found, exposed, out=np.full(found.shape, np.nan), where=exposed > 0)[shown]
+    values = (plain, some.mean, *some.interval(COVERAGE))
+    return {name: np.asarray(of * value) for name, value in zip(RATES, values, strict=True)}
+
+
+RATES = ("rate", "rate_shrunk", "rate_low", "rate_high")
+
+
+def _check_size(of: Served, extras: Collection[str]) -> None:
+    slow = [name for name in ("scan", "stability") if name in extras]
+    if slow and len(of.cells) > MOST_CELLS:
+        raise BadInput(
+            "with",
+            f"{slow[0]} is for at most {MOST_CELLS:,} cells, here are {len(of.cells):,}; "
+            "ask for an area or a coarser res",
+        )
+
+
+def _only_counted(
+    view: View, cells: Cells, count: npt.NDArray[np.int64], incidents: int, without_place: int
+) -> Hotspots:
     unknown = np.full(len(cells), np.nan)
     tested = HotCells(unknown, unknown, unknown, unknown, unknown, np.zeros(len(cells), dtype=bool))
     trend = [None] * len(cells)
-    return Hotspots(cells, count, unknown, tested, trend, "counts-only", incidents, without_place)
+    return Hotspots(
+        cells, count, unknown, tested, trend, unknown, "counts-only", view.start, view.end, incidents,
+        without_place,
+    )  # fmt: skip
+
+
+def _trend(
+    conn: Connection, view: View, res: int, laid: Laid, shown: npt.NDArray[np.int64], span: Record
+) -> list[str] | list[None]:
+    before = period_before(view)
+    if span.first is None or before.start is None or before.start < span.first:
+        return [None] * len(shown)
+    return trends(laid.found[shown], laid.of.spread(*counts(conn, before, res))[shown])
 
 
 def trends(now: Floats, before: Floats) -> list[str]:
@@ -110,75 +187,6 @@ def trends(now: Floats, before: Floats) -> list[str]:
     return told
 
 
-def _closed_period(view: View, span: Record) -> View:
-    """Give an open period the ends of the data, so that its length is known and more than nothing."""
-    now = datetime.now().astimezone()
-    first, last = span.first or now, (span.last or now) + _SECOND
-    start = view.start or (first if view.end is None else min(first, view.end - _SECOND))
-    return replace(view, start=start, end=view.end or max(last, start + _SECOND))
-
-
-def _period_before(view: View) -> View:
-    assert view.start
-    assert view.end
-    return replace(view, start=view.start - (view.end - view.start), end=view.start)
-
-
-def _served(conn: Connection, res: int, view: View) -> Served:
-    column = t.buildings.c[cell_column(res).name]
-    homes = (
-        sa.select(column.label("cell"), sa.func.sum(t.buildings.c.households).label("households"))
-        .group_by(column)
-        .subquery("homes")
-    )
-    c = t.cells.c
-    query = (
-        sa.select(c.cell, c.area_m2, sa.func.coalesce(homes.c.households, 0))
-        .outerjoin(homes, homes.c.cell == c.cell)
-        .where(c.res == res)
-        .order_by(c.cell)
-    )
-    if view.area is not None:
-        query = query.where(sa.func.ST_Intersects(c.geom, shape(view.asked, view.area)))
-    if view.scope is not None:
-        query = query.where(sa.func.ST_Intersects(c.geom, shape(*view.scope)))
-    return Served(*columns(conn, query, np.uint64, np.float64, np.float64))
-
-
-def _spread(served: Served, cells: Cells, found: npt.NDArray[np.int64]) -> Floats:
-    """Lay counts over the served cells; every cell with an incident is one of them."""
-    values = np.zeros(len(served.cells))
-    values[np.searchsorted(served.cells, cells)] = found
-    return values
-
-
-def _expectation(
-    conn: Connection, view: View, res: int, served: Served, found: Floats
-) -> tuple[Expected, str]:
-    """Take the cells' own past where there is enough of it, else their households, else their area."""
-    total = float(found.sum())
-    first = incident_span(conn, suppressed=view.suppressed).first
-    assert view.start
-    assert view.end
-    days, past_days = (view.end - view.start) / _DAY, (view.start - (first or view.start)) / _DAY
-    past = _spread(served, *counts(conn, replace(view, start=None, end=view.start), res))
-    if past_days >= _ENOUGH_DAYS and past.sum() > 0:
-        return from_history(past, past_days, days, total), "poisson-disc-bh/history"
-    homes = served.households > 0
-    if homes.any() and found[homes].sum() >= _COVERED * total:
-        return from_exposure(total, served.households, served.area_m2), "poisson-disc-bh/households"
-    return from_exposure(total, served.area_m2, served.area_m2), "poisson-disc-bh/area"
-
-
-def _disc(cells: Cells) -> sparse.csr_array:
-    """Return the (n, n) matrix of which served cells lie within DISC steps of each."""
-    rows, near = h3.disc_pairs(cells, DISC)
-    place = np.minimum(np.searchsorted(cells, near), len(cells) - 1)
-    served = cells[place] == near
-    rows, place = rows[served], place[served]
-    return sparse.csr_array((np.ones(len(rows)), (rows, place)), shape=(len(cells), len(cells)))
-
-
 def _totals(conn: Connection, view: View, res: int) -> tuple[int, int]:
     """Return a view's incidents and those without a place; the public's are those of its cells."""
     if view.suppressed:
@@ -189,5 +197,19 @@ def _totals(conn: Connection, view: View, res: int) -> tuple[int, int]:
     return everything, everything - placed
 
 
+def _numbers(clusters: list[Cluster], cells: int) -> Floats:
+    """Return the number of the cluster that each cell belongs to, from 1 on; 0 for none."""
+    number = np.zeros(cells)
+    for place, cluster in enumerate(clusters, 1):
+        number[cluster.members] = place
+    return number
+
+
+def _placed(cluster: Cluster, shown: npt.NDArray[np.int64]) -> Cluster:
+    parts = {each.name: getattr(cluster, each.name) for each in fields(cluster)}
+    places = np.sort(np.searchsorted(shown, cluster.members))
+    return Cluster(**parts | {"members": places, "centre": int(np.searchsorted(shown, cluster.centre))})
+
+
 def _pick(tested: HotCells, shown: npt.NDArray[np.int64]) -> HotCells:
-    return HotCells(**{field.name: getattr(tested, field.name)[shown] for field in fields(tested)})
+    return HotCells(**{each.name: getattr(tested, each.name)[shown] for each in fields(tested)})

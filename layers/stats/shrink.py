@@ -64,10 +64,12 @@ def _prior_shape(y: Floats, expected: Floats) -> float:
     """Return the shape a that makes NB(size a, mean expected) most likely, at most MAX_PRIOR_SHAPE.
 
     Counts and expectations repeat a lot over a city (most cells are empty), so the likelihood is
-    summed over distinct pairs only.
+    summed over distinct pairs only; expectations are told apart to four digits, which is finer than
+    the shape can be known.
     """
-    pairs, times = np.unique(np.column_stack([y, expected]), axis=0, return_counts=True)
-    n, e = pairs.T
+    digits = 10.0 ** (3 - np.floor(np.log10(np.maximum(expected, 1e-300))))
+    pairs, times = np.unique(y + 1j * (np.round(expected * digits) / digits), return_counts=True)
+    n, e = pairs.real, pairs.imag
 
     def loss(log_a: float) -> float:
         a = np.exp(log_a)

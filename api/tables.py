@@ -1,0 +1,77 @@
+"""Rows of an answer as JSON, GeoJSON, CSV or Arrow, from the same columns."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pandas as pd
+import pyarrow as pa
+import shapely
+from fastapi.responses import Response
+
+Format = Literal["json", "geojson", "csv", "arrow"]
+Plain = Literal["json", "csv"]
+Columns = dict[str, list[Any]]
+Outlines = Callable[[], npt.NDArray[np.object_]]
+"""Draws the cells, in their order; only GeoJSON needs them drawn."""
+_KINDS = {
+    "cell": pa.string(), "count": pa.int64(), "significant": pa.bool_(), "trend": pa.string(),
+    "cluster": pa.int64(),
+}  # fmt: skip
+"""The same whatever is found: a column of nulls keeps its type; all others are numbers."""
+
+
+def known(values: npt.NDArray[np.floating[Any]]) -> list[float | None]:
+    """Return numbers with null for what is not known (NaN, infinite)."""
+    return [value if math.isfinite(value) else None for value in values.tolist()]
+
+
+def rows(columns: Columns) -> list[dict[str, Any]]:
+    """Return the columns as rows."""
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def json(body: object) -> Response:
+    """Answer a body as JSON."""
+    return Response(orjson.dumps(body), media_type="application/json")
+
+
+def plain(whole: dict[str, Any], name: str, columns: Columns, form: Plain) -> Response:
+    """Answer rows under `name` beside the whole they are part of; CSV has the rows alone."""
+    return as_csv(columns) if form == "csv" else json(whole | {name: rows(columns)})
+
+
+def cells(whole: dict[str, Any], columns: Columns, outlines: Outlines, form: Format) -> Response:
+    """Answer cells and the whole they are part of."""
+    if form == "geojson":
+        return _as_geojson(whole, columns, outlines)
+    return _as_arrow(whole, columns) if form == "arrow" else plain(whole, "cells", columns, form)
+
+
+def as_csv(columns: Columns) -> Response:
+    """Answer rows as CSV with a header, nothing where a value is not known."""
+    return Response(pd.DataFrame(columns).to_csv(index=False), media_type="text/csv; charset=utf-8")
+
+
+def _as_geojson(whole: dict[str, Any], columns: Columns, outlines: Outlines) -> Response:
+    shapes = shapely.to_geojson(outlines())
+    features = [
+        {"type": "Feature", "geometry": orjson.Fragment(shape), "properties": row}
+        for shape, row in zip(shapes, rows(columns), strict=True)
+    ]
+    body = {"type": "FeatureCollection", **whole, "features": features}
+    return Response(orjson.dumps(body), media_type="application/geo+json")
+
+
+def _as_arrow(whole: dict[str, Any], columns: Columns) -> Response:
+    schema = pa.schema([(name, _KINDS.get(name, pa.float64())) for name in columns])
+    table = pa.table(columns, schema=schema).replace_schema_metadata(
+        {key: str(value) for key, value in whole.items()}
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return Response(sink.getvalue().to_pybytes(), media_type="application/vnd.apache.arrow.stream")

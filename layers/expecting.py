@@ -1,0 +1,86 @@
+"""What a view's cells should expect: their own past where there is enough of it, else homes, else area."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy.engine import Connection
+
+from gis.db import Record
+from layers.counts import counts
+from layers.served import Served, exposure
+from layers.stats.expectation import Expected, from_exposure, from_history
+from layers.view import View
+
+Floats = npt.NDArray[np.float64]
+Basis = Literal["history", "households", "area"]
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
+_ENOUGH_DAYS = 28
+"""A shorter past says more about weekdays than about places."""
+_COVERED = 0.8
+"""Households are believed where at least this share of the incidents lies in cells that have any; less means
+that buildings were loaded for a part of the city only."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What an expectation rests on, so that it can be worked out again on other cells."""
+
+    basis: Basis
+    values: Floats
+    """Past incidents or households of each cell; its area where there is nothing else."""
+    inside_m2: Floats
+    past_days: float
+    days: float
+
+    def expected(self, total: float) -> Expected:
+        """Return the expectation of `total` incidents over the cells."""
+        if self.basis == "history":
+            return from_history(self.values, self.past_days, self.days, total)
+        return from_exposure(total, self.values, self.inside_m2)
+
+
+def closed_period(view: View, span: Record) -> View:
+    """Give an open period the ends of the data, so that its length is known and more than nothing."""
+    now = datetime.now().astimezone()
+    first, last = span.first or now, (span.last or now) + SECOND
+    start = view.start or (first if view.end is None else min(first, view.end - SECOND))
+    return replace(view, start=start, end=view.end or max(last, start + SECOND))
+
+
+def days_of(view: View) -> float:
+    """Return the length of a closed period in days."""
+    assert view.start
+    assert view.end
+    return (view.end - view.start) / DAY
+
+
+def period_before(view: View) -> View:
+    """Return the view of the period of equal length before a closed one."""
+    assert view.start
+    assert view.end
+    return replace(view, start=view.start - (view.end - view.start), end=view.start)
+
+
+def past_of(view: View) -> View:
+    """Return the view of all that came before a closed period."""
+    return replace(view, start=None, end=view.start)
+
+
+def ground(conn: Connection, view: View, res: int, of: Served, found: Floats, span: Record) -> Ground:
+    """Choose what is expected of `of`'s cells, which hold `found` incidents in the closed period of `view`.
+
+    `span` is that of all incidents (`gis.city.incident_span`).
+    """
+    assert view.start
+    days, past_days = days_of(view), (view.start - (span.first or view.start)) / DAY
+    if past_days >= _ENOUGH_DAYS:
+        past = of.spread(*counts(conn, past_of(view), res))
+        if past.sum() > 0:
+            return Ground("history", past, of.inside_m2, past_days, days)
+    homes = exposure(conn, res, view, of, "household")
+    if homes.any() and found[homes > 0].sum() >= _COVERED * found.sum():
+        return Ground("households", homes, of.inside_m2, past_days, days)
+    return Ground("area", of.inside_m2, of.inside_m2, past_days, days)
