@@ -14,21 +14,26 @@ from gis.schema import city, grids, levels, revisions, schemes
 DECIMALS = 7
 """Decimals of a degree that coordinates of grids have (1 cm); points are asked at the same precision."""
 
-_CHAIN = sa.text("""
+OWNER = """
+  SELECT n.id, n.code, n.level, NOT ST_ContainsProperly(n.geom, p.geom) AS at_edge
+  FROM (  -- OFFSET keeps the box test first, on its own index; deepest and lowest code lead: one hit is all
+    SELECT g.id, g.code, g.level, g.geom FROM (SELECT * FROM grids WHERE geom && p.geom OFFSET 0) g
+    WHERE g.scheme = a.scheme AND g.valid @> a.day AND g.known @> a.known
+    ORDER BY g.level DESC, g.code OFFSET 0
+  ) n WHERE ST_Covers(n.geom, p.geom) LIMIT 1
+"""
+"""Whose is the point `p.geom` in scheme `a.scheme` on `a.day` as known at `a.known`: the one rule, in SQL."""
+
+_CHAIN = sa.text(
+    """
 WITH RECURSIVE asked AS (
   SELECT coalesce(CAST(:scheme AS text), (SELECT name FROM schemes WHERE is_default)) AS scheme,
     coalesce(CAST(:on AS date), (SELECT (now() AT TIME ZONE timezone)::date FROM city)) AS day,
     coalesce(CAST(:known AS int), (SELECT max(id) FROM revisions), 0) AS known,
     (SELECT max(id) FROM revisions) AS newest
 ), point AS (SELECT ST_SetSRID(ST_MakePoint(:lon, :lat), 4326) AS geom),
-near AS (  -- OFFSET keeps the box test first, on its own index; deepest and lowest code lead: one hit is all
-  SELECT g.id, g.code, g.level, g.geom
-  FROM asked a, (SELECT g.* FROM point p, grids g WHERE g.geom && p.geom OFFSET 0) g
-  WHERE g.scheme = a.scheme AND g.valid @> a.day AND g.known @> a.known
-  ORDER BY g.level DESC, g.code OFFSET 0
-), hits AS (
-  SELECT n.id, n.level, NOT ST_ContainsProperly(n.geom, p.geom) AS at_edge
-  FROM near n, point p WHERE ST_Covers(n.geom, p.geom) LIMIT 1
+hits AS (
+  SELECT o.* FROM asked a, point p, LATERAL ({owner}) o
 ), chain AS (
   SELECT g.id, g.grid_id, g.code, g.name, g.level, g.parent_code, h.at_edge
   FROM hits h JOIN grids g ON g.id = h.id
@@ -51,7 +56,8 @@ LEFT JOIN LATERAL (
   WHERE o.grid_id = c.grid_id AND o.valid @> a.day
 ) s ON true
 ORDER BY c.level DESC
-""")
+""".replace("{owner}", OWNER)
+)
 
 
 @dataclass(frozen=True)
