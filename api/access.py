@@ -65,17 +65,42 @@ async def who(request: Request, engines: Annotated[Engines, Depends(engines)]) -
 
     Raises Unknown for a bearer token that is nobody's.
     """
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    if scheme:
-        whose = await _identify(request, engines, bearer.strip()) if scheme.lower() == "bearer" else None
-        if whose is None or whose.is_session or (whose.demo and not is_local(request)):
-            raise Unknown("the key is unknown, revoked or expired; ask for a new one")
+    token = _token(request)
+    return _accept(request, await _identify(request, engines, token) if token else None)
+
+
+def recall(request: Request) -> Principal | None:
+    """Return whoever asks where that was found out lately, None where the database must be asked.
+
+    Raises what `who` raises.
+    """
+    token = _token(request)
+    seen: Seen = request.app.state.seen
+    fresh, whose = seen.recall(token) if token else (True, None)
+    return _accept(request, whose) if fresh else None
+
+
+def _token(request: Request) -> str | None:
+    """Return the bearer token or else the session cookie that came, None for anything else."""
+    scheme, bearer = _authorization(request)
+    if not scheme:
+        return session_cookie(request)
+    return bearer if scheme == "bearer" else None
+
+
+def _authorization(request: Request) -> tuple[str, str]:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower(), token.strip()
+
+
+def _accept(request: Request, whose: Principal | None) -> Principal:
+    """Return whoever's token came as somebody who may use it so; see `who`."""
+    is_bearer = bool(_authorization(request)[0])
+    if whose and whose.is_session != is_bearer and not (whose.demo and not is_local(request)):
         return whose
-    cookie = session_cookie(request)
-    whose = await _identify(request, engines, cookie) if cookie else None
-    if whose is None or not whose.is_session or (whose.demo and not is_local(request)):
-        return ANYBODY
-    return whose
+    if is_bearer:
+        raise Unknown("the key is unknown, revoked or expired; ask for a new one")
+    return ANYBODY
 
 
 def is_local(request: Request) -> bool:
@@ -113,7 +138,15 @@ def _ask(engines: Engines, token: str) -> Principal | None:
 
 
 async def guard(request: Request, who: Who) -> None:
-    """Let a request pass to its route, or raise Unknown or Forbidden; an undeclared route is for admins."""
+    """Let a request pass to its route, or raise what `admit` raises."""
+    admit(request, who)
+
+
+def admit(request: Request, who: Principal) -> None:
+    """Let a request pass, or raise Unknown or Forbidden; an undeclared route is for admins.
+
+    Raises NotRecorded where protected detail would be given out unrecorded.
+    """
     demanded = (request.scope["route"].openapi_extra or {}).get("x-audience", "admin")
     try:
         demand(who, demanded)

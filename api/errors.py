@@ -21,6 +21,7 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.Unknown, 401),
     (errors.NotRecorded, 503),
     (errors.Busy, 503),
+    (errors.TileSlow, 503),
     (errors.Forbidden, 403),
     (errors.NotFound, 404),
     (errors.BadInput, 422),
@@ -56,6 +57,8 @@ def _from_problem(_: Request, error: Exception) -> Response:
     answer = problem(status, str(error))
     if isinstance(error, errors.Unknown):
         answer.headers["WWW-Authenticate"] = "Bearer"
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        answer.headers["Retry-After"] = "1"
     return answer
 
 

@@ -9,9 +9,11 @@ from fastapi import Depends, FastAPI
 
 from api import errors, health, hotspots, intake, lookup, maps, page, risk, search, session
 from api.access import Engines, Seen, guard
+from api.door import Door
 from api.journal import Journal, configure
 from api.limits import HEAVY_AT_ONCE, Limits
 from api.recorder import Recorder
+from api.tiling import Desk
 from gis import db
 from gis.settings import settings
 
@@ -31,12 +33,14 @@ ROUTERS = (
 def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None) -> FastAPI:
     """Return the application; its database is connected to at the first question."""
     configure(settings().log_level)
-    recorder = Recorder(engines, data_dir or settings().data_dir)
+    recorder, desk = Recorder(engines, data_dir or settings().data_dir), Desk(engines)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         recorder.start()
+        desk.start()
         yield
+        desk.stop()
         recorder.stop()
 
     app = FastAPI(
@@ -45,10 +49,12 @@ def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None)
     )  # fmt: skip
     app.state.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
     app.state.engines, app.state.seen, app.state.recorder = engines, Seen({}), recorder
+    app.state.desk = desk
     for router in ROUTERS:
         app.include_router(router)
     errors.install(app)
     page.mount(app)
+    app.add_middleware(Door, desk=desk, find=maps.asked_tile, route=maps.TILE_ROUTE)
     app.add_middleware(Limits)
     app.add_middleware(Journal)
     return app

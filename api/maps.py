@@ -12,17 +12,18 @@ from sqlalchemy.engine import Connection
 
 from api.access import Who, audience, demand
 from api.deps import Looked, Transaction, Wished, view
+from api.door import CLIENT_LEFT, MVT, answer, unless_gone, wanted
 from api.limits import heavy
+from api.tiling import Desk
 from gis import city, grids
 from gis.access import Principal, rank
 from gis.errors import NotFound, TileOutside
 from layers.catalogue import CATALOG, LAYERS, Layer
 from layers.view import View
-from tiles import mvt, styles, tilejson
+from tiles import styles, tilejson
 from tiles.tile import Tile
 
 router = APIRouter()
-MVT = "application/vnd.mapbox-vector-tile"
 
 
 def _layer(name: str, who: Principal) -> Layer:
@@ -33,6 +34,17 @@ def _layer(name: str, who: Principal) -> Layer:
     return LAYERS[name]
 
 
+def asked_tile(who: Principal, name: str, z: int, x: int, y: int) -> tuple[Layer, Tile]:
+    """Return the layer and the tile asked for.
+
+    Raises NotFound for what there is not, Unknown or Forbidden for what `who` may not see.
+    """
+    layer, square = _layer(name, who), Tile(z, x, y)
+    if not layer.minzoom <= z <= layer.maxzoom:
+        raise TileOutside(f"layer {name} has tiles from zoom {layer.minzoom} to {layer.maxzoom}")
+    return layer, square
+
+
 def _visible(who: Principal) -> list[Layer]:
     return [layer for layer in CATALOG if rank(layer.audience) <= who.rank]
 
@@ -41,18 +53,28 @@ def _visible(who: Principal) -> list[Layer]:
     "/tiles/{layer}/{z}/{x}/{y}.mvt",
     response_class=Response,
     openapi_extra=audience("public", "by layer: those not public hold only what lies in it"),
-    responses={200: {"content": {MVT: {}}}, 204: {"description": "Nothing lies in the tile."}},
+    responses={
+        200: {"content": {MVT: {}}},
+        204: {"description": "Nothing lies in the tile."},
+        304: {"description": "The tile is as If-None-Match knows it."},
+    },
 )
-def tile(transaction: Transaction, look: Looked, who: Who, layer: str, z: int, x: int, y: int) -> Response:
-    """Answer one tile of a layer, cut for the view; 204 when nothing lies in it."""
-    chosen, square = _layer(layer, who), Tile(z, x, y)
-    if not chosen.minzoom <= z <= chosen.maxzoom:
-        raise TileOutside(f"layer {layer} has tiles from zoom {chosen.minzoom} to {chosen.maxzoom}")
-    with transaction() as conn:
-        rows = chosen.select(replace(view(conn, look, who), zoom=z, box=square.bounds()))
-        body = mvt.render(conn, rows, layer, square)
-    return Response(body, 200 if body else 204, media_type=MVT)
+async def tile(request: Request, look: Looked, who: Who, layer: str, z: int, x: int, y: int) -> Response:
+    """Answer one tile of a layer, cut for the view; 204 when nothing lies in it.
 
+    It is as fresh as the last commit: its ETag changes with its content, and holds for one encoding.
+    """
+    chosen, square = asked_tile(who, layer, z, x, y)
+    desk: Desk = request.app.state.desk
+    desk.learn(request.scope["query_string"], look)
+    done = await unless_gone(request, desk.answer(chosen, square, look, who, wanted(request)))
+    return (
+        Response(status_code=CLIENT_LEFT) if done is None else answer(request, done[0], chosen, who, done[1])
+    )
+
+
+TILE_ROUTE = router.routes[-1]
+"""What the short way of a kept tile stands in for."""
 
 _ANY_VIEW = View(scheme="", on=date.min, known=0)
 

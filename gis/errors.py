@@ -1,5 +1,7 @@
 """What can go wrong, as two-line classes; the floors above decide how to say it."""
 
+from typing import Any
+
 
 class Problem(Exception):  # noqa: N818 - it is a problem told to a person, named as RFC 9457 names it
     """Something a person can put right; its text says what is wrong and what to do."""
@@ -46,6 +48,10 @@ class Busy(Problem):
     """Too much is asked for at once."""
 
 
+class TileSlow(Problem):
+    """A tile's query ran out of time."""
+
+
 class Forbidden(Problem):
     """Whoever asks is known, and may not."""
 
@@ -56,3 +62,23 @@ class Emptied(Problem):
 
 class NotDrawable(Problem):
     """A step would leave ground without an owner, with two, or with a border that crosses itself."""
+
+
+class NotAnArchive(NotFound):
+    """A file is no archive of tiles, or none that this service made."""
+
+
+class Conflicted(Problem):
+    """Grids that a plan changes were changed otherwise since; `told` has both versions of each."""
+
+    def __init__(self, detail: str, conflicts: list[Any]) -> None:
+        super().__init__(detail)
+        self.told = {"conflicts": conflicts}
+
+
+class Faulty(Problem):
+    """A plan has errors; `told` has them with their geometry."""
+
+    def __init__(self, detail: str, faults: dict[str, Any]) -> None:
+        super().__init__(detail)
+        self.told = {"faults": faults}

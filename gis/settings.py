@@ -29,12 +29,24 @@ class Settings(BaseSettings):
     size: Literal["small", "city", "full"] = "city"
     realdata: Path = ROOT.parent / "shared" / "data"
     """Real data for tests and benchmarks; they are skipped where it is absent."""
+    code_layout: str = "grid"
+    """How codes of grids are laid out (gis.codes): a layout's name, or widths such as 6+3+3+3."""
     earliest: date = date(1950, 1, 1)
     """No time of an import lies before it: spreadsheets write 1900 for an empty date."""
     statement_timeout_ms: int = 15_000
     """Upper bound of any statement the service sends."""
     pool_size: int = 8
     """Database connections of one service process."""
+    tile_cache_mb: int = 256
+    """Memory that one service process gives to finished tiles."""
+    tile_queries: int = 3
+    """Tiles that one process cuts at once; of `pool_size`, what is left serves the other questions."""
+    tile_queue: int = 64
+    """Tiles that may wait to be cut; beyond it the answer is 503 at once."""
+    tile_wait_s: float = 10
+    """Longest wait to be cut."""
+    tile_timeout_ms: int = 5_000
+    """Upper bound of the statement that cuts a tile."""
     rate_per_s: float = 100
     """Requests a second of one address, and of one key, in the long run."""
     rate_burst: float = 2_000

@@ -48,7 +48,7 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- The same for tables without a place: whatever reads them is touched everywhere.
+-- The same for tables without id or place in degrees: whatever reads them is touched everywhere.
 CREATE FUNCTION announce_table() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM pg_notify('safetymap',
@@ -59,7 +59,8 @@ END $$;
 -- Makes the changes of a table known; tables of later revisions call it too.
 CREATE FUNCTION announce_changes_of(watched regclass) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = watched AND attname = 'geom') THEN
+  IF NOT EXISTS (SELECT FROM pg_attribute a, pg_attribute i WHERE a.attrelid = watched AND a.attname = 'geom'
+    AND postgis_typmod_srid(a.atttypmod) = 4326 AND i.attrelid = watched AND i.attname = 'id') THEN
     EXECUTE format('CREATE TRIGGER announces AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s
       FOR EACH STATEMENT EXECUTE FUNCTION announce_table()', watched);
     RETURN;

@@ -1,0 +1,131 @@
+"""A tile's way out: headers, entity tags and 304; and the short way of a kept tile past the routes."""
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from fastapi import Request
+from fastapi.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api import access
+from api.deps import Look
+from api.tiling import TILES, Desk
+from gis.access import ANYBODY, Principal
+from gis.errors import Problem
+from layers.catalogue import Layer
+from tiles import encoding
+from tiles.cache import Kept
+from tiles.tile import Tile
+
+MVT = "application/vnd.mapbox-vector-tile"
+_PATH = re.compile(r"/tiles/([a-z]+)/(\d{1,2})/(\d{1,8})/(\d{1,8})\.mvt")
+CLIENT_LEFT = 499
+"""Status in log and measurements where the client hung up (as nginx counts it); nobody reads the answer."""
+
+Find = Callable[[Principal, str, int, int, int], tuple[Layer, Tile]]
+T = TypeVar("T")
+
+
+def wanted(request: Request) -> str:
+    """Return the encoding that the client is to be answered in."""
+    return encoding.choose(request.headers.get("accept-encoding", ""))
+
+
+def answer(request: Request, kept: Kept, layer: Layer, who: Principal, how: str) -> Response:
+    """Return a tile as the client takes it: 200, 204 when it is empty, 304 when the client has it already."""
+    TILES.labels(how).inc()
+    form = kept.form(wanted(request)) or encoding.IDENTITY
+    headers = {
+        "Cache-Control": _cache_control(layer, who),
+        "Vary": "Accept-Encoding",
+        "Cache-Status": "tiles; hit" if how == "hit" else f"tiles; fwd=miss; detail={how}",
+    }
+    body = kept.forms[form]
+    if not body:
+        return Response(status_code=204, headers=headers)
+    headers["ETag"] = tag = f'"{kept.tag}-{form}"'
+    if _knows(request.headers.get("if-none-match"), tag):
+        return Response(status_code=304, headers=headers)
+    if form != encoding.IDENTITY:
+        headers["Content-Encoding"] = form
+    return Response(body, headers=headers, media_type=MVT)
+
+
+def _cache_control(layer: Layer, who: Principal) -> str:
+    """Every use is checked with us, so that nobody shows what a commit has changed.
+
+    What is not public is kept on no disk (ASVS 5, 14.3.2); the page's memory holds it while it is shown.
+    """
+    if layer.audience != "public":
+        return "private, no-store"
+    return "public, no-cache" if who == ANYBODY else "private, no-cache"
+
+
+def _knows(sent: str | None, tag: str) -> bool:
+    """Say whether If-None-Match names the tag (RFC 9110, 13.1.2: weakly compared)."""
+    if sent is None:
+        return False
+    known = {part.strip().removeprefix("W/") for part in sent.split(",")}
+    return tag in known or "*" in known
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
+    """Return the work's result; None when the client hangs up first, and the work is cancelled."""
+    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        gone.cancel()
+        working.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+class Door:
+    """ASGI middleware: answers what is kept itself, and hands everything else on to the routes.
+
+    It asks the same functions who asks (`access.recall`), what they may (`find`, `access.admit`) and what the
+    answer is (`answer`); where any of them refuses, the route tells so.
+    """
+
+    def __init__(self, app: ASGIApp, desk: Desk, find: Find, route: object) -> None:
+        self.app, self._desk, self._find, self._route = app, desk, find, route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for a tile that is kept, or pass it on."""
+        found = self._at_once(scope) if scope["type"] == "http" and scope["method"] == "GET" else None
+        await (found or self.app)(scope, receive, send)
+
+    def _at_once(self, scope: Scope) -> Response | None:
+        matched = _PATH.fullmatch(scope["path"])
+        look = self._desk.looks.get(scope["query_string"])
+        if matched is None or look is None:
+            return None
+        name, *place = matched.groups()
+        request = Request(dict(scope) | {"path_params": {"layer": name}, "route": self._route})
+        try:
+            who = access.recall(request)
+            if who is None:
+                return None
+            layer, square = self._find(who, name, *map(int, place))
+            kept = self._kept(request, layer, square, look, who)
+            if kept is None:
+                return None
+            access.admit(request, who)
+        except Problem:
+            return None
+        scope["route"] = self._route
+        return answer(request, kept, layer, who, "hit")
+
+    def _kept(self, request: Request, layer: Layer, square: Tile, look: Look, who: Principal) -> Kept | None:
+        """Return a tile that is kept in the form that the client takes."""
+        kept = self._desk.find(layer, square, look, who)
+        if kept is None:
+            return None
+        return kept if kept.form(wanted(request)) else None

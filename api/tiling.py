@@ -1,0 +1,346 @@
+"""Tiles as they are asked for: kept ones at once, equal ones as one query, a bounded number at a time."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import lru_cache, partial
+from hashlib import sha256
+from zoneinfo import ZoneInfo
+
+import psycopg
+import sqlalchemy as sa
+from prometheus_client import Counter, Gauge
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Connection
+from sqlalchemy.sql import visitors
+
+from api.access import Engines
+from api.deps import Look, transaction, view
+from gis import city, grids
+from gis.access import Principal
+from gis.changes import Change, Listener, Tables
+from gis.errors import Busy, TileSlow
+from gis.settings import settings
+from layers.catalogue import Layer
+from layers.view import View
+from tiles import encoding, mvt
+from tiles.cache import Asked, Cache, Kept
+from tiles.tile import Tile
+
+VIEW_TABLES = frozenset({"categories", "city", "grids", "levels", "revisions", "schemes"})
+"""Tables that decide what a view means."""
+_VIEWS = 10_000
+_LONGEST_QUERY = 500
+_EARLY_S = 5
+"""The database's clock may be so much ahead of ours: its new day begins for us that much early."""
+_INSIST_S = 0.05
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+TILES = Counter("safetymap_tiles_total", "Tiles asked for, by how they were answered.", ["how"])
+KEPT = Gauge("safetymap_tiles_kept", "Tiles in the cache.")
+KEPT_BYTES = Gauge("safetymap_tiles_kept_bytes", "Bytes that they take.")
+
+Sight = tuple[int, str | None, str | None]
+
+
+def sight(who: Principal) -> Sight:
+    """Return what decides which rows the database shows somebody: rank, scheme and scope."""
+    return who.rank, who.scheme, who.scope
+
+
+def looking_at(seen: View, square: Tile) -> View:
+    """Return the view of one tile."""
+    return replace(seen, zoom=square.z, box=square.bounds())
+
+
+@lru_cache(maxsize=20_000)
+def question(layer: Layer, seen: View) -> tuple[bytes, frozenset[str]]:
+    """Return a digest of what a layer asks the store under a view, and the tables that it reads.
+
+    Views that ask the same share their tiles: a layer without history is not asked anew by a new revision.
+    """
+    rows = layer.select(seen)
+    compiled = rows.compile(dialect=_DIALECT)
+    asked = repr((str(compiled), sorted(compiled.params.items())))
+    named = {part.name for part in visitors.iterate(rows) if isinstance(part, sa.Table)}
+    return sha256(asked.encode()).digest()[:16], frozenset(named | set(layer.reads))
+
+
+@dataclass(frozen=True)
+class Order:
+    """A tile to be cut: what of it is asked, for whom, and how it is to be packed."""
+
+    asked: Asked
+    layer: Layer
+    seen: View
+    who: Principal
+    form: str
+
+    def cut(self, engines: Engines, query: "Query") -> Kept:
+        """Return the tile, fresh from the store. Raises TileSlow when the statement ran out of time."""
+        square = self.asked.tile
+        rows = self.layer.select(looking_at(self.seen, square))
+        try:
+            with transaction(engines, self.who) as conn, query.on(conn):
+                conn.execute(_TIMEOUT, {"ms": str(settings().tile_timeout_ms)})
+                body = mvt.render(conn, rows, self.layer.name, square)
+        except sa.exc.OperationalError as error:
+            if isinstance(error.orig, psycopg.errors.QueryCanceled):
+                seconds = settings().tile_timeout_ms / 1000
+                raise TileSlow(_SLOW.format(square, self.layer.name, seconds)) from error
+            raise
+        form = self.form if len(body) >= encoding.SMALL else encoding.IDENTITY
+        return Kept(self.asked, sha256(body).hexdigest()[:20], {form: encoding.ENCODERS[form](body)})
+
+
+_TIMEOUT = sa.text("SELECT set_config('statement_timeout', :ms, true)")
+_SLOW = "tile {0.z}/{0.x}/{0.y} of {1} took longer than {2:g} s; ask for a nearer zoom or fewer features"
+
+
+class Query:
+    """One tile query in its thread, which can be given up from another."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection: psycopg.Connection | None = None
+        self._over = False
+
+    @contextmanager
+    def on(self, conn: Connection) -> Iterator[None]:
+        """Note the connection that it runs on, until that goes back to the pool, where nothing may cancel it.
+
+        Raises Busy when nobody waits any more.
+        """
+        driver = conn.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        with self._lock:
+            if self._over:
+                raise Busy("nobody waits for this tile any more")
+            self._connection = driver
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._connection = None
+
+    def give_up(self) -> None:
+        """Cancel what runs, or what is about to."""
+        with self._lock:
+            self._over = True
+            if self._connection:
+                with suppress(psycopg.Error):
+                    self._connection.cancel_safe(timeout=1)
+
+
+@dataclass
+class Flight:
+    """A query on its way, and how many wait for it."""
+
+    task: "asyncio.Task[Kept]"
+    mark: int
+    waiting: int = 0
+
+
+class Desk:
+    """One per process: the cache, the views it was asked under, the queries on their way."""
+
+    def __init__(self, engines: Engines) -> None:
+        chosen = settings()
+        self._engines = engines
+        self.cache = Cache(chosen.tile_cache_mb << 20)
+        self.open: frozenset[str] = frozenset()
+        self.listener = Listener(engines, self._begun, self._heard, self._ended)
+        self.looks: dict[bytes, Look] = {}
+        """What the routes understood by query strings."""
+        self.hearers: list[Callable[[Change], None]] = []
+        self._views: dict[tuple[Look, Sight], tuple[View, float]] = {}
+        self._view_mark = 0
+        self._flights: dict[object, Flight] = {}
+        self._threads: ThreadPoolExecutor | None = None
+        self._gate = asyncio.Semaphore(chosen.tile_queries)
+        self._queued = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Begin to listen for changes."""
+        self._loop = asyncio.get_running_loop()
+        self._threads = ThreadPoolExecutor(settings().tile_queries, "tiles")
+        self.listener.start()
+
+    def stop(self) -> None:
+        """Stop listening; queries on their way are waited for."""
+        self.listener.stop()
+        if self._threads:
+            self._threads.shutdown()
+
+    def _begun(self, tables: Tables) -> None:
+        self._in_loop(partial(self._begin, tables))
+
+    def _heard(self, change: Change) -> None:
+        self._in_loop(partial(self._touch, change))
+
+    def _ended(self) -> None:
+        self._in_loop(self._end)
+
+    def _in_loop(self, work: Callable[[], None]) -> None:
+        assert self._loop
+        with suppress(RuntimeError):  # the loop has ended, and with it the cache
+            self._loop.call_soon_threadsafe(work)
+
+    def _begin(self, tables: Tables) -> None:
+        self.open = tables.open
+        self._forget_views()
+        self.cache.start(tables.watched)
+
+    def _end(self) -> None:
+        self._forget_views()
+        self.cache.stop()
+
+    def _touch(self, change: Change) -> None:
+        if change.table in VIEW_TABLES:
+            self._forget_views()
+        self.cache.touch(change.table, change.boxes)
+        self._measure()
+        for hearer in self.hearers:
+            hearer(change)
+
+    def _forget_views(self) -> None:
+        self._views.clear()
+        self._view_mark += 1
+
+    def _measure(self) -> None:
+        KEPT.set(len(self.cache))
+        KEPT_BYTES.set(self.cache.size)
+
+    def learn(self, query: bytes, look: Look) -> None:
+        """Remember what a route understood by a query string."""
+        if len(query) <= _LONGEST_QUERY:
+            if len(self.looks) >= _VIEWS:
+                self.looks.clear()
+            self.looks[query] = look
+
+    def find(self, layer: Layer, square: Tile, given: Look, who: Principal) -> Kept | None:
+        """Return a tile that is kept, without asking the database; None when it must be asked."""
+        seen = self._known_view(given, who)
+        if seen is None:
+            return None
+        return self.cache.get(self._asked(layer, square, seen, who).key)
+
+    def _known_view(self, given: Look, who: Principal) -> View | None:
+        found = self._views.get((given, sight(who)))
+        if found is None or time.time() >= found[1] or not self.listener.is_in_touch():
+            return None
+        return found[0]
+
+    def _asked(self, layer: Layer, square: Tile, seen: View, who: Principal) -> Asked:
+        digest, reads = question(layer, looking_at(seen, Tile(square.z, 0, 0)))
+        everybodys = reads <= self.open
+        key = (layer.name, square.z, square.x, square.y, digest, None if everybodys else sight(who))
+        return Asked(key, square, (layer.name, square.z), reads, layer.reach(square.z))
+
+    async def answer(
+        self, layer: Layer, square: Tile, given: Look, who: Principal, form: str
+    ) -> tuple[Kept, str]:
+        """Return a tile in an encoding, and how it was come by: hit, joined or rendered.
+
+        Raises Busy when too many wait already, TileSlow when the query took too long, and what `view` raises.
+        """
+        seen = self._known_view(given, who) or await self._view(given, who)
+        asked = self._asked(layer, square, seen, who)
+        kept = self.cache.get(asked.key) if self.listener.is_in_touch() else None
+        how = "hit"
+        if kept is None:
+            kept, how = await self._fly(Order(asked, layer, seen, who, form))
+        if kept.form(form) is None:
+            await self._encode(kept, form)
+        return kept, how
+
+    async def _view(self, given: Look, who: Principal) -> View:
+        mark = self._view_mark
+        seen, until = await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._resolve, given, who
+        )
+        if mark == self._view_mark:
+            if len(self._views) >= _VIEWS:
+                self._views.clear()
+            self._views[given, sight(who)] = seen, until
+        return seen
+
+    def _resolve(self, given: Look, who: Principal) -> tuple[View, float]:
+        """Return the view, and the moment (POSIX time) up to which it means the same: the city's midnight."""
+        with transaction(self._engines, who) as conn:
+            seen = view(conn, given, who)
+            today = grids.resolve(conn, grids.Wish()).on
+            zone = ZoneInfo(city.the_city(conn).timezone)
+        midnight = datetime.combine(today + timedelta(days=1), datetime.min.time(), zone)
+        return seen, midnight.timestamp() - _EARLY_S
+
+    async def _fly(self, order: Order) -> tuple[Kept, str]:
+        """Wait for the query of a tile together with whoever waits for the same one."""
+        flight, how = self._flights.get(order.asked.key), "joined"
+        if flight is None or flight.task.done() or self.cache.touched(order.asked, flight.mark):
+            flight, how = self._depart(order), "rendered"
+        flight.waiting += 1
+        try:
+            return await asyncio.shield(flight.task), how
+        finally:
+            flight.waiting -= 1
+            if not flight.waiting and not flight.task.done():
+                flight.task.cancel()
+
+    def _depart(self, order: Order) -> Flight:
+        if self._gate.locked() and self._queued >= settings().tile_queue:
+            TILES.labels("refused").inc()
+            raise Busy("too many tiles are being cut; try again in a moment")
+        flight = Flight(asyncio.create_task(self._render(order)), self.cache.mark())
+        self._flights[order.asked.key] = flight
+        flight.task.add_done_callback(partial(self._land, order.asked.key))
+        return flight
+
+    def _land(self, key: object, task: "asyncio.Task[Kept]") -> None:
+        flight = self._flights.get(key)
+        if flight is not None and flight.task is task:
+            del self._flights[key]
+        if not task.cancelled():
+            task.exception()  # told to those who wait; nobody may be left
+
+    async def _render(self, order: Order) -> Kept:
+        self._queued += 1
+        try:
+            await asyncio.wait_for(self._gate.acquire(), settings().tile_wait_s)
+        except TimeoutError as error:
+            raise Busy("too many tiles are being cut; try again in a moment") from error
+        finally:
+            self._queued -= 1
+        try:
+            since = self.cache.mark()
+            kept = await self._run(order)
+            if self.cache.keep(kept, since):
+                self._measure()
+            return kept
+        finally:
+            self._gate.release()
+
+    async def _run(self, order: Order) -> Kept:
+        """Run a query in a thread; given up, it is cancelled, and its place is free when it has ended."""
+        loop, query = asyncio.get_running_loop(), Query()
+        running = loop.run_in_executor(self._threads, order.cut, self._engines, query)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            while not running.done():
+                await loop.run_in_executor(None, query.give_up)
+                await asyncio.wait([running], timeout=_INSIST_S)
+            running.exception()
+            raise
+
+    async def _encode(self, kept: Kept, form: str) -> None:
+        """Add an encoding to a tile."""
+        have, body = next(iter(kept.forms.items()))
+        loop = asyncio.get_running_loop()
+        made = await loop.run_in_executor(None, lambda: encoding.ENCODERS[form](encoding.decode(body, have)))
+        self.cache.add(kept, form, made)

@@ -1,0 +1,60 @@
+"""Content encodings of tiles: what a client takes, and bytes into it and back (RFC 9110, 8.4 and 12.5.3)."""
+
+import gzip
+import zlib
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import brotli
+import zstandard
+
+IDENTITY = "identity"
+SMALL = 200
+"""Bytes that are not worth compressing: they fit one packet either way."""
+
+
+def _gzip(raw: bytes) -> bytes:
+    return gzip.compress(raw, 6, mtime=0)
+
+
+def _br(raw: bytes) -> bytes:
+    return bytes(brotli.compress(raw, quality=5))
+
+
+def _zstd(raw: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=9).compress(raw)
+
+
+ENCODERS: Mapping[str, Callable[[bytes], bytes]] = {
+    "zstd": _zstd, "br": _br, "gzip": _gzip, IDENTITY: bytes,
+}  # fmt: skip
+"""By the order in which we prefer them (docs/decisions/0052)."""
+_DECODERS: Mapping[str, Callable[[bytes], bytes]] = {
+    "zstd": lambda body: zstandard.ZstdDecompressor().decompress(body),
+    "br": brotli.decompress,
+    "gzip": lambda body: zlib.decompress(body, wbits=31),
+    IDENTITY: bytes,
+}
+
+
+def decode(body: bytes, encoding: str) -> bytes:
+    """Return what was encoded."""
+    return _DECODERS[encoding](body)
+
+
+@lru_cache(maxsize=1024)
+def choose(accepted: str) -> str:
+    """Return the encoding to answer in for an Accept-Encoding header; identity where nothing else fits."""
+    told = dict(map(_weight, filter(None, accepted.lower().replace(" ", "").split(","))))
+    otherwise = told.get("*", 0.0)
+    weights = {name: told.get(name, otherwise) for name in ENCODERS if name != IDENTITY}
+    best = max(weights, key=lambda name: weights[name])  # the first of equals
+    return best if weights[best] > 0 and weights[best] >= told.get(IDENTITY, 0.0) else IDENTITY
+
+
+def _weight(part: str) -> tuple[str, float]:
+    name, _, quality = part.partition(";q=")
+    try:
+        return name, float(quality or 1)
+    except ValueError:
+        return name, 0.0
