@@ -25,6 +25,7 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.Forbidden, 403),
     (errors.NotFound, 404),
     (errors.BadInput, 422),
+    (errors.Faulty, 422),
     (errors.Problem, 409),
 )
 """The first class that fits decides."""
@@ -37,13 +38,14 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 """What any route may answer besides its own."""
 
 
-def problem(status: int, detail: str, faults: Sequence[dict[str, str]] = ()) -> Response:
-    """Return a problem document; `faults` name the offending parameters."""
+def problem(status: int, detail: str, faults: Sequence[dict[str, str]] = (), **more: Any) -> Response:
+    """Return a problem document; `faults` name the offending parameters, `more` are further members."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
+        **more,
     }
     if faults:
         body["errors"] = list(faults)
@@ -54,7 +56,8 @@ def _from_problem(_: Request, error: Exception) -> Response:
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
     if isinstance(error, errors.BadInput):
         return problem(status, str(error), [{"name": error.field, "reason": error.detail}])
-    answer = problem(status, str(error))
+    told = error.told if isinstance(error, errors.Conflicted | errors.Faulty) else {}
+    answer = problem(status, str(error), **told)
     if isinstance(error, errors.Unknown):
         answer.headers["WWW-Authenticate"] = "Bearer"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastapi import Depends, FastAPI
 
-from api import errors, health, hotspots, intake, lookup, maps, page, risk, search, session
+from api import errors, health, hotspots, intake, lookup, maps, page, planning, risk, search, session
 from api.access import Engines, Seen, guard
 from api.door import Door
 from api.journal import Journal, configure
@@ -27,6 +27,7 @@ ROUTERS = (
     hotspots.router,
     intake.router,
     risk.router,
+    planning.router,
 )
 
 

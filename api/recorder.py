@@ -7,7 +7,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from gis import audit
 from gis.access import Principal
@@ -46,6 +46,12 @@ class Recorder:
         if len(self._waiting) >= MOST:
             raise NotRecorded("the audit cannot be written, so nothing protected is given out; try again")
         self._waiting.append((who, what, came_from))
+
+    def change(
+        self, conn: Connection, who: Principal, what: str, detail: dict[str, object], came_from: str
+    ) -> None:
+        """Write a change into the audit in the transaction that makes it."""
+        audit.change(conn, self._data_dir, who, what, detail, came_from)
 
     def _run(self) -> None:
         while not self._stop.wait(EVERY_S):

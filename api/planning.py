@@ -1,0 +1,336 @@
+"""Plans: drafts of new boundaries, taken step by step, checked, weighed, approved and published."""
+
+from dataclasses import asdict
+from datetime import date
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import orjson
+import shapely
+from fastapi import APIRouter, Body, Path, Query, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.engine import Connection
+
+from api.access import Who, audience
+from api.deps import DatumName, Transaction
+from gis import crs, plan_faults, plan_features, plan_input, plan_store, plans
+from gis.access import Principal
+from gis.plan_features import Json
+from gis.plan_store import Plan
+from gis.plans import Done, Draft
+from gis.schema_plans import STATES
+
+router = APIRouter()
+MOST_FAULTS = 2000
+_INSIDE = "only plans whose scope lies inside it"
+READ, EDIT, DECIDE = (
+    audience("commander", _INSIDE),
+    audience("planner", _INSIDE),
+    audience("approver", _INSIDE),
+)
+
+Id = Annotated[int, Path(ge=1, lt=2**53)]
+StepId = Annotated[int, Field(ge=1, lt=2**53)]
+Code = Annotated[str, Field(min_length=1, max_length=80)]
+
+
+class NewPlan(BaseModel):
+    """A draft to begin."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    scope: Code
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    effective_on: date | None = None
+    scheme: Annotated[str | None, Field(max_length=80)] = None
+
+
+class Step(BaseModel):
+    """A step of redrawing, with the parameters of its `op`; `head`: where the plan is believed to stand."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    op: Annotated[str, Field(max_length=20)]
+    head: StepId | None = None
+    code: Code | None = None
+    codes: Annotated[list[Code] | None, Field(max_length=2000)] = None
+    into: Code | Annotated[list[Code], Field(max_length=200)] | None = None
+    line: Json | None = None
+    area: Json | None = None
+    building_ids: Annotated[list[StepId] | None, Field(max_length=2000)] = None
+    to: Code | list[Any] | None = None
+    at: list[float] | None = None
+    edge: list[list[float]] | None = None
+    parent: Code | None = None
+    name: Annotated[str | None, Field(max_length=200)] = None
+
+
+class Again(BaseModel):
+    """Which step to do again; without one the newest."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    step: StepId | None = None
+
+
+def _told(conn: Connection, plan: Plan) -> Json:
+    """Return a plan as it is told."""
+    fields = asdict(plan)
+    del fields["author_is"]
+    below = plan_store.children(conn, plan.id, plan.head)
+    return fields | {
+        "steps": plan_store.count_steps(conn, plan.id),
+        "can_undo": plan.head is not None,
+        "can_redo": below,
+        "newest": plan_store.newest(conn),
+    }
+
+
+def _whole(conn: Connection, plan: Plan) -> Json:
+    """Return a plan as it is told, with the name of its scope and how many grids it changes."""
+    base = plans.base_of(conn, plan)
+    changed = plan_store.count_grids(conn, plan.id)
+    return _told(conn, plan) | {"scope_name": base.cov.grids[plan.scope].name, "changed": changed}
+
+
+@router.post("/plans", status_code=201, openapi_extra=EDIT)
+def create(transaction: Transaction, who: Who, body: NewPlan, response: Response) -> Json:
+    """Begin a draft within a grid, on the newest revision."""
+    with transaction() as conn:
+        made = plans.create(conn, who, body.scope, body.title, body.effective_on, body.scheme)
+        told = _whole(conn, made)
+    response.headers["Location"] = f"/plans/{made.id}"
+    return told
+
+
+@router.get("/plans", openapi_extra=READ)
+def listed(
+    transaction: Transaction,
+    state: Annotated[Literal[STATES] | None, Query()] = None,  # type: ignore[valid-type]
+    before: Annotated[
+        int | None, Query(ge=1, lt=2**53, description="Only plans older than this one.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Json:
+    """Answer plans, newest first; `more` says whether there are older ones."""
+    with transaction() as conn:
+        found = plan_store.listed(conn, state, before, limit + 1)
+        told = [_told(conn, plan) for plan in found[:limit]]
+    return {"plans": told, "limit": limit, "more": len(found) > limit}
+
+
+@router.get("/plans/{plan_id}", openapi_extra=READ)
+def plan(transaction: Transaction, plan_id: Id) -> Json:
+    """Answer one plan."""
+    with transaction() as conn:
+        return _whole(conn, plan_store.get(conn, plan_id))
+
+
+@router.post("/plans/{plan_id}/steps", openapi_extra=EDIT)
+def step(transaction: Transaction, who: Who, plan_id: Id, body: Step, datum: DatumName = "wgs84") -> Json:
+    """Take a step: answers the grids it changed, and what is wrong with them and their siblings."""
+    params = {
+        name: value for name, value in body.model_dump().items() if value is not None and name != "head"
+    }
+    head = body.head if "head" in body.model_fields_set else plans.ANYWHERE
+    with transaction() as conn:
+        return _answer(conn, plans.take(conn, who, plan_id, _on_wgs84(params, datum), head), datum)
+
+
+@router.post("/plans/{plan_id}/undo", openapi_extra=EDIT)
+def undo(transaction: Transaction, plan_id: Id, datum: DatumName = "wgs84") -> Json:
+    """Go back by one step."""
+    with transaction() as conn:
+        return _answer(conn, plans.undo(conn, plan_id), datum)
+
+
+@router.post("/plans/{plan_id}/redo", openapi_extra=EDIT)
+def redo(
+    transaction: Transaction,
+    plan_id: Id,
+    body: Annotated[Again | None, Body()] = None,
+    datum: DatumName = "wgs84",
+) -> Json:
+    """Do a step again that was undone."""
+    with transaction() as conn:
+        return _answer(conn, plans.redo(conn, plan_id, body.step if body else None), datum)
+
+
+def _on_wgs84(params: Json, datum: crs.Datum) -> Json:
+    """Return a step's parameters with their coordinates on WGS-84."""
+    if datum == "wgs84":
+        return params
+    moved = dict(params)
+    for name in {"line", "area"} & params.keys():
+        shape = plan_input.shape(name, params[name])
+        there = shapely.transform(shape, lambda xy: np.column_stack(crs.to_wgs84(xy[:, 0], xy[:, 1], datum)))
+        moved[name] = orjson.loads(shapely.to_geojson(there))
+    for name in {"at", "to", "edge"} & params.keys():
+        if not isinstance(params[name], str):
+            moved[name] = _places(params[name], datum)
+    return moved
+
+
+def _places(value: Any, datum: crs.Datum) -> Any:
+    if isinstance(value, list) and value and isinstance(value[0], list):
+        return [_places(one, datum) for one in value]
+    return list(crs.point_to_wgs84(*plan_input.place("at", value), datum))
+
+
+def _answer(conn: Connection, done: Done, datum: crs.Datum) -> Json:
+    here = done.draft
+    grids, gone = plan_features.changed(conn, here.plan.scheme, done.changes, datum)
+    found = plan_faults.of_changed(conn, here.cov, done.changes)
+    return {
+        "plan": _whole(conn, here.plan),
+        "step": _step(dict(plan_store.step(conn, here.plan.id, done.step)._mapping)),
+        "grids": grids,
+        "gone": gone,
+        "faults": plan_features.faults(found, datum, MOST_FAULTS),
+    }
+
+
+def _step(row: Json) -> Json:
+    return {name: value for name, value in row.items() if name != "plan_id"}
+
+
+@router.get("/plans/{plan_id}/steps", openapi_extra=READ)
+def steps(
+    transaction: Transaction,
+    plan_id: Id,
+    before: Annotated[
+        int | None, Query(ge=1, lt=2**53, description="Only steps older than this one.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=5000)] = 500,
+) -> Json:
+    """Answer the tree of steps, newest first, undone ones too."""
+    with transaction() as conn:
+        there = plan_store.get(conn, plan_id)
+        found = plan_store.steps(conn, plan_id, before, limit + 1)
+    told = [_step(row) for row in found[:limit]]
+    return {"head": there.head, "steps": told, "limit": limit, "more": len(found) > limit}
+
+
+At = Annotated[int | None, Query(ge=0, lt=2**53, description="A step; 0 is the base; the head.")]
+
+
+@router.get("/plans/{plan_id}/compare", openapi_extra=READ)
+def compare(
+    transaction: Transaction,
+    plan_id: Id,
+    start: Annotated[int, Query(alias="from", ge=0, lt=2**53, description="A step; 0 is the base.")] = 0,
+    end: Annotated[At, Query(alias="to")] = None,
+    limit: Annotated[int, Query(ge=1, le=5000)] = 500,
+    datum: DatumName = "wgs84",
+) -> Json:
+    """Answer the grids that differ between two points of a plan, each before and after."""
+    with transaction() as conn:
+        there = plan_store.get(conn, plan_id)
+        until = there.head if end is None else end or None
+        found = plans.compare(conn, plan_id, start or None, until)
+        first = dict(list(found.items())[:limit])
+        told = plan_features.pairs(conn, there.scheme, first, datum)
+    return {"from": start, "to": until or 0, "grids": told, "limit": limit, "more": len(found) > limit}
+
+
+@router.get("/plans/{plan_id}/grids", openapi_extra=READ)
+def grids(
+    transaction: Transaction,
+    plan_id: Id,
+    level: Annotated[int | None, Query(ge=0, le=100)] = None,
+    changed: Annotated[bool, Query(description="Only grids that differ from the base.")] = False,  # noqa: FBT002
+    at: At = None,
+    limit: Annotated[int, Query(ge=1, le=50_000)] = 20_000,
+    datum: DatumName = "wgs84",
+) -> Json:
+    """Answer the draft's grids, by level and code, with what the draft did to them; `more` beyond `limit`."""
+    with transaction() as conn:
+        here = plans.draft(conn, plan_id, at=at)
+        return _grids(conn, here, level, limit, datum, only_changed=changed)
+
+
+def _grids(
+    conn: Connection, here: Draft, level: int | None, limit: int, datum: crs.Datum, *, only_changed: bool
+) -> Json:
+    differ = plans.changed(here)
+    codes = [c for c in (differ if only_changed else here.cov.grids) if c in here.cov.grids]
+    codes = [c for c in codes if level is None or here.cov.grids[c].level == level]
+    codes.sort(key=lambda c: (here.cov.grids[c].level, c))
+    there = plans.versions(here.cov, codes[:limit])
+    marks = {c: {"change": None if c not in differ else "changed" if differ[c][0] else "new"} for c in there}
+    told = plan_features.features(plan_store.ids_of(conn, here.plan.scheme, there), there, marks, datum)
+    gone = sorted(code for code, (_, after) in differ.items() if after is None)
+    return plan_features.collection(told, gone=gone, limit=limit, more=len(codes) > limit)
+
+
+@router.get("/plans/{plan_id}/faults", openapi_extra=READ)
+def faults(
+    transaction: Transaction,
+    plan_id: Id,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = MOST_FAULTS,
+    datum: DatumName = "wgs84",
+) -> Json:
+    """Answer every error of the draft, and the advice on the grids that it changed and their siblings."""
+    with transaction() as conn:
+        here = plans.draft(conn, plan_id)
+        found = plan_faults.of_all(conn, here.cov, plans.changed(here))
+        new = len(plan_faults.new_errors(here.base.cov, here.cov))
+    return plan_features.faults(found, datum, limit) | {"new_errors": new}
+
+
+class Note(BaseModel):
+    """Why a plan is sent back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    note: Annotated[str | None, Field(max_length=2000)] = None
+
+
+@router.post("/plans/{plan_id}/submit", openapi_extra=EDIT)
+def submit(transaction: Transaction, request: Request, who: Who, plan_id: Id) -> Json:
+    """Hand a draft over for approval."""
+    with transaction() as conn:
+        return _decided(conn, request, who, plans.submit(conn, plan_id))
+
+
+@router.post("/plans/{plan_id}/withdraw", openapi_extra=EDIT)
+def withdraw(transaction: Transaction, request: Request, who: Who, plan_id: Id) -> Json:
+    """Take one's plan back."""
+    with transaction() as conn:
+        return _decided(conn, request, who, plans.withdraw(conn, who, plan_id))
+
+
+@router.post("/plans/{plan_id}/reopen", openapi_extra=EDIT)
+def reopen(transaction: Transaction, request: Request, who: Who, plan_id: Id) -> Json:
+    """Make a draft of a plan again."""
+    with transaction() as conn:
+        return _decided(conn, request, who, plans.reopen(conn, plan_id))
+
+
+@router.post("/plans/{plan_id}/approve", openapi_extra=DECIDE)
+def approve(transaction: Transaction, request: Request, who: Who, plan_id: Id) -> Json:
+    """Approve another's plan."""
+    with transaction() as conn:
+        return _decided(conn, request, who, plans.approve(conn, who, plan_id))
+
+
+@router.post("/plans/{plan_id}/reject", openapi_extra=DECIDE)
+def reject(
+    transaction: Transaction,
+    request: Request,
+    who: Who,
+    plan_id: Id,
+    body: Annotated[Note | None, Body()] = None,
+) -> Json:
+    """Send a plan back."""
+    with transaction() as conn:
+        return _decided(conn, request, who, plans.reject(conn, who, plan_id, body.note if body else None))
+
+
+def _decided(conn: Connection, request: Request, who: Principal, plan: Plan, **more: Any) -> Json:
+    """Write the decision into the audit, in the transaction that makes it, and return the plan."""
+    detail = {"plan": plan.id, "scope": plan.scope, "head": plan.head, **more}
+    came_from = request.client.host if request.client else ""
+    request.app.state.recorder.change(conn, who, f"plan {plan.state}", detail, came_from)
+    return _whole(conn, plan)

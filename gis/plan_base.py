@@ -1,0 +1,154 @@
+"""The ground a plan stands on: the coverage of its scope as known at a revision, kept between questions."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+
+import numpy as np
+import shapely
+import sqlalchemy as sa
+from shapely.geometry.base import BaseGeometry
+from sqlalchemy.engine import Connection
+
+from gis import coverage
+from gis.errors import NotDrawable, NotFound
+from gis.grids import Asked, current
+from gis.plan_diff import Delta, applied
+from gis.schema import grids, revisions
+from gis.settle import NOBODY, Coverage, Grid, cover
+
+KEPT = 16
+"""Coverages a process keeps: a city of 5,500 grids takes some 20 MB."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A scope's coverage on a day as known at a revision."""
+
+    asked: Asked
+    scope: str
+    cov: Coverage
+
+    @cached_property
+    def ground(self) -> dict[str, BaseGeometry]:
+        """The lowest grids in EPSG:4326."""
+        return ground_of(self.cov, {})
+
+
+def ground_of(
+    cov: Coverage, known: dict[str, BaseGeometry], of: Coverage | None = None
+) -> dict[str, BaseGeometry]:
+    """The lowest grids of a coverage in EPSG:4326; what `of` has alike is taken from `known`."""
+    same = {c for c in known if of is not None and cov.shapes.get(c) is of.shapes.get(c)}
+    new = [code for code in cov.shapes if code not in same and code != NOBODY]
+    made = dict(
+        zip(new, coverage.to_degrees(np.array([cov.shapes[code] for code in new], dtype=object)), strict=True)
+    )
+    return {
+        code: known[code] if code in same else made[code] for code in sorted(cov.shapes) if code != NOBODY
+    }
+
+
+class _Kept:
+    """Coverages by what they are of; the one used longest ago goes first."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[object, ...], object] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: tuple[object, ...]) -> object | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def put(self, key: tuple[object, ...], value: object) -> None:
+        with self._lock:
+            self._kept[key] = value
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+
+
+_KEPT = _Kept()
+
+
+def load(conn: Connection, asked: Asked, scope: str) -> Base:
+    """Return a scope's coverage; raises NotFound when the scope has no boundary on that day and revision.
+
+    What was published is never rewritten, so a coverage once read holds.
+    """
+    key = ("base", str(conn.engine.url), _moment(conn, asked), asked, scope)
+    found = _KEPT.get(key)
+    if not isinstance(found, Base):
+        found = Base(asked, scope, _read(conn, asked, scope))
+        _KEPT.put(key, found)
+    return found
+
+
+def _moment(conn: Connection, asked: Asked) -> str:
+    """When the revision was made: numbers begin anew when a city is loaded afresh."""
+    known = sa.select(revisions.c.known_at).where(revisions.c.id == asked.known)
+    return str(conn.execute(known).scalar())
+
+
+def drafted(
+    conn: Connection, base: Base, plan: tuple[int, int | None, object], delta: Delta | None
+) -> Coverage | None:
+    """Return the coverage of a plan at a step: as kept, else made of `delta`; None where neither is there."""
+    key = ("draft", str(conn.engine.url), base.asked, base.scope, *plan)
+    found = _KEPT.get(key)
+    if not isinstance(found, Coverage):
+        found = None if delta is None else keep(conn, base, plan, applied(base.cov, delta))
+    return found
+
+
+def keep(conn: Connection, base: Base, plan: tuple[int, int | None, object], cov: Coverage) -> Coverage:
+    """Keep the coverage of a plan at a step, which is never rewritten either."""
+    _KEPT.put(("draft", str(conn.engine.url), base.asked, base.scope, *plan), cov)
+    return cov
+
+
+def _below(asked: Asked, scope: str) -> sa.CTE:
+    """The codes of a grid and all below it."""
+    down = sa.select(grids.c.code).where(current(asked), grids.c.code == scope).cte("down", recursive=True)
+    return down.union(
+        sa.select(grids.c.code).join(down, grids.c.parent_code == down.c.code).where(current(asked))
+    )
+
+
+def _read(conn: Connection, asked: Asked, scope: str) -> Coverage:
+    g, down = grids.c, _below(asked, scope)
+    columns = (g.code, g.level, g.parent_code, g.name, g.display_order, g.kind)
+    wkb = sa.func.ST_AsBinary(g.geom)
+    inside = sa.select(*columns, wkb).join(down, down.c.code == g.code)
+    rows = conn.execute(inside.where(current(asked)).order_by(g.code)).all()
+    if not rows:
+        raise NotFound(f"grid {scope} of scheme {asked.scheme} has no boundary on {asked.on}")
+    shapes = dict(zip((row.code for row in rows), shapely.from_wkb([row[-1] for row in rows]), strict=True))
+    members = [Grid(r.code, r.level, r.parent_code, r.name, r.display_order or 0, r.kind or "") for r in rows]
+    return _covered(members, {c: _plain(shape) for c, shape in shapes.items()}, scope)
+
+
+def _plain(shape: BaseGeometry) -> BaseGeometry:
+    """A MultiPolygon of one part as that part."""
+    parts = shapely.get_parts(shape)
+    return parts[0] if len(parts) == 1 else shape
+
+
+def _covered(members: list[Grid], shapes: dict[str, BaseGeometry], scope: str) -> Coverage:
+    """The coverage within the scope's boundary or, where that is drawn apart, of the grids alone."""
+    try:
+        return cover(members, shapes, shapes[scope])
+    except NotDrawable:
+        return cover(members, shapes)
+
+
+def outside(conn: Connection, asked: Asked, cov: Coverage) -> dict[str, BaseGeometry]:
+    """Return the grids that meet the outline of a coverage and are not in it, in EPSG:4326."""
+    outline = shapely.to_wkb(coverage.to_degrees(cov.outline()))
+    edge = sa.func.ST_Boundary(sa.func.ST_GeomFromWKB(outline, 4326))
+    near = sa.func.ST_DWithin(grids.c.geom, edge, coverage.MATCH_UNITS * coverage.PRECISION)
+    query = sa.select(grids.c.code, sa.func.ST_AsBinary(grids.c.geom)).where(current(asked), near)
+    rows = [row for row in conn.execute(query) if row[0] not in cov.grids]
+    return {code: _plain(shapely.from_wkb(bytes(wkb))) for code, wkb in rows}

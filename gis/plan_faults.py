@@ -1,0 +1,64 @@
+"""What is wrong with a draft: its changed grids among their siblings, or all of it."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+from sqlalchemy.engine import Connection
+
+from gis import coverage, faults
+from gis.case import Fault
+from gis.errors import Faulty
+from gis.plan_around import surroundings
+from gis.settle import NOBODY, Coverage
+
+
+def of_changed(conn: Connection, cov: Coverage, codes: Iterable[str]) -> list[Fault]:
+    """The faults of the families that some grids belong to: they and their siblings, within their parents."""
+    found = []
+    for parent in sorted({cov.grids[code].parent or "" for code in codes if code in cov.grids}):
+        members = cov.children.get(parent or None, [])
+        shapes = _degrees({code: cov.shape(code) for code in members})
+        lowest = [shapes[code] for code in members if code in cov.shapes]
+        within = cov.shape(parent) if parent in cov.grids else cov.outline()
+        around = surroundings(conn, lowest) if lowest else None
+        found += faults.check(shapes, coverage.to_degrees(within), around)
+    return found
+
+
+def of_all(conn: Connection, cov: Coverage, codes: Iterable[str]) -> list[Fault]:
+    """Every error of a draft, and the advice on the grids that it changed and their siblings."""
+    near = of_changed(conn, cov, codes)
+    told = {_mark(fault) for fault in near}
+    return [fault for fault in _errors(cov) if _mark(fault) not in told] + near
+
+
+def demand_sound(before: Coverage, after: Coverage) -> None:
+    """Raise Faulty where a coverage has errors that another had not."""
+    new = new_errors(before, after)
+    if new:
+        raise Faulty(f"{len(new)} errors: {new[0].message_en}; put them right first", faults.to_geojson(new))
+
+
+def new_errors(before: Coverage, after: Coverage) -> list[Fault]:
+    """The errors of a coverage that another had not."""
+    errors = _errors(after)
+    known = {_mark(fault) for fault in _errors(before)} if errors else set()
+    return [fault for fault in errors if _mark(fault) not in known]
+
+
+def _mark(fault: Fault) -> tuple[str, bytes]:
+    return fault.kind, bytes(shapely.to_wkb(shapely.normalize(fault.geometry)))
+
+
+def _errors(cov: Coverage) -> list[Fault]:
+    """The errors of a whole coverage: of its lowest grids, for those above are the sum of them."""
+    lowest = _degrees({code: shape for code, shape in cov.shapes.items() if code != NOBODY})
+    found = faults.check(lowest, coverage.to_degrees(cov.outline()))
+    return [fault for fault in found if fault.severity == "error"]
+
+
+def _degrees(shapes: dict[str, BaseGeometry]) -> dict[str, BaseGeometry]:
+    units = np.array(list(shapes.values()), dtype=object)
+    return dict(zip(shapes, coverage.to_degrees(units), strict=True))

@@ -1,0 +1,118 @@
+"""Drafts as GeoJSON: grids with what changed of them, faults, and what a plan is called by."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+import shapely
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis import coverage, crs, plan_store
+from gis.case import Fault
+from gis.crs import Datum
+from gis.faults import to_geojson
+from gis.grids import DECIMALS, Asked, current
+from gis.plan_diff import Change, Version
+from gis.schema import grid_codes, grids
+from gis.schema_plans import plan_grids
+from gis.settle import NOBODY
+
+Json = dict[str, Any]
+
+
+def shapes(geoms: Iterable[shapely.Geometry], datum: Datum) -> list[Json]:
+    """Geometries in EPSG:4326 as GeoJSON in a datum, to the decimals that grids have."""
+    array = np.array(list(geoms), dtype=object)
+    if datum != "wgs84" and len(array):
+        moved = crs.shapes_from_wgs84(array, datum)
+        array = np.asarray(shapely.transform(moved, lambda xy: xy.round(DECIMALS)), dtype=object)
+    return [orjson.loads(text) for text in shapely.to_geojson(array)] if len(array) else []
+
+
+def features(
+    ids: Mapping[str, int], versions: Mapping[str, Version], marks: Mapping[str, Json], datum: Datum
+) -> list[Json]:
+    """Grids as GeoJSON features, in the order given; `marks` are further properties by code."""
+    units = np.array([one.shape for one in versions.values()], dtype=object)
+    degrees = np.asarray(coverage.to_degrees(units), dtype=object)
+    areas = coverage.areas_m2(degrees) if len(degrees) else np.zeros(0)
+    return [
+        {
+            "type": "Feature",
+            "id": ids.get(code),
+            "geometry": shape,
+            "properties": _properties(one, round(float(area), 2)) | marks.get(code, {}),
+        }
+        for (code, one), area, shape in zip(versions.items(), areas, shapes(degrees, datum), strict=True)
+    ]
+
+
+def _properties(one: Version, area: float) -> Json:
+    g = one.grid
+    return {
+        "code": g.code, "name": g.name, "level": g.level, "parent_code": g.parent, "kind": g.kind or None,
+        "display_order": g.order or None, "area_m2": area,
+    }  # fmt: skip
+
+
+def collection(found: list[Json], **more: Any) -> Json:
+    """Features as a collection, with further members."""
+    return {"type": "FeatureCollection", "features": found} | more
+
+
+def changed(
+    conn: Connection, scheme: str, changes: Mapping[str, Change], datum: Datum
+) -> tuple[Json, list[str]]:
+    """The grids that changes leave, each marked new or changed, and the codes of those that are gone."""
+    there = {code: after for code, (_, after) in changes.items() if after is not None and code != NOBODY}
+    marks = {code: {"change": "changed" if changes[code][0] else "new"} for code in there}
+    ids = plan_store.ids_of(conn, scheme, there)
+    return collection(features(ids, there, marks, datum)), [c for c, (_, b) in changes.items() if b is None]
+
+
+def pairs(conn: Connection, scheme: str, changes: Mapping[str, Change], datum: Datum) -> list[Json]:
+    """Each changed grid before and after, as features."""
+    ids = plan_store.ids_of(conn, scheme, changes)
+    sides = []
+    for side in (0, 1):
+        there = {code: one for code, change in changes.items() if (one := change[side]) is not None}
+        sides.append({f["properties"]["code"]: f for f in features(ids, there, {}, datum)})
+    return [{"code": code, "before": sides[0].get(code), "after": sides[1].get(code)} for code in changes]
+
+
+def faults(found: list[Fault], datum: Datum, limit: int) -> Json:
+    """Faults as a collection of at most `limit`, errors first, with how many there are."""
+    errors = sum(fault.severity == "error" for fault in found)
+    first = sorted(found, key=lambda fault: fault.severity != "error")[:limit]
+    told = to_geojson(first)["features"]
+    for feature, shape in zip(told, shapes([f.geometry for f in first], datum), strict=True):
+        feature["geometry"] = shape
+    counts = {"errors": errors, "advice": len(found) - errors}
+    return collection(told, **counts, limit=limit, more=len(found) > limit)
+
+
+def shown(plan_id: int, asked: Asked) -> sa.Select[Any]:
+    """Select the map of a draft as a layer does: id, geom, code, name, level, kind, parent_code.
+
+    It is the record of grids without those that the draft changed or took away, and the draft's own. Who may
+    not see plans gets the record.
+    """
+    g, p, c = grids.c, plan_grids.c, grid_codes.c
+    touched = sa.select(p.code).where(p.plan_id == plan_id)
+    kept = sa.select(
+        g.grid_id.label("id"), g.geom, g.code, g.name, g.level, g.kind, g.parent_code
+    ).where(current(asked), g.code.not_in(touched))  # fmt: skip
+    field = {name: p.grid[name].astext for name in ("name", "level", "kind", "parent")}
+    ours = (
+        sa.select(
+            c.id, p.geom, p.code, field["name"].label("name"),
+            sa.cast(field["level"], sa.SmallInteger).label("level"),
+            sa.func.nullif(field["kind"], "").label("kind"), field["parent"].label("parent_code"),
+        )
+        .join(grid_codes, sa.and_(c.scheme == asked.scheme, c.code == p.code))
+        .where(p.plan_id == plan_id, p.geom.is_not(None))
+    )  # fmt: skip
+    both = sa.union_all(kept, ours).subquery("shown")
+    return sa.select(both)

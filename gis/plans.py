@@ -1,0 +1,274 @@
+"""Plans: drafts of new boundaries within a scope, step by step, with undo and redo that last."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+import shapely
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis import codes, grids, plan_base, plan_faults, plan_input, plan_store, redraw
+from gis.access import Principal
+from gis.errors import BadInput, Forbidden, Problem
+from gis.grids import Asked, Wish
+from gis.plan_base import Base
+from gis.plan_diff import Change, Version, applied, diff, version_of
+from gis.plan_store import Plan
+from gis.schema import buildings
+from gis.settings import settings
+from gis.settle import NOBODY, Coverage
+
+ANYWHERE = -1
+MOST_BUILDINGS = 2000
+"""Buildings that one step assigns."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A plan with the ground it stands on and what it has made of it."""
+
+    plan: Plan
+    base: Base
+    cov: Coverage
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a step, an undo or a redo did: the draft now, the step, and the grids it changed."""
+
+    draft: Draft
+    step: int
+    changes: Mapping[str, Change]
+
+
+def create(
+    conn: Connection, who: Principal, scope: str, title: str, effective_on: date | None, scheme: str | None
+) -> Plan:
+    """Begin a draft within a grid, on the newest revision, effective from a day (today).
+
+    Raises NotFound when the grid has no boundary on that day, Forbidden outside of the scope of `who`.
+    """
+    asked = grids.resolve(conn, Wish(scheme, effective_on))
+    grids.grid(conn, scope, asked)
+    plan_store.demand_scope(conn, asked.scheme, scope)
+    values = {"scheme": asked.scheme, "scope": scope, "title": title.strip()}
+    values |= {"based_on": asked.known, "effective_on": asked.on}  # type: ignore[dict-item]
+    return plan_store.get(conn, plan_store.insert(conn, who, **values))
+
+
+def base_of(conn: Connection, plan: Plan) -> Base:
+    """Return the ground that a plan stands on."""
+    return plan_base.load(conn, Asked(plan.scheme, plan.effective_on, plan.based_on), plan.scope)
+
+
+def draft(conn: Connection, plan_id: int, *, lock: bool = False, at: int | None = None) -> Draft:
+    """Return a plan as it stands at its head, or at a step (0: its base).
+
+    `lock`: nobody else moves it until the transaction ends.
+    """
+    plan = plan_store.get(conn, plan_id, lock=lock)
+    base = base_of(conn, plan)
+    if at is not None:
+        return Draft(plan, base, applied(base.cov, plan_store.state_at(conn, plan.id, at or None)))
+    found = plan_base.drafted(conn, base, _at(plan), None)
+    if found is None:
+        found = plan_base.drafted(conn, base, _at(plan), plan_store.grids_of(conn, plan.id))
+    assert found is not None
+    return Draft(plan, base, found)
+
+
+def _at(plan: Plan) -> tuple[int, int | None, object]:
+    return (plan.id, plan.head, plan.created_at)
+
+
+def demand(plan: Plan, *states: str) -> None:
+    """Raise a Problem unless a plan is in one of these states."""
+    if plan.state not in states:
+        raise Problem(f"plan {plan.id} is {plan.state}; this needs it to be {' or '.join(states)}")
+
+
+def take(
+    conn: Connection, who: Principal, plan_id: int, params: Mapping[str, Any], head: int | None = ANYWHERE
+) -> Done:
+    """Take a step of redrawing and store it with what it changed.
+
+    `params` as `redraw.apply` takes them, and `building_ids` for `buildings`; `head`: where whoever asks
+    believes the plan to stand. Raises what the step raises, and a Problem where the plan has moved on.
+    """
+    here = draft(conn, plan_id, lock=True)
+    demand(here.plan, "draft")
+    if head not in {ANYWHERE, here.plan.head}:
+        raise Problem(f"plan {plan_id} has moved on to step {here.plan.head}; look at it again")
+    done, new = _stepped(conn, here, params)
+    changes = diff(here.cov, new)
+    if not changes:
+        raise BadInput("op", "the step changes nothing")
+    step = plan_store.add_step(conn, here.plan, done, who, changes)
+    there = replace(here.plan, head=step)
+    plan_base.keep(conn, here.base, _at(there), new)
+    return Done(Draft(there, here.base, new), step, changes)
+
+
+def _stepped(conn: Connection, here: Draft, params: Mapping[str, Any]) -> tuple[Mapping[str, Any], Coverage]:
+    """The step with the codes it gave, and the coverage after it."""
+    cov, op = here.cov, params.get("op")
+    read = _with_buildings(conn, plan_input.read(params))
+    if op == "split":
+        cov = replace(cov, retired=plan_store.used_codes(conn, here.plan.scheme) - set(cov.grids))
+        read = _coded(cov, read)
+    new = redraw.apply(cov, read)
+    given = sorted(code for code in new.grids if code not in cov.grids)
+    taken = plan_store.give_codes(conn, here.plan.scheme, given)
+    if taken:
+        raise BadInput("into", f"code {taken[0]} was given in another draft just now; try again")
+    # The codes in the order in which the step gave them, so that it can be done anew elsewhere.
+    into = {"into": [c for c in new.grids if c not in cov.grids]} if op == "split" else {}
+    return {**params, **into}, new
+
+
+def _coded(cov: Coverage, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A split with the next codes below the grid's parent, where its code is of the city's layout."""
+    code = params.get("code")
+    if params.get("into") or not isinstance(code, str) or code not in cov.grids:
+        return params
+    layout = codes.layout(settings().code_layout)
+    parent = cov.grids[code].parent
+    if codes.problem(layout, code) or not parent or len(parent) != layout.width - layout.parts[-1].width:
+        return params
+    count = len(redraw.apply(cov, params).grids) - len(cov.grids)
+    used = {*cov.grids, *cov.retired}
+    into: list[str] = []
+    for _ in range(count):
+        into.append(codes.following(layout, parent, {*used, *into}))
+    return {**params, "into": into}
+
+
+def _with_buildings(conn: Connection, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A step whose `building_ids` are the buildings' outlines."""
+    if "building_ids" not in params:
+        return params
+    ids = sorted(set(params["building_ids"]))
+    if not 0 < len(ids) <= MOST_BUILDINGS:
+        raise BadInput("building_ids", f"give one to {MOST_BUILDINGS} of them")
+    wkb = sa.select(buildings.c.id, sa.func.ST_AsBinary(buildings.c.geom)).where(buildings.c.id.in_(ids))
+    found = {row[0]: bytes(row[1]) for row in conn.execute(wkb.order_by(buildings.c.id))}
+    missing = [one for one in ids if one not in found]
+    if missing:
+        raise BadInput("building_ids", f"there is no building {missing[0]}")
+    rest = {name: value for name, value in params.items() if name != "building_ids"}
+    return {**rest, "buildings": list(shapely.from_wkb(list(found.values())))}
+
+
+def undo(conn: Connection, plan_id: int) -> Done:
+    """Move a plan back by one step: every grid that it changed is what it was, to the byte."""
+    plan = plan_store.get(conn, plan_id, lock=True)
+    demand(plan, "draft")
+    if plan.head is None:
+        raise Problem(f"plan {plan_id} stands at its base; nothing is left to undo")
+    undone = plan_store.step(conn, plan_id, plan.head)
+    changes = {code: (b, a) for code, (a, b) in plan_store.changes_of(conn, undone.id).items()}
+    base = plan_store.were_base(conn, undone.id)
+    plan_store.forget_grids(conn, plan_id, base)
+    plan_store.set_grids(conn, plan_id, {c: v for c, (_, v) in changes.items() if c not in base})
+    return _moved(conn, plan, undone.parent, undone.id, changes)
+
+
+def redo(conn: Connection, plan_id: int, step: int | None = None) -> Done:
+    """Move a plan forward to a child of where it stands: the one named, else the newest."""
+    plan = plan_store.get(conn, plan_id, lock=True)
+    demand(plan, "draft")
+    below = plan_store.children(conn, plan_id, plan.head)
+    if not below:
+        raise Problem(f"plan {plan_id} stands at its last step; nothing is left to do again")
+    if step is not None and step not in below:
+        raise BadInput("step", f"from here only {', '.join(map(str, below))} can be done again")
+    again = step or below[-1]
+    changes = plan_store.changes_of(conn, again)
+    plan_store.set_grids(conn, plan_id, {code: after for code, (_, after) in changes.items()})
+    return _moved(conn, plan, again, again, changes)
+
+
+def _moved(conn: Connection, plan: Plan, head: int | None, step: int, changes: Mapping[str, Change]) -> Done:
+    """Put the head elsewhere; the coverage there follows from the one kept of here, if any."""
+    plan_store.update(conn, plan.id, head=head)
+    moved = replace(plan, head=head)
+    base = base_of(conn, plan)
+    if plan_base.drafted(conn, base, _at(moved), None) is None:
+        here = plan_base.drafted(conn, base, _at(plan), None)
+        if here is not None:
+            there = {code: after for code, (_, after) in changes.items()}
+            plan_base.keep(conn, base, _at(moved), applied(here, there))
+    return Done(draft(conn, plan.id), step, changes)
+
+
+def compare(conn: Connection, plan_id: int, start: int | None, end: int | None) -> dict[str, Change]:
+    """Return the grids that differ between two points of a plan (None: its base), by code."""
+    plan = plan_store.get(conn, plan_id)
+    one, other = (plan_store.state_at(conn, plan_id, point) for point in (start, end))
+    base = base_of(conn, plan).cov
+    found: dict[str, Change] = {}
+    for code in sorted({*one, *other} - {NOBODY}):
+        there = [side[code] if code in side else version_of(base, code) for side in (one, other)]
+        if there[0] != there[1]:
+            found[code] = (there[0], there[1])
+    return found
+
+
+def versions(cov: Coverage, codes: Iterable[str]) -> dict[str, Version]:
+    """Return grids of a coverage by code, in the order given."""
+    return {code: there for code in codes if (there := version_of(cov, code)) is not None}
+
+
+def changed(here: Draft) -> dict[str, Change]:
+    """Return the grids of a draft that differ from its base, by code, nobody's ground left out."""
+    found = diff(here.base.cov, here.cov)
+    return {code: change for code, change in found.items() if code != NOBODY}
+
+
+def withdraw(conn: Connection, who: Principal, plan_id: int) -> Plan:
+    """Take a plan back; only its author may, and an approver in its stead rejects it."""
+    plan = plan_store.get(conn, plan_id, lock=True)
+    demand(plan, "draft", "submitted", "approved")
+    if plan.author_is != plan_store.identity(who):
+        raise Forbidden("only the author may withdraw a plan; an approver may reject it")
+    return _becomes(conn, plan, "withdrawn")
+
+
+def reopen(conn: Connection, plan_id: int) -> Plan:
+    """Make a draft of a plan again; what was submitted or approved must be so anew."""
+    plan = plan_store.get(conn, plan_id, lock=True)
+    demand(plan, "submitted", "approved", "rejected", "withdrawn")
+    return _becomes(conn, plan, "draft", submitted_at=None, approved_at=None, approver=None)
+
+
+def approve(conn: Connection, who: Principal, plan_id: int) -> Plan:
+    """Approve a submitted plan. Raises Forbidden for its author: four eyes see more than two."""
+    plan = plan_store.get(conn, plan_id, lock=True)
+    demand(plan, "submitted")
+    if plan.author_is == plan_store.identity(who):
+        raise Forbidden("nobody approves a plan of their own; ask another approver")
+    return _becomes(conn, plan, "approved", approver=who.name, approved_at=sa.func.now())
+
+
+def reject(conn: Connection, who: Principal, plan_id: int, note: str | None) -> Plan:
+    """Send a plan back, with the reason."""
+    plan = plan_store.get(conn, plan_id, lock=True)
+    demand(plan, "submitted", "approved")
+    return _becomes(conn, plan, "rejected", approver=who.name, note=note, approved_at=None)
+
+
+def submit(conn: Connection, plan_id: int) -> Plan:
+    """Hand a draft over for approval; raises a Problem for one that changes nothing, Faulty for errors."""
+    here = draft(conn, plan_id, lock=True)
+    demand(here.plan, "draft")
+    if not changed(here):
+        raise Problem(f"plan {plan_id} changes nothing yet; take a step first")
+    plan_faults.demand_sound(here.base.cov, here.cov)
+    return _becomes(conn, here.plan, "submitted", submitted_at=sa.func.now())
+
+
+def _becomes(conn: Connection, plan: Plan, state: str, **values: Any) -> Plan:
+    plan_store.update(conn, plan.id, state=state, **values)
+    return plan_store.get(conn, plan.id)
