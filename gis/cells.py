@@ -70,6 +70,11 @@ def children(cells: Cells, res: int) -> tuple[Cells, npt.NDArray[np.int64]]:
     return _numpy(lists.values), np.repeat(np.arange(len(cells)), np.diff(lists.offsets.to_numpy()))
 
 
+def parents(cells: Cells, res: int) -> Cells:
+    """Return the cell at a coarser `res` that holds each cell's centre; its points may lie in another."""
+    return _numpy(pa.array(h3ronpy.change_resolution(pa.array(cells, pa.uint64()), res)))
+
+
 def to_text(cells: Cells) -> list[str]:
     """Return each cell's usual 15-character name."""
     return [h3.int_to_str(int(cell)) for cell in cells]

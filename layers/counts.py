@@ -6,14 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 from geoalchemy2 import Geometry
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
 from gis.cells import RESOLUTIONS, Cells
 from gis.db import Query, columns
 from gis.errors import BadInput
-from gis.grids import shape
 from gis.schema import cells, incidents
+from layers import public
 from layers.view import View, wanted_incidents
 
 RES_BY_ZOOM = ((9, 6), (11, 7), (13, 8), (14, 9))
@@ -56,27 +55,13 @@ def _per_cell(view: View, res: int) -> Query:
     """Select cell and count of a view's incidents."""
     column = cell_column(res)
     if view.suppressed:
-        return _public_per_cell(view, res)
+        return public.counts_of(view, res)
     within = [] if view.box is None else [incidents.c.geom.op("&&")(_wide_box(view, res))]
     return (
         sa.select(column.label("cell"), sa.func.count().label("count"))
         .where(column.is_not(None), *wanted_incidents(view), *within)
         .group_by(column)
     )
-
-
-def _public_per_cell(view: View, res: int) -> Query:
-    """Select what the public may know; an area then takes the cells that touch it, not their incidents."""
-    wanted = None if view.categories is None else list(view.categories)
-    known = sa.func.public_cells(
-        res, sa.cast(view.start, _MOMENT), sa.cast(view.end, _MOMENT), sa.cast(wanted, ARRAY(sa.Text)),
-        sa.cast(view.source, sa.Text), sa.cast(view.colour, sa.Text), _wide_box(view, res),
-    ).table_valued("cell", "count")  # fmt: skip
-    rows = sa.select(known.c.cell, known.c.count)
-    if view.area is None:
-        return rows
-    touching = sa.func.ST_Intersects(cells.c.geom, shape(view.asked, view.area))
-    return rows.where(known.c.cell.in_(sa.select(cells.c.cell).where(touching)))
 
 
 def cells_with_counts(view: View) -> Query:

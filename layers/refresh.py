@@ -9,6 +9,7 @@ from gis import cells as h3
 from gis import schema as t
 from gis.errors import Problem
 from gis.grids import set_minzooms
+from layers.public import release_months
 
 
 class CountsDiffer(Problem):
@@ -43,5 +44,5 @@ def cells_agree(conn: Connection) -> str:
     return f"{placed} incidents at {len(h3.RESOLUTIONS)} resolutions"
 
 
-STEPS: tuple[Callable[[Connection], str], ...] = (zooms_of_levels, statistics, cells_agree)
+STEPS: tuple[Callable[[Connection], str], ...] = (zooms_of_levels, release_months, statistics, cells_agree)
 """Adding what is kept is a function and a line here."""

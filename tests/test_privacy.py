@@ -1,85 +1,147 @@
-"""What the public sees: totals exact, nothing small on its own, nothing found by subtraction."""
+"""What the public sees: totals exact, nothing small on its own, nothing found by adding and subtracting."""
+
+from collections.abc import Mapping
+from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import optimize
 
-from layers.stats.privacy import MIN_ADDRESSES, MIN_INCIDENTS, merge_small
+from layers.stats.privacy import ALL, MIN_ADDRESSES, MIN_INCIDENTS, Tree, gather, merge_up, release, tree
+
+CELLS, CATEGORIES = 12, ("a", "b", "c")
+PATHS = np.array([(cell, 100 + cell // 3, 200 + cell // 6, 300) for cell in range(CELLS)], dtype=np.uint64)
+Town = tuple[Tree, np.ndarray]
 
 
 @st.composite
-def towns(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    n = draw(st.integers(1, 40))
-    counts = draw(st.lists(st.integers(0, 9), min_size=n, max_size=n))
-    addresses = draw(st.lists(st.integers(0, 30), min_size=n, max_size=n))
-    cell = np.arange(n)
-    return np.array(counts), np.array(addresses), [cell // 4, cell // 16]
+def towns(draw: st.DrawFn) -> Town:
+    """A tree of 12 cells, and counts (cells, categories), most of them small."""
+    few = st.sampled_from((0, 0, 0, 1, 1, 2, 3, 4, 9))
+    counts = draw(st.lists(few, min_size=CELLS * 3, max_size=CELLS * 3))
+    addresses = draw(st.lists(st.integers(0, 12), min_size=CELLS, max_size=CELLS))
+    return tree(PATHS, np.array(addresses)), np.reshape(counts, (CELLS, 3))
+
+
+def told_of(town: Town) -> dict[str, dict[int, int]]:
+    on, counts = town
+    by_category = {
+        name: dict(enumerate(column.tolist())) for name, column in zip(CATEGORIES, counts.T, strict=True)
+    }
+    return release(on, dict(enumerate(counts.sum(axis=1).tolist())), by_category)
+
+
+def members(on: Tree, told: Mapping[int, int], area: int) -> list[int]:
+    """The cells that a told area speaks of: those whose nearest told area it is."""
+    found = []
+    for cell in range(CELLS):
+        above = cell
+        while above not in told and above in on.parent:
+            above = on.parent[above]
+        if above == area:
+            found.append(cell)
+    return found
 
 
 @given(towns())
-def test_totals_are_exact_and_nothing_small_is_shown(town: tuple) -> None:
-    incidents, addresses, parents = town
-    answer = merge_small(incidents, addresses, parents)
-    assert answer.incidents.sum() == incidents.sum()
-    assert answer.addresses.sum() == addresses.sum()
-    assert answer.incidents.tolist() == np.bincount(answer.group, incidents).tolist()
-    assert answer.addresses.tolist() == np.bincount(answer.group, addresses).tolist()
-    if answer.withheld:
-        assert answer.incidents.size == 1
-        assert incidents.sum() < MIN_INCIDENTS or addresses.sum() < MIN_ADDRESSES
-    else:
-        some = answer.incidents > 0
-        assert (answer.incidents[some] >= MIN_INCIDENTS).all()
-        assert (answer.addresses[some] >= MIN_ADDRESSES).all()
+def test_totals_are_exact_and_nothing_small_is_told(town: Town) -> None:
+    on, counts = town
+    told = told_of(town)
+    if not told:
+        assert counts.sum() < MIN_INCIDENTS or on.addresses[300] < MIN_ADDRESSES
+        return
+    assert sum(told[ALL].values()) == counts.sum()
+    for area, n in told[ALL].items():
+        assert n >= MIN_INCIDENTS
+        assert sum(on.addresses[cell] for cell in members(on, told[ALL], area)) >= MIN_ADDRESSES
+    for name in told.keys() - {ALL}:
+        assert sum(told[name].values()) == counts[:, CATEGORIES.index(name)].sum()
+        assert all(n >= MIN_INCIDENTS for n in told[name].values())
 
 
 @given(towns())
-def test_only_large_cells_stay_alone(town: tuple) -> None:
-    incidents, addresses, parents = town
-    answer = merge_small(incidents, addresses, parents)
-    alone = answer.level[answer.group] == 0
-    assert (incidents[alone] >= MIN_INCIDENTS).all()
-    assert (addresses[alone] >= MIN_ADDRESSES).all()
+def test_what_an_area_tells_is_true_of_its_cells(town: Town) -> None:
+    on, counts = town
+    for name, told in told_of(town).items():
+        column = counts.sum(axis=1) if name == ALL else counts[:, CATEGORIES.index(name)]
+        for area, n in told.items():
+            assert n == sum(column[cell] for cell in members(on, told, area))
 
 
-def test_small_cells_become_the_rest_of_their_parent() -> None:
-    answer = merge_small([5, 1, 2, 0, 9, 4], [20] * 6, [[0, 0, 0, 0, 1, 1]])
-    assert answer.group.tolist() == [0, 1, 1, 1, 2, 3]
-    assert answer.incidents.tolist() == [5, 3, 9, 4]
-    assert answer.level.tolist() == [0, 1, 0, 0]
+def attack(on: Tree, told: dict[str, dict[int, int]], target: np.ndarray) -> tuple[float, float]:
+    """The least and most that `target` (cells, categories) can be, given everything that was told."""
+    rows, totals = [], []
+    for name, answer in told.items():
+        kept = [True] * 3 if name == ALL else [name == one for one in CATEGORIES]
+        covered = set()
+        for area, n in answer.items():
+            cells = members(on, answer, area)
+            covered |= set(cells)
+            rows.append(np.outer(np.isin(np.arange(CELLS), cells), kept).ravel())
+            totals.append(n)
+        empty = ~np.isin(np.arange(CELLS), list(covered))
+        rows.append(np.outer(empty, kept).ravel())
+        totals.append(0)
+    # Which cells hold none is known only as far as nothing that was told covers them.
+    ends = [
+        optimize.linprog(sign * target.ravel(), A_eq=np.array(rows, dtype=float), b_eq=totals)
+        for sign in (1, -1)
+    ]
+    assert all(end.success for end in ends)
+    return ends[0].fun, -ends[1].fun
 
 
-def test_a_rest_that_is_still_small_goes_further_up() -> None:
-    answer = merge_small([5, 1, 7, 2], [20] * 4, [[0, 0, 1, 1], [0, 0, 0, 0]])
-    assert answer.group.tolist() == [0, 1, 2, 1]
-    assert answer.level.tolist() == [0, 2, 0]
+@given(towns())
+def test_no_small_count_of_any_area_follows_from_all_that_was_told(town: Town) -> None:
+    """An attacker who adds and subtracts at will, and knows that counts are not negative."""
+    on, counts = town
+    told = told_of(town)
+    if not told:
+        return
+    for level, kept in product(range(3), [*np.eye(3), np.ones(3)]):
+        for area in on.levels[level]:
+            target = np.outer(PATHS[:, level] == area, kept)
+            if 0 < (target * counts).sum() < MIN_INCIDENTS:
+                low, high = attack(on, told, target)
+                assert np.floor(high + 1e-6) > np.ceil(low - 1e-6), (area, kept)
 
 
-def test_a_lone_small_cell_takes_the_smallest_shown_with_it() -> None:
-    # Shown alone, 8 and 5 would give away the 1 as soon as somebody knows there were 14.
-    answer = merge_small([8, 5, 1], [20] * 3, [[0, 0, 0]])
-    assert answer.group.tolist() == [0, 1, 1]
-    assert answer.incidents.tolist() == [8, 6]
+def test_the_attack_finds_what_careless_counts_give_away() -> None:
+    on = tree(PATHS, np.full(CELLS, 20))
+    careless = {ALL: {0: 5, 300: 4}, "a": {0: 3, 300: 0}, "b": {0: 1, 300: 4}}
+    target = np.zeros((CELLS, 3))
+    target[0, 2] = 1
+    assert attack(on, careless, target) == pytest.approx((1, 1))
 
 
-def test_too_few_addresses_hide_as_well() -> None:
-    assert merge_small([9, 9], [3, 20], [[0, 0]]).incidents.tolist() == [18]
+def test_a_small_cell_joins_its_neighbours_and_large_ones_stay() -> None:
+    on = tree(PATHS, np.full(CELLS, 20))
+    told = release(on, {0: 10, 1: 2, 2: 1, 3: 8, 4: 1, 9: 5}, {})
+    assert told[ALL] == {0: 10, 101: 9, 100: 3, 9: 5}
 
 
-def test_a_place_too_small_altogether_is_withheld() -> None:
-    answer = merge_small([1, 1], [20, 20], [[0, 0]])
-    assert answer.withheld
-    assert answer.incidents.tolist() == [2]
+def test_what_is_nowhere_is_told_of_the_whole() -> None:
+    on = tree(PATHS, np.full(CELLS, 20))
+    assert release(on, {0: 10, 300: 4}, {})[ALL] == {0: 10, 300: 4}
+    assert release(on, {0: 10, 300: 1}, {})[ALL] == {300: 11}
 
 
-def test_empty_parts_of_the_city_do_not_cost_a_shown_cell() -> None:
-    answer = merge_small([9, 0, 0, 0], [20, 0, 0, 0], [[0, 1, 1, 1]])
-    assert answer.group.tolist() == [0, 1, 1, 1]
-    assert answer.incidents.tolist() == [9, 0]
-    assert not answer.withheld
+def test_too_little_for_the_whole_is_not_told() -> None:
+    on = tree(PATHS, np.full(CELLS, 20))
+    assert release(on, {0: 2}, {"a": {0: 2}}) == {}
+    assert release(on, {0: 9}, {"a": {0: 8}, "b": {0: 1}})[ALL] == {0: 9}
+    assert release(on, {0: 9}, {"a": {0: 8}, "b": {0: 1}}).keys() == {ALL}, "one less the other is one"
 
 
-def test_shapes_that_differ_are_refused() -> None:
-    with pytest.raises(ValueError, match="shape of incidents"):
-        merge_small([1, 2], [1], [])
+def test_groups_of_groups() -> None:
+    on = tree(PATHS, np.full(CELLS, 20))
+    told, left = merge_up(on, {0: (3,), 1: (1,)}, lambda counts, _: counts[0] >= 3)
+    assert (told, left) == ({100: (4,)}, None)
+    assert gather(on, {0: 2, 1: 1}, told) == {100: 3}
+
+
+def test_two_wholes_are_refused() -> None:
+    with pytest.raises(ValueError, match="one whole"):
+        tree(np.array([[1, 9], [2, 8]], dtype=np.uint64), np.array([1, 1]))

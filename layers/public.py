@@ -1,0 +1,229 @@
+"""What the public may know of incidents: whole months, counted once, small places with those around them."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis import cells as h3
+from gis import schema as t
+from gis.cells import RESOLUTIONS, Cells
+from gis.city import category_tree, the_city
+from gis.db import Query, Record, columns
+from gis.errors import Unknown
+from gis.grids import owned
+from gis.importing.staging import add_cells
+from gis.schema_situation import public_counts, public_months
+from layers.stats import privacy
+from layers.stats.privacy import ALL, MIN_INCIDENTS, Tree
+from layers.view import View
+
+FINEST = RESOLUTIONS[-1]
+"""The resolution whose cells are merged; coarser answers are made of these, never counted anew: cells of two
+resolutions do not nest, and the slivers between them would tell single incidents."""
+_CELLS = [public_counts.c[f"cell_{res}"] for res in RESOLUTIONS]
+
+
+def refuse_detail(conn: Connection, view: View) -> None:
+    """Raise Unknown for filters that the public has not; its only one is a category of the highest level."""
+    for name, value in (("source", view.source), ("colour", view.colour)):
+        if value is not None:
+            raise Unknown(f"filtering by {name} is for role field and above; send an access key")
+    if view.categories is not None and conn.execute(sa.select(_top(view))).scalar() is None:
+        raise Unknown(
+            "finer categories are for role field and above; send an access key, or ask for their parent"
+        )
+
+
+def counts_of(view: View, res: int) -> Query:
+    """Select cell and count of the months that a view's period touches, cells no finer than `res`.
+
+    A cell coarser than `res` tells what was too little for those in it. An area takes cells by their centre.
+    """
+    shown = public_counts.c[f"cell_{res}"]
+    query = sa.select(shown.label("cell"), sa.func.sum(public_counts.c.count).label("count")).group_by(shown)
+    query = query.where(*_months(view, public_counts.c.month), public_counts.c.category == _top(view))
+    if view.area is None:
+        return query
+    inside = owned(sa.func.ST_Centroid(t.cells.c.geom), view.asked, view.area)
+    return query.where(shown.in_(sa.select(t.cells.c.cell).where(inside)))
+
+
+@dataclass(frozen=True)
+class Released:
+    """The months that an answer to the public speaks of."""
+
+    first: date | None
+    """First day."""
+    last: date | None
+    """First day of the last month."""
+    untold: list[date]
+    """Months in which the category is too rare to be told, even of the whole city."""
+
+
+def released(conn: Connection, view: View) -> Released:
+    """Return the months that the public is told of for a view."""
+    m = public_months.c
+    told = sa.func.coalesce(_top(view), "") == sa.any_(m.told)
+    rows = conn.execute(
+        sa.select(m.month, told.label("told")).where(*_months(view, m.month)).order_by(m.month)
+    )
+    months = rows.all()
+    untold = [row.month for row in months if not row.told]
+    return Released(months[0].month if months else None, months[-1].month if months else None, untold)
+
+
+def _months(view: View, month: sa.ColumnElement[date]) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions that a month holds a moment of the view's period."""
+    zone = sa.select(t.city.c.timezone).scalar_subquery()
+    conditions = []
+    if view.start is not None:
+        conditions.append(month >= sa.func.date_trunc("month", sa.func.timezone(zone, _moment(view.start))))
+    if view.end is not None:
+        conditions.append(month < sa.func.timezone(zone, _moment(view.end)))
+    return conditions
+
+
+def _moment(value: object) -> sa.ColumnElement[object]:
+    return sa.cast(value, sa.DateTime(timezone=True))
+
+
+def _top(view: View) -> sa.ColumnElement[str]:
+    """The category of the highest level among those of a view; null where there is none."""
+    if view.categories is None:
+        return sa.literal(ALL)
+    c = t.categories.c
+    return sa.select(c.code).where(c.parent.is_(None), c.code.in_(view.categories)).scalar_subquery()
+
+
+def release_months(conn: Connection) -> str:
+    """Tell the public of each month that is over, once; again only when 3 incidents or more came or went.
+
+    A month is told once, so that asking every day tells no single incident that came in late.
+    """
+    known = {row.month: row for row in conn.execute(sa.select(public_months))}
+    found = {row.month: row for row in conn.execute(_fingerprints(conn))}
+    due = [month for month, row in found.items() if _is_due(row, known.get(month))]
+    gone = known.keys() - found.keys()
+    _forget(conn, {*due, *gone})
+    if due:
+        on = _tree(conn)
+        counted = _counted(conn, due, on.levels[-1][0] if on.parent else 0)
+        for month in due:
+            _release(conn, on, found[month], counted[month])
+    return f"{len(due)} months told anew, {len(found) - len(due)} as before"
+
+
+def _is_due(row: Record, known: Record | None) -> bool:
+    if known is None:
+        return True
+    return (
+        bool(known.fingerprint != row.fingerprint) and abs(known.incidents - row.incidents) >= MIN_INCIDENTS
+    )
+
+
+def _live(conn: Connection) -> sa.Subquery:
+    """Month (of the city's zone), category and finest cell of every incident of a month that is over."""
+    zone, i = the_city(conn).timezone, t.incidents.c
+    month = sa.cast(sa.func.date_trunc("month", sa.func.timezone(zone, i.occurred_at)), sa.Date)
+    every = sa.select(month.label("month"), i.category, i[f"cell_{FINEST}"].label("cell")).where(
+        i.state != "withdrawn"
+    ).subquery("every")  # fmt: skip
+    today = sa.cast(sa.func.timezone(zone, sa.func.now()), sa.Date)
+    return sa.select(every).where(every.c.month < sa.func.date_trunc("month", today)).subquery("live")
+
+
+def _fingerprints(conn: Connection) -> Query:
+    """Select month, number of incidents and a sum over them that changes when any of them does."""
+    live = _live(conn)
+    each = sa.func.hashtextextended(sa.func.concat_ws("|", live.c.category, live.c.cell), 0)
+    total = sa.cast(sa.func.sum(sa.cast(each, sa.Numeric)), sa.Text)
+    return sa.select(live.c.month, sa.func.count().label("incidents"), total.label("fingerprint")).group_by(
+        live.c.month
+    )
+
+
+def _forget(conn: Connection, months: Iterable[date]) -> None:
+    for table in (public_counts, public_months):
+        conn.execute(table.delete().where(table.c.month.in_(list(months))))
+
+
+def _tree(conn: Connection) -> Tree:
+    """Return the tree of cells by their centres, from the finest to one that stands for the whole city."""
+    finest = f"cell_{FINEST}"
+    homes = (
+        sa.select(t.buildings.c[finest].label("cell"), sa.func.count().label("n")).group_by("cell").subquery()
+    )
+    c = t.cells.c
+    query = sa.select(c.cell, sa.func.coalesce(homes.c.n, 0)).outerjoin(homes, homes.c.cell == c.cell)
+    cells, addresses = columns(conn, query.where(c.res == FINEST).order_by(c.cell), np.uint64, np.int64)
+    coarser = [h3.parents(cells, res) for res in RESOLUTIONS[-2::-1]]
+    return privacy.tree(np.column_stack([cells, *coarser, _whole(cells)]), addresses)
+
+
+def _whole(cells: Cells) -> Cells:
+    """Return one cell for all of them: the finest above RESOLUTIONS that holds most of their centres."""
+    for res in range(RESOLUTIONS[0] - 1, -1, -1):
+        above, members = np.unique(h3.parents(cells, res), return_counts=True)
+        if len(above) == 1 or not res:
+            return np.full(len(cells), above[members.argmax()] if len(cells) else 0)
+    raise AssertionError("resolution 0 was reached")
+
+
+Counted = tuple[dict[int, int], dict[str, dict[int, int]]]
+"""Incidents by finest cell, of all and by category of the highest level."""
+
+
+def _counted(conn: Connection, months: list[date], whole: int) -> dict[date, Counted]:
+    """Count the incidents of months; those without a place are in no cell but the whole's."""
+    live, tops = _live(conn), _tops(conn)
+    query = sa.select(live, sa.func.count().label("n")).where(live.c.month.in_(months)).group_by(*live.c)
+    counted: dict[date, Counted] = {month: (defaultdict(int), {}) for month in months}
+    for row in conn.execute(query):
+        total, by_category = counted[row.month]
+        cell = whole if row.cell is None else row.cell
+        total[cell] += row.n
+        by_category.setdefault(tops[row.category], defaultdict(int))[cell] += row.n
+    return counted
+
+
+def _tops(conn: Connection) -> dict[str, str]:
+    """Return each category's ancestor of the highest level."""
+    above = {str(row["code"]): row["parent"] for row in category_tree(conn)}
+    tops = {}
+    for code in above:
+        top = code
+        while above[top] is not None:
+            top = str(above[top])
+        tops[code] = top
+    return tops
+
+
+def _release(conn: Connection, on: Tree, month: Record, counted: Counted) -> None:
+    told = privacy.release(on, *counted) if on.parent else {}
+    known = {"month": month.month, "incidents": month.incidents, "fingerprint": month.fingerprint}
+    conn.execute(public_months.insert().values(known | {"told": sorted(told)}))
+    rows = [
+        {"month": month.month, "category": name, "cell": cell, "count": n} | _shown(on, cell)
+        for name, counts in told.items()
+        for cell, n in counts.items()
+    ]
+    if rows:
+        add_cells(
+            conn, np.unique([[row[column.name] for column in _CELLS] for row in rows]).astype(np.uint64)
+        )
+        conn.execute(public_counts.insert(), rows)
+
+
+def _shown(on: Tree, cell: int) -> dict[str, int]:
+    """Return the cell that each resolution shows for a told one: its ancestor there, else itself."""
+    path = {(cell >> 52) & 15: cell}
+    above = cell
+    while above in on.parent:
+        above = on.parent[above]
+        path[(above >> 52) & 15] = above
+    return {f"cell_{res}": path.get(res, cell) for res in RESOLUTIONS}
