@@ -170,3 +170,15 @@ def to_degrees(shapes: npt.NDArray[np.object_], system: str) -> npt.NDArray[np.o
         shapes, lambda xy: np.column_stack(there.transform(xy[:, 0], xy[:, 1]))
     )
     return moved
+
+
+def to_metres(lon: Degrees, lat: Degrees) -> npt.NDArray[np.float64]:
+    """Return WGS-84 points as metres east and north of their middle, shape (n, 2).
+
+    Azimuthal equidistant: over a city of 150 km, distances are right to 1 in 40,000.
+    """
+    if not len(lon):
+        return np.zeros((0, 2))
+    middle = f"+proj=aeqd +lon_0={np.mean(lon)} +lat_0={np.mean(lat)} +datum=WGS84"
+    there = Transformer.from_crs(WGS84, CRS.from_proj4(middle), always_xy=True)
+    return np.column_stack(there.transform(lon, lat))

@@ -32,8 +32,8 @@ class Ground:
     values: Floats
     """Past incidents or households of each cell; its area where there is nothing else."""
     inside_m2: Floats
-    past_days: float
-    days: float
+    past_days: float = 0
+    days: float = 0
 
     def expected(self, total: float) -> Expected:
         """Return the expectation of `total` incidents over the cells."""
@@ -80,7 +80,12 @@ def ground(conn: Connection, view: View, res: int, of: Served, found: Floats, sp
         past = of.spread(*counts(conn, past_of(view), res))
         if past.sum() > 0:
             return Ground("history", past, of.inside_m2, past_days, days)
+    return exposed(conn, view, res, of, found)
+
+
+def exposed(conn: Connection, view: View, res: int, of: Served, found: Floats) -> Ground:
+    """Return what is expected from who lives in a cell, or from its area where that is not known."""
     homes = exposure(conn, res, view, of, "household")
     if homes.any() and found[homes > 0].sum() >= _COVERED * found.sum():
-        return Ground("households", homes, of.inside_m2, past_days, days)
-    return Ground("area", of.inside_m2, of.inside_m2, past_days, days)
+        return Ground("households", homes, of.inside_m2)
+    return Ground("area", of.inside_m2, of.inside_m2)

@@ -1,0 +1,264 @@
+"""Change, emergence, near repeats and profiles over HTTP: rows as JSON or CSV, each with its test."""
+
+from datetime import date
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response
+from pydantic import BaseModel
+
+from api import tables
+from api.access import Who, audience, demand_export
+from api.deps import Looked, Transaction, view
+from api.limits import heavy
+from gis import cells, city
+from gis.errors import BadInput
+from layers import comparing, emergence, timing
+from layers.comparing import Compared
+from layers.stats.change import Change
+from layers.stats.profiles import Profile
+
+router = APIRouter(dependencies=[Depends(heavy)])
+_AUDIENCE = audience("commander", "counts incidents inside it")
+Form = Annotated[tables.Plain, Query()]
+_CHANGE = {
+    "test": "E-test of two Poisson rates (Krishnamoorthy & Thomson 2004), two-sided",
+    "q": "p adjusted for the number of rows (Benjamini-Hochberg); more or fewer where q <= 0.05",
+    "percent": f"given only where both counts are {comparing.FEW} or more",
+}
+_EMERGING = {
+    "state": "exact Poisson disc tails against exposure, Benjamini-Hochberg over all cells and steps",
+    "trend": "Mann-Kendall with ties, its variance calibrated by the memory all series share",
+    "classes": "Esri's published rules of emerging hot spots, hot and cold",
+}
+_KNOX = {
+    "bands": "half open: a pair at the upper edge belongs to the next; the first row is the very same place",
+    "p": "(1 + permutations with as many pairs) / (1 + permutations), times exchanged among places",
+}
+_PROFILE = {
+    "interval": "exact 95 % Poisson interval of the rate (Garwood 1936)",
+    "p": "chi-square, even rate",
+}
+
+
+class Told(BaseModel):
+    """Bounds, method and data version of an answer, and its rows."""
+
+    start: str
+    end: str
+    method: dict[str, str]
+    data_version: int
+
+
+class ChangesTold(Told):
+    """`before` and `year` are null where the data do not reach back so far."""
+
+    now: int
+    before: dict[str, Any] | None
+    year: dict[str, Any] | None
+    rows: list[dict[str, Any]]
+
+
+@router.get("/changes", response_model=ChangesTold, openapi_extra=_AUDIENCE)
+def changes(
+    transaction: Transaction,
+    look: Looked,
+    who: Who,
+    res: Annotated[int | None, Query(description="H3 resolution, 6 to 10; 8 unless level is given.")] = None,
+    level: Annotated[int | None, Query(ge=1, le=20, description="Level of grids instead of cells.")] = None,
+    format: Form = "json",  # noqa: A002 - as elsewhere
+) -> Response:
+    """Answer each cell's or grid's count beside the period before and the same a year ago."""
+    if format != "json":
+        demand_export(who)
+    if res is not None and level is not None:
+        raise BadInput("level", "give either res (cells) or level (grids)")
+    with transaction() as conn:
+        found = comparing.changes(conn, view(conn, look, who), res, level)
+        version = city.data_version(conn)
+    keys = {"cell": found.keys} if found.names is None else {"code": found.keys, "name": found.names}
+    columns: tables.Columns = {**keys, "now": found.now.tolist()}
+    for name, then in (("before", found.before), ("year", found.year)):
+        columns |= _compared_columns(name, then, len(found.keys))
+    whole = _whole(found.start, found.end, _CHANGE, version) | {
+        "now": found.incidents,
+        "before": _compared(found.before),
+        "year": _compared(found.year),
+    }
+    return tables.plain(whole, "rows", columns, format)
+
+
+_COMPARED = ("", "_difference", "_percent", "_p", "_q", "_told")
+
+
+def _compared_columns(name: str, then: Compared | None, rows: int) -> tables.Columns:
+    if then is None:
+        return {f"{name}{part}": [None] * rows for part in _COMPARED}
+    values = _values(then.rows, then.told(then.rows))
+    return {f"{name}{part}": column for part, column in zip(_COMPARED, values, strict=True)}
+
+
+def _values(change: Change, told: list[str]) -> list[list[Any]]:
+    known = tables.known
+    return [
+        change.before.astype(int).tolist(), known(change.difference), known(change.percent),
+        known(change.p), known(change.q), told,
+    ]  # fmt: skip
+
+
+def _compared(then: Compared | None) -> dict[str, Any] | None:
+    if then is None:
+        return None
+    values = _values(then.whole, then.told(then.whole))
+    names = ("count", "difference", "percent", "p", "q", "told")
+    bounds = {"start": then.start.isoformat(), "end": then.end.isoformat()}
+    return bounds | {name: column[0] for name, column in zip(names, values, strict=True)}
+
+
+class EmergingTold(Told):
+    """Cells that are, or lastingly were, hot or cold; `states` oldest step first."""
+
+    res: int
+    steps: int
+    step_days: int
+    basis: str
+    judged: int
+    classes: dict[str, int]
+    cells: list[dict[str, Any]]
+
+
+@router.get("/emerging", response_model=EmergingTold, openapi_extra=_AUDIENCE)
+def emerging(
+    transaction: Transaction,
+    look: Looked,
+    who: Who,
+    res: Annotated[int, Query(description="H3 resolution, 6 to 10.")] = 8,
+    steps: Annotated[int, Query(ge=10, le=60, description="Equal steps looked back on.")] = 12,
+    step_days: Annotated[int, Query(ge=1, le=366, description="Days of a step.")] = 28,
+    format: Form = "json",  # noqa: A002 - as elsewhere
+) -> Response:
+    """Answer how cells became hot or cold over the steps before `to` (`from` plays no part)."""
+    if format != "json":
+        demand_export(who)
+    with transaction() as conn:
+        found = emergence.emerging(conn, view(conn, look, who), res, steps, step_days)
+        version = city.data_version(conn)
+    sides = ["hot" if side > 0 else "cold" for side in found.side.tolist()]
+    kinds = [f"{kind} {side}" for kind, side in zip(found.kind, sides, strict=True)]
+    columns: tables.Columns = {
+        "cell": cells.to_text(found.cells), "id": cells.to_numbers(found.cells), "class": found.kind,
+        "side": sides, "trend": found.trend.tolist(), "trend_p": tables.known(found.trend_p),
+        "count": found.counts.sum(axis=1).tolist(), "latest": found.counts[:, -1].tolist(),
+    }  # fmt: skip
+    if format == "json":
+        columns |= {"states": found.state.tolist(), "counts": found.counts.tolist()}
+    whole = _whole(found.start, found.end, _EMERGING, version) | {
+        "res": res, "steps": steps, "step_days": step_days, "basis": found.basis, "judged": found.judged,
+        "classes": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+    }  # fmt: skip
+    return tables.plain(whole, "cells", columns, format)
+
+
+class RepeatsTold(Told):
+    """Pairs by band of distance (m) and time (days)."""
+
+    incidents: int
+    permutations: int
+    rows: list[dict[str, Any]]
+
+
+Edges = Annotated[str, Query(max_length=120, pattern=r"^[0-9.,]*$")]
+
+
+@router.get("/near-repeat", response_model=RepeatsTold, openapi_extra=_AUDIENCE)
+def near_repeat(
+    transaction: Transaction,
+    look: Looked,
+    who: Who,
+    space: Annotated[Edges, Query(description="Upper edges in metres, rising.")] = "100,200,400",
+    time: Annotated[Edges, Query(description="Upper edges in days, rising.")] = "7,14,28",
+    permutations: Annotated[int, Query(ge=19, le=999)] = 199,
+    format: Form = "json",  # noqa: A002 - as elsewhere
+) -> Response:
+    """Answer whether incidents follow one another nearby more often than chance would have it."""
+    if format != "json":
+        demand_export(who)
+    far, long = _edges("space", space), _edges("time", time)
+    with transaction() as conn:
+        found = timing.near_repeats(conn, view(conn, look, who), far, long, permutations)
+        version = city.data_version(conn)
+    spaces = [(0.0, 0.0), *zip(found.space_edges, found.space_edges[1:], strict=False)]
+    times = list(zip(found.time_edges, found.time_edges[1:], strict=False))
+    bands = [(*one, *other) for one in spaces for other in times]
+    names = ("space_from_m", "space_to_m", "time_from_d", "time_to_d")
+    columns: tables.Columns = {
+        **{name: list(edge) for name, edge in zip(names, zip(*bands, strict=True), strict=True)},
+        "observed": found.table.observed.ravel().tolist(),
+        **{name: tables.known(getattr(found.table, name).ravel()) for name in ("expected", "ratio", "p")},
+    }
+    whole = _whole(found.start, found.end, _KNOX, version)
+    whole |= {"incidents": found.incidents, "permutations": permutations}
+    return tables.plain(whole, "rows", columns, format)
+
+
+def _edges(name: str, text: str) -> list[float]:
+    """Read rising edges. Raises BadInput naming the parameter."""
+    try:
+        edges = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise BadInput(name, f"{text!r} is no list of numbers such as 100,200") from error
+    if not 1 <= len(edges) <= _BANDS or (np.diff([0, *edges]) <= 0).any() or edges[-1] > _FARTHEST:
+        raise BadInput(
+            name, f"edges must rise from above 0, at most {_BANDS} of them, none above {_FARTHEST}"
+        )
+    return edges
+
+
+_BANDS, _FARTHEST = 12, 5_000
+
+
+class ProfilesTold(Told):
+    """Rates by hour (0-23) and weekday (Monday 1 to Sunday 7), and the counts of the week by both."""
+
+    incidents: int
+    first: date
+    days: int
+    hours_p: float
+    weekdays_p: float
+    week: list[list[int]]
+    rows: list[dict[str, Any]]
+
+
+@router.get("/profiles", response_model=ProfilesTold, openapi_extra=_AUDIENCE)
+def profiles(transaction: Transaction, look: Looked, who: Who, format: Form = "json") -> Response:  # noqa: A002
+    """Answer when incidents happen, in the city's own time."""
+    if format != "json":
+        demand_export(who)
+    with transaction() as conn:
+        found = timing.profiles(conn, view(conn, look, who))
+        version = city.data_version(conn)
+    parts = [("hour", 0, found.hours), ("weekday", 1, found.weekdays)]
+    slots = [(kind, slot + begin) for kind, begin, part in parts for slot in range(len(part.count))]
+    columns: tables.Columns = {
+        "kind": [kind for kind, _ in slots],
+        "slot": [slot for _, slot in slots],
+        **{
+            name: _joined(name, found.hours, found.weekdays)
+            for name in ("count", "slots", "rate", "low", "high")
+        },
+    }
+    whole = _whole(found.start, found.end, _PROFILE, version) | {
+        "incidents": found.incidents, "first": found.first, "days": found.days,
+        "hours_p": found.hours.p, "weekdays_p": found.weekdays.p, "week": found.week.tolist(),
+    }  # fmt: skip
+    return tables.plain(whole, "rows", columns, format)
+
+
+def _joined(name: str, *of: Profile) -> list[float | None]:
+    return tables.known(np.concatenate([getattr(each, name) for each in of]))
+
+
+def _whole(start: Any, end: Any, method: dict[str, str], version: int) -> dict[str, Any]:
+    bounds = {"start": start.isoformat(), "end": end.isoformat()}
+    return bounds | {"method": method, "data_version": version}
