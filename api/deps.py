@@ -17,6 +17,7 @@ from gis.access import Principal
 from gis.errors import BadInput
 from gis.grids import Asked, Wish
 from gis.schema import COLOURS, SOURCES
+from layers import public
 from layers.view import View
 
 Open = Callable[[], AbstractContextManager[Connection]]
@@ -131,7 +132,7 @@ At = Annotated[Point, Depends(point)]
 def view(conn: Connection, given: Look, who: Principal) -> View:
     """Return the view that the filters describe, as far as `who` may see.
 
-    Raises BadInput for unknown codes or an empty period.
+    Raises BadInput for unknown codes or an empty period, Unknown for what the public may not filter by.
     """
     asked = grids.resolve(conn, given.wish)
     local = ZoneInfo(city.the_city(conn).timezone) if given.from_ or given.to else UTC
@@ -140,12 +141,15 @@ def view(conn: Connection, given: Look, who: Principal) -> View:
         raise BadInput("to", "must be later than from; the period is from ≤ t < to")
     if given.area is not None:
         grids.grid(conn, given.area, asked)
-    return View(
+    seen = View(
         asked.scheme, asked.on, asked.known, start=start, end=end, source=given.source, colour=given.colour,
         area=given.area,
         categories=city.with_descendants(conn, given.category) if given.category else None,
         scope=_scope(conn, who, given.wish, asked), suppressed=who.rank == 0,
     )  # fmt: skip
+    if seen.suppressed:
+        public.refuse_detail(conn, seen)
+    return seen
 
 
 def _scope(conn: Connection, who: Principal, wish: Wish, asked: Asked) -> tuple[Asked, str] | None:

@@ -64,12 +64,13 @@ class _Merging:
 
     def settle(self, area: int, pool: Counts) -> Counts | None:
         """Tell the pool of an area if it may be told, if need be with an area below; return what may not."""
-        room = self.tree.addresses[area] - sum(self.tree.addresses[one] for one in self.below[area])
+        room = self.tree.addresses[area] - sum(self.tree.addresses[one] for one in self.below.get(area, ()))
         if self.may_tell(pool, room):
             self.told[area] = pool
             return None
-        helpers = [one for one in self.below[area] if self._would_help(pool, room, one)]
-        taken = [min(helpers, key=lambda one: (sum(self.total[one]), one))] if helpers else self.below[area]
+        below = self.below.get(area, [])
+        helpers = [one for one in below if self._would_help(pool, room, one)]
+        taken = [min(helpers, key=lambda one: (sum(self.total[one]), one))] if helpers else below
         for one in tuple(taken):
             pool = _plus(pool, self.total[one])
             self._take_back(one)
@@ -82,7 +83,7 @@ class _Merging:
 
     def add_up(self, area: int) -> bool:
         """Add up what is told in an area and below; say whether anything is."""
-        parts = [self.total[one] for one in self.below[area]]
+        parts = [self.total[one] for one in self.below.get(area, ())]
         if area in self.told:
             parts.append(self.told[area])
         if parts:
@@ -108,7 +109,7 @@ def merge_up(on: Tree, pieces: Mapping[int, Counts], may_tell: MayTell) -> tuple
     work = _Merging(on, may_tell)
     pools = dict(pieces)
     for level in on.levels:
-        for area in level:
+        for area in [one for one in level if one in pools or one in work.below]:
             left = work.settle(area, pools[area]) if area in pools else None
             if left is not None and area in on.parent:
                 _add(pools, on.parent[area], left)
