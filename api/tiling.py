@@ -3,9 +3,9 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
@@ -98,6 +98,7 @@ class Order:
 
 
 _TIMEOUT = sa.text("SELECT set_config('statement_timeout', :ms, true)")
+_BUSY = "too many tiles are being cut; try again in a moment"
 _SLOW = "tile {0.z}/{0.x}/{0.y} of {1} took longer than {2:g} s; ask for a nearer zoom or fewer features"
 
 
@@ -159,6 +160,7 @@ class Desk:
         self.hearers: list[Callable[[Change], None]] = []
         self._views: dict[tuple[Look, Sight], tuple[View, float]] = {}
         self._view_mark = 0
+        self._resolving: dict[tuple[Look, Sight], asyncio.Task[View]] = {}
         self._flights: dict[object, Flight] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._gate = asyncio.Semaphore(chosen.tile_queries)
@@ -260,10 +262,24 @@ class Desk:
         return kept, how
 
     async def _view(self, given: Look, who: Principal) -> View:
-        mark = self._view_mark
-        seen, until = await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._resolve, given, who
-        )
+        """Resolve a view once for all who ask for it at the same time."""
+        key = given, sight(who)
+        task = self._resolving.get(key)
+        if task is None:
+            task = self._resolving[key] = asyncio.create_task(self._find_view(given, who))
+            task.add_done_callback(partial(self._resolved, key))
+        return await asyncio.shield(task)
+
+    def _resolved(self, key: tuple[Look, Sight], task: "asyncio.Task[View]") -> None:
+        self._resolving.pop(key, None)
+        if not task.cancelled():
+            task.exception()
+
+    async def _find_view(self, given: Look, who: Principal) -> View:
+        async with self._turn():
+            mark = self._view_mark
+            loop = asyncio.get_running_loop()
+            seen, until = await loop.run_in_executor(self._threads, self._resolve, given, who)
         if mark == self._view_mark:
             if len(self._views) >= _VIEWS:
                 self._views.clear()
@@ -293,9 +309,6 @@ class Desk:
                 flight.task.cancel()
 
     def _depart(self, order: Order) -> Flight:
-        if self._gate.locked() and self._queued >= settings().tile_queue:
-            TILES.labels("refused").inc()
-            raise Busy("too many tiles are being cut; try again in a moment")
         flight = Flight(asyncio.create_task(self._render(order)), self.cache.mark())
         self._flights[order.asked.key] = flight
         flight.task.add_done_callback(partial(self._land, order.asked.key))
@@ -309,19 +322,28 @@ class Desk:
             task.exception()  # told to those who wait; nobody may be left
 
     async def _render(self, order: Order) -> Kept:
-        self._queued += 1
-        try:
-            await asyncio.wait_for(self._gate.acquire(), settings().tile_wait_s)
-        except TimeoutError as error:
-            raise Busy("too many tiles are being cut; try again in a moment") from error
-        finally:
-            self._queued -= 1
-        try:
+        async with self._turn():
             since = self.cache.mark()
             kept = await self._run(order)
             if self.cache.keep(kept, since):
                 self._measure()
             return kept
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait for a place at the database. Raises Busy at once when too many wait, or after a while."""
+        if self._gate.locked() and self._queued >= settings().tile_queue:
+            TILES.labels("refused").inc()
+            raise Busy(_BUSY)
+        self._queued += 1
+        try:
+            await asyncio.wait_for(self._gate.acquire(), settings().tile_wait_s)
+        except TimeoutError as error:
+            raise Busy(_BUSY) from error
+        finally:
+            self._queued -= 1
+        try:
+            yield
         finally:
             self._gate.release()
 

@@ -1,0 +1,460 @@
+"""Tiles over HTTP: fresh after every commit, told apart by who asks, cheap when kept, bounded under load."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import mapbox_vector_tile
+import numpy as np
+import psycopg
+import pytest
+import sqlalchemy as sa
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy.engine import Connection, Engine
+
+from api import door, tiling
+from api.deps import Look
+from api.main import make_app
+from api.tiling import Desk
+from gis import access, schema
+from gis.changes import Tables
+from gis.errors import Busy
+from gis.grids import Wish
+from gis.settings import settings
+from layers.catalogue import CATALOG
+from layers.view import View
+from tests import town
+from tiles import encoding, mvt
+from tiles.tile import Tile
+
+LOOK = Look(Wish(), None, None, None, None, None, None)
+HERE = ("127.0.0.1", 5)
+Z = 15
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled(engine: Engine) -> None:
+    with engine.begin() as conn:
+        town.add_grids(conn)
+        batch = town.add_city(conn)
+        town.add_building(conn, batch, "1", town.at(1, 1))
+        town.add_building(conn, batch, "2", town.at(4, 4))
+        town.add_incidents(conn, batch, [town.at(1, 1), town.at(1, 4)])
+
+
+@contextmanager
+def serving(engine: Engine, data_dir: Path) -> Iterator[TestClient]:
+    """The service as one process of it runs, once it hears of changes."""
+    with TestClient(make_app(lambda: engine, data_dir), "http://127.0.0.1", client=HERE) as client:
+        _wait(lambda: bool(desk_of(client).cache.watched))
+        yield client
+
+
+@pytest.fixture
+def client(service_engine: Engine, tmp_path: Path) -> Iterator[TestClient]:
+    with serving(service_engine, tmp_path) as made:
+        yield made
+
+
+def desk_of(client: TestClient) -> Desk:
+    assert isinstance(client.app, FastAPI)
+    desk = client.app.state.desk
+    assert isinstance(desk, Desk)
+    return desk
+
+
+def _wait(until: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.01)
+
+
+def path(layer: str, place: tuple[float, float], z: int = Z) -> str:
+    lon, lat = place
+    y = (1 - np.arcsinh(np.tan(np.radians(lat))) / np.pi) / 2
+    return f"/tiles/{layer}/{z}/{int((lon + 180) / 360 * (1 << z))}/{int(y * (1 << z))}.mvt"
+
+
+def key_of(engine: Engine, role: str, scope: str | None = None) -> dict[str, str]:
+    with engine.begin() as conn:
+        key = access.create_key(conn, role, scope, scheme="safety", label="")
+    return {"Authorization": f"Bearer {key.key}"}
+
+
+@contextmanager
+def statements(engine: Engine) -> Iterator[list[str]]:
+    """Every statement that an engine sends meanwhile."""
+    sent: list[str] = []
+
+    def note(*said: object) -> None:
+        sent.append(str(said[2]))
+
+    sa.event.listen(engine, "before_cursor_execute", note)
+    yield sent
+    sa.event.remove(engine, "before_cursor_execute", note)
+
+
+HOUSE, OTHER = path("buildings", town.at(1, 1)), path("buildings", town.at(4, 4))
+
+
+def test_a_kept_tile_asks_the_database_nothing(client: TestClient, service_engine: Engine) -> None:
+    first = client.get(HOUSE)
+    with statements(service_engine) as sent:
+        second = client.get(HOUSE)
+        third = client.get(HOUSE, headers={"If-None-Match": second.headers["etag"]})
+    assert sent == []
+    assert (first.status_code, second.status_code, third.status_code) == (200, 200, 304)
+    assert first.content == second.content
+    assert third.content == b""
+    assert first.headers["cache-status"].startswith("tiles; fwd=miss")
+    assert second.headers["cache-status"] == third.headers["cache-status"] == "tiles; hit"
+    assert third.headers["etag"] == second.headers["etag"] == first.headers["etag"]
+
+
+def test_an_empty_tile_is_kept_too(client: TestClient, service_engine: Engine) -> None:
+    empty = path("buildings", (20.0, 20.0))
+    assert client.get(empty).status_code == 204
+    with statements(service_engine) as sent:
+        assert client.get(empty).status_code == 204
+    assert sent == []
+
+
+def test_each_encoding_has_its_own_tag_and_the_same_content(client: TestClient) -> None:
+    grids, tags, bodies = path("grids", town.at(1, 1), 12), set(), set()
+    for accepted in ("identity", "gzip", "br", "zstd"):
+        for _ in range(2):
+            with client.stream("GET", grids, headers={"Accept-Encoding": accepted}) as answer:
+                body = b"".join(answer.iter_raw())
+            assert answer.headers.get("content-encoding", "identity") == accepted
+            assert "accept-encoding" in answer.headers["vary"].lower()
+            tags.add(answer.headers["etag"])
+            bodies.add(encoding.decode(body, accepted))
+    assert (len(tags), len(bodies)) == (4, 1)
+    mine = next(tag for tag in tags if "gzip" in tag)
+    for accepted, status in (("gzip", 304), ("br", 200)):
+        asked = {"Accept-Encoding": accepted, "If-None-Match": f'"x", W/{mine}'}
+        assert client.get(grids, headers=asked).status_code == status
+
+
+def _moves(conn: Connection, column: float, row: float) -> None:
+    x, y = town.at(column, row)
+    conn.execute(
+        schema.buildings.update()
+        .where(schema.buildings.c.origin_id == "1")
+        .values(geom=f"SRID=4326;POINT({x} {y})", point=f"SRID=4326;POINT({x} {y})")
+    )
+
+
+def test_a_commit_is_seen_where_it_was_and_where_it_is_and_nowhere_else(
+    client: TestClient, engine: Engine
+) -> None:
+    there = path("buildings", town.at(3, 1))
+    assert [client.get(one).status_code for one in (HOUSE, OTHER, there)] == [200, 200, 204]
+    tag = client.get(HOUSE).headers["etag"]
+    with engine.begin() as conn:
+        _moves(conn, 3, 1)
+        time.sleep(0.1)
+        assert client.get(HOUSE).headers["cache-status"] == "tiles; hit", "not committed yet"
+    _wait(lambda: client.get(HOUSE, headers={"If-None-Match": tag}).status_code == 204, 1)
+    assert client.get(there).status_code == 200
+    assert client.get(OTHER).headers["cache-status"] == "tiles; hit"
+    with engine.begin() as conn:
+        _moves(conn, 1, 1)
+    _wait(lambda: client.get(there).status_code == 204, 1)
+
+
+def test_a_tile_cut_while_a_commit_came_is_given_out_but_not_kept(
+    client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut, render = threading.Event(), mvt.render
+
+    def slowly(*words: object) -> bytes:
+        body = render(*words)  # type: ignore[arg-type]
+        cut.set()
+        time.sleep(0.6)
+        return body
+
+    monkeypatch.setattr(mvt, "render", slowly)
+    with ThreadPoolExecutor(1) as other:
+        early = other.submit(client.get, HOUSE)
+        assert cut.wait(5)
+        monkeypatch.setattr(mvt, "render", render)
+        with engine.begin() as conn:
+            conn.execute(schema.buildings.update().values(name="renamed"))
+        _wait(lambda: b"renamed" in client.get(HOUSE).content, 1)
+        assert b"renamed" not in early.result().content
+    assert b"renamed" in client.get(HOUSE).content
+    assert client.get(HOUSE).headers["cache-status"] == "tiles; hit"
+
+
+CUT = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND query IN ('LISTEN safetymap', 'SELECT 1')
+"""
+
+
+def test_cut_off_nothing_is_served_from_memory_and_then_it_starts_clean(
+    client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.get(HOUSE)
+    desk = desk_of(client)
+    ended, begun = threading.Event(), threading.Event()
+    end, begin = desk.listener._ended, desk.listener._begun
+
+    def cut_off() -> None:
+        end()
+        ended.set()
+
+    def begins(tables: Tables) -> None:
+        begun.wait(10)
+        begin(tables)
+
+    monkeypatch.setattr(desk.listener, "_ended", cut_off)
+    monkeypatch.setattr(desk.listener, "_begun", begins)
+    with engine.begin() as conn:
+        conn.execute(sa.text(CUT))
+    assert ended.wait(5)
+    with engine.begin() as conn:
+        conn.execute(schema.buildings.update().values(name="unheard"))
+    for _ in range(2):
+        answer = client.get(HOUSE)
+        assert b"unheard" in answer.content
+        assert answer.headers["cache-status"] != "tiles; hit"
+    begun.set()
+    _wait(lambda: client.get(HOUSE).headers["cache-status"] == "tiles; hit")
+
+
+def test_equal_questions_are_one_query(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    render, count = mvt.render, 0
+
+    def slowly(*words: object) -> bytes:
+        nonlocal count
+        count += 1
+        time.sleep(0.5)
+        return render(*words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(mvt, "render", slowly)
+    with ThreadPoolExecutor(8) as many:
+        answers = list(many.map(lambda _: client.get(HOUSE), range(8)))
+    assert count == 1
+    assert len({answer.content for answer in answers}) == 1
+
+
+def test_a_county_is_never_given_what_another_was(client: TestClient, engine: Engine) -> None:
+    """Kept tiles are told apart by what may be seen; a tag of more than that opens nothing."""
+    incidents = path("incidents", town.at(1, 1), 12)
+    one, two = key_of(engine, "field", "T1"), key_of(engine, "field", "T2")
+    codes = {}
+    for name, ask in (("T1", one), ("T2", two), ("T1", one), ("T2", two)):
+        answer = client.get(incidents, headers=ask)
+        found = mapbox_vector_tile.decode(answer.content)["incidents"]["features"]
+        codes.setdefault(name, set()).update(feature["properties"]["code"] for feature in found)
+    assert codes == {"T1": {"E0"}, "T2": {"E1"}}
+    tag = client.get(incidents, headers=one).headers["etag"]
+    assert client.get(incidents, headers=one | {"If-None-Match": tag}).status_code == 304
+    assert client.get(incidents, headers=two | {"If-None-Match": tag}).status_code == 200
+    refused = client.get(incidents, headers={"If-None-Match": tag})
+    assert refused.status_code == 401
+    assert "etag" not in refused.headers
+    assert client.get(incidents, headers=one).headers["cache-control"] == "private, no-store"
+    assert client.get(HOUSE).headers["cache-control"] == "public, no-cache"
+    assert client.get(HOUSE, headers=one).headers["cache-control"] == "private, no-cache"
+
+
+def test_a_revoked_key_gets_no_kept_tile(client: TestClient, engine: Engine) -> None:
+    ask = key_of(engine, "field")
+    incidents = path("incidents", town.at(1, 1))
+    for _ in range(2):
+        assert client.get(incidents, headers=ask).status_code == 200
+    with engine.begin() as conn:
+        access.revoke_key(conn, access.keys(conn)[-1].id)
+    _wait(lambda: client.get(incidents, headers=ask).status_code == 401, 1)
+
+
+def test_kept_tiles_of_protected_layers_are_audited(client: TestClient, engine: Engine) -> None:
+    ask, incidents = key_of(engine, "field"), path("incidents", town.at(1, 1), 17)
+    hits = [client.get(incidents, headers=ask).headers["cache-status"] for _ in range(3)]
+    assert hits[1:] == ["tiles; hit"] * 2
+    _wait(lambda: _recorded(engine, incidents) == 3, 5)
+
+
+def _recorded(engine: Engine, what: str) -> int:
+    with engine.connect() as conn:
+        wanted = sa.text("SELECT count(*) FROM audit WHERE entry LIKE :what")
+        return int(conn.execute(wanted, {"what": f"%GET {what}%"}).scalar_one())
+
+
+def test_too_many_are_told_at_once_to_come_again(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings(), "tile_queue", 2)
+    go, render = threading.Event(), mvt.render
+    monkeypatch.setattr(mvt, "render", lambda *words: (go.wait(10), render(*words))[1])
+    tiles = [f"/tiles/buildings/{Z}/{x}/9.mvt" for x in range(settings().tile_queries + 2)]
+    client.get("/tiles/grids/0/0/0.mvt") if go.set() else None
+    go.clear()
+    with ThreadPoolExecutor(len(tiles)) as many:
+        waiting = [many.submit(client.get, one) for one in tiles]
+        _wait(lambda: desk_of(client)._queued == 2)
+        began = time.monotonic()
+        refused = client.get("/tiles/buildings/15/77/9.mvt")
+        assert time.monotonic() - began < 1
+        go.set()
+        assert {one.result().status_code for one in waiting} == {204}
+    assert refused.status_code == 503
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert int(refused.headers["retry-after"]) >= 1
+    assert client.get("/tiles/buildings/15/77/9.mvt").status_code == 204
+
+
+def _sleeping(seconds: float) -> Callable[..., bytes]:
+    def sleep(conn: Connection, *_: object) -> bytes:
+        conn.execute(sa.text(f"SELECT pg_sleep({seconds})"))
+        return b""
+
+    return sleep
+
+
+def test_a_tile_that_takes_too_long_says_so(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings(), "tile_timeout_ms", 100)
+    monkeypatch.setattr(mvt, "render", _sleeping(5))
+    answer = client.get(HOUSE)
+    assert answer.status_code == 503
+    assert "buildings took longer than 0.1 s" in answer.json()["detail"]
+    assert "retry-after" in answer.headers
+
+
+SLEEPING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE query LIKE '%pg_sleep(7)%' AND state = 'active' AND pid <> pg_backend_pid()
+"""
+
+
+def _sleepers(engine: Engine) -> int:
+    with engine.connect() as conn:
+        return int(conn.execute(sa.text(SLEEPING)).scalar_one())
+
+
+def test_a_query_that_nobody_waits_for_is_cancelled(
+    service_engine: Engine, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two wait for one query: when one leaves it goes on, when both have left its connection is free."""
+    monkeypatch.setattr(mvt, "render", _sleeping(7))
+    layer = next(layer for layer in CATALOG if layer.name == "buildings")
+
+    async def play() -> None:
+        desk = Desk(lambda: service_engine)
+        desk.start()
+        ask = (layer, Tile(15, 1, 1), LOOK, access.ANYBODY, "identity")
+        first, second = (asyncio.create_task(desk.answer(*ask)) for _ in range(2))
+        await _until(lambda: _sleepers(engine) == 1 and _waiting(desk) == 2)
+        first.cancel()
+        await asyncio.sleep(0.3)
+        assert _sleepers(engine) == 1
+        second.cancel()
+        await _until(lambda: _sleepers(engine) == 0 and not desk._gate.locked() and not desk._flights)
+        desk.stop()
+
+    asyncio.run(play())
+    assert service_engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def _until(met: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not await asyncio.to_thread(met):
+        assert time.monotonic() < end, "it never came"
+        await asyncio.sleep(0.02)
+
+
+def _waiting(desk: Desk) -> int:
+    return sum(flight.waiting for flight in desk._flights.values())
+
+
+def test_a_client_that_hangs_up_ends_the_work() -> None:
+    async def play() -> tuple[object, bool]:
+        ended = False
+
+        async def work() -> int:
+            nonlocal ended
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ended = True
+            return 1
+
+        class Gone:
+            async def receive(self) -> dict[str, str]:
+                return {"type": "http.disconnect"}
+
+        found = await door.unless_gone(Gone(), work())  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        return found, ended
+
+    assert asyncio.run(play()) == (None, True)
+
+
+def test_every_table_that_a_layer_reads_announces_its_changes(client: TestClient) -> None:
+    """Otherwise its tiles are never kept: `SELECT announce_changes_of('table')` in the table's revision."""
+    view = View("safety", town.FOUNDED, 1, scope=None)
+    watched = desk_of(client).cache.watched
+    for layer in CATALOG:
+        for z in (layer.minzoom, (layer.minzoom + layer.maxzoom) // 2, layer.maxzoom):
+            _, reads = tiling.question(layer, tiling.looking_at(view, Tile(z, 0, 0)))
+            assert reads
+            assert reads <= watched, f"{layer.name} at zoom {z} reads {sorted(reads - watched)} unheard"
+
+
+def test_many_rows_are_announced_in_boxes_that_hold_them(engine: Engine, client: TestClient) -> None:
+    desk, heard = desk_of(client), []
+    desk.hearers.append(heard.append)
+    with engine.begin() as conn:
+        conn.execute(
+            sa.text("""
+            INSERT INTO cells (cell, res, geom, area_m2)
+            SELECT -n, 9, ST_MakeEnvelope(x, y, x + .2, y + .2, 4326), 1
+            FROM (SELECT n, -170 + n % 83 * 4 x, -80 + n % 29 * 5.5 y FROM generate_series(1, 3000) n) p""")
+        )
+        wanted = conn.execute(
+            sa.text(
+                "SELECT ST_XMin(geom), ST_YMin(geom), ST_XMax(geom), ST_YMax(geom) FROM cells WHERE cell < 0"
+            )
+        ).all()
+        conn.execute(sa.text("DELETE FROM cells WHERE cell < 0"))
+    _wait(lambda: len(heard) == 2)
+    for change in heard:
+        assert change.table == "cells"
+        assert change.boxes is not None
+        assert 20 < len(change.boxes) <= 144
+        for w, s, e, n in wanted:
+            assert any(b[0] <= w and b[1] <= s and b[2] >= e and b[3] >= n for b in change.boxes)
+
+
+def test_a_new_revision_leaves_layers_without_history_alone(client: TestClient, engine: Engine) -> None:
+    grids = path("grids", town.at(1, 1))
+    for one in (HOUSE, grids):
+        client.get(one)
+    with engine.begin() as conn:
+        conn.execute(schema.revisions.insert().values(scheme="safety", note="redrawn"))
+    _wait(lambda: client.get(grids).headers["cache-status"] != "tiles; hit", 1)
+    assert client.get(HOUSE).headers["cache-status"].startswith("tiles")
+    assert client.get(HOUSE).headers["cache-status"] == "tiles; hit"
+
+
+def test_busy_is_told_when_nobody_waits() -> None:
+    query = tiling.Query()
+    query.give_up()
+    with pytest.raises(Busy), query.on(_Fake()):  # type: ignore[arg-type]
+        pass
+
+
+class _Fake:
+    """A connection far enough to be noted."""
+
+    def __init__(self) -> None:
+        self.connection = type(
+            "C", (), {"driver_connection": psycopg.Connection.__new__(psycopg.Connection)}
+        )()
