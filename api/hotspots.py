@@ -113,8 +113,16 @@ With = Annotated[
 PerUnit = Annotated[Per, Query(description="What rates are told per: 1,000 households or buildings, km².")]
 Res = Annotated[int, Query(description="H3 resolution, 6 to 10.")]
 USUAL = ",".join(spots.USUAL)
-_DIGITS = 6
-"""Significant digits of compact columns; more than anybody is shown."""
+
+
+async def wanted(with_: With = USUAL, per: PerUnit = "km2") -> tuple[set[str], Per]:
+    """Return the parts wanted beside the test, and what rates are told per. Raises BadInput."""
+    return _extras(with_), per
+
+
+Parts = Annotated[tuple[set[str], Per], Depends(wanted)]
+_COMPACT = ("count", "expected", "ratio", "p")
+"""What is told of each cell when its colour is all that is wanted, and what was asked for besides."""
 
 
 @router.get(
@@ -127,20 +135,19 @@ def hotspots(
     transaction: Transaction,
     look: Looked,
     who: Who,
+    parts: Parts,
     res: Res = 8,
-    with_: With = USUAL,
-    per: PerUnit = "km2",
+    cell: Annotated[str | None, Query(max_length=20, description="Tell of this cell alone.")] = None,
     format: Annotated[tables.Format, Query()] = "json",  # noqa: A002 - the contract's name
     datum: DatumName = "wgs84",
 ) -> Response:
     """Answer the cells that hold incidents, each against expectation, with a test that noise passes."""
     if format != "json":
         demand_export(who)
-    found, whole = _found(transaction, look, who, res, _extras(with_), per)
-    names = cells.to_text(found.cells)
-    if found.clusters is not None:
-        whole["clusters"] = [_cluster(n, each, names) for n, each in enumerate(found.clusters, 1)]
-    columns = {"cell": names} | _columns(found)
+    found, whole = _found(transaction, look, who, res, *parts)
+    if cell is not None:
+        found = found.only(found.cells == np.uint64(cells.from_text(cell)))
+    columns = {"cell": cells.to_text(found.cells)} | _columns(found)
     return tables.cells(whole, columns, partial(_outlines, found.cells, datum), format)
 
 
@@ -155,21 +162,18 @@ def values(
     look: Looked,
     who: Who,
     res: Res = 8,
-    with_: With = USUAL,
+    with_: With = "",
     per: PerUnit = "km2",
 ) -> Response:
-    """Answer the same as columns of numbers, for hexagons that are drawn already."""
+    """Answer what colours the map as columns of numbers, for hexagons that are drawn already."""
     found, whole = _found(transaction, look, who, res, _extras(with_), per)
-    if found.clusters is not None:
-        names = cells.to_text(found.cells)
-        whole["clusters"] = [_cluster(n, each, names) for n, each in enumerate(found.clusters, 1)]
-    columns = _columns(found)
-    for name, column in columns.items():
-        if column and isinstance(column[0], float | None):
-            columns[name] = _short(column)
+    columns: tables.Columns = {"id": cells.to_numbers(found.cells)}
+    for name, column in _columns(found).items():
+        if name in _COMPACT or name in found.extra:
+            columns[name] = column if name in ("count", "cluster") else tables.short(column)
     columns["significant"] = found.tested.significant.astype(int).tolist()
     columns["trend"] = [None if way is None else _WAYS[way] for way in found.trend]
-    return tables.json(whole | {"id": cells.to_numbers(found.cells)} | columns)
+    return tables.json(whole | columns)
 
 
 _WAYS = {"falling": -1, "steady": 0, "rising": 1}
@@ -183,6 +187,8 @@ def _found(
         found = spots.hotspots(conn, view(conn, look, who), res, extras, per)
         version = city.data_version(conn)
     told = {"test", *extras} if found.method != "counts-only" else set()
+    names = cells.to_text(found.cells)
+    told_clusters = [_cluster(n, each, names) for n, each in enumerate(found.clusters or (), 1)]
     return found, {
         "incidents": found.incidents,
         "without_place": found.without_place,
@@ -194,7 +200,7 @@ def _found(
         "start": found.start.isoformat() if found.start else None,
         "end": found.end.isoformat() if found.end else None,
         "data_version": version,
-    }
+    } | ({} if found.clusters is None else {"clusters": told_clusters})
 
 
 def _extras(wanted: str) -> set[str]:
@@ -226,10 +232,6 @@ def _extra(name: str, column: npt.NDArray[np.float64]) -> list[Any]:
     if name == "cluster":
         return [int(number) or None for number in column]
     return tables.known(column)
-
-
-def _short(column: list[Any]) -> list[Any]:
-    return [None if value is None else float(f"{value:.{_DIGITS}g}") for value in column]
 
 
 def _cluster(number: int, of: Scanned, names: list[str]) -> dict[str, Any]:

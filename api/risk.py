@@ -1,19 +1,22 @@
-"""Risk over HTTP: what each cell should expect, with its interval, and how well that has worked."""
+"""Risk over HTTP: what each cell should expect, with its intervals, and how well that has worked."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import orjson
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from api.access import Who, audience
+from api import tables
+from api.access import Who, audience, demand_export
 from api.deps import Looked, Transaction, view
 from api.limits import heavy
 from gis import cells, city
+from gis.access import Principal
+from gis.errors import BadInput
 from layers import risk as risks
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(heavy)])
+_AUDIENCE = audience("commander", "learns from and speaks of incidents inside it")
 
 
 class RiskCell(BaseModel):
@@ -23,8 +26,12 @@ class RiskCell(BaseModel):
     expected: float
     low: int
     high: int
+    low95: int
+    high95: int
     baseline: float
     rank: int
+    baseline_rank: int
+    with_all: float
 
 
 class Skill(BaseModel):
@@ -41,55 +48,118 @@ class Told(BaseModel):
     model: str
     version: str
     horizon_days: int
+    start: str
     res: int
     interval: float
     trained_on: int
     left_out: int
     left_out_sources: list[str]
+    expected_total: float
+    with_all_total: float
     skill: Skill
     data_version: int
     cells: list[RiskCell]
 
 
-@router.get(
-    "/risk",
-    response_model=Told,
-    dependencies=[Depends(heavy)],
-    openapi_extra=audience("commander", "learns from and speaks of incidents inside it"),
-)
+Horizon = Annotated[int, Query(ge=1, le=90, description="Days from the last incident on.")]
+Res = Annotated[int, Query(description="H3 resolution, 6 to 10.")]
+Include = Annotated[
+    str,
+    Query(max_length=40, pattern="^[a-z,]*$", description="Sources to learn from too: patrol, sensor."),
+]
+
+
+@router.get("/risk", response_model=Told, openapi_extra=_AUDIENCE)
 def risk(
     transaction: Transaction,
     look: Looked,
     who: Who,
-    horizon_days: Annotated[int, Query(ge=1, le=90, description="Days from the last incident on.")] = 7,
-    res: Annotated[int, Query(description="H3 resolution, 6 to 10.")] = 8,
+    horizon_days: Horizon = 7,
+    res: Res = 8,
+    include: Include = "",
+    format: Annotated[Literal["json", "csv"], Query()] = "json",  # noqa: A002 - as elsewhere
 ) -> Response:
-    """Answer the incidents to expect per cell, with an 80 % interval and the baseline beside it."""
+    """Answer the incidents to expect per cell, with 80 and 95 % intervals and the baseline beside it.
+
+    What patrols and sensors found is left out of training unless included; `with_all` is the expectation
+    with everything, so that the difference shows.
+    """
+    if format != "json":
+        demand_export(who)
+    found, whole = _found(transaction, look, who, res, horizon_days, include)
+    columns = {"cell": cells.to_text(found.cells)} | _columns(found)
+    return tables.plain(whole, "cells", columns, format)
+
+
+class Values(BaseModel):
+    """The same as columns: `id` is the last 13 hexadecimal digits of a cell's name, as a number."""
+
+    model: str
+    res: int
+    horizon_days: int
+    data_version: int
+    id: list[int]
+    expected: list[float]
+    low: list[int]
+    high: list[int]
+    rank: list[int]
+    baseline_rank: list[int]
+
+
+@router.get("/risk/values", response_model=Values, openapi_extra=_AUDIENCE)
+def values(
+    transaction: Transaction,
+    look: Looked,
+    who: Who,
+    horizon_days: Horizon = 7,
+    res: Res = 8,
+    include: Include = "",
+) -> Response:
+    """Answer the same as columns of numbers, for hexagons that are drawn already."""
+    found, whole = _found(transaction, look, who, res, horizon_days, include)
+    columns = _columns(found)
+    expected = {"expected": tables.short(columns["expected"])}
+    compact = {name: columns[name] for name in ("low", "high", "rank", "baseline_rank")}
+    return tables.json(whole | {"id": cells.to_numbers(found.cells)} | expected | compact)
+
+
+def _found(
+    transaction: Transaction, look: Looked, who: Principal, res: int, horizon_days: int, include: str
+) -> tuple[risks.Risk, dict[str, Any]]:
+    """Return the risk and what it is part of."""
+    sources = {part for part in include.split(",") if part}
+    if unknown := sorted(sources - set(risks.LEFT_OUT)):
+        raise BadInput("include", f"{unknown[0]!r} is none of {', '.join(risks.LEFT_OUT)}")
     with transaction() as conn:
-        found, version = risks.risk(conn, view(conn, look, who), res, horizon_days), city.data_version(conn)
-    body = {
+        found = risks.risk(conn, view(conn, look, who), res, horizon_days, sources)
+        version = city.data_version(conn)
+    return found, {
         "model": risks.MODEL,
         "version": risks.VERSION,
         "horizon_days": horizon_days,
+        "start": found.start.isoformat(),
         "res": res,
-        "interval": risks.COVERAGE,
+        "interval": risks.COVERAGES[0],
         "trained_on": found.trained_on,
         "left_out": found.left_out,
-        "left_out_sources": [] if look.source else risks.LEFT_OUT,
+        "left_out_sources": found.left_out_sources,
+        "expected_total": float(found.expected.sum()),
+        "with_all_total": float(found.expected.sum() if found.with_all is None else found.with_all.sum()),
         "skill": {"days": risks.SKILL_DAYS} | found.skill,
         "data_version": version,
-        "cells": _rows(found),
     }
-    return Response(orjson.dumps(body), media_type="application/json")
 
 
-def _rows(found: risks.Risk) -> list[dict[str, Any]]:
-    columns = {
-        "cell": cells.to_text(found.cells),
+def _columns(found: risks.Risk) -> tables.Columns:
+    (low, high), (low95, high95) = found.intervals
+    return {
         "expected": found.expected.tolist(),
-        "low": found.low.astype(int).tolist(),
-        "high": found.high.astype(int).tolist(),
+        "low": low.astype(int).tolist(),
+        "high": high.astype(int).tolist(),
+        "low95": low95.astype(int).tolist(),
+        "high95": high95.astype(int).tolist(),
         "baseline": found.baseline.tolist(),
         "rank": found.rank.tolist(),
+        "baseline_rank": found.baseline_rank.tolist(),
+        "with_all": (found.expected if found.with_all is None else found.with_all).tolist(),
     }
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

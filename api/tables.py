@@ -29,6 +29,11 @@ def known(values: npt.NDArray[np.floating[Any]]) -> list[float | None]:
     return [value if math.isfinite(value) else None for value in values.tolist()]
 
 
+def short(column: list[Any]) -> list[Any]:
+    """Return numbers at four digits, for the colours of a map."""
+    return [None if value is None else float(f"{value:.4g}") for value in column]
+
+
 def rows(columns: Columns) -> list[dict[str, Any]]:
     """Return the columns as rows."""
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

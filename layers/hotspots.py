@@ -1,7 +1,7 @@
 """Hotspots: incidents per cell against what was to be expected, told apart from noise."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 
 import numpy as np
@@ -48,7 +48,7 @@ class Hotspots:
     """Incidents expected in the cell alone."""
     tested: HotCells
     """The test of each cell's disc."""
-    trend: list[str] | list[None]
+    trend: list[str | None]
     """rising, falling or steady against the period of equal length before, exact at ALPHA; None where the
     data do not reach back so far."""
     served: Floats
@@ -64,6 +64,16 @@ class Hotspots:
     """Columns asked for: rate, rate_shrunk, rate_low, rate_high, z, cluster (0: none), stability."""
     clusters: list[Cluster] | None = None
     """Of the scan, most striking first, members as places in `cells`; None when it was not asked for."""
+
+    def only(self, wanted: npt.NDArray[np.bool_]) -> "Hotspots":
+        """Return the same answer with some of its cells; the whole stays what it was, without clusters."""
+        places = np.flatnonzero(wanted)
+        return replace(
+            self, cells=self.cells[places], count=self.count[places], expected=self.expected[places],
+            tested=_pick(self.tested, places), trend=[self.trend[place] for place in places],
+            served=self.served[places], clusters=None,
+            extra={name: column[places] for name, column in self.extra.items()},
+        )  # fmt: skip
 
 
 def hotspots(
@@ -157,7 +167,7 @@ def _only_counted(
 ) -> Hotspots:
     unknown = np.full(len(cells), np.nan)
     tested = HotCells(unknown, unknown, unknown, unknown, unknown, np.zeros(len(cells), dtype=bool))
-    trend = [None] * len(cells)
+    trend: list[str | None] = [None] * len(cells)
     return Hotspots(
         cells, count, unknown, tested, trend, unknown, "counts-only", view.start, view.end, incidents,
         without_place,
@@ -166,11 +176,11 @@ def _only_counted(
 
 def _trend(
     conn: Connection, view: View, res: int, laid: Laid, shown: npt.NDArray[np.int64], span: Record
-) -> list[str] | list[None]:
+) -> list[str | None]:
     before = period_before(view)
     if span.first is None or before.start is None or before.start < span.first:
         return [None] * len(shown)
-    return trends(laid.found[shown], laid.of.spread(*counts(conn, before, res))[shown])
+    return [*trends(laid.found[shown], laid.of.spread(*counts(conn, before, res))[shown])]
 
 
 def trends(now: Floats, before: Floats) -> list[str]:

@@ -1,6 +1,8 @@
 """Risk: incidents to expect per cell over a horizon, from its own counts; never anything about persons."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +15,18 @@ from gis.db import Query, columns
 from gis.errors import NotFound
 from gis.schema import cells, incidents
 from layers.counts import cell_column, res_for_zoom
+from layers.served import served
 from layers.stats import evaluate
 from layers.stats.forecast import Forecast, Past, baseline, plain
 from layers.view import View, wanted_incidents
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 MODEL, VERSION = "all counts so far", "1"
 """The live model. A challenger takes its place only where `bench/risk_evaluation.py` shows it better."""
 LEFT_OUT = ("sensor", "patrol")
 """Sources that follow where somebody looked; trained on them, a model sends patrols where patrols went."""
-COVERAGE = 0.8
+COVERAGES = (0.8, 0.95)
 SKILL_DAYS = 30
 SHARES = (0.01, 0.05)
 """Shares of the area at which skill is told."""
@@ -34,37 +38,53 @@ class Risk:
 
     cells: Cells
     expected: Floats
-    low: Floats
-    high: Floats
+    intervals: list[tuple[Floats, Floats]]
+    """Least and greatest count of each of COVERAGES."""
     baseline: Floats
-    rank: npt.NDArray[np.int64]
+    rank: Integers
+    """1 where most is expected per area."""
+    baseline_rank: Integers
+    with_all: Floats | None
+    """The live model's expectation had the sources left out been learned from too; None if none were."""
+    start: date
+    """First day of the horizon, in the city's time."""
     skill: dict[str, dict[str, float | None]]
     """Prediction accuracy index of the last SKILL_DAYS by share of the area, live and baseline."""
     trained_on: int
     left_out: int
+    """Incidents left out of training for their source, and which sources."""
+    left_out_sources: tuple[str, ...]
 
 
-def risk(conn: Connection, view: View, res: int, horizon_days: int) -> Risk:
+def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Collection[str] = ()) -> Risk:
     """Return what each cell should expect in the `horizon_days` days after the last known incident.
 
-    A view without a source leaves LEFT_OUT out of training. `baseline` is the plain long-run expectation,
-    `expected` the live model's, `low`..`high` its COVERAGE interval. Raises BadInput for a resolution that is
-    not served, NotFound where nothing was recorded.
+    A view without a source leaves LEFT_OUT out of training, but for those to `include`. `baseline` is the
+    plain long-run expectation, `expected` the live model's. Raises BadInput for a resolution that is not
+    served, NotFound where nothing was recorded.
     """
-    served, area_m2 = _served(conn, res)
-    past, left_out = _past(conn, view, res, served)
+    of = served(conn, res, view)
+    left_out = () if view.source else tuple(source for source in LEFT_OUT if source not in include)
+    past = _past(conn, view, res, of.cells, left_out)
     if not past.day.size:
         raise NotFound("no incident to learn from in this view; widen the category or the area")
     origin = int(past.observed[-1]) + 1
-    forecast = baseline(past, origin, horizon_days)
-    low, high = forecast.interval(COVERAGE)
-    order = np.argsort(-forecast.mean / area_m2, kind="stable")
-    rank = np.empty(len(served), dtype=np.int64)
-    rank[order] = np.arange(1, len(served) + 1)
+    forecast, standing = baseline(past, origin, horizon_days), plain(past, origin, horizon_days)
+    everything = _past(conn, view, res, of.cells, ()) if left_out else past
+    missing = everything.day.size - past.day.size
     return Risk(
-        served, forecast.mean, low, high, plain(past, origin, horizon_days).mean, rank,
-        _skill(past, origin, area_m2), int(past.day.size), left_out,
+        of.cells, forecast.mean, [forecast.interval(each) for each in COVERAGES], standing.mean,
+        _rank(forecast.mean, of.inside_m2), _rank(standing.mean, of.inside_m2),
+        baseline(everything, origin, horizon_days).mean if missing else None,
+        date(1970, 1, 1) + timedelta(days=origin), _skill(past, origin, of.inside_m2),
+        int(past.day.size), int(missing), left_out,
     )  # fmt: skip
+
+
+def _rank(mean: Floats, area_m2: Floats) -> Integers:
+    rank = np.empty(len(mean), dtype=np.int64)
+    rank[np.argsort(-mean / area_m2, kind="stable")] = np.arange(1, len(mean) + 1)
+    return rank
 
 
 def _skill(past: Past, origin: int, area_m2: Floats) -> dict[str, dict[str, float | None]]:
@@ -84,24 +104,17 @@ def _skill(past: Past, origin: int, area_m2: Floats) -> dict[str, dict[str, floa
     }
 
 
-def _served(conn: Connection, res: int) -> tuple[Cells, Floats]:
-    query = sa.select(cells.c.cell, cells.c.area_m2).where(cells.c.res == res).order_by(cells.c.cell)
-    served, area_m2 = columns(conn, query, np.uint64, np.float64)
-    return served, area_m2
-
-
-def _past(conn: Connection, view: View, res: int, served: Cells) -> tuple[Past, int]:
+def _past(conn: Connection, view: View, res: int, known: Cells, left_out: Collection[str]) -> Past:
     """Read which cell and which local day each incident belongs to; days without any record are gaps."""
     zone = city.the_city(conn).timezone
     day = sa.cast(sa.func.timezone(zone, incidents.c.occurred_at), sa.Date) - sa.cast("1970-01-01", sa.Date)
-    trained = [] if view.source else [incidents.c.source.not_in(LEFT_OUT)]
-    wanted = [cell_column(res).is_not(None), *wanted_incidents(view)]
-    rows = sa.select(cell_column(res), day).where(*wanted, *trained)
+    trained = [incidents.c.source.not_in(left_out)] if left_out else []
+    wanted = [cell_column(res).is_not(None), *wanted_incidents(view), *trained]
+    rows = sa.select(cell_column(res).label("cell"), day.label("day")).where(*wanted)
     cell, days = columns(conn, rows, np.uint64, np.int64)
     every = sa.select(day.label("day")).where(*wanted_incidents(replace(view, categories=None))).distinct()
     observed = np.sort(columns(conn, every, np.int64)[0])
-    counted = conn.execute(sa.select(sa.func.count()).where(*wanted)).scalar_one()
-    return Past(np.searchsorted(served, cell), days, observed, len(served)), counted - len(cell)
+    return Past(np.searchsorted(known, cell), days, observed, len(known))
 
 
 def served_cells(view: View) -> Query:
