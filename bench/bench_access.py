@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -65,7 +66,8 @@ def _in_database(asked: grids.Asked, squares: list[Tile]) -> None:
         for square in squares:
             with engine.begin() as conn:
                 access.enter(conn, who)
-                view = View(asked.scheme, asked.on, asked.known, zoom=square.z, box=square.bounds())
+                seen = View(asked.scheme, asked.on, asked.known)
+                view = replace(seen, zoom=square.z, box=square.bounds(), tile=square.place)
                 mvt.render(conn, LAYERS["incidents"].select(view), "incidents", square)
 
     commander = access.Principal("commander")

@@ -8,6 +8,9 @@ import sqlalchemy as sa
 from gis import grids as grid_questions
 from gis import schema as t
 from gis.db import Query
+from gis.schema import COLOURS
+from gis.squares import as_point
+from layers.clusters import Counted, clustered, in_tile
 from layers.counts import cells_with_counts, reach_of_zoom
 from layers.risk import served_cells
 from layers.view import View, in_scope, wanted_incidents
@@ -63,39 +66,53 @@ def _grids(view: View) -> Query:
 def _labels(view: View) -> Query:
     """Select a point inside each grid of the zoom's level: a polygon's label would repeat in its parts."""
     g = t.grids.c
-    inside = sa.func.ST_PointOnSurface(g.geom).label("geom")
+    inside = as_point(sa.func.ST_PointOnSurface(g.geom)).label("geom")
     near = [] if view.box is None else [g.geom.op("&&")(sa.func.ST_MakeEnvelope(*view.box, 4326))]
     return sa.select(g.grid_id.label("id"), inside, g.code, g.name, g.level).where(
         grid_questions.current(view.asked), g.level == _shown_level(view), *near
     )
 
 
-def _buildings(_: View) -> Query:
+def _buildings(view: View) -> Query:
+    """Select footprints; from 16 on with their names, which nobody can read before."""
+    if view.zoom < BUILDINGS_FROM:
+        return clustered(_COUNTED_BUILDINGS, view)
     b = t.buildings.c
-    return sa.select(b.id, b.geom, b.name, b.address, b.kind, b.floors, b.households)
+    named = [] if view.zoom < NAMES_FROM else [b.name, b.address]
+    return sa.select(b.id, b.geom, b.kind, b.floors, b.households, *named)
 
 
 def _cameras(view: View) -> Query:
+    if view.zoom < CAMERAS_FROM:
+        return clustered(_COUNTED_CAMERAS, view)
     c = t.cameras.c
     watched = sa.func.array_to_string(c.headings, ",").label("headings")
     return sa.select(c.id, c.geom, c.name, c.kind, c.state, watched, c.fov, c.range_m).where(
-        *in_scope(view, c.geom)
+        *in_tile(t.cameras, view), *in_scope(view, c.geom)
     )
 
 
 def _incidents(view: View) -> Query:
+    if view.zoom < INCIDENTS_FROM:
+        return clustered(_COUNTED_INCIDENTS, view)
     i = t.incidents.c
     return sa.select(
         i.id, i.geom, i.code, i.category, i.source, i.colour, i.state, _moment(i.occurred_at)
-    ).where(i.geom.is_not(None), *wanted_incidents(view))
+    ).where(i.geom.is_not(None), *in_tile(t.incidents, view), *wanted_incidents(view))
 
 
 def _responders(view: View) -> Query:
+    if view.zoom < RESPONDERS_FROM:
+        return clustered(_COUNTED_RESPONDERS, view)
     r = t.responders.c
-    return sa.select(r.id, r.geom, r.name, r.kind, r.status).where(*in_scope(view, r.geom))
+    return sa.select(r.id, r.geom, r.name, r.kind, r.status).where(
+        *in_tile(t.responders, view), *in_scope(view, r.geom)
+    )
 
 
-def _places(_: View) -> Query:
+def _places(view: View) -> Query:
+    if view.zoom < PLACES_FROM:
+        return clustered(_COUNTED_PLACES, view)
     p = t.places.c
     return sa.select(p.id, p.geom, p.name, p.kind, p.address)
 
@@ -106,6 +123,29 @@ def _roads(view: View) -> Query:
     return rows if view.zoom >= 13 else rows.where(r["class"].in_(MAIN_ROADS))
 
 
+BUILDINGS_FROM, CAMERAS_FROM, INCIDENTS_FROM, PLACES_FROM, RESPONDERS_FROM = 14, 14, 15, 12, 10
+"""From which zoom a layer shows its features themselves; below it, squares with their counts."""
+NAMES_FROM = 16
+
+_COUNTED_BUILDINGS = Counted(
+    t.buildings, "point", spread=5, is_kept=True, weight=("households", lambda b: b.c.households)
+)
+_COUNTED_CAMERAS = Counted(
+    t.cameras, is_kept=True, conditions=lambda view: in_scope(view, t.cameras.c.geom),
+    weight=("down", lambda c: sa.cast(c.c.state.in_(("offline", "fault")), sa.Integer)),
+    is_whole=lambda view: view.scope is None,
+)  # fmt: skip
+_COUNTED_INCIDENTS = Counted(
+    t.incidents, is_kept=True, kind="colour", kinds=COLOURS, conditions=wanted_incidents,
+    weight=("open", lambda i: sa.cast(i.c.state != "closed", sa.Integer)),
+    is_whole=lambda view: view.is_of_all_incidents,
+)  # fmt: skip
+_COUNTED_RESPONDERS = Counted(
+    t.responders, kind="status", kinds=("available", "busy", "off"),
+    conditions=lambda view: in_scope(view, t.responders.c.geom),
+)  # fmt: skip
+_COUNTED_PLACES = Counted(t.places, "point")
+
 MAIN_ROADS = ("motorway", "trunk", "primary", "secondary", "arterial")
 """Classes drawn from the smallest zoom on; the rest from 13."""
 
@@ -113,11 +153,11 @@ CATALOG: tuple[Layer, ...] = (
     Layer("grids", "网格", "Grids", 0, 22, "polygon", "public", _grids),
     Layer("labels", "网格名称", "Grid names", 0, 22, "point", "public", _labels),
     Layer("roads", "道路", "Roads", 9, 22, "line", "public", _roads),
-    Layer("buildings", "建筑", "Buildings", 14, 22, "polygon", "public", _buildings),
-    Layer("cameras", "摄像机", "Cameras", 12, 22, "point", "commander", _cameras),
-    Layer("incidents", "事件", "Incidents", 11, 22, "point", "field", _incidents),
-    Layer("responders", "处置力量", "Responders", 8, 22, "point", "field", _responders),
-    Layer("places", "重点场所", "Places", 11, 22, "mixed", "public", _places),
+    Layer("buildings", "建筑", "Buildings", 0, 22, "polygon", "public", _buildings, ("buildings",)),
+    Layer("cameras", "摄像机", "Cameras", 0, 22, "point", "commander", _cameras, ("cameras",)),
+    Layer("incidents", "事件", "Incidents", 0, 22, "point", "field", _incidents, ("incidents",)),
+    Layer("responders", "处置力量", "Responders", 0, 22, "point", "field", _responders),
+    Layer("places", "重点场所", "Places", 0, 22, "mixed", "public", _places),
     Layer(
         "hotspots",
         "热点",

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gis import squares
 from gis.grids import Asked, owned
 from gis.schema import incidents
 
@@ -27,16 +28,24 @@ class View:
     """Code of a grid: only incidents that it owns."""
     box: tuple[float, float, float, float] | None = None
     """West, south, east, north in WGS-84 degrees, where the answer may be restricted to; None: everywhere."""
+    tile: squares.Place | None = None
+    """Zoom, column and row of the tile asked for, which alone holds its points; None: everywhere."""
 
     scope: tuple[Asked, str] | None = None
     """Record of grids and the code of the grid that holds what may be seen; None: the whole city."""
     suppressed: bool = False
-    """Only what the public may know: whole days, and cells with at least five incidents in steps of five."""
+    """Only what the public may know: whole months as `layers.public` told them."""
 
     @property
     def asked(self) -> Asked:
         """The record of grids that this view shows."""
         return Asked(self.scheme, self.on, self.known)
+
+    @property
+    def is_of_all_incidents(self) -> bool:
+        """Whether no filter and no scope leaves incidents out."""
+        filters = (self.start, self.end, self.categories, self.source, self.colour, self.area, self.scope)
+        return all(one is None for one in filters)
 
 
 def wanted_incidents(view: View) -> list[sa.ColumnElement[bool]]:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.engine import Connection
 
-from gis import schema, schema_access, schema_plans
+from gis import schema, schema_access, schema_plans, schema_situation, schema_tiles
 from gis.migrate import advice
 
 _COLUMNS = """
@@ -36,9 +36,16 @@ WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
 """
 
 
+_NUMBERING = """
+SELECT pg_get_functiondef(name::regproc) FROM unnest(ARRAY['plane_x', 'plane_y', 'square_of']) name
+"""
+
+
 @pytest.fixture(scope="module")
-def built(server: sa.URL, administer: Callable[..., None]) -> Iterator[Connection]:
+def built(server: sa.URL, administer: Callable[..., None], engine: sa.Engine) -> Iterator[Connection]:
     """A database made from the tables themselves, without migrations."""
+    with engine.connect() as migrated:
+        numbering = migrated.execute(sa.text(_NUMBERING)).scalars().all()
     name = "test_built_from_tables"
     administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}")
     engine = sa.create_engine(server.set(database=name), poolclass=sa.NullPool)
@@ -46,6 +53,10 @@ def built(server: sa.URL, administer: Callable[..., None]) -> Iterator[Connectio
         conn.execute(sa.text("CREATE EXTENSION IF NOT EXISTS postgis"))
         conn.execute(sa.text("CREATE EXTENSION IF NOT EXISTS btree_gist"))
         assert schema_plans.metadata is schema.metadata
+        for function in numbering:
+            conn.exec_driver_sql(function.replace("%", "%%"))
+        assert schema_tiles.metadata is schema.metadata
+        assert schema_situation.metadata is schema.metadata
         schema.metadata.create_all(conn)
         schema_access.metadata.create_all(conn)
         yield conn

@@ -33,6 +33,11 @@ class Tile:
                 f"tile {self.z}/{self.x}/{self.y} is outside the world: x and y are 0..{side - 1}"
             )
 
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Zoom, column from the west, row from the north."""
+        return self.z, self.x, self.y
+
     def bounds(self, buffer: float = BUFFER / EXTENT) -> Box:
         """Return (west, south, east, north) in WGS-84 degrees, widened by `buffer` tile sides.
 
