@@ -189,7 +189,7 @@ def test_hexagon_counts_add_up_at_every_zoom(client: TestClient) -> None:
 
 def test_empty_tiles_and_tiles_that_are_not(client: TestClient) -> None:
     assert client.get("/tiles/grids/10/0/0.mvt").status_code == 204
-    for path in ("grids/99/0/0", "grids/3/8/0", "grids/3/0/-1", "nothing/3/0/0", "buildings/3/0/0"):
+    for path in ("grids/99/0/0", "grids/3/8/0", "grids/3/0/-1", "nothing/3/0/0", "roads/3/0/0"):
         answer = client.get(f"/tiles/{path}.mvt")
         assert answer.status_code == 404, path
         assert answer.headers["content-type"] == "application/problem+json"
