@@ -18,6 +18,8 @@ from gis.errors import BadInput
 
 NEAR = 45.0
 """Units (half a metre): a crossing this near to a vertex goes through it, lest edges grow tiny."""
+_ROOM = 100 * NEAR
+"""Units around a line within which edges are looked at; it bends by no more than a few times `NEAR`."""
 _MOST_STOPS = 5_000
 
 Point = tuple[int, int]
@@ -68,6 +70,7 @@ def conform(line: Line, low: Ints, high: Ints) -> tuple[Line, Tees]:
 
     Raises BadInput where the line crosses itself or runs too close along an edge to be told from it.
     """
+    low, high = _around(line, low, high)
     edges = _Edges(low.copy(), high.copy(), np.arange(len(low)))
     ends = [_drawn_in(p, edges) for p in line]
     todo, points = list(pairwise(ends))[::-1], ends[:1]
@@ -88,11 +91,23 @@ def conform(line: Line, low: Ints, high: Ints) -> tuple[Line, Tees]:
     return points, _tees(points, edges, low, high)
 
 
+def _around(line: Line, low: Ints, high: Ints) -> tuple[Ints, Ints]:
+    """The edges whose box comes near that of a line."""
+    xy = np.array(line, dtype=np.int64)
+    west_south, east_north = xy.min(axis=0) - _ROOM, xy.max(axis=0) + _ROOM
+    near = np.all(np.minimum(low, high) <= east_north, axis=1) & np.all(
+        np.maximum(low, high) >= west_south, axis=1
+    )
+    return low[near], high[near]
+
+
 def nearest(point: Point, low: Ints, high: Ints) -> tuple[Point, float, int]:
     """The whole point on edges nearest to a point, how far it lies in units, and the edge.
 
-    An end of the edge is taken if it is near.
+    An end of the edge is taken if it is near. Where there is no edge, nothing is near.
     """
+    if not len(low):
+        return point, np.inf, -1
     run, p = high - low, np.array(point)
     share = (((p - low) * run).sum(axis=1) / np.maximum((run * run).sum(axis=1), 1)).clip(0.0, 1.0)
     at = low + run * share[:, None]

@@ -352,7 +352,7 @@ def _join_all(
     """Each part joins the grid it shares the longest border with; whole grids become that grid's siblings."""
     grids, grown = dict(cov.grids), set()
     while todo:
-        found = [(i, longest_border(piece, ground)) for i, (_, piece, _) in enumerate(todo)]
+        found = ((i, longest_border(piece, ground)) for i, (_, piece, _) in enumerate(todo))
         i, to = next(((i, to) for i, to in found if to is not None), (0, None))
         code, piece, whole = todo.pop(i)
         if to is None:
