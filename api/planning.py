@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from api.access import Who, audience
 from api.deps import DatumName, Transaction
-from gis import crs, plan_faults, plan_features, plan_input, plan_store, plans
+from gis import crs, plan_faults, plan_features, plan_input, plan_store, plans, publishing
 from gis.access import Principal
 from gis.plan_features import Json
 from gis.plan_store import Plan
@@ -326,6 +326,43 @@ def reject(
     """Send a plan back."""
     with transaction() as conn:
         return _decided(conn, request, who, plans.reject(conn, who, plan_id, body.note if body else None))
+
+
+@router.post("/plans/{plan_id}/publish", openapi_extra=DECIDE)
+def publish(transaction: Transaction, request: Request, who: Who, plan_id: Id) -> Json:
+    """Publish an approved plan as a new revision; 409 names the grids that others changed since."""
+    with transaction() as conn:
+        done = publishing.publish(conn, plan_id)
+        named = {"revision": done.revision, "changed": done.changed, "gone": done.gone}
+        return {**named, "plan": _decided(conn, request, who, done.plan, **named)}
+
+
+@router.get("/plans/{plan_id}/conflicts", openapi_extra=READ)
+def conflicts(transaction: Transaction, plan_id: Id, datum: DatumName = "wgs84") -> Json:
+    """Answer the grids that others changed since, with both versions; without any, the plan would merge."""
+    with transaction() as conn:
+        there = plan_store.get(conn, plan_id)
+        found = publishing.conflicts(conn, plan_id)
+        return {"conflicts": publishing.told(conn, there.scheme, found, datum), "merged": not found}
+
+
+class Choice(BaseModel):
+    """Which version of a grid in conflict is taken, with all that is decided together with it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: Code
+    take: Literal["mine", "theirs"]
+
+
+@router.post("/plans/{plan_id}/resolve", openapi_extra=EDIT)
+def resolve(transaction: Transaction, plan_id: Id, body: Choice, datum: DatumName = "wgs84") -> Json:
+    """Decide a conflict; a plan that was submitted becomes a draft again. Answers what is left."""
+    with transaction() as conn:
+        left = publishing.resolve(conn, plan_id, body.code, body.take)
+        there = plan_store.get(conn, plan_id)
+        told = publishing.told(conn, there.scheme, left, datum)
+        return {"plan": _whole(conn, there), "conflicts": told}
 
 
 def _decided(conn: Connection, request: Request, who: Principal, plan: Plan, **more: Any) -> Json:

@@ -142,13 +142,3 @@ def _covered(members: list[Grid], shapes: dict[str, BaseGeometry], scope: str) -
         return cover(members, shapes, shapes[scope])
     except NotDrawable:
         return cover(members, shapes)
-
-
-def outside(conn: Connection, asked: Asked, cov: Coverage) -> dict[str, BaseGeometry]:
-    """Return the grids that meet the outline of a coverage and are not in it, in EPSG:4326."""
-    outline = shapely.to_wkb(coverage.to_degrees(cov.outline()))
-    edge = sa.func.ST_Boundary(sa.func.ST_GeomFromWKB(outline, 4326))
-    near = sa.func.ST_DWithin(grids.c.geom, edge, coverage.MATCH_UNITS * coverage.PRECISION)
-    query = sa.select(grids.c.code, sa.func.ST_AsBinary(grids.c.geom)).where(current(asked), near)
-    rows = [row for row in conn.execute(query) if row[0] not in cov.grids]
-    return {code: _plain(shapely.from_wkb(bytes(wkb))) for code, wkb in rows}

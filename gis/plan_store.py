@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 import sqlalchemy as sa
 from shapely.geometry.base import BaseGeometry
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.engine import Connection
 
@@ -256,7 +257,7 @@ def state_at(conn: Connection, plan_id: int, to: int | None) -> dict[str, Versio
     return _read([(r[0], r[1], r[2]) for r in conn.execute(last)])
 
 
-_BIGINTS = sa.dialects.postgresql.ARRAY(sa.BigInteger)
+_BIGINTS = ARRAY(sa.BigInteger)
 
 
 def used_codes(conn: Connection, scheme: str) -> frozenset[str]:
@@ -278,19 +279,21 @@ def give_codes(conn: Connection, scheme: str, codes: Sequence[str]) -> list[str]
 def ids_of(conn: Connection, scheme: str, codes: Iterable[str]) -> dict[str, int]:
     """Return the stable numbers of grids, by code."""
     g = grid_codes.c
-    query = sa.select(g.code, g.id).where(g.scheme == scheme, g.code.in_(list(codes)))
+    query = sa.select(g.code, g.id).where(
+        g.scheme == scheme, g.code == sa.any_(sa.cast(sorted(codes), ARRAY(sa.Text)))
+    )
     return {row.code: row.id for row in conn.execute(query)}
 
 
-def choices(conn: Connection, plan_id: int) -> dict[str, str]:
-    """Return which conflicts were decided, and how."""
-    rows = conn.execute(
-        sa.select(plan_choices.c.code, plan_choices.c.take).where(plan_choices.c.plan_id == plan_id)
-    )
-    return {row.code: row.take for row in rows}
+def choices(conn: Connection, plan_id: int) -> dict[str, tuple[str, str]]:
+    """Return which conflicts were decided, how, and the mark of what was seen."""
+    rows = conn.execute(sa.select(plan_choices).where(plan_choices.c.plan_id == plan_id))
+    return {row.code: (row.take, row.mark) for row in rows}
 
 
-def choose(conn: Connection, plan_id: int, code: str, take: str) -> None:
+def choose(conn: Connection, plan_id: int, code: str, take: str, mark: str) -> None:
     """Decide a conflict."""
-    statement = upsert(plan_choices).values(plan_id=plan_id, code=code, take=take)
-    conn.execute(statement.on_conflict_do_update(index_elements=["plan_id", "code"], set_={"take": take}))
+    statement = upsert(plan_choices).values(plan_id=plan_id, code=code, take=take, mark=mark)
+    conn.execute(
+        statement.on_conflict_do_update(index_elements=["plan_id", "code"], set_={"take": take, "mark": mark})
+    )

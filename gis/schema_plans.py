@@ -93,8 +93,9 @@ plan_choices = Table(
     Column("plan_id", sa.BigInteger, ForeignKey("plans.id"), primary_key=True),
     Column("code", sa.Text, primary_key=True),
     Column("take", sa.Text, nullable=False),
+    Column("mark", sa.Text, nullable=False),
     _one_of("take", ("mine", "theirs")),
-    comment="Conflicts that were decided.",
+    comment="Conflicts that were decided; mark = the two versions that were seen then.",
 )
 
 lineage = Table(

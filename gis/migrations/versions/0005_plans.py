@@ -83,12 +83,13 @@ CREATE TABLE plan_choices (
     plan_id BIGINT NOT NULL,
     code TEXT NOT NULL,
     take TEXT NOT NULL,
+    mark TEXT NOT NULL,
     CONSTRAINT pk_plan_choices PRIMARY KEY (plan_id, code),
     CONSTRAINT ck_plan_choices_take CHECK (take IN ('mine', 'theirs')),
     CONSTRAINT fk_plan_choices_plan_id FOREIGN KEY(plan_id) REFERENCES plans (id)
 );
 
-COMMENT ON TABLE plan_choices IS 'Conflicts that were decided.';
+COMMENT ON TABLE plan_choices IS 'Conflicts that were decided; mark = the two versions that were seen then.';
 
 CREATE TABLE lineage (
     revision INTEGER NOT NULL,
@@ -112,20 +113,28 @@ COMMENT ON TABLE lineage IS 'Where the ground of each changed grid went; the sha
 """
 
 # A plan belongs to whoever's scope holds the plan's own.
-_FUNCTION = """
+_FUNCTIONS = """
 CREATE FUNCTION plan_is_in_scope(of_scheme text, of_scope text) RETURNS bool STABLE LANGUAGE sql AS $$
   SELECT scope_is_everywhere() OR EXISTS (
     SELECT FROM grid_codes c WHERE c.scheme = of_scheme AND c.code = of_scope AND grid_is_in_scope(c.id)
   )
+$$;
+
+-- The scope's boundary as last written, also while publishing replaces it.
+CREATE FUNCTION plan_ground() RETURNS geometry STABLE LANGUAGE sql AS $$
+  SELECT geom FROM grids
+  WHERE scheme = current_setting('safetymap.scheme', true) AND code = current_setting('safetymap.scope', true)
+  ORDER BY valid @> city_day() DESC, upper_inf(known) DESC, lower(known) DESC LIMIT 1
 $$
 """
+_NAMES = ("plan_is_in_scope", "plan_ground")
 
 _MINE = "plan_is_in_scope(scheme, scope)"
 _OF_MINE = "plan_id IN (SELECT id FROM plans)"
 # Publishing follows the outline of the scope: neighbours take over its vertices, grids above hold it.
-_AT_SCOPE = "(SELECT scope_is_everywhere()) OR ST_Intersects(geom, (SELECT scope_shape()))"
+_AT_SCOPE = "(SELECT scope_is_everywhere()) OR ST_Intersects(geom, (SELECT plan_ground()))"
 _POST_AT_SCOPE = """(SELECT scope_is_everywhere()) OR EXISTS (
-  SELECT FROM grids g WHERE g.grid_id = posts.grid_id AND ST_Intersects(g.geom, (SELECT scope_shape())))"""
+  SELECT FROM grids g WHERE g.grid_id = posts.grid_id AND ST_Intersects(g.geom, (SELECT plan_ground())))"""
 
 _SEES = {"plans": _MINE} | dict.fromkeys(
     ("plan_steps", "plan_changes", "plan_grids", "plan_choices"), _OF_MINE
@@ -167,9 +176,11 @@ def upgrade() -> None:
     op.execute("ALTER TABLE grids ADD COLUMN display_order integer")
     for statement in _TABLES.split(";\n"):
         op.get_bind().exec_driver_sql(statement)
-    op.get_bind().exec_driver_sql(_FUNCTION)
-    op.execute("REVOKE EXECUTE ON FUNCTION plan_is_in_scope FROM PUBLIC")
-    op.execute(f"GRANT EXECUTE ON FUNCTION plan_is_in_scope TO {SERVICE}")
+    for statement in _FUNCTIONS.split(";\n\n"):
+        op.get_bind().exec_driver_sql(statement)
+    for name in _NAMES:
+        op.execute(f"REVOKE EXECUTE ON FUNCTION {name} FROM PUBLIC")
+        op.execute(f"GRANT EXECUTE ON FUNCTION {name} TO {SERVICE}")
     for table, see in {**_SEES, "lineage": "true"}.items():
         least = 0 if table == "lineage" else 2
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
@@ -190,5 +201,6 @@ def downgrade() -> None:
         op.execute(f"REVOKE INSERT, UPDATE ON {table} FROM {SERVICE}")
     for table in ("lineage", "plan_choices", "plan_grids", "plan_changes", "plan_steps", "plans"):
         op.execute(f"DROP TABLE {table}")
-    op.execute("DROP FUNCTION plan_is_in_scope")
+    for name in _NAMES:
+        op.execute(f"DROP FUNCTION {name}")
     op.execute("ALTER TABLE grids DROP COLUMN display_order")

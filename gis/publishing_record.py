@@ -1,0 +1,222 @@
+"""What publishing writes: versions of grids with their days and revisions, lineage, and posts of staff."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import shapely
+import sqlalchemy as sa
+from shapely.geometry.base import BaseGeometry
+from sqlalchemy.dialects.postgresql import Range
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.engine import Connection
+
+from gis import coverage, plan_store
+from gis.impact import Points, lineage
+from gis.importing.revising import Change as Writing
+from gis.importing.timeline import Version as Stored
+from gis.importing.timeline import overlay
+from gis.plan_around import near
+from gis.plan_diff import Change, Version
+from gis.schema import buildings, grids, posts, revisions
+from gis.schema_plans import lineage as lineages
+from gis.settle import NOBODY, Coverage, follow
+
+Days = tuple[date, date | None]
+_GONE = ("gone",)
+
+
+class Record:
+    """The truth about grids of a scheme as believed now, and what is to be believed instead."""
+
+    def __init__(self, conn: Connection, scheme: str) -> None:
+        self._conn, self._scheme = conn, scheme
+        self.before: dict[str, list[Stored]] = {}
+        self.after: dict[str, list[Stored]] = {}
+
+    def lay(self, days: Days, changes: Mapping[str, Change]) -> None:
+        """Let grids be so in these days, or be gone."""
+        self._load(set(changes) - {NOBODY})
+        for code, (_, new) in changes.items():
+            if code != NOBODY:
+                self._set(code, days, _GONE if new is None else _content(new))
+
+    def follow(self, days: Days, old: Coverage, new: Coverage) -> None:
+        """Let grids outside of a coverage take over the vertices that its outline got."""
+        found = {row.id: row for row in self._outside(days, old)}
+        shapes = {str(one): plain(shapely.from_wkb(bytes(row.wkb))) for one, row in found.items()}
+        longer = follow(old, new, shapes) if shapes else {}
+        self._load({found[int(one)].code for one in longer})
+        for one, shape in longer.items():
+            row = found[int(one)]
+            first = max(days[0], row.valid.lower or date.min)
+            ends = [day for day in (days[1], row.valid.upper) if day is not None]
+            stored = next(v for v in self.before[row.code] if v.row == row.id)
+            self._set(row.code, (first, min(ends, default=None)), (*stored.content[:-1], wkb(shape)))
+
+    def write(self, note: str) -> int:
+        """Write what changed as a new revision, and return it: what was believed is closed, never lost."""
+        made = revisions.insert().values(scheme=self._scheme, note=note).returning(revisions.c.id)
+        revision = int(self._conn.execute(made).scalar_one())
+        change = Writing(self._scheme, self.before, self.after)
+        until = sa.func.int4range(sa.func.lower(grids.c.known), revision)
+        self._conn.execute(grids.update().where(grids.c.id.in_(change.closed)).values(known=until))
+        ids = plan_store.ids_of(self._conn, self._scheme, {code for code, _ in change.new})
+        rows = [self._row(code, ids[code], new, revision) for code, new in change.new]
+        if rows:
+            self._conn.execute(grids.insert(), rows)
+        return revision
+
+    def _load(self, codes: set[str]) -> None:
+        """Read what is believed now of grids not read yet."""
+        g, wanted = grids.c, sorted(codes - set(self.before))
+        query = sa.select(
+            g.id, g.code, g.level, g.parent_code, g.name, g.kind, g.display_order, g.valid,
+            sa.func.ST_AsBinary(g.geom).label("wkb"),
+        ).where(g.scheme == self._scheme, sa.func.upper_inf(g.known), g.code.in_(wanted))  # fmt: skip
+        for code in wanted:
+            self.before[code] = []
+        for r in self._conn.execute(query.order_by(g.id)):
+            content = (r.level, r.parent_code, r.name, r.kind, r.display_order, bytes(r.wkb))
+            self.before[r.code].append(Stored(r.valid.lower, r.valid.upper, content, r.id))
+        for code in wanted:
+            self.after[code] = list(self.before[code])
+
+    def _set(self, code: str, days: Days, content: tuple[Any, ...]) -> None:
+        laid = overlay(self.after[code], Stored(*days, content))
+        self.after[code] = [version for version in laid if version.content != _GONE]
+
+    def _outside(self, days: Days, cov: Coverage) -> list[Any]:
+        """The versions in force on some of the days that meet the outline of a coverage and are not in it."""
+        g, reach = grids.c, coverage.MATCH_UNITS * coverage.PRECISION
+        outline = shapely.to_wkb(coverage.to_degrees(cov.outline()).boundary)
+        edge = sa.func.ST_GeomFromWKB(outline, 4326)
+        query = sa.select(g.id, g.code, g.valid, sa.func.ST_AsBinary(g.geom).label("wkb")).where(
+            g.scheme == self._scheme, sa.func.upper_inf(g.known), g.valid.overlaps(Range(*days)),
+            g.geom.op("&&")(sa.func.ST_Expand(edge, reach)), sa.func.ST_DWithin(g.geom, edge, reach),
+        )  # fmt: skip
+        return [row for row in self._conn.execute(query) if row.code not in cov.grids]
+
+    def _row(self, code: str, grid_id: int, new: Stored, revision: int) -> dict[str, Any]:
+        level, parent, name, kind, order, shape = new.content
+        geom = shapely.from_wkb(shape)
+        return {
+            "grid_id": grid_id, "scheme": self._scheme, "code": code, "level": level, "parent_code": parent,
+            "name": name, "kind": kind, "display_order": order, "geom": f"SRID=4326;{geom.wkt}",
+            "area_m2": float(coverage.areas_m2(geom)[0]), "valid": Range(new.first, new.after),
+            "known": Range(revision, None),
+        }  # fmt: skip
+
+
+def plain(shape: BaseGeometry) -> BaseGeometry:
+    """A MultiPolygon of one part as that part."""
+    parts = shapely.get_parts(shape)
+    return parts[0] if len(parts) == 1 else shape
+
+
+def wkb(degrees: BaseGeometry) -> bytes:
+    """A polygon as the store keeps it."""
+    return bytes(shapely.to_wkb(shapely.MultiPolygon(list(shapely.get_parts(degrees)))))
+
+
+def _content(new: Version) -> tuple[Any, ...]:
+    g = new.grid
+    shape = wkb(coverage.to_degrees(new.shape))
+    return (g.level, g.parent, g.name, g.kind or None, g.order or None, shape)
+
+
+def lineage_of(conn: Connection, changes: Mapping[str, Change]) -> pd.DataFrame:
+    """Where the ground of each grid went whose shape changed, level by level, as `impact.lineage` has it."""
+    found = [_lineage(conn, changes, level) for level in sorted(_levels(changes))]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def _levels(changes: Mapping[str, Change]) -> set[int]:
+    return {one.grid.level for code, pair in changes.items() for one in pair if one and code != NOBODY}
+
+
+def _lineage(conn: Connection, changes: Mapping[str, Change], level: int) -> pd.DataFrame:
+    sides: list[dict[str, BaseGeometry]] = [
+        {
+            code: coverage.to_degrees(one.shape)
+            for code, pair in changes.items()
+            if (one := pair[side]) is not None and one.grid.level == level and code != NOBODY
+        }
+        for side in (0, 1)
+    ]
+    if not all(sides):
+        return pd.DataFrame()
+    table = lineage(sides[0], sides[1], houses(conn, sides[0].values()))
+    alone = table.groupby("before")["after"].transform("size") == 1
+    return table[~(alone & (table["before"] == table["after"]))]
+
+
+def houses(conn: Connection, shapes: Any) -> Points:
+    """The buildings near shapes (EPSG:4326), weighed by their households."""
+    b = buildings.c
+    columns = (sa.func.ST_X(b.point), sa.func.ST_Y(b.point), sa.func.coalesce(b.households, 0))
+    rows = near(conn, b.point, columns, shapes)
+    lon, lat, weight = np.array([row[1:] for row in rows], dtype=float).reshape(-1, 3).T
+    return Points(lon, lat, weight)
+
+
+def write_lineage(conn: Connection, revision: int, scheme: str, table: pd.DataFrame) -> None:
+    """Store where ground went in a revision."""
+    if table.empty:
+        return
+    shares = ["area_share", "household_share", "building_share"]
+    rows = table.rename(columns={"before": "before_code", "after": "after_code"})
+    rows = rows[["before_code", "after_code", "kind", *shares]].assign(revision=revision, scheme=scheme)
+    conn.execute(lineages.insert(), [{str(k): v for k, v in row.items()} for row in rows.to_dict("records")])
+
+
+class Posts:
+    """Staff of grids that go pass to the one that gets most of the ground; new grids keep their keepers."""
+
+    def __init__(self, conn: Connection, scheme: str, day: date) -> None:
+        self._conn, self._scheme, self._day = conn, scheme, day
+        self._new: list[dict[str, Any]] = []
+
+    def end(self, changes: Mapping[str, Change], table: pd.DataFrame) -> None:
+        """End the posts of grids that go, and note which begin elsewhere; do so before the grids change."""
+        gone = [code for code, (_, after) in changes.items() if after is None and code != NOBODY]
+        new = [code for code, (before, _) in changes.items() if before is None and code != NOBODY]
+        passed = {code: _heir(table, "before", "after", code) for code in gone}
+        shared = {code: _heir(table, "after", "before", code) for code in new}
+        ids = plan_store.ids_of(self._conn, self._scheme, {*gone, *new, *passed.values(), *shared.values()})
+        self._note({ids[c]: ids[to] for c, to in passed.items() if to in ids})
+        self._note({ids[of]: ids[c] for c, of in shared.items() if of in ids})
+        p = posts.c
+        ended = sa.case(
+            (sa.func.lower(p.valid) >= self._day, sa.literal_column("'empty'::daterange")),
+            else_=sa.func.daterange(sa.func.lower(p.valid), self._day),
+        )
+        mine = p.grid_id.in_([ids[code] for code in gone]) & p.valid.overlaps(Range(self._day, None))
+        self._conn.execute(posts.update().where(mine).values(valid=ended))
+
+    def _note(self, passing: Mapping[int, int]) -> None:
+        p = posts.c
+        rows = self._conn.execute(
+            sa.select(posts).where(p.grid_id.in_(passing), p.valid.overlaps(Range(self._day, None)))
+        )
+        for row in rows.mappings():
+            first = max(self._day, row["valid"].lower or date.min)
+            self._new.append(
+                {"staff_id": row["staff_id"], "grid_id": passing[row["grid_id"]], "post": row["post"]}
+                | {"public_phone": row["public_phone"], "valid": Range(first, row["valid"].upper)}
+            )
+
+    def begin(self) -> None:
+        """Begin the posts noted, once the grids are there; who holds one there already keeps it."""
+        if self._new:
+            self._conn.execute(upsert(posts).on_conflict_do_nothing(), self._new)
+
+
+def _heir(table: pd.DataFrame, of: str, to: str, code: str) -> str:
+    """The grid that has most of a grid's ground, on the other side of the lineage; "" for none."""
+    if table.empty:
+        return ""
+    rows = table[(table[of] == code) & (table[to] != code)].sort_values("area_m2", ascending=False)
+    return str(rows[to].iloc[0]) if len(rows) else ""
