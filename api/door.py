@@ -38,7 +38,7 @@ def answer(request: Request, kept: Kept, layer: Layer, who: Principal, how: str)
     TILES.labels(how).inc()
     form = kept.form(wanted(request)) or encoding.IDENTITY
     headers = {
-        "Cache-Control": _cache_control(layer, who),
+        "Cache-Control": _cache_control(layer, who, kept.asked.tile.z),
         "Vary": "Accept-Encoding",
         "Cache-Status": "tiles; hit" if how == "hit" else f"tiles; fwd=miss; detail={how}",
     }
@@ -53,11 +53,14 @@ def answer(request: Request, kept: Kept, layer: Layer, who: Principal, how: str)
     return Response(body, headers=headers, media_type=MVT)
 
 
-def _cache_control(layer: Layer, who: Principal) -> str:
+def _cache_control(layer: Layer, who: Principal, zoom: int) -> str:
     """Every use is checked with us, so that nobody shows what a commit has changed.
 
+    What never changes, and tells nothing, is kept for a year.
     What is not public is kept on no disk (ASVS 5, 14.3.2); the page's memory holds it while it is shown.
     """
+    if layer.constant_from is not None and zoom >= layer.constant_from:
+        return "public, max-age=31536000, immutable"
     if layer.audience != "public":
         return "private, no-store"
     return "public, no-cache" if who == ANYBODY else "private, no-cache"

@@ -6,7 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import shapely
-from h3ronpy.vector import cells_to_coordinates, cells_to_wkb_polygons, coordinates_to_cells
+from h3ronpy import ContainmentMode
+from h3ronpy.vector import (
+    cells_to_coordinates,
+    cells_to_wkb_polygons,
+    coordinates_to_cells,
+    geometry_to_cells,
+)
 
 from gis.errors import BadInput
 
@@ -14,6 +20,8 @@ RESOLUTIONS = (6, 7, 8, 9, 10)
 """Every served resolution; points are indexed directly at each, since H3 children are not contained in
 their parents (6-7 % of points disagree), so counts are never rolled up from finer cells."""
 
+OWN_BITS = (1 << 52) - 1
+"""The part of a cell's number that is its own at its resolution; JavaScript's numbers can hold it."""
 Cells = npt.NDArray[np.uint64]
 Degrees = npt.NDArray[np.float64]
 
@@ -58,6 +66,11 @@ def disc_pairs(cells: Cells, k: int) -> tuple[npt.NDArray[np.int64], Cells]:
     return rows, _numpy(discs.values)
 
 
+def covering(box: tuple[float, float, float, float], res: int) -> Cells:
+    """Return the cells at `res` that touch a box (west, south, east, north in WGS-84 degrees)."""
+    return _numpy(geometry_to_cells(shapely.box(*box), res, ContainmentMode.Covers))
+
+
 def centres(cells: Cells) -> tuple[Degrees, Degrees]:
     """Return lon and lat (WGS-84 degrees) of each cell's centre, shape (n,) each."""
     table = pa.record_batch(cells_to_coordinates(pa.array(cells, pa.uint64())))
@@ -81,11 +94,11 @@ def to_text(cells: Cells) -> list[str]:
 
 
 def to_numbers(cells: Cells) -> list[int]:
-    """Return the part of each cell that is its own at its resolution, which JavaScript's numbers can hold.
+    """Return the part of each cell that is its own at its resolution (OWN_BITS).
 
-    These are the lower 52 bits; the name is "8", the resolution as a hexadecimal digit, and they as 13 more.
+    The name of a cell is "8", its resolution as a hexadecimal digit, and this as 13 more.
     """
-    own: list[int] = (cells & np.uint64((1 << 52) - 1)).tolist()
+    own: list[int] = (cells & np.uint64(OWN_BITS)).tolist()
     return own
 
 

@@ -11,8 +11,7 @@ from gis.db import Query
 from gis.schema import COLOURS
 from gis.squares import as_point
 from layers.clusters import Counted, clustered, in_tile
-from layers.counts import cells_with_counts, reach_of_zoom
-from layers.risk import served_cells
+from layers.hexagons import CONSTANT_FROM, hexagons
 from layers.view import View, in_scope, wanted_incidents
 
 
@@ -40,6 +39,8 @@ class Layer:
     """Tables that `select` reads without naming them: behind functions and views of the database."""
     reach: Callable[[int], float] = _no_reach
     """Zoom -> how far beyond a row's own box, in degrees, a change is seen (a feature made of many rows)."""
+    constant_from: int | None = None
+    """From this zoom on its tiles never change and are the same for everybody; None: from none."""
 
 
 def _moment(column: sa.Column[object]) -> sa.ColumnElement[str]:
@@ -158,19 +159,11 @@ CATALOG: tuple[Layer, ...] = (
     Layer("incidents", "事件", "Incidents", 0, 22, "point", "field", _incidents, ("incidents",)),
     Layer("responders", "处置力量", "Responders", 0, 22, "point", "field", _responders),
     Layer("places", "重点场所", "Places", 0, 22, "mixed", "public", _places),
+    Layer("hotspots", "热点", "Hotspots", 0, 22, "polygon", "public", hexagons, constant_from=CONSTANT_FROM),
+    Layer("risk", "风险", "Risk", 0, 22, "polygon", "commander", hexagons, constant_from=CONSTANT_FROM),
     Layer(
-        "hotspots",
-        "热点",
-        "Hotspots",
-        0,
-        22,
-        "polygon",
-        "public",
-        cells_with_counts,
-        ("incidents",),
-        reach_of_zoom,
+        "emerging", "演变", "Emerging", 0, 22, "polygon", "commander", hexagons, constant_from=CONSTANT_FROM
     ),
-    Layer("risk", "风险", "Risk", 0, 22, "polygon", "commander", served_cells),
 )
 
 LAYERS = {layer.name: layer for layer in CATALOG}

@@ -11,10 +11,10 @@ from sqlalchemy.engine import Connection
 
 from gis import city
 from gis.cells import Cells
-from gis.db import Query, columns
+from gis.db import columns
 from gis.errors import NotFound
-from gis.schema import cells, incidents
-from layers.counts import cell_column, res_for_zoom
+from gis.schema import incidents
+from layers.counts import cell_column
 from layers.served import served
 from layers.stats import evaluate
 from layers.stats.forecast import Forecast, Past, baseline, plain
@@ -115,11 +115,3 @@ def _past(conn: Connection, view: View, res: int, known: Cells, left_out: Collec
     every = sa.select(day.label("day")).where(*wanted_incidents(replace(view, categories=None))).distinct()
     observed = np.sort(columns(conn, every, np.int64)[0])
     return Past(np.searchsorted(known, cell), days, observed, len(known))
-
-
-def served_cells(view: View) -> Query:
-    """Select the outlines of the cells that risk speaks of; their values come from `risk`."""
-    name = sa.func.to_hex(cells.c.cell).label("cell")
-    return sa.select(cells.c.id, cells.c.geom, name, cells.c.res).where(
-        cells.c.res == res_for_zoom(view.zoom)
-    )

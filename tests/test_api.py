@@ -14,6 +14,7 @@ from pyproj import Geod
 from sqlalchemy.engine import Engine
 
 from gis import cells, crs
+from layers.counts import res_for_zoom
 from tests import town
 
 
@@ -174,17 +175,31 @@ def test_tiles_decode_with_stable_ids(client: TestClient, layer: str, z: int) ->
     assert all(0 < number < 2**53 for number in ids)
 
 
-def test_hexagon_counts_add_up_at_every_zoom(client: TestClient) -> None:
-    for z in range(5, 15):
+def test_hexagons_hold_every_value_at_every_zoom(client: TestClient) -> None:
+    for z in range(5, 17):
         corners = [_tile(*town.at(*corner), z) for corner in ((-2, -2), (8, 7))]
-        found: dict[int, int] = {}
+        drawn: set[int] = set()
         for x in range(corners[0][0], corners[1][0] + 1):
             for y in range(corners[0][1], corners[1][1] + 1):
                 answer = client.get(f"/tiles/hotspots/{z}/{x}/{y}.mvt")
-                if answer.status_code == 200:
-                    for feature in mapbox_vector_tile.decode(answer.content)["hotspots"]["features"]:
-                        found[feature["id"]] = feature["properties"]["count"]
-        assert sum(found.values()) == 300, f"zoom {z}"
+                features = mapbox_vector_tile.decode(answer.content)["hotspots"]["features"]
+                assert all(feature["properties"].keys() == {"cell"} for feature in features)
+                drawn |= {feature["id"] for feature in features}
+        told = client.get("/hotspots/values", params={"res": res_for_zoom(z)}).json()
+        assert set(told["id"]) <= drawn, f"zoom {z}"
+        assert sum(told["count"]) == told["incidents"] == 300
+
+
+def test_hexagons_are_the_same_for_everybody_and_for_ever(client: TestClient) -> None:
+    x, y = _tile(*town.at(2, 2), 12)
+    asked = [client.get(f"/tiles/{layer}/12/{x}/{y}.mvt?from=2025-01-0{day}") for layer, day in HEXAGONS]
+    decoded = [next(iter(mapbox_vector_tile.decode(answer.content).values())) for answer in asked]
+    shapes = [[feature["geometry"] for feature in layer["features"]] for layer in decoded]
+    assert shapes[0] == shapes[1] == shapes[2]
+    assert {answer.headers["cache-control"] for answer in asked} == {"public, max-age=31536000, immutable"}
+
+
+HEXAGONS = (("hotspots", 1), ("hotspots", 5), ("risk", 3))
 
 
 def test_empty_tiles_and_tiles_that_are_not(client: TestClient) -> None:

@@ -1,7 +1,6 @@
 """Who sees what: every role and scope on every question that might tell too much, and the plans behind it."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -152,7 +151,9 @@ def test_counts_are_of_what_may_be_seen(asker: TestClient, keys: Keys, role: str
     counted = {layer["name"]: layer["count"] for layer in asker.get("/layers", headers=ask).json()}
     assert whole["incidents"] == sum(cell["count"] for cell in whole["cells"])
     if role == "public":
-        assert sorted(cell["count"] for cell in whole["cells"]) == [7, 12], "what is small on its own is told together"
+        assert sorted(cell["count"] for cell in whole["cells"]) == [7, 12], (
+            "what is small on its own is told together"
+        )
         assert not {"incidents", "cameras", "responders"} & counted.keys()
         assert asker.get("/city").json()["incidents"]["count"] == 19
     else:
@@ -250,7 +251,7 @@ def test_writes_stay_inside_the_scope(service_engine: Engine) -> None:
                 conn.execute(schema.cameras.insert().values(crew | {"geom": f"SRID=4326;POINT({x} {y})"}))
 
 
-@pytest.mark.parametrize("layer", ["incidents", "cameras", "responders", "grids", "buildings", "hotspots"])
+@pytest.mark.parametrize("layer", ["incidents", "cameras", "responders", "grids", "buildings"])
 @pytest.mark.parametrize("scope", [None, "T1"])
 def test_a_tile_uses_the_spatial_index(service_engine: Engine, layer: str, scope: str | None) -> None:
     """The box comes first, through GiST; policy and scope then look at what lies in it."""
@@ -261,8 +262,7 @@ def test_a_tile_uses_the_spatial_index(service_engine: Engine, layer: str, scope
         statement = mvt.statement(LAYERS[layer].select(_view(conn, scope, square)), layer, square)
         words = statement.compile(dialect=conn.dialect)
         plan = "\n".join(conn.exec_driver_sql(f"EXPLAIN {words}", words.params).scalars())
-    table = "incidents" if layer == "hotspots" else layer
-    assert f"ix_{table}_geom" in plan, plan
+    assert f"ix_{layer}_geom" in plan, plan
     index_condition = next(line for line in plan.splitlines() if "Index Cond" in line and "&&" in line)
     assert "geom" in index_condition
 
