@@ -81,8 +81,10 @@ _ANY_VIEW = View(scheme="", on=date.min, known=0)
 
 @lru_cache
 def fields(name: str) -> dict[str, str]:
-    """Properties of a layer's features and their kinds, read off its select."""
-    columns = LAYERS[name].select(_ANY_VIEW).selected_columns
+    """Properties of a layer's features at any zoom and their kinds, read off its selects."""
+    layer = LAYERS[name]
+    zooms = range(layer.minzoom, layer.maxzoom + 1)
+    columns = [c for z in zooms for c in layer.select(replace(_ANY_VIEW, zoom=z)).selected_columns]
     return {column.name: _kind(column) for column in columns if column.name not in {"id", "geom"}}
 
 
