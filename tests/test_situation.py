@@ -1,5 +1,7 @@
 """The situation: quiet without news, awake to departures, honest about what still waits."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -37,8 +39,21 @@ def test_intervals_cover() -> None:
     for _ in range(20):
         level, counts = grids(rng, 0.1)
         answer = departures(counts[:, -1], counts[:, :-1], level)
-        inside.append((answer.low <= answer.count) & (answer.count <= answer.high))
+        low, high = answer.interval(np.arange(level.size))
+        inside.append((low <= answer.count) & (answer.count <= high))
     assert 0.94 <= np.mean(inside) <= 0.99
+
+
+def test_the_ratio_covers_one_where_nothing_changed() -> None:
+    rng = np.random.default_rng(4)
+    inside = []
+    for _ in range(20):
+        level, counts = grids(rng)
+        rows = np.arange(180, 200)
+        ratio, low, high = departures(counts[:, -1], counts[:, :-1], level).ratio(rows)
+        assert ((low <= ratio) & (ratio <= high)).all()
+        inside.append((low <= 1) & (high >= 1))
+    assert 0.91 <= np.mean(inside) <= 0.99
 
 
 def test_a_first_incident_in_a_quiet_group_is_no_alarm_but_many_are() -> None:
@@ -76,3 +91,19 @@ def test_the_medians_interval_covers() -> None:
         _, low, high = median_time(np.minimum(response, waited), response <= waited)
         held.append(low <= 600 * np.log(2) <= high)
     assert np.mean(held) == pytest.approx(0.95, abs=0.05)
+
+
+def test_waiting_equals_scipys_curve_and_band() -> None:
+    rng = np.random.default_rng(5)
+    for size in (3, 12, 80):
+        t, done = rng.integers(1, 30, size).astype(float), rng.random(size) < 0.8
+        done[0] = True
+        curve = stats.ecdf(stats.CensoredData(uncensored=t[done], right=t[~done])).sf
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            band = curve.confidence_interval(method="log-log")
+        wanted = []
+        for each in (curve, band.low, band.high):
+            reached = np.flatnonzero(np.nan_to_num(each.probabilities, nan=1.0) <= 0.5)
+            wanted.append(float(curve.quantiles[reached[0]]) if reached.size else np.nan)
+        assert median_time(t, done) == pytest.approx(tuple(wanted), nan_ok=True)

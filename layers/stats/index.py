@@ -20,6 +20,8 @@ class Part:
     weight: float
     best: float
     worst: float
+    target: float = 1.0
+    """What a measurement is divided by before it is scored."""
 
     def score(self, value: float) -> float:
         """Return the points of a measured value, 0 to 100."""

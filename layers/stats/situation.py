@@ -1,6 +1,5 @@
 """The state of every grid: counts against their own past, closure and response, with intervals."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,15 +19,35 @@ class Departure:
 
     count: Floats
     expected: Floats
-    low: Floats
-    high: Floats
-    """Ends of the 95 % interval of the expected count."""
+    size: Floats
+    """Negative-binomial size of the expected count; inf is Poisson."""
     p: Floats
     """Two-sided."""
     q: Floats
     """p adjusted for the number of rows (Benjamini-Hochberg)."""
     departs: Integers
     """1 above its past, -1 below, 0 neither, at `alpha` after adjustment."""
+
+    def interval(self, rows: Integers) -> tuple[Floats, Floats]:
+        """Return the ends of the 95 % interval of the expected count of some rows, shape (rows,) each."""
+        known = np.where(np.isfinite(self.size[rows]), self.size[rows], 1e12)
+        chance = known / (known + self.expected[rows])
+        low, high = (np.asarray(stats.nbinom.ppf(tail, known, chance)) for tail in (0.025, 0.975))
+        return low, high
+
+    def ratio(self, rows: Integers) -> tuple[Floats, Floats, Floats]:
+        """Return count over expected of some rows with its 95 % interval, shape (rows,) each.
+
+        Both are uncertain: a Gamma of the count (Jeffreys' prior) over the Gamma of what was expected, which
+        is the F distribution scaled.
+        """
+        count, expected, size = self.count[rows], self.expected[rows], self.size[rows]
+        known = np.where(np.isfinite(size), size, 1e12)
+        low, high = (
+            (count + 0.5) / expected * np.asarray(stats.f.ppf(tail, 2 * count + 1, 2 * known))
+            for tail in (0.025, 0.975)
+        )
+        return count / expected, np.minimum(low, count / expected), high
 
 
 def departures(
@@ -52,9 +71,8 @@ def departures(
     one_sided = np.minimum(upper_tail(y, mean, size), lower_tail(y, mean, size))
     p = np.minimum(1.0, 2 * one_sided)
     q = stats.false_discovery_control(p, method="bh") if p.size else p
-    low, high = _range(mean, size)
     departs = np.where(q <= alpha, np.sign(y - mean), 0).astype(np.int64)
-    return Departure(y, mean, low, high, p, q, departs)
+    return Departure(y, mean, size, p, q, departs)
 
 
 def _expected(past: Floats) -> tuple[Floats, Floats]:
@@ -66,12 +84,6 @@ def _expected(past: Floats) -> tuple[Floats, Floats]:
     scatter = dispersion(past).alpha if min(past.shape) > 1 else 0.0
     expected = from_history(past.sum(axis=1), past.shape[1], 1, alpha=scatter)
     return expected.mean, expected.size
-
-
-def _range(mean: Floats, size: Floats) -> tuple[Floats, Floats]:
-    known = np.where(np.isfinite(size), size, 1e12)
-    low, high = (np.asarray(stats.nbinom.ppf(t, known, known / (known + mean))) for t in (0.025, 0.975))
-    return low, high
 
 
 @dataclass(frozen=True)
@@ -107,14 +119,27 @@ def median_time(seconds: ArrayLike, done: ArrayLike) -> tuple[float, float, floa
         raise ValueError(f"seconds: shape {t.shape} must match done {finished.shape}, and none be negative")
     if not finished.any():
         return np.nan, np.nan, np.nan
-    waiting = stats.ecdf(stats.CensoredData(uncensored=t[finished], right=t[~finished])).sf
-    with warnings.catch_warnings():  # the band is undefined where nothing or all is done; so is its end
-        warnings.simplefilter("ignore", RuntimeWarning)
-        band = waiting.confidence_interval(method="log-log")
-    # scipy-stubs call the ends of the band numbers; they are curves like `waiting`.
-    curves = (each.probabilities for each in (waiting, band.low, band.high))  # type: ignore[union-attr]
-    median, low, high = (_half(waiting.quantiles, curve) for curve in curves)
+    times, waiting, error = _still_waiting(t, finished)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = stats.norm.ppf(0.975) * error / np.log(waiting)
+        ends = (waiting ** np.exp(sign * spread) for sign in (-1, 1))
+    median, low, high = (_half(times, curve) for curve in (waiting, *ends))
     return median, low, high
+
+
+def _still_waiting(t: Floats, finished: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+    """Return the times, the share that still waits after each, and Greenwood's error of its logarithm.
+
+    scipy.stats.ecdf gives the same (and a test holds them equal) at twenty times the cost, which tells where
+    thousands of grids are asked for.
+    """
+    times, number = np.unique(t, return_inverse=True)
+    done = np.bincount(number, finished)
+    at_risk = t.size - np.searchsorted(np.sort(t), times, side="left")
+    waiting = np.cumprod(1 - done / at_risk)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.sqrt(np.cumsum(done / (at_risk * (at_risk - done))))
+    return times, waiting, np.asarray(error, dtype=np.float64)
 
 
 def _half(times: Floats, waiting: Floats) -> float:
