@@ -1,6 +1,6 @@
 """`safetymap export`: a layer as a file, in the format its suffix names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -8,16 +8,24 @@ from typing import Annotated
 import geopandas as gpd
 import pandas as pd
 import typer
+from rich.progress import track
 from sqlalchemy.engine import Connection
 
 from api.console import app, out, plain_errors
-from gis import city, db, grids
+from api.packing import Zooms, pack
+from gis import audit, city, db, grids
+from gis.access import COMMAND, Principal
 from gis.errors import BadInput, NotFound
-from layers.catalogue import CATALOG
+from gis.schema_access import ROLES
+from gis.settings import settings
+from layers.catalogue import LAYERS, Layer
 from layers.refresh import STEPS
 from layers.view import View
+from tiles.archive import SUFFIX
+from tiles.styles import FINEST_ZOOM
+from tiles.tile import Tile
 
-_GDAL = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".geojson": "GeoJSON", ".pmtiles": "PMTiles"}
+_GDAL = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".geojson": "GeoJSON"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A cell of text that begins so is run as a formula by spreadsheets (OWASP, CSV injection)."""
 
@@ -56,14 +64,18 @@ WRITERS: dict[str, Callable[[gpd.GeoDataFrame, Path], None]] = {
 }
 
 
-def rows_of(conn: Connection, layer: str) -> gpd.GeoDataFrame:
-    """Return a layer's features at its finest zoom (EPSG:4326). Raises NotFound for an unknown layer."""
-    chosen = next((one for one in CATALOG if one.name == layer), None)
-    if chosen is None:
-        raise NotFound(f"there is no layer {layer}; there are {', '.join(one.name for one in CATALOG)}")
+def find(layer: str) -> Layer:
+    """Return a layer by its name. Raises NotFound for an unknown one."""
+    if layer not in LAYERS:
+        raise NotFound(f"there is no layer {layer}; there are {', '.join(LAYERS)}")
+    return LAYERS[layer]
+
+
+def rows_of(conn: Connection, layer: Layer) -> gpd.GeoDataFrame:
+    """Return a layer's features at its finest zoom (EPSG:4326)."""
     asked = grids.resolve(conn, grids.Wish())
-    view = View(asked.scheme, asked.on, asked.known, zoom=chosen.maxzoom)
-    return gpd.read_postgis(chosen.select(view).order_by("id"), conn, geom_col="geom", crs=4326)
+    view = View(asked.scheme, asked.on, asked.known, zoom=layer.maxzoom)
+    return gpd.read_postgis(layer.select(view).order_by("id"), conn, geom_col="geom", crs=4326)
 
 
 @app.command()
@@ -71,14 +83,64 @@ def rows_of(conn: Connection, layer: str) -> gpd.GeoDataFrame:
 def export(
     layer: Annotated[str, typer.Argument(help="A layer of GET /layers.")],
     file: Annotated[Path, typer.Argument(help="Where to; its suffix names the format.")],
+    minzoom: Annotated[int | None, typer.Option(help="PMTiles: first zoom; the layer's.")] = None,
+    maxzoom: Annotated[
+        int | None, typer.Option(help=f"PMTiles: last zoom; the layer's, at most {FINEST_ZOOM}.")
+    ] = None,
+    role: Annotated[
+        str | None, typer.Option(help="PMTiles: what this role sees, and who may read it; the layer's.")
+    ] = None,
+    scope: Annotated[str | None, typer.Option(help="PMTiles: only what lies in this grid.")] = None,
 ) -> None:
     """Write a layer to a file: GeoParquet, GeoPackage, FlatGeobuf, GeoJSON, CSV, xlsx or PMTiles."""
-    if file.suffix not in WRITERS:
-        raise BadInput("FILE", f"{file.suffix or 'no suffix'} is not one of {', '.join(WRITERS)}")
+    chosen = find(layer)
+    if role not in (None, *ROLES):
+        raise BadInput("role", f"{role!r} is none of {', '.join(ROLES)}")
+    if file.suffix == SUFFIX:
+        who = Principal(role or chosen.audience, scope=scope, may_export=True)
+        _archive(chosen, file, who, Zooms(minzoom, maxzoom).of(chosen))
+    elif file.suffix in WRITERS:
+        _table(chosen, file)
+    else:
+        known = ", ".join([*WRITERS, SUFFIX])
+        raise BadInput("FILE", f"{file.suffix or 'no suffix'} is not one of {known}")
+
+
+def _note(layer: Layer, file: Path, **more: object) -> None:
+    """Write into the audit that a layer leaves in a file."""
+    told: dict[str, object] = {"layer": layer.name, "file": str(file), **more}
+    with db.work_engine().begin() as conn:
+        audit.change(conn, settings().data_dir, COMMAND, "export", told)
+    with db.work_engine().begin() as conn:
+        audit.seal(conn, settings().data_dir, {})
+
+
+def _table(layer: Layer, file: Path) -> None:
+    _note(layer, file)
     with db.work_engine().begin() as conn:
         rows = rows_of(conn, layer)
     WRITERS[file.suffix](rows, file)
-    out.print(f"{len(rows):,} features of {layer} in {file}")
+    out.print(f"{len(rows):,} features of {layer.name} in {file}")
+
+
+def _archive(layer: Layer, file: Path, who: Principal, zooms: range) -> None:
+    _note(layer, file, role=who.role, scope=who.scope)
+    engine = db.work_engine().execution_options(isolation_level="REPEATABLE READ")
+    with engine.begin() as conn:
+        count = pack(conn, layer, file, who, zooms, _telling)
+    readers = f"role {who.role} and above" + (f" whose scope holds {who.scope}" if who.scope else "")
+    out.print(f"{count:,} tiles of {layer.name}, zoom {zooms[0]} to {zooms[-1]}, in {file}, for {readers}")
+    if zooms[-1] < layer.maxzoom:
+        out.print(f"nearer tiles than zoom {zooms[-1]} are left out; --maxzoom takes up to {layer.maxzoom}")
+
+
+def _telling(squares: Sequence[Tile]) -> Iterator[Tile]:
+    """Progress: a bar on a terminal, a plain line otherwise."""
+    if out.is_terminal:
+        yield from track(squares, "tiles", console=out)
+        return
+    out.print(f"{len(squares):,} tiles to cut")
+    yield from squares
 
 
 @app.command()

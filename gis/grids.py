@@ -156,6 +156,12 @@ def shape(asked: Asked, code: str) -> sa.ScalarSelect[Any]:
     return sa.select(grids.c.geom).where(current(asked), grids.c.code == code).scalar_subquery()
 
 
+def covers(conn: Connection, outer: tuple[Asked, str], inner: tuple[Asked, str]) -> bool:
+    """Say whether one grid covers another, each as of its day and revision; not if one has no boundary."""
+    found = conn.execute(sa.select(sa.func.ST_Covers(shape(*outer), shape(*inner)))).scalar()
+    return bool(found)
+
+
 def owned(point: sa.ColumnElement[Any], asked: Asked, code: str) -> sa.ColumnElement[bool]:
     """Return the condition that a grid owns a point: it covers it, and no neighbour of a lower code does."""
     lower = grids.alias("lower")

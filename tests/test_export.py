@@ -26,7 +26,7 @@ def settled(conn: Connection) -> Connection:
 
 @pytest.mark.parametrize("suffix", [".parquet", ".gpkg", ".fgb", ".geojson"])
 def test_geometry_and_properties_come_back(settled: Connection, tmp_path: Path, suffix: str) -> None:
-    rows = exporting.rows_of(settled, "buildings")
+    rows = exporting.rows_of(settled, exporting.find("buildings"))
     file = tmp_path / f"buildings{suffix}"
     exporting.WRITERS[suffix](rows, file)
     back = gpd.read_parquet(file) if suffix == ".parquet" else gpd.read_file(file)
@@ -41,21 +41,15 @@ def test_geometry_and_properties_come_back(settled: Connection, tmp_path: Path, 
 @pytest.mark.parametrize(("suffix", "read"), [(".csv", pd.read_csv), (".xlsx", pd.read_excel)])
 def test_a_spreadsheet_runs_nothing(settled: Connection, tmp_path: Path, suffix: str, read: object) -> None:
     file = tmp_path / f"buildings{suffix}"
-    exporting.WRITERS[suffix](exporting.rows_of(settled, "buildings"), file)
+    exporting.WRITERS[suffix](exporting.rows_of(settled, exporting.find("buildings")), file)
     table = read(file)  # type: ignore[operator]
     assert table["address"].tolist() == ["小镇一路1号", "'=HYPERLINK(1)"]
     assert table["lon"].tolist() == pytest.approx([town.at(0.7, 0)[0], town.at(5, 0)[0]])
 
 
-def test_an_archive_of_tiles_is_made(settled: Connection, tmp_path: Path) -> None:
-    file = tmp_path / "grids.pmtiles"
-    exporting.WRITERS[".pmtiles"](exporting.rows_of(settled, "grids"), file)
-    assert file.read_bytes().startswith(b"PMTiles\x03")
-
-
-def test_an_unknown_layer_is_named(settled: Connection) -> None:
+def test_an_unknown_layer_is_named() -> None:
     with pytest.raises(NotFound, match="there is no layer dossiers"):
-        exporting.rows_of(settled, "dossiers")
+        exporting.find("dossiers")
 
 
 def test_refresh_says_the_same_twice(settled: Connection) -> None:

@@ -1,0 +1,199 @@
+"""Tiles against Martin, tegola, pg_tileserv and TiPg on the loaded database; prints ratios and what differs.
+
+Each server gets the same tiles from the same client in every round, in turn, and another goes first each
+time. Tiles made from the store are asked for only once, so that nobody's cache helps. Programs are taken from
+the PATH or built once into the data directory.
+"""
+
+import contextlib
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import mapbox_vector_tile
+import sqlalchemy as sa
+
+from bench.measure import HEADER, Ratio
+from bench.peers.asking import Headers, again, ask, client, middle, once
+from bench.peers.programs import CORES, OURS, PEERS, SCHEMA, Ground, Missing, Peer, running
+from gis import db
+from gis.migrate import migrate
+from gis.settings import settings
+from tiles.tile import Tile
+
+VIEWS = {"buildings": "SELECT id, geom, name, address, kind, floors, households FROM public.buildings"}
+"""What peers serve: our layer's own columns."""
+FIRST_PORT = 8151
+GZIP = {"Accept-Encoding": "gzip"}
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """A question for tiles that nobody has made before."""
+
+    zoom: int
+    tiles: int
+    connections: int
+    target: float
+
+
+FRESH = (Fresh(16, 60, 4, 1.2), Fresh(14, 12, 4, 3), Fresh(10, 1, 1, 20))
+Servers = Mapping[Peer, int]
+"""Each server that runs, with its port."""
+
+
+@contextlib.contextmanager
+def _views() -> Iterator[dict[str, dict[str, str]]]:
+    """Make the peers' views and return their columns; they are dropped afterwards."""
+    with db.work_engine().begin() as conn:
+        migrate(conn)
+        conn.execute(sa.text(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE"))
+        conn.execute(sa.text(f"CREATE SCHEMA {SCHEMA}"))
+        for name, select in VIEWS.items():
+            conn.execute(sa.text(f"CREATE VIEW {SCHEMA}.{name} AS {select}"))
+        told = conn.execute(
+            sa.text(
+                "SELECT table_name, column_name, udt_name FROM information_schema.columns "
+                "WHERE table_schema = :schema AND udt_name <> 'geometry' ORDER BY ordinal_position"
+            ),
+            {"schema": SCHEMA},
+        ).all()
+    yield {view: {row[1]: row[2] for row in told if row[0] == view} for view in VIEWS}
+    with db.work_engine().begin() as conn:
+        conn.execute(sa.text(f"DROP SCHEMA {SCHEMA} CASCADE"))
+
+
+_SQUARES = """
+WITH p AS (SELECT point FROM buildings WHERE id % :every = 0),
+s AS (
+  SELECT floor((ST_X(point) + 180) / 360 * 2 ^ :z)::int AS x,
+    floor((1 - asinh(tan(radians(ST_Y(point)))) / pi()) / 2 * 2 ^ :z)::int AS y FROM p
+)
+SELECT x, y FROM s GROUP BY x, y ORDER BY {order} LIMIT :most
+"""
+
+
+def _squares(zoom: int, most: int) -> list[Tile]:
+    """Return tiles where buildings are: at random by how many there are, the fullest at low zooms."""
+    order = "count(*) DESC" if zoom < 12 else "md5(x::text || y::text)"
+    every = {16: 97, 14: 997}.get(zoom, 7)
+    with db.work_engine().begin() as conn:
+        found = conn.execute(sa.text(_SQUARES.format(order=order)), {"z": zoom, "every": every, "most": most})
+        return [Tile(zoom, x, y) for x, y in found]
+
+
+def _path(peer: Peer, square: Tile, layer: str = "buildings") -> str:
+    return peer.template.format(layer=layer, z=square.z, x=square.x, y=square.y)
+
+
+def _interleaved(servers: Servers, take: Callable[[Peer, int, int], float]) -> dict[Peer, list[float]]:
+    """Return each server's seconds per round; another goes first in every round."""
+    took: dict[Peer, list[float]] = {peer: [] for peer in servers}
+    order = list(servers)
+    for n in range(ROUNDS):
+        for peer in order[n % len(order) :] + order[: n % len(order)]:
+            took[peer].append(take(peer, servers[peer], n))
+    return took
+
+
+def _tell(name: str, took: Mapping[Peer, Sequence[float]], target: float) -> None:
+    """Print ours against each peer, the best of them last, which the target is for."""
+    ours = took[OURS]
+    peers = sorted((peer for peer in took if peer is not OURS), key=lambda p: -statistics.median(took[p]))
+    for peer in peers:
+        each = sorted(theirs / mine for theirs, mine in zip(took[peer], ours, strict=True))
+        aim = target if peer is peers[-1] else 0.0
+        told = Ratio(
+            f"{name}, against {peer.name} {peer.version}", statistics.median(ours),
+            statistics.median(took[peer]), statistics.median(each), each[0], each[-1], len(each), aim,
+        )  # fmt: skip
+        print(told.line() if aim else told.line().replace("≥ 0.0 | met", "none | "), flush=True)
+
+
+def _describe(servers: Servers, square: Tile) -> None:
+    """Print what one tile holds by each server: bytes, features and properties."""
+    print(f"\nTile {square.z}/{square.x}/{square.y}:", file=sys.stderr)
+    for peer, port in servers.items():
+        status, _, body = ask(port, _path(peer, square), {"Accept-Encoding": "identity"})
+        layers = mapbox_vector_tile.decode(body) if status == 200 and len(body) < 3_000_000 else {}
+        features = [one for layer in layers.values() for one in layer["features"]]
+        keys = sorted({key for one in features for key in one["properties"]})
+        print(
+            f"  {peer.name}: {status}, {len(body):,} B, {len(features):,} features, {keys}", file=sys.stderr
+        )
+
+
+def _fresh(servers: Servers, asked: Fresh) -> None:
+    squares = _squares(asked.zoom, asked.tiles * (ROUNDS + 1))
+    _describe(servers, squares[-1])
+    chunks = [squares[n * asked.tiles : (n + 1) * asked.tiles] for n in range(ROUNDS)]
+    took = _interleaved(
+        servers,
+        lambda peer, port, n: (
+            once(port, [_path(peer, one) for one in chunks[n]], GZIP, asked.connections) / len(chunks[n])
+        ),
+    )
+    _tell(f"a z{asked.zoom} tile of buildings, uncached", took, asked.target)
+
+
+def _sized(servers: Servers, wanted: int) -> Tile:
+    """Return the tile of ours whose body is nearest to so many bytes."""
+    squares = _squares(15, 60) + _squares(16, 60)
+    port = servers[OURS]
+    sizes = {one: len(ask(port, _path(OURS, one), {"Accept-Encoding": "identity"})[2]) for one in squares}
+    return min(sizes, key=lambda one: abs(sizes[one] - wanted))
+
+
+def _cached(servers: Servers, wanted: int, headers: Headers, target: float) -> None:
+    square = _sized(servers, wanted)
+    sizes = {peer.name: len(ask(port, _path(peer, square), headers)[2]) for peer, port in servers.items()}
+    took = _interleaved(servers, lambda peer, port, _: again(port, _path(peer, square), headers))
+    how = headers["Accept-Encoding"]
+    _tell(f"a cached tile of {wanted // 1000} kB ({how}; {sizes})", took, target)
+
+
+def _unchanged(servers: Servers) -> None:
+    """Print the median of a 304, for those who answer one."""
+    square = _sized(servers, 100_000)
+    known = {}
+    for peer, port in servers.items():
+        path = _path(peer, square)
+        _, headers, _ = ask(port, path, GZIP)
+        told = GZIP | {"If-None-Match": headers.get("etag", "")}
+        status = ask(port, path, told)[0]
+        print(f"\n{peer.name}: {status} to If-None-Match {headers.get('etag')}", file=sys.stderr)
+        if status == 304:
+            known[peer] = (path, told)
+    them = {peer: port for peer, port in servers.items() if peer in known}
+    took = _interleaved(them, lambda peer, port, _: middle(port, *known[peer]))
+    if OURS in took:
+        _tell("304 to a tile of 100 kB, median of one connection", took, 1)
+
+
+def main() -> None:
+    """Print the ratios over the database that is loaded."""
+    with contextlib.ExitStack() as stack:
+        columns = stack.enter_context(_views())
+        url = db.url().replace("postgresql+psycopg", "postgresql")
+        ground = Ground(url, columns, settings().data_dir / "peers")
+        probe = _squares(16, 1)[0]
+        servers: dict[Peer, int] = {}
+        for n, peer in enumerate((OURS, *PEERS)):
+            try:
+                stack.enter_context(running(peer, ground, FIRST_PORT + n, _path(peer, probe)))
+                servers[peer] = FIRST_PORT + n
+            except Missing as why:
+                print(f"{peer.name} {peer.version} was not run here: {why}", flush=True)
+        print(f"\n{CORES} cores for everybody; asked by {client()}\n\n{HEADER}", flush=True)
+        for asked in FRESH:
+            _fresh(servers, asked)
+        for wanted in (100_000, 10_000):
+            for encoding in ("gzip", "identity"):
+                _cached(servers, wanted, {"Accept-Encoding": encoding}, 2 if wanted == 100_000 else 1)
+        _unchanged(servers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""An archive holds the very tiles that are served, no more and no less, and shows them to whom it may."""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import pytest
+from fastapi.testclient import TestClient
+from httpx import Response
+from pmtiles.reader import MmapSource, Reader, all_tiles
+from sqlalchemy.engine import Engine
+
+from api import access
+from api.main import make_app
+from api.packing import Zooms, pack
+from gis.access import Principal
+from layers import refresh
+from layers.catalogue import LAYERS
+from tests import town
+from tests.node_tools import installed, node
+from tiles.archive import Archive
+from tiles.tile import Tile
+
+PUBLIC = Principal()
+COMMANDER = Principal("commander", full_role="commander")
+EXPORTER = Principal("commander", full_role="commander", may_export=True)
+WEST_SIDE = Principal("commander", scheme="safety", scope="T1", full_role="commander", may_export=True)
+UNIT = Principal("commander", scheme="safety", scope="T1a", full_role="commander", may_export=True)
+LAST = 15
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled(engine: Engine) -> None:
+    with engine.begin() as conn:
+        town.add_grids(conn)
+        batch = town.add_city(conn)
+        corner = [town.at(0.3 + n / 500, 0.3) for n in range(90)]
+        town.add_incidents(
+            conn, batch, [*corner, *([town.at(4.5, 4.2)] * 7), town.at(3, 3), town.at(5.9, 0.1)]
+        )
+        town.add_building(conn, batch, "小镇一路1号", town.at(0.7, 0.7))
+        town.add_building(conn, batch, "小镇一路12号", town.at(5, 4.5))
+        town.add_responders(conn, batch, {"near": town.at(1, 1), "far": town.at(5, 4)})
+    for step in refresh.STEPS:
+        with engine.begin() as conn:
+            step(conn)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("data") / "archives"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def ask(service_engine: Engine, folder: Path) -> Iterator["Ask"]:
+    app = make_app(lambda: service_engine, folder.parent)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield Ask(client)
+
+
+class Ask:
+    """The service, asked by whomever a test wants to be."""
+
+    def __init__(self, client: TestClient) -> None:
+        self.client = client
+
+    def __call__(self, who: Principal, path: str, **headers: str) -> Response:
+        """Ask as somebody; headers by their names with underscores."""
+        self.client.app.dependency_overrides[access.who] = lambda: who
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.get(path, headers={"accept-encoding": "identity"} | named)
+
+
+def _pack(engine: Engine, layer: str, file: Path, who: Principal, last: int | None = LAST) -> int:
+    with engine.execution_options(isolation_level="REPEATABLE READ").begin() as conn:
+        return pack(conn, LAYERS[layer], file, who, Zooms(None, last).of(LAYERS[layer]))
+
+
+def _around(zoom: int) -> list[Tile]:
+    """Every tile of the town and those next to them."""
+    places = [town.at(-0.5, -0.5), town.at(6.5, 5.5)]
+    (west, north), (east, south) = [_square(*place, zoom) for place in places]
+    side = range(1 << zoom)
+    return [
+        Tile(zoom, x, y)
+        for x, y in product(range(west - 1, east + 2), range(north - 1, south + 2))
+        if x in side and y in side
+    ]
+
+
+def _square(lon: float, lat: float, zoom: int) -> tuple[int, int]:
+    y = (1 - np.arcsinh(np.tan(np.radians(lat))) / np.pi) / 2
+    return int((lon + 180) / 360 * (1 << zoom)), int(y * (1 << zoom))
+
+
+SEEN = [
+    ("grids", PUBLIC),
+    ("labels", PUBLIC),
+    ("buildings", PUBLIC),
+    ("hotspots", PUBLIC),
+    ("hotspots", EXPORTER),
+    ("incidents", EXPORTER),
+    ("incidents", WEST_SIDE),
+    ("responders", WEST_SIDE),
+]
+
+
+@pytest.mark.parametrize(("layer", "who"), SEEN)
+def test_an_archive_holds_what_is_served(
+    engine: Engine, ask: Ask, tmp_path: Path, layer: str, who: Principal
+) -> None:
+    file = tmp_path / "a.pmtiles"
+    count = _pack(engine, layer, file, who)
+    with file.open("rb") as opened:
+        kept = {place: gzip.decompress(body) for place, body in all_tiles(MmapSource(opened))}
+    assert len(kept) == count
+    served = {}
+    for zoom in Zooms(None, LAST).of(LAYERS[layer]):
+        for tile in _around(zoom):
+            answer = ask(who, f"/tiles/{layer}/{tile.z}/{tile.x}/{tile.y}.mvt")
+            if answer.status_code == 200:
+                served[tile.z, tile.x, tile.y] = answer.content
+    assert kept.keys() == served.keys()
+    assert kept == served
+
+
+def test_the_same_data_give_the_same_file(engine: Engine, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("a.pmtiles", "b.pmtiles")]
+    for file in files:
+        _pack(engine, "incidents", file, COMMANDER)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_an_archive_tells_what_it_is(engine: Engine, tmp_path: Path) -> None:
+    _pack(engine, "incidents", tmp_path / "a.pmtiles", WEST_SIDE)
+    with (tmp_path / "a.pmtiles").open("rb") as opened:
+        reader = Reader(MmapSource(opened))
+        header, told = reader.header(), reader.metadata()
+    assert (header["min_zoom"], header["max_zoom"]) == (LAYERS["incidents"].minzoom, LAST)
+    assert told["attribution"] == "drawn by the tests"
+    assert told["vector_layers"][0]["id"] == "incidents"
+    assert told["safetymap"]["audience"] == "commander"
+    assert told["safetymap"]["scope"] == "T1"
+    assert told["safetymap"]["data_version"] == 1
+
+
+def test_gdal_reads_it_too(engine: Engine, tmp_path: Path) -> None:
+    _pack(engine, "buildings", tmp_path / "a.pmtiles", PUBLIC, None)
+    rows = pyogrio.read_dataframe(tmp_path / "a.pmtiles", layer="buildings", zoom_level=16)
+    assert set(rows["address"]) == {"小镇一路1号", "小镇一路12号"}
+
+
+READER = """
+import { PMTiles } from "pmtiles";
+import { createHash } from "node:crypto";
+import { open } from "node:fs/promises";
+const file = await open(process.argv[2]);
+const source = {
+  getKey: () => process.argv[2],
+  getBytes: async (offset, length) => {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset);
+    return { data: buffer.buffer.slice(buffer.byteOffset, buffer.byteOffset + bytesRead) };
+  },
+};
+const archive = new PMTiles(source);
+for (const place of JSON.parse(process.argv[3])) {
+  const tile = await archive.getZxy(...place);
+  console.log(tile ? createHash("sha256").update(Buffer.from(tile.data)).digest("hex") : "none");
+}
+"""
+
+
+@installed
+def test_the_reader_of_pages_finds_the_same_tiles(engine: Engine, tmp_path: Path) -> None:
+    _pack(engine, "incidents", tmp_path / "a.pmtiles", COMMANDER)
+    archive = Archive(tmp_path / "a.pmtiles")
+    tiles = [tile for zoom in range(11, LAST + 1) for tile in _around(zoom)][:300]
+    ours = [archive.tile(tile) for tile in tiles]
+    wanted = [hashlib.sha256(gzip.decompress(body)).hexdigest() if body else "none" for body in ours]
+    places = json.dumps([[tile.z, tile.x, tile.y] for tile in tiles])
+    assert node(READER, tmp_path / "a.pmtiles", places).split() == wanted
+    assert len(set(wanted)) > 10
