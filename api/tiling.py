@@ -23,7 +23,7 @@ from api.access import Engines
 from api.deps import Look, transaction, view
 from gis import city, grids
 from gis.access import Principal
-from gis.changes import Change, Listener, Tables
+from gis.changes import Change, Tables
 from gis.errors import Busy, TileSlow
 from gis.settings import settings
 from layers.catalogue import Layer
@@ -34,6 +34,8 @@ from tiles.tile import Tile
 
 VIEW_TABLES = frozenset({"categories", "city", "grids", "levels", "revisions", "schemes"})
 """Tables that decide what a view means."""
+_IN_STEP = frozenset({"square_counts"})
+"""Tables that triggers keep in step with the tables they count, whose changes are those heard."""
 _VIEWS = 10_000
 _LONGEST_QUERY = 500
 _EARLY_S = 5
@@ -54,7 +56,7 @@ def sight(who: Principal) -> Sight:
 
 def looking_at(seen: View, square: Tile) -> View:
     """Return the view of one tile."""
-    return replace(seen, zoom=square.z, box=square.bounds())
+    return replace(seen, zoom=square.z, box=square.bounds(), tile=square.place)
 
 
 @lru_cache(maxsize=20_000)
@@ -67,7 +69,7 @@ def question(layer: Layer, seen: View) -> tuple[bytes, frozenset[str]]:
     compiled = rows.compile(dialect=_DIALECT)
     asked = repr((str(compiled), sorted(compiled.params.items())))
     named = {part.name for part in visitors.iterate(rows) if isinstance(part, sa.Table)}
-    return sha256(asked.encode()).digest()[:16], frozenset(named | set(layer.reads))
+    return sha256(asked.encode()).digest()[:16], frozenset(named | set(layer.reads)) - _IN_STEP
 
 
 @dataclass(frozen=True)
@@ -149,15 +151,13 @@ class Flight:
 class Desk:
     """One per process: the cache, the views it was asked under, the queries on their way."""
 
-    def __init__(self, engines: Engines) -> None:
+    def __init__(self, engines: Engines, is_in_touch: Callable[[], bool]) -> None:
         chosen = settings()
-        self._engines = engines
+        self._engines, self._is_in_touch = engines, is_in_touch
         self.cache = Cache(chosen.tile_cache_mb << 20)
         self.open: frozenset[str] = frozenset()
-        self.listener = Listener(engines, self._begun, self._heard, self._ended)
         self.looks: dict[bytes, Look] = {}
         """What the routes understood by query strings."""
-        self.hearers: list[Callable[[Change], None]] = []
         self._views: dict[tuple[Look, Sight], tuple[View, float]] = {}
         self._view_mark = 0
         self._resolving: dict[tuple[Look, Sight], asyncio.Task[View]] = {}
@@ -165,50 +165,33 @@ class Desk:
         self._threads: ThreadPoolExecutor | None = None
         self._gate = asyncio.Semaphore(chosen.tile_queries)
         self._queued = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Begin to listen for changes."""
-        self._loop = asyncio.get_running_loop()
+        """Make ready to cut."""
         self._threads = ThreadPoolExecutor(settings().tile_queries, "tiles")
-        self.listener.start()
 
     def stop(self) -> None:
-        """Stop listening; queries on their way are waited for."""
-        self.listener.stop()
+        """Wait for queries on their way."""
         if self._threads:
             self._threads.shutdown()
 
-    def _begun(self, tables: Tables) -> None:
-        self._in_loop(partial(self._begin, tables))
-
-    def _heard(self, change: Change) -> None:
-        self._in_loop(partial(self._touch, change))
-
-    def _ended(self) -> None:
-        self._in_loop(self._end)
-
-    def _in_loop(self, work: Callable[[], None]) -> None:
-        assert self._loop
-        with suppress(RuntimeError):  # the loop has ended, and with it the cache
-            self._loop.call_soon_threadsafe(work)
-
-    def _begin(self, tables: Tables) -> None:
+    def begin(self, tables: Tables) -> None:
+        """Begin clean: from now on changes are heard."""
         self.open = tables.open
         self._forget_views()
         self.cache.start(tables.watched)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Keep nothing: changes may go unheard."""
         self._forget_views()
         self.cache.stop()
 
-    def _touch(self, change: Change) -> None:
+    def hear(self, change: Change) -> None:
+        """Forget what a change touched."""
         if change.table in VIEW_TABLES:
             self._forget_views()
         self.cache.touch(change.table, change.boxes)
         self._measure()
-        for hearer in self.hearers:
-            hearer(change)
 
     def _forget_views(self) -> None:
         self._views.clear()
@@ -234,7 +217,7 @@ class Desk:
 
     def _known_view(self, given: Look, who: Principal) -> View | None:
         found = self._views.get((given, sight(who)))
-        if found is None or time.time() >= found[1] or not self.listener.is_in_touch():
+        if found is None or time.time() >= found[1] or not self._is_in_touch():
             return None
         return found[0]
 
@@ -253,7 +236,7 @@ class Desk:
         """
         seen = self._known_view(given, who) or await self._view(given, who)
         asked = self._asked(layer, square, seen, who)
-        kept = self.cache.get(asked.key) if self.listener.is_in_touch() else None
+        kept = self.cache.get(asked.key) if self._is_in_touch() else None
         how = "hit"
         if kept is None:
             kept, how = await self._fly(Order(asked, layer, seen, who, form))
