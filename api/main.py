@@ -7,13 +7,30 @@ from pathlib import Path
 
 from fastapi import Depends, FastAPI
 
-from api import errors, health, hotspots, intake, lookup, maps, page, planning, risk, search, session
+from api import (
+    analysis,
+    archives,
+    errors,
+    events,
+    health,
+    hotspots,
+    intake,
+    lookup,
+    maps,
+    page,
+    planning,
+    risk,
+    search,
+    session,
+)
 from api.access import Engines, Seen, guard
 from api.door import Door
+from api.events import Hub
 from api.journal import Journal, configure
 from api.limits import HEAVY_AT_ONCE, Limits
 from api.recorder import Recorder
 from api.tiling import Desk
+from api.wire import Wire
 from gis import db
 from gis.settings import settings
 
@@ -24,23 +41,31 @@ ROUTERS = (
     search.router,
     lookup.router,
     maps.router,
+    archives.router,
     hotspots.router,
     intake.router,
     risk.router,
+    analysis.router,
     planning.router,
+    events.router,
 )
 
 
 def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None) -> FastAPI:
     """Return the application; its database is connected to at the first question."""
     configure(settings().log_level)
-    recorder, desk = Recorder(engines, data_dir or settings().data_dir), Desk(engines)
+    data_dir = data_dir or settings().data_dir
+    recorder, wire = Recorder(engines, data_dir), Wire(engines)
+    desk, hub = Desk(engines, wire.listener.is_in_touch), Hub(engines)
+    wire.hearers = (desk, hub)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         recorder.start()
         desk.start()
+        wire.start()
         yield
+        wire.stop()
         desk.stop()
         recorder.stop()
 
@@ -50,7 +75,7 @@ def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None)
     )  # fmt: skip
     app.state.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
     app.state.engines, app.state.seen, app.state.recorder = engines, Seen({}), recorder
-    app.state.desk = desk
+    app.state.wire, app.state.desk, app.state.hub, app.state.data_dir = wire, desk, hub, data_dir
     for router in ROUTERS:
         app.include_router(router)
     errors.install(app)
