@@ -48,6 +48,13 @@ def _incidents(p: Palette) -> list[Item]:
         _item("dot", "黄色事件", "yellow incident", fill=yellow, edge=yellow),
         _item("dot", "蓝色事件", "blue incident", fill=blue, edge=blue),
         _item("dot", "已办结（空心）", "closed (hollow)", fill=p.halo, edge=blue),
+        _item(
+            "bubble",
+            "多起：数量；圈色为其中最高等级",
+            "several: how many; ring: the gravest",
+            fill=p.halo,
+            edge=red,
+        ),
     ]
 
 
@@ -56,6 +63,7 @@ def _responders(p: Palette) -> list[Item]:
         _item("star", "力量：可派", "responder: available", fill=p.available),
         _item("star", "力量：处置中", "responder: busy", fill=p.busy),
         _item("star", "力量：停用", "responder: off", fill=p.off),
+        _item("star", "多支：可派/全部", "several: available/all", fill=p.available),
     ]
 
 
@@ -63,11 +71,12 @@ def _cameras(p: Palette) -> list[Item]:
     return [
         _item("dot", "摄像机", "camera", fill=p.camera, edge=p.halo),
         _item("dot", "摄像机：离线或故障", "camera: offline or faulty", fill=p.off, edge=p.halo),
+        _item("bubble", "多台摄像机：数量", "several cameras: how many", fill=p.camera, edge=p.halo),
     ]
 
 
 def _places(p: Palette) -> list[Item]:
-    return [_item("diamond", "重点场所", "key place", fill=p.place)]
+    return [_item("diamond", "重点场所（数字：多处）", "key place (a number: several)", fill=p.place)]
 
 
 def _grids(p: Palette) -> list[Item]:

@@ -81,6 +81,17 @@ def _source(layer: Mapping[str, Any], base_url: str, attribution: str) -> Json:
     }
 
 
+IS_CROWD = ["has", "count"]
+"""A square with the number of features in it, as tiles have below a layer's zoom of features."""
+IS_SINGLE = ["!", IS_CROWD]
+
+
+def _by_count(*radii: float) -> list[Any]:
+    """Pixels for 1, 10, 100 … features: a bubble ten times as full is one step wider."""
+    stops = [part for step, radius in enumerate(radii) for part in (step, radius)]
+    return ["interpolate", ["linear"], ["log10", ["get", "count"]], *stops]
+
+
 def _layer(ident: str, source: str, kind: str, **parts: Any) -> Json:
     return {"id": ident, "type": kind, "source": source, "source-layer": source, **parts}
 
@@ -110,7 +121,15 @@ def _buildings(p: Palette) -> list[Json]:
         "fill-outline-color": p.building_edge,
         "fill-opacity": _zoomed((13, 0.5), (15, 1)),
     }
-    return [_layer("buildings", "buildings", "fill", paint=paint)]
+    crowd = {
+        "circle-radius": _by_count(1, 1.8, 3.2, 5.5, 8, 8),
+        "circle-color": p.building_edge,
+        "circle-opacity": 0.8,
+    }
+    return [
+        _layer("buildings", "buildings", "fill", filter=IS_SINGLE, paint=paint),
+        _layer("buildings-crowd", "buildings", "circle", minzoom=9, filter=IS_CROWD, paint=crowd),
+    ]
 
 
 def _road_width(widening: float) -> list[Any]:
@@ -179,11 +198,49 @@ def _borders(p: Palette) -> list[Json]:
     ]
 
 
+def _sign(sign: str, *sizes: tuple[float, Any]) -> Json:
+    always = {"text-allow-overlap": True, "text-ignore-placement": True}
+    return _text(sign, _zoomed(*sizes), **always)
+
+
+def _short(number: list[Any]) -> list[Any]:
+    """Four digits and more as thousands, so that a number fits its bubble."""
+    thousands = ["/", ["round", ["/", number, 100]], 10]
+    return ["case", [">=", number, 1000], ["concat", ["to-string", thousands], "k"], ["to-string", number]]
+
+
+def _crowd(source: str, radius: Json, number: Json) -> list[Json]:
+    """Bubbles of a layer's squares, the fuller ones on top, with what they hold written in them."""
+    fullest = ["get", "count"]
+    return [
+        _layer(
+            f"{source}-crowd", source, "circle",
+            filter=IS_CROWD, layout={"circle-sort-key": fullest}, paint=radius,
+        ),
+        _layer(
+            f"{source}-count", source, "symbol",
+            filter=["all", IS_CROWD, [">", ["get", "count"], 1]],
+            layout=number | {"symbol-sort-key": ["-", 0, fullest], "text-padding": 0}, paint=_plain_ink(),
+        ),
+    ]  # fmt: skip
+
+
+def _plain_ink() -> Json:
+    """Parts of a bubble's text carry their own colours."""
+    return {"text-halo-width": 0}
+
+
 def _places(p: Palette) -> list[Json]:
-    layout = _text(
-        "◆", _zoomed((11, 10), (16, 15)), **{"text-allow-overlap": True, "text-ignore-placement": True}
-    )
-    return [_layer("places", "places", "symbol", layout=layout, paint=_ink(p.place, p.halo))]
+    single = _layer(
+        "places", "places", "symbol",
+        filter=IS_SINGLE, layout=_sign("◆", (11, 10), (16, 15)), paint=_ink(p.place, p.halo),
+    )  # fmt: skip
+    field = ["format", "◆", {}, _short(["get", "count"]), {"font-scale": 0.8}]
+    crowd = _layer(
+        "places-crowd", "places", "symbol",
+        filter=IS_CROWD, layout=_text(field, 12), paint=_ink(p.place, p.halo),
+    )  # fmt: skip
+    return [single, crowd]
 
 
 def _cameras(p: Palette) -> list[Json]:
@@ -193,29 +250,68 @@ def _cameras(p: Palette) -> list[Json]:
         "circle-stroke-color": p.halo,
         "circle-stroke-width": _zoomed((12, 0.4), (16, 1.4)),
     }
-    return [_layer("cameras", "cameras", "circle", paint=paint)]
+    bubble = {
+        "circle-radius": _by_count(3.5, 9, 12, 14, 16, 18),
+        "circle-color": ["case", ["==", ["get", "down"], ["get", "count"]], p.off, p.camera],
+        "circle-stroke-color": p.halo,
+        "circle-stroke-width": 1,
+    }
+    field = ["format", _short(["get", "count"]), {"text-color": p.halo}]
+    single = _layer("cameras", "cameras", "circle", filter=IS_SINGLE, paint=paint)
+    return [single, *_crowd("cameras", bubble, _text(field, 10))]
 
 
 def _incidents(p: Palette) -> list[Json]:
-    """Graded by colour; hollow once closed."""
-    grade = ["match", ["get", "colour"], "red", p.grades[2], "yellow", p.grades[1], p.grades[0]]
+    """Graded by colour; hollow once closed. A bubble's ring is the gravest grade in it."""
+    blue, yellow, red = p.grades
+    grade = ["match", ["get", "colour"], "red", red, "yellow", yellow, blue]
     paint = {
         "circle-radius": _zoomed((9, 1.6), (16, 5)),
         "circle-color": ["case", ["==", ["get", "state"], "closed"], p.halo, grade],
         "circle-stroke-color": grade,
         "circle-stroke-width": _zoomed((9, 0.7), (16, 2)),
     }
-    return [_layer("incidents", "incidents", "circle", paint=paint)]
+    gravest = ["case", [">", ["get", "red"], 0], red, [">", ["get", "yellow"], 0], yellow, blue]
+    bubble = {
+        "circle-radius": _by_count(3, 11, 14, 16, 18, 20),
+        "circle-color": ["case", [">", ["get", "count"], 1], p.halo, gravest],
+        "circle-opacity": 0.92,
+        "circle-stroke-color": gravest,
+        "circle-stroke-width": 2,
+    }
+    single = _layer("incidents", "incidents", "circle", filter=IS_SINGLE, paint=paint)
+    return [single, *_crowd("incidents", bubble, _text(_by_grade(p), 10.5, **{"text-line-height": 1}))]
+
+
+def _by_grade(p: Palette) -> list[Any]:
+    """Write how many there are, and beneath it how many of them are red and yellow."""
+
+    def graded(grade: str, colour: str) -> list[Any]:
+        number = ["get", grade]
+        written = ["case", [">", number, 0], ["concat", "●", _short(number)], ""]
+        return [written, {"text-color": colour, "font-scale": 0.75}]
+
+    _, yellow, red = p.grades
+    return [
+        "format", _short(["get", "count"]), {"text-color": p.text}, "\n", {},
+        *graded("red", red), " ", {"font-scale": 0.5}, *graded("yellow", yellow),
+    ]  # fmt: skip
 
 
 def _responders(p: Palette) -> list[Json]:
     status = ["match", ["get", "status"], "available", p.available, "busy", p.busy, p.off]
-    star = _text(
-        "★",
-        _zoomed((8, 6), (12, 10), (16, 22)),
-        **{"text-allow-overlap": True, "text-ignore-placement": True},
-    )
-    return [_layer("responders", "responders", "symbol", layout=star, paint=_ink(status, p.halo, 1.8))]
+    single = _layer(
+        "responders", "responders", "symbol",
+        filter=IS_SINGLE, layout=_sign("★", (8, 6), (12, 10), (16, 22)), paint=_ink(status, p.halo, 1.8),
+    )  # fmt: skip
+    free = ["concat", _short(["get", "available"]), "/", _short(["get", "count"])]
+    field = ["format", "★", {}, free, {"font-scale": 0.8, "text-color": p.text}]
+    some = ["case", [">", ["get", "available"], 0], p.available, p.off]
+    crowd = _layer(
+        "responders-crowd", "responders", "symbol",
+        filter=IS_CROWD, layout=_text(field, 13), paint=_ink(some, p.halo, 1.8),
+    )  # fmt: skip
+    return [single, crowd]
 
 
 def _names(p: Palette) -> list[Json]:

@@ -30,7 +30,7 @@ export function icon(name) {
   return svg;
 }
 
-/** A small drawn sign as in the legend: hex, dot, star, diamond or line in the colours given. */
+/** A small drawn sign as in the legend: hex, dot, bubble, star, diamond or line in the colours given. */
 export function swatch({ shape, fill, edge }) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 16 16");
@@ -48,6 +48,7 @@ export function swatch({ shape, fill, edge }) {
 const SHAPES = {
   hex: "M8 1.2 13.9 4.6V11.4L8 14.8 2.1 11.4V4.6Z",
   dot: "M8 3.2A4.8 4.8 0 1 1 7.99 3.2Z",
+  bubble: "M8 1.2A6.8 6.8 0 1 1 7.99 1.2Z",
   star: "M8 1 9.9 5.9 15 6.2 11 9.4 12.4 14.5 8 11.6 3.6 14.5 5 9.4 1 6.2 6.1 5.9Z",
   diamond: "M8 1.5 14.5 8 8 14.5 1.5 8Z",
   line: "M1 8H15",
