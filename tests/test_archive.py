@@ -11,7 +11,7 @@ import numpy as np
 import pyogrio
 import pytest
 from fastapi.testclient import TestClient
-from httpx import Response
+from httpx2 import Response
 from pmtiles.reader import MmapSource, Reader, all_tiles
 from sqlalchemy.engine import Engine
 
@@ -19,6 +19,7 @@ from api import access
 from api.main import make_app
 from api.packing import Zooms, pack
 from gis.access import Principal
+from gis.errors import BadInput, Forbidden, NotAnArchive, NotFound
 from layers import refresh
 from layers.catalogue import LAYERS
 from tests import town
@@ -187,3 +188,125 @@ def test_the_reader_of_pages_finds_the_same_tiles(engine: Engine, tmp_path: Path
     places = json.dumps([[tile.z, tile.x, tile.y] for tile in tiles])
     assert node(READER, tmp_path / "a.pmtiles", places).split() == wanted
     assert len(set(wanted)) > 10
+
+
+@pytest.fixture(scope="module")
+def kept(engine: Engine, folder: Path) -> dict[str, bytes]:
+    """Archives as the service finds them: public, the whole city's, and one quarter's; and what is none."""
+    files = {
+        "buildings": ("buildings", PUBLIC),
+        "incidents": ("incidents", COMMANDER),
+        "west": ("incidents", WEST_SIDE),
+    }
+    for name, (layer, who) in files.items():
+        _pack(engine, layer, folder / f"{name}.pmtiles", who)
+    (folder / "broken.pmtiles").write_bytes(b"PMTiles\x03" + bytes(200))
+    return {name: (folder / f"{name}.pmtiles").read_bytes() for name in files}
+
+
+FIELD = Principal("field", full_role="field")
+EAST_SIDE = Principal("commander", scheme="safety", scope="T2", full_role="commander", may_export=True)
+
+
+@pytest.mark.parametrize(
+    ("who", "shown"),
+    [
+        (PUBLIC, {"buildings"}),
+        (FIELD, {"buildings"}),
+        (COMMANDER, {"buildings", "incidents", "west"}),
+        (WEST_SIDE, {"buildings", "west"}),
+        (UNIT, {"buildings"}),
+        (EAST_SIDE, {"buildings"}),
+    ],
+)
+def test_an_archive_is_shown_to_whom_it_may_be(
+    ask: Ask, kept: dict[str, bytes], who: Principal, shown: set[str]
+) -> None:
+    assert {one["name"] for one in ask(who, "/archives").json()} == shown
+    for name in kept:
+        answers = [ask(who, f"/archives/{name}{rest}").status_code for rest in (".json", "/14/1/1.mvt")]
+        refused = {401} if who is PUBLIC else {403, 404}
+        assert set(answers) <= ({200, 204} if name in shown else refused)
+
+
+def test_a_file_leaves_by_a_right_of_its_own(ask: Ask, kept: dict[str, bytes]) -> None:
+    assert ask(COMMANDER, "/archives/incidents.pmtiles").status_code == 403
+    assert ask(EXPORTER, "/archives/incidents.pmtiles").content == kept["incidents"]
+    assert ask(WEST_SIDE, "/archives/incidents.pmtiles").status_code == 404
+    assert ask(PUBLIC, "/archives/buildings.pmtiles").content == kept["buildings"]
+
+
+def test_ranges_of_a_file(ask: Ask, kept: dict[str, bytes]) -> None:
+    whole = ask(PUBLIC, "/archives/buildings.pmtiles")
+    part = ask(PUBLIC, "/archives/buildings.pmtiles", range="bytes=0-126")
+    assert (part.status_code, part.content) == (206, kept["buildings"][:127])
+    assert part.headers["content-range"] == f"bytes 0-126/{len(kept['buildings'])}"
+    assert part.headers["etag"] == whole.headers["etag"]
+    assert ask(PUBLIC, "/archives/buildings.pmtiles", range="bytes=99999999-").status_code == 416
+    again = ask(PUBLIC, "/archives/buildings.pmtiles", if_none_match=whole.headers["etag"])
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.usefixtures("kept")
+def test_tiles_from_an_archive_are_those_served(ask: Ask) -> None:
+    x, y = _square(*town.at(0.7, 0.7), 14)
+    served = ask(PUBLIC, f"/tiles/buildings/14/{x}/{y}.mvt")
+    told = ask(PUBLIC, f"/archives/buildings/14/{x}/{y}.mvt")
+    packed = ask(PUBLIC, f"/archives/buildings/14/{x}/{y}.mvt", accept_encoding="br, gzip;q=0.5")
+    assert served.content == told.content == packed.content
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in told.headers
+    assert packed.headers["etag"] != told.headers["etag"]
+    assert "Accept-Encoding" in told.headers["vary"]
+    again = ask(PUBLIC, f"/archives/buildings/14/{x}/{y}.mvt", if_none_match=told.headers["etag"])
+    assert again.status_code == 304
+    assert ask(PUBLIC, "/archives/buildings/14/1/1.mvt").status_code == 204
+
+
+@pytest.mark.parametrize("path", ["nothing", "broken", "..%2F..%2Fkeys"])
+@pytest.mark.usefixtures("kept")
+def test_what_is_no_archive_is_not_there(ask: Ask, path: str) -> None:
+    for rest in (".json", ".pmtiles", "/14/1/1.mvt"):
+        assert ask(EXPORTER, f"/archives/{path}{rest}").status_code in {404, 422}
+
+
+def test_a_replaced_archive_is_seen_at_once(
+    engine: Engine, ask: Ask, kept: dict[str, bytes], folder: Path
+) -> None:
+    x, y = _square(*town.at(0.7, 0.7), 14)
+    path = f"/archives/again/14/{x}/{y}.mvt"
+    (folder / "again.pmtiles").write_bytes(kept["buildings"])
+    first = ask(PUBLIC, path)
+    _pack(engine, "grids", folder / "again.pmtiles", PUBLIC, 14)
+    second = ask(PUBLIC, path, if_none_match=first.headers["etag"])
+    assert second.status_code == 200
+    assert second.content != first.content
+    (folder / "again.pmtiles").unlink()
+
+
+def test_a_layer_above_ones_role_is_not_packed(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(Forbidden):
+        _pack(engine, "cameras", tmp_path / "a.pmtiles", Principal("field", full_role="field"))
+    with pytest.raises(NotFound, match="T9"):
+        _pack(
+            engine, "incidents", tmp_path / "a.pmtiles", Principal("commander", scope="T9", scheme="safety")
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_zooms_are_those_of_the_layer() -> None:
+    assert Zooms(None, None).of(LAYERS["buildings"])[-1] == 16
+    with pytest.raises(BadInput, match="not from 3 to 30"):
+        Zooms(3, 30).of(LAYERS["buildings"])
+
+
+def test_an_empty_archive_is_not_made(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="no tile"):
+        _pack(engine, "cameras", tmp_path / "a.pmtiles", COMMANDER)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_foreign_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.pmtiles").write_bytes(b"nothing of the kind")
+    with pytest.raises(NotAnArchive, match=r"a\.pmtiles is no archive"):
+        Archive(tmp_path / "a.pmtiles")

@@ -5,6 +5,7 @@ Format: https://github.com/protomaps/PMTiles/blob/main/spec/v3/spec.md. Tiles ar
 
 import gzip
 import os
+import weakref
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -139,11 +140,15 @@ def _header(box: Sequence[float]) -> dict[str, Any]:
 
 
 class Archive:
-    """An archive of ours, open for reading; safe to be shared by threads."""
+    """An archive of ours, open for reading; safe to be shared by threads.
+
+    It goes on reading what it opened when the file is replaced, and closes it when nobody uses it any more.
+    """
 
     def __init__(self, file: Path) -> None:
         """Open a file. Raises NotAnArchive when it is none, or none of ours."""
-        self._file = file.open("rb")
+        self._descriptor = os.open(file, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
         self._directory = lru_cache(maxsize=64)(self._read_directory)
         try:
             reader = Reader(self._read)
@@ -153,7 +158,7 @@ class Archive:
             raise NotAnArchive(f"{file.name} is no archive of this service; make it with export") from error
 
     def _read(self, offset: int, length: int) -> bytes:
-        return os.pread(self._file.fileno(), length, offset)
+        return os.pread(self._descriptor, length, offset)
 
     def _read_directory(self, offset: int, length: int) -> list[Entry]:
         return deserialize_directory(self._read(offset, length))

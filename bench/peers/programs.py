@@ -62,9 +62,7 @@ def _by_host(url: str) -> str:
         return url
     login = f"{told.username}:{quote(told.password or '', safe='')}"
     folder, port = quote(str(told.query["host"]), safe=""), told.query.get("port", 5432)
-    return (
-        f"postgresql://{told.username}:{quote(told.password or '', safe='')}@{folder}:{port}/{told.database}"
-    )
+    return f"postgresql://{login}@{folder}:{port}/{told.database}"
 
 
 def _found(name: str, ground: Ground, build: Callable[[Path], None]) -> str:
@@ -190,7 +188,8 @@ def _tipg(ground: Ground, port: int) -> tuple[list[str], dict[str, str]]:
     words = [uv, "run", "--no-project", "--quiet", "--with", "tipg==1.6.1", "--with", "uvicorn[standard]"]
     serve = ["uvicorn", "tipg.main:app", "--port", str(port), "--workers", str(CORES), "--log-level", "error"]
     told = {
-        "DATABASE_URL": _by_host(ground.url), "TIPG_DB_SCHEMAS": json.dumps([SCHEMA]), "TIPG_TILE_BUFFER": str(BUFFER),
+        "DATABASE_URL": _by_host(ground.url), "TIPG_DB_SCHEMAS": json.dumps([SCHEMA]),
+        "TIPG_TILE_BUFFER": str(BUFFER),
         "TIPG_MAX_FEATURES_PER_TILE": "10000000", "DB_MAX_CONN_SIZE": str(CONNECTIONS // CORES),
         "TIPG_DB_SPATIAL_EXTENT": "false", "TIPG_DB_DATETIME_EXTENT": "false",
     }  # fmt: skip
