@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from api.access import audience
 from api.deps import At, DatumName, Transaction, Wished
 from gis import crs, grids, responders
+from gis import history as ancestry
 from gis.db import Record
 from gis.errors import BadInput
 
@@ -113,9 +114,11 @@ def children(transaction: Transaction, code: str, wish: Wished, datum: DatumName
 
 @router.get("/grids/{code}/history", openapi_extra=audience("public", "boundaries are public"))
 def history(transaction: Transaction, code: str, wish: Wished, datum: DatumName = "wgs84") -> dict[str, Any]:
-    """Answer every version of a grid, newest knowledge first."""
+    """Answer every version of a grid, newest knowledge first, and its lineage (from what, into what)."""
     with transaction() as conn:
-        return _collection(grids.history(conn, code, grids.resolve(conn, wish).scheme), datum)
+        scheme = grids.resolve(conn, wish).scheme
+        versions = _collection(grids.history(conn, code, scheme), datum)
+        return versions | {"lineage": ancestry.lineage(conn, scheme, code)}
 
 
 class Near(BaseModel):

@@ -11,7 +11,7 @@ import shapely
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from gis import locate
+from gis import locate, schema_plans
 from gis.grids import DECIMALS, OWNER, Asked, current
 from gis.schema import grids, incidents
 
@@ -121,3 +121,20 @@ def _deepest(
         owner[left] = np.append(of, -1)[here]
         left = left[here < 0]
     return owner, pd.DataFrame({"code": codes, "level": levels})
+
+
+def lineage(conn: Connection, scheme: str, code: str) -> list[dict[str, object]]:
+    """Return what plans made of a grid and what it was made of, newest first.
+
+    Each row has revision, before, after, kind (kept, split, merged, moved) and the shares of the ground, the
+    households and the buildings of `before`, which sum to 1 over its rows of a revision.
+    """
+    c = schema_plans.lineage.c
+    of_it = sa.or_(c.before_code == code, c.after_code == code)
+    shares = (c.area_share, c.household_share, c.building_share)
+    found = (
+        sa.select(c.revision, c.before_code.label("before"), c.after_code.label("after"), c.kind, *shares)
+        .where(c.scheme == scheme, of_it)
+        .order_by(c.revision.desc(), c.before_code, c.after_code)
+    )
+    return [dict(row._mapping) for row in conn.execute(found)]
