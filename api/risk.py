@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from pydantic import BaseModel
@@ -77,6 +78,7 @@ def risk(
     horizon_days: Horizon = 7,
     res: Res = 8,
     include: Include = "",
+    cell: Annotated[str | None, Query(max_length=20, description="Tell of this cell alone.")] = None,
     format: Annotated[Literal["json", "csv"], Query()] = "json",  # noqa: A002 - as elsewhere
 ) -> Response:
     """Answer the incidents to expect per cell, with 80 and 95 % intervals and the baseline beside it.
@@ -87,6 +89,8 @@ def risk(
     if format != "json":
         demand_export(who)
     found, whole = _found(transaction, look, who, res, horizon_days, include)
+    if cell is not None:
+        found = found.only(found.cells == np.uint64(cells.from_text(cell)))
     columns = {"cell": cells.to_text(found.cells)} | _columns(found)
     return tables.plain(whole, "cells", columns, format)
 

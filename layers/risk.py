@@ -55,6 +55,15 @@ class Risk:
     """Incidents left out of training for their source, and which sources."""
     left_out_sources: tuple[str, ...]
 
+    def only(self, wanted: npt.NDArray[np.bool_]) -> "Risk":
+        """Return the same answer with some of its cells; ranks and the whole stay what they were."""
+        return replace(
+            self, cells=self.cells[wanted], expected=self.expected[wanted],
+            intervals=[(low[wanted], high[wanted]) for low, high in self.intervals],
+            baseline=self.baseline[wanted], rank=self.rank[wanted], baseline_rank=self.baseline_rank[wanted],
+            with_all=None if self.with_all is None else self.with_all[wanted],
+        )  # fmt: skip
+
 
 def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Collection[str] = ()) -> Risk:
     """Return what each cell should expect in the `horizon_days` days after the last known incident.

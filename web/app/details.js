@@ -1,10 +1,9 @@
 /** The answer about the chosen point: whose it is, what lies there, who is near. */
 
+import { hexagon } from "./analysis-cell.js";
 import { get } from "./api.js";
-import { trend } from "./areas.js";
 import { categoryName } from "./categories.js";
 import { $, fill, h, icon } from "./dom.js";
-import { valuesOf } from "./hotspots.js";
 import { distance, field, locale, pick, t, word, wordOf } from "./i18n.js";
 import { chosen, drawnAt, goTo, outline, reveal } from "./map.js";
 import { seesAll, session, signIn } from "./session.js";
@@ -54,7 +53,7 @@ function hide() {
 }
 
 function show(place, under, chain, near) {
-  fill($("#details"), head(place), owner(chain), hexagon(under), features(under), responders(near));
+  fill($("#details"), head(place), owner(chain), hexagon(under, waiting.signal), features(under), responders(near));
   $("#details").hidden = false;
   document.body.classList.add("with-details");
   $("#details").scrollTop = 0;
@@ -137,26 +136,6 @@ function link(grid) {
 function person({ name, post, phone }) {
   const call = phone && h("a", { href: `tel:${phone}` }, icon("phone"), phone);
   return h("li", {}, name && h("span", {}, name), post && h("span", { class: "quiet" }, post), call);
-}
-
-function hexagon(under) {
-  const cell = under.find((feature) => feature.layer.source === "hotspots");
-  const values = cell && valuesOf(cell.properties.cell);
-  if (!values) return null;
-  const number = (value, digits) => value?.toLocaleString(locale(), { maximumFractionDigits: digits }) ?? "∞";
-  const tested = values.p !== null;
-  const rows = [[t("cell.count"), number(values.count, 0)]];
-  if (tested) {
-    rows.push(
-      [t("cell.expected"), number(values.expected, 1)],
-      [t("cell.ratio"), number(values.ratio, 2)],
-      [t("cell.p"), values.p < 0.0001 ? "< 0.0001" : number(values.p, 4)],
-      [t("cell.trend"), trend(values)],
-    );
-  }
-  const word = tested ? (values.significant ? "cell.significant" : "cell.quiet") : "cell.untested";
-  const verdict = h("p", { class: values.significant ? "verdict hot" : "verdict" }, t(word));
-  return block(t("cell.title"), verdict, table(rows));
 }
 
 const table = (rows) =>

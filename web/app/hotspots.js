@@ -1,22 +1,16 @@
 /** Values of the hexagons for the period: fetched once per resolution, put on the map as feature state. */
 
 import { get } from "./api.js";
+import { clusters } from "./analysis-clusters.js";
 import { areas } from "./areas.js";
+import { lay, nameOf, rankIn, resolution } from "./cells.js";
 import { $, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
+import { mode, offer } from "./modes.js";
 import { asked } from "./period.js";
 import { onChange } from "./state.js";
 import { tell } from "./toast.js";
 
-/** Below the zoom, the resolution: the same table as the tiles'. */
-const RES_BY_ZOOM = [
-  [9, 6],
-  [11, 7],
-  [13, 8],
-  [14, 9],
-];
-const FINEST = 10;
-const RES_OF_LISTS = 8;
 /** Where a ratio of observed to expected goes up a rank of the hot colours. */
 export const RATIOS = [1, 1.5, 2, 3];
 const RANKS = 5;
@@ -32,7 +26,7 @@ let shownFor = "";
 export function hotspots(drawn) {
   map = drawn;
   map?.on("moveend", refresh);
-  map?.on("style.load", paint);
+  offer("hotspots", paint);
   onChange((changed) => {
     if (["from", "to", "category"].some((name) => changed.has(name))) refresh();
     if (changed.has("lang")) say();
@@ -49,16 +43,13 @@ export const valuesOf = (cell) => cells.get(cell);
 /** The least count of each rank of the quiet colours. */
 export const countBreaks = () => breaks;
 
-const resolution = () => {
-  if (!map) return RES_OF_LISTS;
-  const zoom = Math.floor(map.getZoom());
-  return RES_BY_ZOOM.find(([below]) => zoom < below)?.[1] ?? FINEST;
-};
-
 let whole = null;
 
+/** What the values shown were asked with: period, category and resolution. */
+export const question = () => ({ ...asked(), res: resolution(map) });
+
 async function refresh() {
-  const query = { ...asked(), res: resolution() };
+  const query = question();
   const wanted = JSON.stringify(query);
   if (wanted === shownFor) return;
   shownFor = wanted;
@@ -66,7 +57,8 @@ async function refresh() {
   waiting = new AbortController();
   $("#summary").classList.add("busy");
   try {
-    take(await get("/hotspots", query, waiting.signal));
+    take(await get("/hotspots/values", query, waiting.signal));
+    clusters(map, query, whole, waiting.signal);
   } catch (error) {
     if (error.name !== "AbortError") shownFor = "";
     tell(error);
@@ -78,9 +70,9 @@ async function refresh() {
 function take(answer) {
   whole = answer;
   // An empty cell may be significant for its neighbours' sake; it is they that are shown.
-  cells = new Map(answer.cells.filter(({ count }) => count > 0).map((cell) => [cell.cell, cell]));
+  cells = new Map(unfolded(answer).filter(({ count }) => count > 0).map((cell) => [cell.cell, cell]));
   breaks = geometric(quietCounts().reduce((most, count) => Math.max(most, count), 1));
-  paint();
+  if (mode() === "hotspots") paint();
   say();
   areas([...cells.values()]);
   for (const listen of listeners) listen();
@@ -94,24 +86,27 @@ function geometric(most) {
   return [...new Set(limits)];
 }
 
+const WAYS = { "-1": "falling", 0: "steady", 1: "rising" };
+
+/** The columns of an answer as one object per cell. */
+const unfolded = ({ id, count, ratio, p, significant, trend }) =>
+  id.map((number, place) => ({
+    cell: nameOf(number),
+    count: count[place],
+    ratio: ratio[place],
+    p: p[place],
+    significant: significant[place] === 1,
+    trend: WAYS[trend[place]] ?? null,
+  }));
+
 function paint() {
-  if (!map?.getSource("hotspots")) return;
-  map.removeFeatureState({ source: "hotspots", sourceLayer: "hotspots" });
-  for (const cell of cells.values()) {
-    map.setFeatureState({ source: "hotspots", sourceLayer: "hotspots", id: cell.cell }, look(cell));
-  }
+  lay(map, [...cells.values()].map((cell) => [cell.cell, look(cell)]));
 }
 
 function look({ count, ratio, significant }) {
   const rank = significant ? rankIn(RATIOS, ratio ?? Infinity) : rankIn(breaks, count);
   return { shown: true, significant, rank };
 }
-
-const rankIn = (limits, value) =>
-  Math.max(
-    0,
-    limits.findLastIndex((limit) => value >= limit),
-  );
 
 function say() {
   if (!whole) return;

@@ -1,6 +1,9 @@
 /** Starts the page: asks the service what the city is, then wires the parts together. */
 
 import { get } from "./api.js";
+import { changes } from "./analysis-change.js";
+import { emerging } from "./analysis-emerging.js";
+import { risk } from "./analysis-risk.js";
 import { categories } from "./categories.js";
 import { details } from "./details.js";
 import { $ } from "./dom.js";
@@ -9,6 +12,7 @@ import { pick, speak, t, translate } from "./i18n.js";
 import { layerSwitches } from "./layers.js";
 import { legend } from "./legend.js";
 import { isDrawn, openMap } from "./map.js";
+import { showModes } from "./modes.js";
 import { period } from "./period.js";
 import { search } from "./search.js";
 import { openSession } from "./session.js";
@@ -30,6 +34,10 @@ async function start() {
   details(map);
   search(map, city);
   hotspots(map);
+  emerging(map);
+  risk(map);
+  showModes(map);
+  changes(city);
   legend(map);
   shell(city);
 }

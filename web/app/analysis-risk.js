@@ -1,0 +1,75 @@
+/** Risk on the hexagons: what to expect next week, by which model, and how well that has worked. */
+
+import { number } from "./analysis-words.js";
+import { get } from "./api.js";
+import { lay, nameOf, rankIn, resolution } from "./cells.js";
+import { h, swatch } from "./dom.js";
+import { t } from "./i18n.js";
+import { styleLegend } from "./map.js";
+import { offer } from "./modes.js";
+import { asked } from "./period.js";
+
+const HORIZON = 7;
+const RANKS = 5;
+
+let known = { for: "", answer: null };
+
+/** Offer the risk of the coming days. */
+export function risk(map) {
+  offer("risk", async (signal) => {
+    const query = { category: asked().category, res: resolution(map), horizon_days: HORIZON };
+    const wanted = JSON.stringify(query);
+    if (known.for !== wanted) known = { for: wanted, answer: await get("/risk/values", query, signal) };
+    const { answer } = known;
+    const limits = quantiles(answer.expected);
+    const looks = answer.id.map((id, place) => [
+      nameOf(id),
+      { shown: answer.expected[place] >= limits[0], rank: rankIn(limits, answer.expected[place]) },
+    ]);
+    lay(map, looks);
+    return [summary(answer), legend(limits)];
+  });
+}
+
+/** Limits by which the upper half of the cells falls into ranks: most cells of a city expect next to nothing. */
+function quantiles(expected) {
+  const sorted = expected.toSorted((a, b) => a - b);
+  const shares = [0.5, 0.8, 0.92, 0.97, 0.99];
+  const limits = shares.map((share) => sorted[Math.floor(share * (sorted.length - 1))] ?? 0);
+  return [...new Set(limits)].slice(0, RANKS);
+}
+
+function summary(answer) {
+  const words = { start: answer.start, days: answer.horizon_days, total: Number(answer.expected_total.toFixed(0)) };
+  const { live, baseline, days } = answer.skill;
+  const skill =
+    live["0.01"] === null
+      ? t("risk.noskill")
+      : t("risk.skill", { days, live: Number(live["0.01"].toFixed(1)), baseline: Number(baseline["0.01"].toFixed(1)) });
+  const left = { count: answer.left_out, total: Number(answer.with_all_total.toFixed(0)) };
+  const lines = [
+    t("risk.summary", words),
+    t("risk.model", { model: modelName(answer.model) }),
+    skill,
+    answer.left_out > 0 && t("risk.leftout", left),
+    t("risk.person"),
+  ];
+  return h(
+    "p",
+    { class: "summary", "data-model": answer.model, "data-total": answer.expected_total },
+    lines.filter(Boolean).map((line) => h("span", {}, line)),
+  );
+}
+
+/** A model's name in the language, its own where we know none. */
+function modelName(model) {
+  const said = t(`model.${model}`);
+  return said.startsWith("model.") ? model : said;
+}
+
+function legend(limits) {
+  const items = styleLegend().find(({ layer }) => layer === "hotspots")?.items ?? [];
+  const quiet = items.filter((item) => !item.significant).slice(0, limits.length);
+  const keys = quiet.map((item, rank) => h("li", {}, swatch(item), h("span", {}, `≥${number(limits[rank], 2)}`)));
+  return h("div", { class: "ramp" }, h("ul", {}, keys), h("small", {}, t("risk.scale")));
+}

@@ -1,0 +1,34 @@
+/** Numbers of a test as a person says them: never more than the numbers hold. */
+
+import { locale, t } from "./i18n.js";
+
+/** From this count on a percentage says something. */
+const FEW = 10;
+const CHANCES = [
+  [0.0005, "chance.0001"],
+  [0.0015, "chance.001"],
+  [0.01, "chance.01"],
+  [0.05, "chance.05"],
+];
+
+/** A p-value in words. */
+export function chance(p) {
+  const known = CHANCES.find(([limit]) => p < limit);
+  return known ? t(known[1]) : t("chance.more", { percent: Math.round(100 * p) });
+}
+
+/** Observed against expected in words; a percentage only from ten on. */
+export function compared(n, expected) {
+  if (!expected) return t(n ? "ratio.none" : "ratio.same");
+  const ratio = n / expected;
+  if (ratio < 0.9) return t("ratio.fewer");
+  if (ratio <= 1.1) return t("ratio.same");
+  if (ratio >= 1.95) return t("ratio.double", { ratio: Number(ratio.toFixed(1)) });
+  return n >= FEW ? t("ratio.more", { percent: Math.round(100 * (ratio - 1)) }) : t("ratio.some");
+}
+
+/** A number with at most so many decimals, as the language writes it; a dash where it is not known. */
+export const number = (value, digits = 0) =>
+  value === null || value === undefined
+    ? "–"
+    : value.toLocaleString(locale(), { maximumFractionDigits: digits });
