@@ -22,6 +22,7 @@ from api import (
     risk,
     search,
     session,
+    situation,
 )
 from api.access import Engines, Seen, guard
 from api.door import Door
@@ -48,6 +49,7 @@ ROUTERS = (
     analysis.router,
     planning.router,
     events.router,
+    situation.router,
 )
 
 

@@ -1,8 +1,9 @@
 """The situation: every grid at every level and every category, against its own past."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from functools import cached_property
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +72,11 @@ class Situation:
     count: Integers
     before: Integers
     """Counts of the period before; zeros where there is none."""
-    within: npt.NDArray[np.bool_]
+    ever: Bools
+    """Whether a row held an incident in the period or in those before."""
+    known: list[str]
+    """Codes of the categories of incidents."""
+    within: Bools
     """(categories of rows, categories of incidents): which belong to which."""
     waiting: Waiting
     without_grid: int
@@ -80,28 +85,30 @@ class Situation:
     @cached_property
     def order(self) -> Integers:
         """Rows that ever held an incident: departures first, the surest first, then by their p and count."""
+        ever = np.flatnonzero(self.ever)
         if self.departure is None:
-            return np.flatnonzero(self.count)[np.argsort(-self.count[self.count > 0], kind="stable")]
+            return ever[np.argsort(-self.count[ever], kind="stable")]
         d = self.departure
-        ever = np.flatnonzero((self.count > 0) | (d.expected > self._least))
-        keys = (-self.count[ever], d.p[ever], d.departs[ever] == 0)
-        return ever[np.lexsort(keys)]
+        return ever[np.lexsort((-self.count[ever], d.p[ever], d.departs[ever] == 0))]
 
-    @property
-    def _least(self) -> float:
-        """What is expected where nothing ever happened is at most this."""
-        return 0.5 / max(self.periods, 1)
+    def leaves_of(self, row: int) -> list[str]:
+        """Return the codes of the leaves in a row's grid."""
+        inside = self._leaves(row)
+        return [code for code, place in self.grids.leaf.items() if inside[place]]
+
+    def categories_of(self, row: int) -> list[str]:
+        """Return the codes of the categories that a row counts."""
+        return [code for code, of in zip(self.known, self.within[self.row_category[row]], strict=True) if of]
+
+    def _leaves(self, row: int) -> Bools:
+        inside, holds, grid = np.zeros(len(self.grids.leaf), dtype=bool), self.grids.holds, self.row_grid[row]
+        inside[holds.indices[holds.indptr[grid] : holds.indptr[grid + 1]]] = True
+        return inside
 
     def members(self, row: int) -> Bools:
         """Say which of the period's incidents a row counts."""
-        leaves = np.zeros(len(self.grids.leaf), dtype=bool)
-        grid = self.row_grid[row]
-        leaves[
-            self.grids.holds.indices[self.grids.holds.indptr[grid] : self.grids.holds.indptr[grid + 1]]
-        ] = True
-        counted: Bools = (
-            leaves[self.waiting.leaf] & self.within[self.row_category[row], self.waiting.category]
-        )
+        of_category = self.within[self.row_category[row], self.waiting.category]
+        counted: Bools = self._leaves(row)[self.waiting.leaf] & of_category
         return counted
 
     def closure(self, rows: Integers) -> Share:
@@ -144,6 +151,8 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
         serious=_tested(grave, group),
         count=counts[:, 0],
         before=counts[:, 1] if every.shape[1] > 1 else np.zeros(len(counts), dtype=np.int64),
+        ever=every.sum(axis=1) > 0,
+        known=known,
         within=within,
         waiting=_waiting(conn, view, grids, known),
         without_grid=without,
@@ -221,7 +230,7 @@ def _chain(parent: dict[str, str | None], code: str) -> list[str]:
     return chain
 
 
-def _owned_incidents(conn: Connection, view: View) -> sa.Subquery:
+def owned_incidents(conn: Connection, view: View) -> sa.Subquery:
     """Select a view's incidents with the leaf that owns their place on the boundaries asked for.
 
     The owner found at intake holds where its boundary is still the same; else the place is asked again.
@@ -252,7 +261,7 @@ def _owned_incidents(conn: Connection, view: View) -> sa.Subquery:
     return (
         sa.select(
             sa.case((g.c.code.is_not(None), g.c.code), else_=again).label("leaf"),
-            i.category, i.colour, i.state, i.occurred_at, i.reported_at, i.responded_at,
+            i.code, i.category, i.colour, i.state, i.occurred_at, i.reported_at, i.responded_at,
         )
         .select_from(joined)
         .where(*wanted_incidents(view))
@@ -269,7 +278,7 @@ def _history(
     length, first = view.end - view.start, incident_span(conn).first or view.start
     periods = min(PERIODS, max(0, (view.start - first) // length))
     past = replace(view, start=view.start - periods * length)
-    owned = _owned_incidents(conn, past)
+    owned = owned_incidents(conn, past)
     age = sa.func.extract("epoch", sa.cast(view.end, sa.DateTime(timezone=True)) - owned.c.occurred_at)
     # The period is from <= t < to: a moment before the end lies in the present one.
     period = sa.cast(sa.func.ceil(age / (length / timedelta(seconds=1))) - 1, sa.Integer).label("period")
@@ -292,7 +301,7 @@ def _history(
 
 
 def _waiting(conn: Connection, view: View, grids: Grids, known: list[str]) -> Waiting:
-    owned = _owned_incidents(conn, view)
+    owned = owned_incidents(conn, view)
     until = sa.func.coalesce(owned.c.responded_at, sa.func.now())
     waited = sa.func.greatest(0, sa.func.extract("epoch", until - owned.c.reported_at))
     query: Query = sa.select(
@@ -307,7 +316,9 @@ def _waiting(conn: Connection, view: View, grids: Grids, known: list[str]) -> Wa
     )  # fmt: skip
 
 
-def moment_of_release(view: View) -> datetime:
-    """Return the last moment of a closed period, by which a formula in force is chosen."""
-    assert view.end
-    return view.end - timedelta(seconds=1)
+def last_days(conn: Connection, view: View, days: int = 30) -> View:
+    """Return a view of the last days that hold incidents: to the end of the day of the last one."""
+    zone = ZoneInfo(the_city(conn).timezone)
+    last = incident_span(conn).last or datetime.now(zone)
+    end = datetime.combine(last.astimezone(zone).date() + timedelta(days=1), time(), zone)
+    return replace(view, start=end - timedelta(days=days), end=end)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sqlalchemy.engine import Connection
 
 from gis.city import the_city
+from gis.errors import NotFound
 from layers.situation import Situation, situation
 from layers.stats.index import Formula, Index, Measured, Part, formula_on, formulas, index
 from layers.stats.situation import Departure
@@ -67,7 +68,10 @@ def ranks(low: Floats, high: Floats) -> tuple[Integers, Integers]:
 def _formula(conn: Connection, found: Situation) -> Formula:
     assert found.view.end
     last = (found.view.end - timedelta(seconds=1)).astimezone(ZoneInfo(the_city(conn).timezone))
-    return formula_on(last.date(), formulas())
+    try:
+        return formula_on(last.date(), formulas())
+    except ValueError as error:
+        raise NotFound(f"{error}; ask for a later period") from error
 
 
 def _measured(found: Situation, rows: Integers, formula: Formula) -> list[Measurements]:

@@ -136,10 +136,10 @@ def _still_waiting(t: Floats, finished: NDArray[np.bool_]) -> tuple[Floats, Floa
     times, number = np.unique(t, return_inverse=True)
     done = np.bincount(number, finished)
     at_risk = t.size - np.searchsorted(np.sort(t), times, side="left")
-    waiting = np.cumprod(1 - done / at_risk)
+    waiting = np.asarray(np.cumprod(1 - done / at_risk), dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.sqrt(np.cumsum(done / (at_risk * (at_risk - done))))
-    return times, waiting, np.asarray(error, dtype=np.float64)
+    return np.asarray(times, dtype=np.float64), waiting, np.asarray(error, dtype=np.float64)
 
 
 def _half(times: Floats, waiting: Floats) -> float:

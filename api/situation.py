@@ -1,0 +1,268 @@
+"""The situation over HTTP: every grid and category against its past, the stability index, notice letters."""
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, Depends, Path, Query
+from fastapi.responses import HTMLResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.engine import Connection
+
+from api import tables
+from api.access import Who, audience, demand_export
+from api.deps import Look, Looked, Transaction, view
+from api.limits import heavy
+from api.situation_rows import index_columns, situation_columns
+from gis import city
+from gis.access import Principal
+from gis.db import Record
+from gis.grids import Wish
+from gis.schema_situation import LETTER_KINDS
+from layers import letters, situation, stability
+from layers.stats.index import Formula
+from layers.view import View
+
+router = APIRouter()
+_INSIDE = "speaks of the grids inside it and their incidents"
+Level = Annotated[int | None, Query(ge=1, le=20, description="Level of grids; all of them.")]
+Id = Annotated[int, Path(ge=1, lt=2**53)]
+_METHOD = {
+    "expected": f"own past of up to {situation.PERIODS} equal periods, shrunk within level and category",
+    "p": "negative binomial, two-sided; q for all comparisons (Benjamini-Hochberg); departs: q <= 0.05",
+    "change_p": "E-test against the period before (Krishnamoorthy & Thomson 2004), of one row alone",
+    "closed": "share closed, exact 95 % interval (Clopper & Pearson 1934)",
+    "response": "median seconds, what still waits counted as waiting (Kaplan & Meier 1958), 95 % interval",
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which of the rows are wanted, and in which form."""
+
+    limit: int
+    offset: int
+    form: tables.Plain
+
+
+async def page(
+    who: Who,
+    limit: Annotated[int, Query(ge=1, le=2000, description="Rows at most; `rows` says how many.")] = 200,
+    offset: Annotated[int, Query(ge=0, le=10**7)] = 0,
+    format: Annotated[tables.Plain, Query()] = "json",  # noqa: A002 - as elsewhere
+) -> Page:
+    """Return which rows are wanted. Raises Forbidden for a file without the right to export."""
+    if format != "json":
+        demand_export(who)
+    return Page(limit, offset, format)
+
+
+Paged = Annotated[Page, Depends(page)]
+
+
+class Told(BaseModel):
+    """What the rows are part of; `rows` counts them all, `offset` and `limit` say which of them are here."""
+
+    start: datetime
+    end: datetime
+    rows: int
+    offset: int
+    limit: int
+    data_version: int
+
+
+class SituationTold(Told):
+    """`comparisons` were tested at once; `quiet` of them never held an incident and are not listed."""
+
+    periods: int
+    comparisons: int
+    departing: int
+    quiet: int
+    without_grid: int
+    method: dict[str, str]
+    situation: list[dict[str, Any]]
+
+
+@router.get(
+    "/situation", response_model=SituationTold, dependencies=[Depends(heavy)],
+    openapi_extra=audience("commander", _INSIDE),
+)  # fmt: skip
+def answer_situation(
+    transaction: Transaction,
+    look: Looked,
+    who: Who,
+    page: Paged,
+    level: Level = None,
+    categories: Annotated[Literal["top", "all"], Query(description="Of the highest level, or all.")] = "top",
+    only: Annotated[Literal["departures"] | None, Query(description="Only what departs.")] = None,
+) -> Response:
+    """Answer each grid's count by category against its own past, the surest departures first."""
+    with transaction() as conn:
+        found = situation.situation(conn, _latest(conn, look, who), level, fine=categories == "all")
+        version = city.data_version(conn)
+    listed = found.order
+    departs = np.zeros(len(found.count)) if found.departure is None else found.departure.departs
+    if only:
+        listed = listed[departs[listed] != 0]
+    whole = _whole(found.view, len(listed), page, version) | {
+        "periods": found.periods,
+        "comparisons": len(found.count),
+        "departing": int((departs != 0).sum()),
+        "quiet": len(found.count) - len(found.order),
+        "without_grid": found.without_grid,
+        "method": _METHOD,
+    }
+    rows = listed[page.offset : page.offset + page.limit]
+    return _paged(whole, "situation", situation_columns(found, rows), page.form)
+
+
+class IndexTold(Told):
+    """The formula, and each grid's index with its parts; a rank is given only where no interval overlaps."""
+
+    formula: dict[str, Any]
+    lights: dict[str, int]
+    index: list[dict[str, Any]]
+
+
+@router.get(
+    "/stability-index", response_model=IndexTold, dependencies=[Depends(heavy)],
+    openapi_extra=audience("commander", _INSIDE),
+)  # fmt: skip
+def answer_index(
+    transaction: Transaction,
+    look: Looked,
+    who: Who,
+    page: Paged,
+    level: Annotated[int, Query(ge=1, le=20, description="Level of grids.")] = 2,
+) -> Response:
+    """Answer the stability index (平安指数) of a level's grids, lowest first, with its parts and interval."""
+    with transaction() as conn:
+        found = stability.standings(conn, _latest(conn, look, who), level)
+        version = city.data_version(conn)
+    lights = [each.light for each in found.indexes if each]
+    whole = _whole(found.situation.view, len(found.rows), page, version) | {
+        "formula": _formula(found.formula),
+        "lights": {light: lights.count(light) for light in ("green", "yellow", "red")},
+    }
+    value = np.array([each.value if each else np.inf for each in found.indexes])
+    places = np.argsort(value, kind="stable")[page.offset : page.offset + page.limit]
+    return _paged(whole, "index", index_columns(found, places), page.form)
+
+
+def _formula(formula: Formula) -> dict[str, Any]:
+    return asdict(formula) | {"valid_from": formula.valid_from.isoformat()}
+
+
+def _latest(conn: Connection, look: Look, who: Principal) -> View:
+    """Return the view asked for; without a period, the last 30 days that hold incidents."""
+    seen = view(conn, look, who)
+    return seen if seen.start or seen.end else situation.last_days(conn, seen)
+
+
+def _whole(seen: View, rows: int, page: Page, version: int) -> dict[str, Any]:
+    assert seen.start
+    assert seen.end
+    ends = {"start": seen.start.isoformat(), "end": seen.end.isoformat()}
+    return ends | {"rows": rows, "offset": page.offset, "limit": page.limit, "data_version": version}
+
+
+def _paged(whole: dict[str, Any], name: str, columns: tables.Columns, form: tables.Plain) -> Response:
+    answer = tables.plain(whole, name, columns, form)
+    answer.headers["X-Rows"] = str(whole["rows"])
+    return answer
+
+
+class Drafts(BaseModel):
+    """Letters that could be sent (`total` of them) and the newest that were kept."""
+
+    total: int
+    limit: int
+    drafts: list[dict[str, Any]]
+    kept: list[dict[str, Any]]
+
+
+class NewLetter(BaseModel):
+    """Which draft to keep: about which grid and category (none: all), and of which period."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    grid: Annotated[str, Field(min_length=1, max_length=80)]
+    category: Annotated[str | None, Field(max_length=40)] = None
+    start: datetime
+    end: datetime
+    kind: Literal[LETTER_KINDS] | None = None  # type: ignore[valid-type]
+
+
+@router.get(
+    "/letters", response_model=Drafts, dependencies=[Depends(heavy)],
+    openapi_extra=audience("commander", "drafts and letters about grids inside it"),
+)  # fmt: skip
+def list_letters(
+    transaction: Transaction,
+    look: Looked,
+    who: Who,
+    limit: Annotated[int, Query(ge=1, le=100, description="Drafts and letters answered at most.")] = 20,
+) -> Response:
+    """Answer drafts of 平安提示函 and 风险预警函 for what rose above its past, each with its evidence."""
+    with transaction() as conn:
+        drafts, total = letters.drafts(conn, _latest(conn, look, who), limit)
+        kept = [_kept(row) for row in letters.kept(conn, limit)]
+    found = [asdict(draft) for draft in drafts]
+    return tables.json({"total": total, "limit": limit, "drafts": found, "kept": kept})
+
+
+@router.post(
+    "/letters", status_code=201, dependencies=[Depends(heavy)],
+    openapi_extra=audience("commander", "only about grids inside it"),
+)  # fmt: skip
+def keep_letter(transaction: Transaction, who: Who, body: NewLetter, response: Response) -> dict[str, Any]:
+    """Keep a draft with its evidence as of now; a letter that nothing speaks for is refused (422)."""
+    with transaction() as conn:
+        seen = view(conn, _look(body), who)
+        number = letters.keep(conn, seen, body.grid, body.category, who.name, body.kind)
+        told = _kept(letters.letter(conn, number))
+    response.headers["Location"] = f"/letters/{number}"
+    return told
+
+
+def _look(body: NewLetter) -> Look:
+    return Look(Wish(), body.start.isoformat(), body.end.isoformat(), None, None, None, None)
+
+
+@router.get("/letters/{number}", openapi_extra=audience("commander", "letters about grids inside it"))
+def read_letter(transaction: Transaction, number: Id) -> dict[str, Any]:
+    """Answer a kept letter with its evidence."""
+    with transaction() as conn:
+        return _kept(letters.letter(conn, number))
+
+
+@router.get(
+    "/letters/{number}/print", response_class=HTMLResponse,
+    openapi_extra=audience("commander", "letters about grids inside it"),
+)  # fmt: skip
+def print_letter(
+    transaction: Transaction, number: Id, lang: Annotated[Literal["zh", "en"], Query()] = "zh"
+) -> HTMLResponse:
+    """Answer a kept letter as a page to print."""
+    with transaction() as conn:
+        return HTMLResponse(letters.printable(letters.letter(conn, number), lang))
+
+
+@router.post("/letters/{number}/issue", openapi_extra=audience("approver", "letters about grids inside it"))
+def issue_letter(transaction: Transaction, who: Who, number: Id) -> dict[str, Any]:
+    """Issue a kept letter; an issued one changes no more."""
+    with transaction() as conn:
+        letters.issue(conn, number, who.name)
+        return _kept(letters.letter(conn, number))
+
+
+def _kept(row: Record) -> dict[str, Any]:
+    """Return a kept letter as it is told."""
+    moments = ("since", "until", "drafted_at", "issued_at")
+    plain = ("id", "kind", "grid", "category", "evidence", "texts", "author", "issuer")
+    told = {name: row._mapping[name] for name in plain}
+    for name in moments:
+        value = row._mapping[name]
+        told[name] = value.astimezone(UTC).isoformat() if value else None
+    return told | {"state": "issued" if row.issued_at else "draft"}

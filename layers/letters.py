@@ -1,0 +1,206 @@
+"""Notice letters (平安提示函, 风险预警函): drafts from what rose above its past, kept on demand."""
+
+import html
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from string import Template
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis.city import category_tree, level_names, the_city
+from gis.db import Record
+from gis.errors import BadInput, NotFound
+from gis.schema import grid_codes
+from gis.schema_situation import LETTER_KINDS, letters
+from layers.situation import ALL, Situation, owned_incidents, situation
+from layers.stats.change import e_test
+from layers.view import View
+
+TEMPLATES = Path(__file__).parent / "settings" / "letters"
+WARNING_RATIO, WARNING_Q = 2.0, 0.001
+"""A warning is for so many times what was expected, and so sure; all else is a notice. Our choice."""
+MOST_CODES = 100
+"""Codes of incidents that a letter names."""
+LANGUAGES = ("zh", "en")
+_EVERYTHING = {"zh": "全部", "en": "all"}
+Evidence = dict[str, Any]
+Texts = dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A letter as it could be sent: to which grid, about what, why, in which words."""
+
+    kind: str
+    grid: str
+    level: int
+    category: str | None
+    evidence: Evidence
+    texts: Texts
+
+
+def drafts(conn: Connection, view: View, most: int) -> tuple[list[Draft], int]:
+    """Return drafts for what rose above its past in a view's period, surest first, and how many there are.
+
+    All levels and the categories of the highest level are compared at once, whatever is asked for.
+    """
+    found = situation(conn, view)
+    rows = _risen(found)
+    return [_draft(conn, found, row) for row in rows[:most]], len(rows)
+
+
+def keep(
+    conn: Connection, view: View, grid: str, category: str | None, author: str, kind: str | None = None
+) -> int:
+    """Keep the draft about a grid and category, with its evidence as of now, and return its number.
+
+    Raises BadInput where nothing departs there: no letter without evidence.
+    """
+    found = situation(conn, view)
+    row = next((row for row in _risen(found) if _names(found, row) == (grid, category)), None)
+    if row is None:
+        raise BadInput("grid", f"{grid} did not rise above its past in this period and category")
+    draft = _draft(conn, found, row, kind)
+    of_grid = sa.select(grid_codes.c.id).where(grid_codes.c.scheme == view.scheme, grid_codes.c.code == grid)
+    values = {
+        "kind": draft.kind, "grid_id": of_grid.scalar_subquery(), "category": category, "author": author,
+        "since": found.view.start, "until": found.view.end, "evidence": draft.evidence, "texts": draft.texts,
+    }  # fmt: skip
+    return int(conn.execute(letters.insert().values(values).returning(letters.c.id)).scalar_one())
+
+
+def issue(conn: Connection, letter_id: int, issuer: str) -> None:
+    """Issue a kept letter. Raises NotFound when there is no such draft that the asker may see."""
+    one = letters.update().where(letters.c.id == letter_id, letters.c.issued_at.is_(None))
+    if not conn.execute(one.values(issuer=issuer, issued_at=sa.func.now())).rowcount:
+        raise NotFound(f"there is no draft of a letter {letter_id}; it may have been issued")
+
+
+def kept(conn: Connection, most: int) -> list[Record]:
+    """Return the newest letters that the asker may see, with the code of their grid."""
+    return list(conn.execute(_kept().order_by(letters.c.id.desc()).limit(most)).all())
+
+
+def letter(conn: Connection, letter_id: int) -> Record:
+    """Return one kept letter. Raises NotFound when there is none that the asker may see."""
+    row = conn.execute(_kept().where(letters.c.id == letter_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no letter {letter_id}")
+    return row
+
+
+def printable(row: Record, lang: str) -> str:
+    """Return a kept letter as a page to print; whatever it is filled with is escaped."""
+    text = row.texts[lang]
+    state = _STATES[lang]["issued" if row.issued_at else "draft"]
+    filled = {
+        "lang": "zh-CN" if lang == "zh" else "en",
+        "title": text["title"],
+        "state": f"{state} No. {row.id}",
+        "signed": f"{row.issuer or row.author} · {(row.issued_at or row.drafted_at):%Y-%m-%d}",
+        "evidence": _STATES[lang]["evidence"],
+    }
+    escaped = {name: html.escape(str(value)) for name, value in filled.items()}
+    paragraphs = "\n".join(f"<p>{html.escape(each)}</p>" for each in text["body"].split("\n\n"))
+    rows = "\n".join(
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(_plain(value))}</td></tr>"
+        for name, value in row.evidence.items()
+    )
+    return _template("letter.html").substitute(escaped, paragraphs=paragraphs, rows=rows)
+
+
+_STATES = {
+    "zh": {"draft": "草稿", "issued": "已签发", "evidence": "依据"},
+    "en": {"draft": "Draft", "issued": "Issued", "evidence": "Evidence"},
+}
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _kept() -> sa.Select[Any]:
+    codes = grid_codes.c
+    return sa.select(letters, codes.code.label("grid")).join(grid_codes, codes.id == letters.c.grid_id)
+
+
+def _risen(found: Situation) -> list[int]:
+    if found.departure is None:
+        return []
+    return [row for row in found.order.tolist() if found.departure.departs[row] > 0]
+
+
+def _names(found: Situation, row: int) -> tuple[str, str | None]:
+    return found.grids.codes[found.row_grid[row]], found.categories[found.row_category[row]] or None
+
+
+def _draft(conn: Connection, found: Situation, row: int, kind: str | None = None) -> Draft:
+    evidence = _evidence(conn, found, row)
+    grave = evidence["ratio"] >= WARNING_RATIO and evidence["q"] <= WARNING_Q
+    kind = kind or LETTER_KINDS[int(grave)]
+    grid, category = _names(found, row)
+    level = int(found.grids.levels[found.row_grid[row]])
+    texts = {lang: _text(conn, found, kind, lang, evidence, level) for lang in LANGUAGES}
+    return Draft(kind, grid, level, category, evidence, texts)
+
+
+def _evidence(conn: Connection, found: Situation, row: int) -> Evidence:
+    """Return the numbers that a letter rests on; never a name, an address or a description."""
+    assert found.departure
+    assert found.view.start
+    assert found.view.end
+    d, one = found.departure, np.array([row])
+    (low,), (high,) = d.interval(one)
+    grid, category = _names(found, row)
+    codes = _codes(conn, found, row)
+    now, before = int(found.count[row]), int(found.before[row])
+    return {
+        "grid": grid, "grid_name": found.grids.names[found.row_grid[row]], "category": category or ALL,
+        "start": found.view.start.isoformat(), "end": found.view.end.isoformat(),
+        "observed": now, "expected": round(float(d.expected[row]), 2), "low": int(low), "high": int(high),
+        "ratio": round(now / float(d.expected[row]), 2), "p": float(d.p[row]), "q": float(d.q[row]),
+        "comparisons": len(found.count), "periods": found.periods, "before": before,
+        "change_p": e_test(now, before), "incidents": codes[:MOST_CODES],
+        "incidents_left_out": max(0, now - MOST_CODES),
+    }  # fmt: skip
+
+
+def _codes(conn: Connection, found: Situation, row: int) -> list[str]:
+    owned = owned_incidents(conn, found.view)
+    query = sa.select(owned.c.code).where(
+        owned.c.leaf.in_(found.leaves_of(row)), owned.c.category.in_(found.categories_of(row))
+    )
+    return list(conn.execute(query.order_by(owned.c.code).limit(MOST_CODES)).scalars())
+
+
+def _text(
+    conn: Connection, found: Situation, kind: str, lang: str, evidence: Evidence, level: int
+) -> dict[str, str]:
+    assert found.view.start
+    assert found.view.end
+    zone = ZoneInfo(the_city(conn).timezone)
+    first, last = found.view.start.astimezone(zone), (found.view.end - timedelta(seconds=1)).astimezone(zone)
+    names = {str(row["code"]): str(row[f"name_{lang}"]) for row in category_tree(conn)}
+    levels = {row["level"]: str(row[f"name_{lang}"]) for row in level_names(conn, found.view.scheme)}
+    filled = evidence | {
+        "grid_code": evidence["grid"],
+        "category": names.get(evidence["category"], _EVERYTHING[lang]),
+        "level_name": levels[level],
+        "start": f"{first:%Y-%m-%d}",
+        "end": f"{last:%Y-%m-%d}",
+        "days": (last.date() - first.date()).days + 1,
+        "q": f"{evidence['q']:.2g}",
+    }
+    title, body = _template(f"{kind}.{lang}.txt").substitute(filled).strip().split("\n", 1)
+    return {"title": title, "body": body}
+
+
+@lru_cache
+def _template(name: str) -> Template:
+    return Template((TEMPLATES / name).read_text(encoding="utf-8"))

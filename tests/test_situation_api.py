@@ -1,0 +1,245 @@
+"""The situation, the index and letters over HTTP: a planted rise is found, told, kept, printed and issued."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+from sqlalchemy.engine import Connection, Engine
+
+from api.main import make_app
+from gis import access, schema
+from gis.grids import Wish, resolve
+from layers.situation import ALL, situation
+from layers.view import View
+from tests import town
+
+START = datetime(2025, 3, 3, tzinfo=town.ZONE)
+MONTH = {"from": "2025-03-03", "to": "2025-03-31"}
+LONG_PAST, A_WEEK = 280, timedelta(days=7)
+Keys = dict[str, dict[str, str]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled(engine: Engine) -> None:
+    """Ten quiet periods of four weeks, then one in which category 02 rises in T2d."""
+    rng = np.random.default_rng(7)
+    quiet = [town.at(*place) for place in rng.uniform((0, 0), (6, 5), (1100, 2))]
+    usual = [town.at(*place) for place in rng.uniform((0, 0), (6, 5), (110, 2))]
+    usual[0] = town.at(3.5, 2.5)
+    risen = [town.at(*place) for place in rng.uniform((0.2, 3.2), (2.8, 4.8), (30, 2))]
+    with engine.begin() as conn:
+        town.add_grids(conn)
+        batch = town.add_city(conn)
+        town.add_keeper(conn, batch, "T2d")
+        past = START - timedelta(days=LONG_PAST)
+        town.add_incidents(conn, batch, quiet, first=past, apart=timedelta(days=LONG_PAST) / 1100)
+        town.add_incidents(conn, batch, usual, first=START, apart=timedelta(days=28) / 111)
+        town.add_incidents(conn, batch, risen, "02", first=START, apart=timedelta(hours=20))
+        i = schema.incidents
+        done = i.update().where(i.c.id % 2 == 0)
+        conn.execute(done.values(state="closed", responded_at=i.c.reported_at + timedelta(minutes=40)))
+
+
+@pytest.fixture(scope="module")
+def keys(engine: Engine) -> Keys:
+    who = {"all": ("commander", None), "T1": ("commander", "T1"), "T2": ("commander", "T2")}
+    who |= {"field": ("field", None), "approver": ("approver", None)}
+    with engine.begin() as conn:
+        made = {
+            name: access.create_key(
+                conn, role, scope, scheme="safety", label=f"desk {name}", demo=role == "approver"
+            ).key
+            for name, (role, scope) in who.items()
+        }
+    return {name: {"Authorization": f"Bearer {key}"} for name, key in made.items()}
+
+
+@pytest.fixture(scope="module")
+def asker(service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    app = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
+    with TestClient(app, "http://127.0.0.1", client=("127.0.0.1", 5)) as client:
+        yield client
+
+
+def told(asker: TestClient, keys: Keys, who: str = "all", path: str = "/situation", **more: Any) -> Any:
+    answer = asker.get(path, headers=keys[who], params=MONTH | more)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_the_rise_comes_first_and_nothing_else_departs(asker: TestClient, keys: Keys) -> None:
+    whole = told(asker, keys)
+    rows = whole["situation"]
+    assert [(row["code"], row["category"]) for row in rows[:3]] == [("T", "02"), ("T2", "02"), ("T2d", "02")]
+    assert all(row["departs"] == "above" and row["ratio_low"] > 1 for row in rows[:3])
+    assert {row["category"] for row in rows if row["departs"]} <= {"02", None}
+    assert whole["comparisons"] == 8 * 3
+    assert whole["rows"] + whole["quiet"] == whole["comparisons"]
+    assert whole["periods"] == 10
+
+
+def test_counts_add_up_over_levels_and_to_the_table(asker: TestClient, keys: Keys, engine: Engine) -> None:
+    whole = told(asker, keys)
+    count = {(row["code"], row["category"]): row["count"] for row in whole["situation"]}
+    assert count["T", None] == count["T1", None] + count["T2", None]
+    assert count["T2", None] == count["T2d", None] + count["T2e", None]
+    assert count["T", None] == count["T", "01"] + count["T", "02"]
+    i = schema.incidents.c
+    with engine.connect() as conn:
+        inside = (i.occurred_at >= START) & (i.occurred_at < START + timedelta(days=28))
+        number = conn.execute(sa.select(sa.func.count()).where(inside)).scalar_one()
+    assert count["T", None] + whole["without_grid"] == number
+    assert whole["without_grid"] > 0, "the hole belongs to nobody"
+
+
+def test_pages_hold_every_row_once(asker: TestClient, keys: Keys) -> None:
+    every = told(asker, keys)["situation"]
+    pages = [told(asker, keys, limit=5, offset=offset) for offset in range(0, len(every), 5)]
+    assert [row for one in pages for row in one["situation"]] == every
+    assert {one["rows"] for one in pages} == {len(every)}
+
+
+def test_only_departures_and_one_level(asker: TestClient, keys: Keys) -> None:
+    rows = told(asker, keys, only="departures", level=3)["situation"]
+    assert [row["code"] for row in rows if row["category"] == "02"] == ["T2d"]
+    assert told(asker, keys, categories="all", level=3)["comparisons"] == 5 * 5
+    of_one = told(asker, keys, category="01", level=1)["situation"]
+    assert [row["category"] for row in of_one] == ["01", "0101"]
+
+
+def test_csv_needs_the_right_to_export_and_says_how_many(
+    asker: TestClient, keys: Keys, engine: Engine
+) -> None:
+    assert asker.get("/situation?format=csv", headers=keys["all"]).status_code == 403
+    with engine.begin() as conn:
+        key = access.create_key(conn, "commander", scheme="safety", label="", may_export=True).key
+    answer = asker.get(
+        "/situation",
+        params=MONTH | {"format": "csv", "limit": "2"},
+        headers={"Authorization": f"Bearer {key}"},
+    )
+    lines = answer.text.strip().splitlines()
+    assert len(lines) == 3
+    assert int(answer.headers["x-rows"]) > 2
+
+
+def test_a_scope_sees_its_grids_only(asker: TestClient, keys: Keys) -> None:
+    mine = told(asker, keys, "T1")
+    assert {row["code"] for row in mine["situation"]} == {"T1", "T1a", "T1b", "T1c"}
+    every = {(row["code"], row["category"]): row["count"] for row in told(asker, keys)["situation"]}
+    assert all(every[row["code"], row["category"]] == row["count"] for row in mine["situation"])
+    assert told(asker, keys, "T1", "/letters")["drafts"] == []
+    assert {row["code"] for row in told(asker, keys, "T1", "/stability-index", level=2)["index"]} == {"T1"}
+    assert asker.get("/situation?level=1", headers=keys["T1"]).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/situation", "/stability-index", "/letters", "/letters/1"])
+def test_field_and_public_have_none_of_it(asker: TestClient, keys: Keys, path: str) -> None:
+    assert asker.get(path).status_code == 401
+    assert asker.get(path, headers=keys["field"]).status_code == 403
+
+
+def test_the_index_shows_formula_parts_interval_and_honest_ranks(asker: TestClient, keys: Keys) -> None:
+    whole = told(asker, keys, path="/stability-index", level=3)
+    assert whole["formula"]["version"] == "1"
+    assert sum(part["weight"] for part in whole["formula"]["part"]) == pytest.approx(1)
+    assert sum(whole["lights"].values()) == 5
+    for row in whole["index"]:
+        assert row["low"] <= row["value"] <= row["high"]
+        parts, weights = row["parts"], {part["name"]: part["weight"] for part in whole["formula"]["part"]}
+        mean = sum(weights[name] * parts[name]["points"] for name in parts) / sum(
+            weights[name] for name in parts
+        )
+        assert row["value"] == pytest.approx(mean)
+        assert (row["rank"] is None) == (row["rank_first"] != row["rank_last"])
+    assert whole["index"][0]["code"] == "T2d"
+
+
+def test_an_old_period_has_no_formula(asker: TestClient, keys: Keys) -> None:
+    answer = asker.get("/stability-index?from=2024-05-01&to=2024-06-01", headers=keys["all"])
+    assert answer.status_code == 404
+    assert "formula" in answer.json()["detail"]
+
+
+def draft_of(asker: TestClient, keys: Keys, grid: str = "T2d") -> dict[str, Any]:
+    drafts: list[dict[str, Any]] = told(asker, keys, path="/letters")["drafts"]
+    return next(one for one in drafts if (one["grid"], one["category"]) == (grid, "02"))
+
+
+BODY = {
+    "grid": "T2d",
+    "category": "02",
+    "start": "2025-03-03T00:00:00+08:00",
+    "end": "2025-03-31T00:00:00+08:00",
+}
+
+
+def test_a_draft_carries_its_evidence_and_nobodys_name(asker: TestClient, keys: Keys) -> None:
+    draft = draft_of(asker, keys)
+    evidence = draft["evidence"]
+    assert evidence["observed"] == 30 == len(evidence["incidents"])
+    assert evidence["q"] <= 0.05
+    assert draft["kind"] == "warning"
+    assert draft["texts"]["zh"]["title"] == "风险预警函"
+    for text in draft["texts"].values():
+        assert "网格T2d" in text["body"]
+        assert "30" in text["body"]
+        assert not {"甲", "000"} & {text["body"][i : i + n] for n in (1, 3) for i in range(len(text["body"]))}
+        assert "$" not in text["body"]
+
+
+def test_a_letter_is_kept_printed_and_issued_once(asker: TestClient, keys: Keys) -> None:
+    made = asker.post("/letters", headers=keys["T2"], json=BODY)
+    assert made.status_code == 201, made.text
+    where, letter = made.headers["location"], made.json()
+    assert (letter["state"], letter["author"], letter["grid"]) == ("draft", "desk T2", "T2d")
+    assert asker.get(where, headers=keys["T1"]).status_code == 404
+    printed = asker.get(f"{where}/print?lang=en", headers=keys["all"])
+    assert printed.headers["content-type"].startswith("text/html")
+    assert "Risk warning" in printed.text
+    assert letter["evidence"]["incidents"][0] in printed.text
+    assert asker.post(f"{where}/issue", headers=keys["all"]).status_code == 403
+    issued = asker.post(f"{where}/issue", headers=keys["approver"])
+    assert (issued.json()["state"], issued.json()["issuer"]) == ("issued", "desk approver")
+    assert asker.post(f"{where}/issue", headers=keys["approver"]).status_code == 404
+    assert [one["id"] for one in told(asker, keys, path="/letters")["kept"]] == [letter["id"]]
+
+
+@pytest.mark.parametrize("change", [{"grid": "T1a"}, {"category": "01"}, {"grid": "nowhere"}])
+def test_no_letter_without_evidence(asker: TestClient, keys: Keys, change: dict[str, str]) -> None:
+    answer = asker.post("/letters", headers=keys["all"], json=BODY | change)
+    assert answer.status_code == 422
+    assert "did not rise" in answer.json()["detail"]
+
+
+def test_the_database_keeps_letters_from_other_scopes(
+    asker: TestClient, keys: Keys, service_engine: Engine
+) -> None:
+    assert asker.post("/letters", headers=keys["all"], json=BODY).status_code == 201
+    for scope, rank, seen in (("T1", 2, False), ("T2", 2, True), (None, 1, False), (None, 2, True)):
+        with service_engine.begin() as conn:
+            role = ("public", "field", "commander")[rank]
+            access.enter(conn, access.Principal(role, "safety" if scope else None, scope))
+            assert bool(conn.execute(sa.text("SELECT EXISTS (SELECT FROM letters)")).scalar()) is seen
+    with service_engine.connect() as conn:
+        access.enter(conn, access.Principal("commander"))
+        changed = conn.execute(sa.text("UPDATE letters SET issuer = 'x', issued_at = now()"))
+        assert changed.rowcount == 0, "a commander issues nothing"
+
+
+def test_a_changed_boundary_asks_the_place_again(conn: Connection) -> None:
+    """The owner of intake is believed only while its boundary is the same."""
+    asked = resolve(conn, Wish())
+    view = View(asked.scheme, asked.on, asked.known, start=START, end=START + timedelta(days=28))
+    conn.execute(schema.incidents.update().values(grid_code="T1a"))
+    wrong = situation(conn, view, 3).count.reshape(5, 3)[:, 0]
+    assert (wrong > 0).tolist() == [True, False, False, False, False], "what intake said, said of now"
+    later = sa.text("UPDATE grids SET valid = daterange('2025-06-01', NULL)")
+    conn.execute(later)
+    by_place = situation(conn, view, 3)
+    assert by_place.categories == [ALL, "01", "02"]
+    assert by_place.count.reshape(5, 3)[3, 2] == 30
