@@ -12,11 +12,13 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.engine import Connection
 
+from api import planning_told
 from api.access import Who, audience
 from api.deps import DatumName, Transaction
 from gis import crs, plan_faults, plan_features, plan_input, plan_store, plans, publishing
 from gis.access import Principal
 from gis.plan_features import Json
+from gis.plan_impact import LISTS, Impact
 from gis.plan_store import Plan
 from gis.plans import Done, Draft
 from gis.schema_plans import STATES
@@ -277,6 +279,24 @@ def faults(
         found = plan_faults.of_all(conn, here.cov, plans.changed(here))
         new = len(plan_faults.new_errors(here.base.cov, here.cov))
     return plan_features.faults(found, datum, limit) | {"new_errors": new}
+
+
+@router.get("/plans/{plan_id}/impact", openapi_extra=READ)
+def impact(
+    transaction: Transaction,
+    plan_id: Id,
+    only: Annotated[Literal[LISTS] | None, Query(alias="list", description="Only this list; all.")] = None,  # type: ignore[valid-type]
+    after: Annotated[int, Query(ge=0, lt=2**53, description="Only objects of a greater id.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    form: Annotated[Literal["json", "geojson"], Query(alias="format")] = "json",
+    datum: DatumName = "wgs84",
+) -> Json:
+    """Answer what changes owner: counts of all, lists of at most `limit` by id, and each grid's work."""
+    with transaction() as conn:
+        found = Impact(conn, plans.draft(conn, plan_id))
+        if form == "geojson":
+            return planning_told.impact_map(found, limit, datum)
+        return planning_told.impact_table(found, (only,) if only else LISTS, after, limit, datum)
 
 
 class Note(BaseModel):

@@ -209,6 +209,13 @@ def _directed(shapes: Iterable[BaseGeometry]) -> set[Edge]:
     return set(zip(map(tuple, start.tolist()), map(tuple, end.tolist()), strict=True))
 
 
+def bent(before: Version | None, after: Version | None) -> bool:
+    """Whether a grid kept its shape, but for vertices in its edges."""
+    if before is None or after is None:
+        return False
+    return inserted(_directed([before.shape]), _directed([after.shape])) is not None
+
+
 def inserted(before: set[Edge], after: set[Edge]) -> Chains | None:
     """The vertices that came into edges between two outlines; None where more than that differs."""
     ahead: dict[Point, list[Point]] = {}

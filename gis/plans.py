@@ -138,7 +138,7 @@ def _coded(cov: Coverage, params: Mapping[str, Any]) -> Mapping[str, Any]:
     if codes.problem(layout, code) or not parent or len(parent) != layout.width - layout.parts[-1].width:
         return params
     count = len(redraw.apply(cov, params).grids) - len(cov.grids)
-    used = {*cov.grids, *cov.retired}
+    used = {one for one in (*cov.grids, *cov.retired) if len(one) == layout.width and one.isdecimal()}
     into: list[str] = []
     for _ in range(count):
         into.append(codes.following(layout, parent, {*used, *into}))

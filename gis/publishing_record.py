@@ -20,6 +20,7 @@ from gis.importing.timeline import Version as Stored
 from gis.importing.timeline import overlay
 from gis.plan_around import near
 from gis.plan_diff import Change, Version
+from gis.plan_merge import bent
 from gis.schema import buildings, grids, posts, revisions
 from gis.schema_plans import lineage as lineages
 from gis.settle import NOBODY, Coverage, follow
@@ -127,9 +128,20 @@ def _content(new: Version) -> tuple[Any, ...]:
     return (g.level, g.parent, g.name, g.kind or None, g.order or None, shape)
 
 
-def lineage_of(conn: Connection, changes: Mapping[str, Change]) -> pd.DataFrame:
-    """Where the ground of each grid went whose shape changed, level by level, as `impact.lineage` has it."""
-    found = [_lineage(conn, changes, level) for level in sorted(_levels(changes))]
+def lineage_of(
+    conn: Connection, changes: Mapping[str, Change], near_leaves: Points | None = None
+) -> pd.DataFrame:
+    """Where the ground of each grid went whose shape changed, level by level, as `impact.lineage` has it.
+
+    `near_leaves`: the buildings on the changed lowest grids, weighed by their households, where they were
+    read already.
+    """
+    found = []
+    for level in sorted(_levels(changes)):
+        sides = _sides(changes, level)
+        if all(sides):
+            leaves = near_leaves is not None and all(one.leaf for side in sides for one in side.values())
+            found.append(_lineage(sides, near_leaves if leaves and near_leaves else _houses(conn, sides)))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
@@ -137,29 +149,40 @@ def _levels(changes: Mapping[str, Change]) -> set[int]:
     return {one.grid.level for code, pair in changes.items() for one in pair if one and code != NOBODY}
 
 
-def _lineage(conn: Connection, changes: Mapping[str, Change], level: int) -> pd.DataFrame:
-    sides: list[dict[str, BaseGeometry]] = [
+def _sides(changes: Mapping[str, Change], level: int) -> list[dict[str, Version]]:
+    """The grids of a level before and after, without those that merely got a vertex or a name."""
+    real = {code: pair for code, pair in changes.items() if code != NOBODY and not bent(*pair)}
+    return [
         {
-            code: coverage.to_degrees(one.shape)
-            for code, pair in changes.items()
-            if (one := pair[side]) is not None and one.grid.level == level and code != NOBODY
+            code: one
+            for code, pair in real.items()
+            if (one := pair[side]) is not None and one.grid.level == level
         }
         for side in (0, 1)
     ]
-    if not all(sides):
-        return pd.DataFrame()
-    table = lineage(sides[0], sides[1], houses(conn, sides[0].values()))
+
+
+def _lineage(sides: list[dict[str, Version]], houses: Points) -> pd.DataFrame:
+    old, new = ({code: coverage.to_degrees(one.shape) for code, one in side.items()} for side in sides)
+    table = lineage(old, new, houses)
     alone = table.groupby("before")["after"].transform("size") == 1
     return table[~(alone & (table["before"] == table["after"]))]
 
 
-def houses(conn: Connection, shapes: Any) -> Points:
-    """The buildings near shapes (EPSG:4326), weighed by their households."""
+def _houses(conn: Connection, sides: list[dict[str, Version]]) -> Points:
+    """The buildings near grids, weighed by their households."""
     b = buildings.c
     columns = (sa.func.ST_X(b.point), sa.func.ST_Y(b.point), sa.func.coalesce(b.households, 0))
+    shapes = [coverage.to_degrees(one.shape) for side in sides for one in side.values()]
     rows = near(conn, b.point, columns, shapes)
     lon, lat, weight = np.array([row[1:] for row in rows], dtype=float).reshape(-1, 3).T
     return Points(lon, lat, weight)
+
+
+def heirs(changes: Mapping[str, Change], table: pd.DataFrame) -> dict[str, str]:
+    """For each grid that goes, the one that gets most of its ground."""
+    gone = [code for code, (_, after) in changes.items() if after is None and code != NOBODY]
+    return {code: _heir(table, "before", "after", code) for code in gone}
 
 
 def write_lineage(conn: Connection, revision: int, scheme: str, table: pd.DataFrame) -> None:
@@ -181,11 +204,10 @@ class Posts:
 
     def end(self, changes: Mapping[str, Change], table: pd.DataFrame) -> None:
         """End the posts of grids that go, and note which begin elsewhere; do so before the grids change."""
-        gone = [code for code, (_, after) in changes.items() if after is None and code != NOBODY]
         new = [code for code, (before, _) in changes.items() if before is None and code != NOBODY]
-        passed = {code: _heir(table, "before", "after", code) for code in gone}
+        passed = heirs(changes, table)
         shared = {code: _heir(table, "after", "before", code) for code in new}
-        ids = plan_store.ids_of(self._conn, self._scheme, {*gone, *new, *passed.values(), *shared.values()})
+        ids = plan_store.ids_of(self._conn, self._scheme, {*passed, *new, *passed.values(), *shared.values()})
         self._note({ids[c]: ids[to] for c, to in passed.items() if to in ids})
         self._note({ids[of]: ids[c] for c, of in shared.items() if of in ids})
         p = posts.c
@@ -193,7 +215,7 @@ class Posts:
             (sa.func.lower(p.valid) >= self._day, sa.literal_column("'empty'::daterange")),
             else_=sa.func.daterange(sa.func.lower(p.valid), self._day),
         )
-        mine = p.grid_id.in_([ids[code] for code in gone]) & p.valid.overlaps(Range(self._day, None))
+        mine = p.grid_id.in_([ids[code] for code in passed]) & p.valid.overlaps(Range(self._day, None))
         self._conn.execute(posts.update().where(mine).values(valid=ended))
 
     def _note(self, passing: Mapping[int, int]) -> None:

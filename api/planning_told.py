@@ -1,0 +1,53 @@
+"""The impact of a draft as it is told: a table of counts, lists and work, or a map."""
+
+from typing import Any
+
+import shapely
+
+from gis import crs, plan_features
+from gis.crs import Datum
+from gis.plan_features import Json
+from gis.plan_impact import Impact
+
+_SHARES = ["before", "after", "kind", "area_share", "household_share", "building_share"]
+
+
+def impact_table(found: Impact, lists: tuple[str, ...], after: int, limit: int, datum: Datum) -> Json:
+    """Return counts of all that changes owner, pages of lists, workload and lineage."""
+    pages = {name: found.listed(name, after, limit) for name in lists}
+    lineage = found.lineage
+    return {
+        "counts": found.counts(),
+        "lists": {name: [_placed(row, datum) for row in rows] for name, (rows, _) in pages.items()},
+        "limit": limit,
+        "more": {name: more for name, (_, more) in pages.items()},
+        "workload": found.workload(),
+        "lineage": [] if lineage.empty else lineage[_SHARES].to_dict("records"),
+    }
+
+
+def _placed(row: Json, datum: Datum) -> Json:
+    if "lon" not in row:
+        return row
+    lon, lat = crs.point_from_wgs84(row["lon"], row["lat"], datum)
+    return row | {"lon": lon, "lat": lat}
+
+
+def impact_map(found: Impact, limit: int, datum: Datum) -> Json:
+    """Return the ground that passes on, and at most `limit` objects of each kind, as features."""
+    ground = found.ground()
+    table = found.moved
+    first = table.groupby("layer").head(limit)
+    marks = first[["layer", "id", "before", "after"]].to_dict("records")
+    places = shapely.points(first[["lon", "lat"]].to_numpy(dtype=float))
+    told: list[tuple[dict[str, Any], Any]] = [
+        ({"layer": "ground", "before": before, "after": after, "area_m2": round(area, 1)}, shape)
+        for before, after, shape, area in ground
+    ]
+    told += [({str(k): v for k, v in mark.items()}, at) for mark, at in zip(marks, places, strict=True)]
+    shapes = plan_features.shapes([shape for _, shape in told], datum)
+    features = [
+        {"type": "Feature", "geometry": shape, "properties": properties}
+        for (properties, _), shape in zip(told, shapes, strict=True)
+    ]
+    return plan_features.collection(features, limit=limit, more=len(first) < len(table))
