@@ -20,7 +20,7 @@ class Counted:
 
     table: sa.Table
     point: str = "geom"
-    spread: int = 4
+    spread: int = 3
     """A tile has 2^spread squares along its side."""
     kinds: tuple[str, ...] = ()
     kind: str = ""

@@ -220,7 +220,7 @@ def _crowd(source: str, radius: Json, number: Json) -> list[Json]:
         _layer(
             f"{source}-count", source, "symbol",
             filter=["all", IS_CROWD, [">", ["get", "count"], 1]],
-            layout=number | {"symbol-sort-key": ["-", 0, fullest], "text-padding": 0}, paint=_plain_ink(),
+            layout=number | {"symbol-sort-key": ["-", 0, fullest], "text-allow-overlap": True}, paint=_plain_ink(),
         ),
     ]  # fmt: skip
 
@@ -251,14 +251,14 @@ def _cameras(p: Palette) -> list[Json]:
         "circle-stroke-width": _zoomed((12, 0.4), (16, 1.4)),
     }
     bubble = {
-        "circle-radius": _by_count(3.5, 9, 12, 14, 16, 18),
+        "circle-radius": _by_count(3.5, 9, 13, 17, 21, 25),
         "circle-color": ["case", ["==", ["get", "down"], ["get", "count"]], p.off, p.camera],
         "circle-stroke-color": p.halo,
         "circle-stroke-width": 1,
     }
     field = ["format", _short(["get", "count"]), {"text-color": p.halo}]
     single = _layer("cameras", "cameras", "circle", filter=IS_SINGLE, paint=paint)
-    return [single, *_crowd("cameras", bubble, _text(field, 10))]
+    return [single, *_crowd("cameras", bubble, _text(field, 11))]
 
 
 def _incidents(p: Palette) -> list[Json]:
@@ -273,14 +273,14 @@ def _incidents(p: Palette) -> list[Json]:
     }
     gravest = ["case", [">", ["get", "red"], 0], red, [">", ["get", "yellow"], 0], yellow, blue]
     bubble = {
-        "circle-radius": _by_count(3, 11, 14, 16, 18, 20),
+        "circle-radius": _by_count(3.5, 12, 17, 22, 27, 31),
         "circle-color": ["case", [">", ["get", "count"], 1], p.halo, gravest],
         "circle-opacity": 0.92,
         "circle-stroke-color": gravest,
         "circle-stroke-width": 2,
     }
     single = _layer("incidents", "incidents", "circle", filter=IS_SINGLE, paint=paint)
-    return [single, *_crowd("incidents", bubble, _text(_by_grade(p), 10.5, **{"text-line-height": 1}))]
+    return [single, *_crowd("incidents", bubble, _text(_by_grade(p), 12, **{"text-line-height": 1}))]
 
 
 def _by_grade(p: Palette) -> list[Any]:
@@ -309,7 +309,8 @@ def _responders(p: Palette) -> list[Json]:
     some = ["case", [">", ["get", "available"], 0], p.available, p.off]
     crowd = _layer(
         "responders-crowd", "responders", "symbol",
-        filter=IS_CROWD, layout=_text(field, 13), paint=_ink(some, p.halo, 1.8),
+        filter=IS_CROWD, paint=_ink(some, p.halo, 1.8),
+        layout=_text(field, 13, **{"text-offset": [0, 2.1]}),
     )  # fmt: skip
     return [single, crowd]
 
@@ -333,5 +334,5 @@ def _name(source: str, minzoom: float, size: Any, paint: Json, **layout: Any) ->
     return _layer(f"{source}-name", source, "symbol", minzoom=minzoom, layout=text, paint=paint)
 
 
-PARTS = [_land, _buildings, _roads, _cells, _borders, _places, _cameras, _incidents, _responders, _names]
-"""What is drawn, from the ground up."""
+PARTS = [_land, _buildings, _roads, _cells, _borders, _names, _places, _cameras, _incidents, _responders]
+"""What is drawn, from the ground up: names give way to numbers."""
