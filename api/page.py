@@ -51,6 +51,14 @@ def landing(request: Request) -> Response:
 
 
 @router.get(
+    "/planner", response_class=FileResponse, include_in_schema=False, openapi_extra=audience("public", "none")
+)
+def planner() -> FileResponse:
+    """Answer the page on which boundaries are planned; what it asks for needs a session."""
+    return FileResponse(WEB / "planner.html", headers={"Cache-Control": "no-cache"})
+
+
+@router.get(
     "/docs", response_class=FileResponse, include_in_schema=False, openapi_extra=audience("public", "none")
 )
 def docs() -> FileResponse:

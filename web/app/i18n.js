@@ -1,9 +1,11 @@
 /** Every word the page says, in Chinese and English, and the choice between them. */
 
 import { ANALYSIS } from "./words-analysis.js";
+import { PLAN } from "./words-plan.js";
 
 const WORDS = {
   ...ANALYSIS,
+  ...PLAN,
   "app.title": ["平安地图", "Safety map"],
   "app.synthetic": ["演示数据 synthetic", "Demo data, synthetic 演示数据"],
   "app.synthetic.more": [

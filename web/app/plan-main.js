@@ -1,0 +1,61 @@
+/** Starts the planner's page: who asks, which plans there are, and the parts of the page that show one. */
+
+import { get } from "./api.js";
+import { $ } from "./dom.js";
+import { pick, speak, t, translate } from "./i18n.js";
+import { findings } from "./plan-findings.js";
+import { openPlanMap, redrawn } from "./plan-map.js";
+import { showPanel } from "./plan-panel.js";
+import { load, onOpen, open } from "./plan-store.js";
+import { tools } from "./plan-tools.js";
+import { openSession } from "./session.js";
+import { change, onChange, read, state } from "./state.js";
+import { tell, toast } from "./toast.js";
+
+async function start() {
+  read();
+  dress();
+  onChange((changed) => (changed.has("lang") || changed.has("theme")) && dress());
+  await openSession();
+  const city = await get("/city");
+  name(city);
+  await openPlanMap(city);
+  tools();
+  findings();
+  await showPanel(city);
+  onOpen((what) => what.has("plan") && remember());
+  onChange((changed) => changed.has("lang") && name(city));
+  $("#theme").addEventListener("change", (event) => change({ theme: event.target.value }));
+  $("#language").addEventListener("click", () => change({ lang: state.lang === "zh" ? "en" : "zh" }));
+  const id = Number(new URLSearchParams(location.hash.slice(1)).get("plan"));
+  if (id) await load(id);
+}
+
+function dress() {
+  speak(state.lang);
+  translate();
+  document.documentElement.dataset.theme = state.theme;
+  $("#theme").value = state.theme;
+}
+
+function name(city) {
+  $("#city").textContent = pick(city.name_zh, city.name_en);
+  $("#synthetic").hidden = !city.synthetic;
+  document.title = `${t("plan.page")} · ${pick(city.name_zh, city.name_en)}`;
+}
+
+let published = null;
+
+/** Keep the open plan in the address, so that it can be shared; after a publication the city is drawn anew. */
+function remember() {
+  const hash = new URLSearchParams(location.hash.slice(1));
+  if (open.plan) hash.set("plan", open.plan.id);
+  else hash.delete("plan");
+  history.replaceState(history.state, "", `#${decodeURIComponent(hash.toString())}`);
+  if (open.plan?.revision && published !== open.plan.revision) redrawn();
+  published = open.plan?.revision ?? null;
+}
+
+addEventListener("unhandledrejection", (event) => tell(event.reason));
+addEventListener("error", (event) => toast(t("error.bug", { reason: event.message })));
+start().catch((error) => toast(t("error.start", { reason: error.message })));

@@ -1,0 +1,142 @@
+/** The panel beside the planner's map: the list of plans, a new one, and the plan that is open. */
+
+import { $, fill, h } from "./dom.js";
+import { pick as choose, t } from "./i18n.js";
+import { sketch } from "./plan-draw.js";
+import { zoomTo } from "./plan-map.js";
+import { act, create, leave, load, nameOf, onOpen, open, pick, pickOnly, plans, redo, resolve, suggest, workOn } from "./plan-store.js";
+import { canEdit, chainAt, doing } from "./plan-tools.js";
+import { session, signIn } from "./session.js";
+import { onChange } from "./state.js";
+import { files } from "./plan-files.js";
+
+let city = null;
+
+export async function showPanel(of) {
+  city = of;
+  onOpen((what) => (what.has("plan") || what.has("level") || what.has("picked")) && draw());
+  onChange((changed) => changed.has("lang") && draw());
+  await draw();
+}
+
+const mayRead = () => ["commander", "planner", "approver", "admin"].includes(session().role);
+const mayPlan = () => ["planner", "approver", "admin"].includes(session().role);
+const mayDecide = () => ["approver", "admin"].includes(session().role);
+
+async function draw() {
+  if (!mayRead()) return fill($("#panel"), block(null, h("p", {}, t("plan.signin")), button("session.in", signIn, "main")));
+  if (open.plan) return drawPlan();
+  const found = await plans();
+  if (!open.plan) fill($("#panel"), mayPlan() && newPlan(), list(found), mayPlan() && files());
+}
+
+const block = (title, ...content) => h("section", { class: "block" }, title && h("h2", {}, title), content);
+const button = (key, onclick, kind = "", id = key.replaceAll(".", "-")) =>
+  h("button", { type: "button", class: `button ${kind}`, id, onclick }, t(key));
+
+function newPlan() {
+  const title = h("input", { id: "new-title", required: true, maxlength: 200 });
+  const scope = h("input", { id: "new-scope", required: true, maxlength: 80, list: "new-scopes", autocomplete: "off" });
+  const choices = h("datalist", { id: "new-scopes" });
+  const chain = h("p", { class: "chain-choice" });
+  const today = new Date().toLocaleDateString("sv", { timeZone: city.timezone });
+  const day = h("input", { id: "new-day", type: "date", value: today, required: true });
+  const onMap = async () => {
+    const at = await sketch("place", t("new.where"));
+    const found = at && (await doing(chainAt, at[0]));
+    if (!found) return;
+    const upper = found.slice(1);
+    fill(chain, upper.map((grid) => h("button", { type: "button", class: "button", onclick: () => (scope.value = grid.code) },
+      `${choose(grid.level_name, grid.level_name_en)} ${grid.name}`)));
+    scope.value = upper[0]?.code ?? found[0].code;
+  };
+  const begin = (event) => {
+    event.preventDefault();
+    doing(create, { title: title.value, scope: scope.value.trim(), effective_on: day.value }).then((done) => done !== null && overview());
+  };
+  return block(t("new.title"), h("form", { class: "form", id: "new-plan", onsubmit: begin },
+    h("label", {}, t("new.name"), title),
+    h("label", {}, t("new.scope"), scope, choices),
+    button("new.pick", onMap), chain,
+    h("label", {}, t("new.day"), day),
+    h("button", { class: "button main" }, t("new.begin"))));
+}
+
+function list({ plans: found, more }) {
+  const row = (plan) => h("li", {}, h("button", { type: "button", "data-plan": plan.id, onclick: () => doing(load, plan.id).then(overview) },
+    h("strong", {}, plan.title), h("span", { class: `state ${plan.state}` }, t(`state.${plan.state}`)),
+    h("small", {}, `${plan.scope} · ${t("plan.from", { day: plan.effective_on })} · ${plan.author}`)));
+  return block(t("plans.title"), found.length ? h("ul", { class: "plans" }, found.map(row)) : h("p", { class: "quiet" }, t("plans.none")),
+    more && h("p", { class: "quiet" }, t("plans.more")));
+}
+
+const overview = () => zoomTo([...open.grids.values()].filter(({ properties }) => properties.code === open.plan?.scope).map(({ geometry }) => geometry));
+
+function drawPlan() {
+  const { plan } = open;
+  const facts = [["plan.scope", `${plan.scope_name} ${plan.scope}`], ["plan.day", plan.effective_on], ["plan.author", plan.author],
+    plan.approver && ["plan.approver", plan.approver], plan.revision && ["plan.revision", String(plan.revision)],
+    plan.note && ["plan.note", plan.note], ["plan.changed", String(plan.changed)]].filter(Boolean);
+  fill($("#panel"),
+    block(null, h("p", {}, button("plan.back", leave, "link")),
+      h("h2", { class: "plan-title" }, plan.title, h("span", { class: `state ${plan.state}`, id: "state" }, t(`state.${plan.state}`))),
+      h("dl", {}, facts.flatMap(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, value)])),
+      plan.newest > plan.based_on && plan.state !== "published" && h("p", { class: "note" }, t("plan.moved_on")), life()),
+    open.conflicts.length > 0 && conflicts(), canEdit() && picked(), canEdit() && evening(), steps(), files());
+}
+
+/** What may be done with the plan as a whole, by its state and who asks. */
+function life() {
+  const { state, changed } = open.plan;
+  const doable = [
+    state === "draft" && mayPlan() && changed > 0 && ["submit", "main"],
+    state === "submitted" && mayDecide() && ["approve", "main"],
+    state === "approved" && mayDecide() && ["publish", "main"],
+    ["submitted", "approved"].includes(state) && mayDecide() && ["reject", ""],
+    ["submitted", "rejected", "withdrawn"].includes(state) && mayPlan() && ["reopen", ""],
+    state === "draft" && mayPlan() && ["withdraw", ""],
+  ].filter(Boolean);
+  return h("p", { class: "row" }, doable.map(([what, kind]) => button(`life.${what}`, () => doing(act, what), kind)),
+    state === "submitted" && !mayDecide() && h("span", { class: "quiet" }, t("life.waits")));
+}
+
+function picked() {
+  const levels = city.levels.filter(({ level }) => [...open.grids.values()].some(({ properties }) => properties.level === level));
+  const level = h("select", { id: "level", "aria-label": t("pick.level"), onchange: (event) => workOn(Number(event.target.value)) },
+    levels.map(({ level: rank, name_zh, name_en }) => h("option", { value: rank, selected: rank === open.level }, choose(name_zh, name_en))));
+  const codes = [...open.grids.values()].filter(({ properties }) => properties.level === open.level).map(({ properties }) => properties.code).sort();
+  const add = h("select", { id: "pick", "aria-label": t("pick.add"), onchange: (event) => event.target.value && pick(event.target.value) },
+    h("option", { value: "" }, t("pick.add")), codes.filter((code) => !open.picked.includes(code)).map((code) => h("option", { value: code }, `${nameOf(code)}  ${code}`)));
+  const chip = (code) => h("li", {}, h("button", { type: "button", title: t("pick.off"), onclick: () => pick(code) }, `${nameOf(code)} ✕`), h("code", {}, code));
+  return block(t("pick.title"), h("label", { class: "row" }, t("pick.level"), level), add,
+    open.picked.length ? h("ul", { class: "picked", id: "picked" }, open.picked.map(chip)) : h("p", { class: "quiet" }, t("pick.none")),
+    open.picked.length > 0 && button("pick.clear", () => pickOnly([]), "link"));
+}
+
+function evening() {
+  const low = h("input", { type: "number", id: "low", min: 0, value: 300 });
+  const high = h("input", { type: "number", id: "high", min: 1, value: 500 });
+  const ask = () => doing(suggest, { low: Number(low.value), high: Number(high.value) });
+  return h("details", { class: "block" }, h("summary", {}, t("suggest.title")), h("p", { class: "quiet" }, t("suggest.what")),
+    h("p", { class: "row" }, h("label", {}, t("suggest.low"), low), h("label", {}, t("suggest.high"), high)), button("suggest.do", ask));
+}
+
+function conflicts() {
+  const row = ({ code, with: together, mine, theirs }) => h("li", {},
+    h("strong", {}, `${(mine ?? theirs)?.properties.name || code} ${code}`),
+    together.length > 1 && h("small", {}, t("conflict.with", { codes: together.join("、") })),
+    h("p", { class: "row" }, ["mine", "theirs"].map((choice) => button(`conflict.${choice}`, () => doing(resolve, code, choice))),
+      button("conflict.see", () => zoomTo([mine, theirs].filter(Boolean).map(({ geometry }) => geometry)), "link")));
+  return block(t("conflict.title"), h("p", { class: "note" }, t("conflict.what")), h("ul", { class: "conflicts" }, open.conflicts.map(row)));
+}
+
+/** The tree of steps, newest first: those undone are pale, and one that can be done again says so. */
+function steps() {
+  const done = new Set();
+  const parents = new Map(open.steps.map((step) => [step.id, step.parent]));
+  for (let at = open.plan.head; at; at = parents.get(at) ?? null) done.add(at);
+  const row = (step) => h("li", { class: done.has(step.id) ? "" : "undone", "aria-current": step.id === open.plan.head ? "step" : null },
+    h("span", {}, t(`tool.${step.op}`)), h("small", {}, step.codes.slice(0, 4).map(nameOf).join("、")),
+    canEdit() && open.plan.can_redo.includes(step.id) && h("button", { type: "button", class: "link", onclick: () => doing(redo, step.id) }, t("tool.redo")));
+  return block(t("steps.title"), open.steps.length ? h("ol", { class: "steps", id: "steps" }, open.steps.map(row)) : h("p", { class: "quiet" }, t("steps.none")));
+}

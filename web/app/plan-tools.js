@@ -1,0 +1,161 @@
+/** The planner's tools: what may be done with the grids picked, as one row of labelled buttons. */
+
+import { get } from "./api.js";
+import { $, fill, h } from "./dom.js";
+import { t } from "./i18n.js";
+import { cancel, sketch } from "./plan-draw.js";
+import { toVertex } from "./plan-map.js";
+import { nameOf, onOpen, open, pickOnly, redo, take, undo } from "./plan-store.js";
+import { session } from "./session.js";
+import { onChange } from "./state.js";
+import { tell, toast } from "./toast.js";
+
+const some = (least, most = least) => () => open.picked.length >= least && open.picked.length <= most;
+const line = (coordinates) => ({ type: "LineString", coordinates });
+const area = (ring) => ({ type: "Polygon", coordinates: [[...ring, ring[0]]] });
+
+/** Every tool: when it can be used, and how it gets the parameters of its step (null: given up). */
+const TOOLS = [
+  { name: "split", ready: some(1), ask: async ([code]) => drawn("line", "split", (points) => ({ code, line: line(points) })) },
+  { name: "merge", ready: some(2, 50), ask: merge },
+  { name: "reshape", ready: some(2), ask: async (codes) => drawn("line", "reshape", (points) => ({ codes, line: line(points) })) },
+  { name: "move_vertex", ready: () => true, ask: moveVertex },
+  { name: "assign", ready: some(1), ask: async ([to]) => drawn("area", "assign", (points) => ({ to, area: area(points) })) },
+  { name: "take_in", ready: some(1), ask: async ([to]) => drawn("place", "take_in", ([at]) => ({ at, to })) },
+  { name: "transfer", ready: some(1), ask: transfer },
+  { name: "rename", ready: some(1), ask: rename },
+];
+
+export const canEdit = () => ["planner", "approver", "admin"].includes(session().role) && open.plan?.state === "draft";
+
+let using = null;
+
+/** Show the tools of a draft and keep them fitting what is picked. */
+export function tools() {
+  onOpen((what) => (what.has("plan") || what.has("picked") || what.has("level")) && show());
+  onChange((changed) => changed.has("lang") && show());
+  addEventListener("keydown", shortcut);
+}
+
+function show() {
+  $("#toolbar").hidden = !canEdit();
+  if (!canEdit()) return;
+  const button = (tool) => h("button", { type: "button", id: `tool-${tool.name}`, class: "button", disabled: !tool.ready(),
+    title: t(`tool.${tool.name}.how`), "aria-pressed": String(using === tool.name), onclick: () => use(tool) }, t(`tool.${tool.name}`));
+  const { can_undo: back, can_redo: again } = open.plan;
+  fill(
+    $("#toolbar"),
+    h("button", { type: "button", id: "undo", class: "button", disabled: !back, title: "Ctrl+Z", onclick: () => doing(undo) }, t("tool.undo")),
+    h("button", { type: "button", id: "redo", class: "button", disabled: !again.length, title: "Ctrl+Y", onclick: () => doing(redo) }, t("tool.redo")),
+    h("span", { class: "between", "aria-hidden": "true" }),
+    TOOLS.map(button),
+  );
+}
+
+function shortcut(event) {
+  if (!(event.ctrlKey || event.metaKey) || !canEdit() || event.target.matches("input, textarea")) return;
+  const what = { z: event.shiftKey ? redo : undo, y: redo }[event.key.toLowerCase()];
+  if (!what || (what === undo ? !open.plan.can_undo : !open.plan.can_redo.length)) return;
+  event.preventDefault();
+  doing(what);
+}
+
+let busy = false;
+
+/** Do something to the plan, one thing at a time; a refusal is told, and the plan stays as it is. */
+export async function doing(what, ...given) {
+  if (busy) return null;
+  busy = true;
+  document.body.classList.add("busy");
+  try {
+    return await what(...given);
+  } catch (error) {
+    tell(error);
+    return null;
+  } finally {
+    busy = false;
+    document.body.classList.remove("busy");
+  }
+}
+
+async function use(tool) {
+  cancel();
+  using = tool.name;
+  show();
+  const wanted = await tool.ask([...open.picked]);
+  using = null;
+  show();
+  if (!wanted) return;
+  const answer = await doing(take, { op: tool.name, ...wanted });
+  if (answer) told(answer);
+}
+
+function told({ grids, gone, step }) {
+  const codes = grids.features.map(({ properties }) => properties.code);
+  toast(t("step.done", { op: t(`tool.${step.op}`), codes: [...codes, ...gone].slice(0, 6).map(nameOf).join("、") }), "note");
+  if (step.op === "split") pickOnly(codes.filter((code) => open.grids.get(code)?.properties.change === "new"));
+}
+
+async function drawn(kind, name, make) {
+  const points = await sketch(kind, t(`tool.${name}.how`), toVertex());
+  return points && make(points);
+}
+
+async function moveVertex() {
+  const from = await sketch("place", t("tool.move_vertex.from"), toVertex());
+  if (!from) return null;
+  const at = toVertexOrNull(from[0]);
+  if (!at) {
+    toast(t("tool.move_vertex.none"));
+    return null;
+  }
+  const to = await sketch("place", t("tool.move_vertex.to"));
+  return to && { at, to: to[0].map((value) => Number(value.toFixed(7))) };
+}
+
+const toVertexOrNull = ([lng, lat]) => toVertex(true)({ lng, lat });
+
+/** Ask something in a small dialog; gives what `read` finds, or null when closed. */
+function asked(title, content, read) {
+  return new Promise((done) => {
+    const dialog = h("dialog", { class: "session ask", "aria-label": title });
+    const close = (value) => {
+      dialog.remove();
+      done(value);
+    };
+    const form = h("form", { onsubmit: (event) => { event.preventDefault(); close(read()); } }, h("h2", {}, title), content,
+      h("p", { class: "row" }, h("button", { class: "button main" }, t("ask.do")),
+        h("button", { type: "button", class: "button", onclick: () => close(null) }, t("ask.not"))));
+    dialog.append(form);
+    dialog.addEventListener("cancel", () => close(null));
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+const option = (code) => h("option", { value: code }, `${nameOf(code)}  ${code}`);
+
+function merge(codes) {
+  const into = h("select", {}, codes.map(option));
+  return asked(t("tool.merge"), h("label", {}, t("tool.merge.into"), into), () => ({ codes, into: into.value }));
+}
+
+function rename([code]) {
+  const name = h("input", { value: open.grids.get(code).properties.name ?? "", maxlength: 200, required: true });
+  return asked(t("tool.rename"), h("label", {}, t("tool.rename.to", { code }), name), () => ({ code, name: name.value }));
+}
+
+function transfer([code]) {
+  const own = open.grids.get(code).properties.parent_code;
+  const level = open.grids.get(own)?.properties.level;
+  const others = [...open.grids.values()].map(({ properties }) => properties).filter((grid) => grid.level === level && grid.code !== own);
+  if (!others.length) {
+    toast(t("tool.transfer.none"));
+    return null;
+  }
+  const parent = h("select", {}, others.map((grid) => option(grid.code)));
+  return asked(t("tool.transfer"), h("label", {}, t("tool.transfer.to", { name: nameOf(code) }), parent), () => ({ code, parent: parent.value }));
+}
+
+/** Whose a place is, for choosing the scope of a new plan: the chain, highest level last. */
+export const chainAt = async ([lon, lat]) => (await get("/grids/at", { lon, lat })).chain;
