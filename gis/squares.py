@@ -48,3 +48,8 @@ def centre(x: sa.ColumnElement[Any], y: sa.ColumnElement[Any]) -> sa.ColumnEleme
 def as_point(shape: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """Say of an expression that it is a WGS-84 point, for which a tile needs no clipping."""
     return sa.type_coerce(shape, Geometry("POINT", srid=WGS84))
+
+
+def as_outline(shape: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Say of an expression that it is the outline of something small, for which a tile needs no clipping."""
+    return sa.type_coerce(shape, Geometry("POLYGON", srid=WGS84))
