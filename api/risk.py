@@ -13,7 +13,9 @@ from api.deps import Looked, Transaction, view
 from api.limits import heavy
 from gis import cells, city
 from gis.access import Principal
+from gis.db import Record
 from gis.errors import BadInput
+from layers import promotion
 from layers import risk as risks
 
 router = APIRouter(dependencies=[Depends(heavy)])
@@ -43,10 +45,25 @@ class Skill(BaseModel):
     baseline: dict[str, float | None]
 
 
-class Told(BaseModel):
-    """The live model, what it learned from, and its expectation per cell."""
+class Trial(BaseModel):
+    """How a challenger did against the baseline on the city's own past: PAI at 1 % and the gain in it."""
 
     model: str
+    horizon_days: int
+    origins: int
+    pai: float
+    gain: float
+    low: float
+    high: float
+    live: bool
+    decided_at: str
+
+
+class Told(BaseModel):
+    """The live model, what it learned from, its expectation per cell; no trials: the past is too short."""
+
+    model: str
+    trials: list[Trial]
     version: str
     horizon_days: int
     start: str
@@ -137,8 +154,10 @@ def _found(
     with transaction() as conn:
         found = risks.risk(conn, view(conn, look, who), res, horizon_days, sources)
         version = city.data_version(conn)
+        trials = [_trial(row) for row in promotion.kept(conn, res)]
     return found, {
-        "model": risks.MODEL,
+        "model": found.model,
+        "trials": trials,
         "version": risks.VERSION,
         "horizon_days": horizon_days,
         "start": found.start.isoformat(),
@@ -152,6 +171,11 @@ def _found(
         "skill": {"days": risks.SKILL_DAYS} | found.skill,
         "data_version": version,
     }
+
+
+def _trial(row: Record) -> dict[str, Any]:
+    names = ("model", "horizon_days", "origins", "pai", "gain", "low", "high", "live")
+    return {name: row._mapping[name] for name in names} | {"decided_at": row.decided_at.isoformat()}
 
 
 def _columns(found: risks.Risk) -> tables.Columns:

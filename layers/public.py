@@ -115,7 +115,7 @@ def release_months(conn: Connection) -> str:
         counted = _counted(conn, due, on.levels[-1][0] if on.parent else 0)
         for month in due:
             _release(conn, on, found[month], counted[month])
-    return f"{len(due)} months told anew, {len(found) - len(due)} as before"
+    return f"{len(found)} months"
 
 
 def _is_due(row: Record, known: Record | None) -> bool:

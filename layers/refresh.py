@@ -8,8 +8,12 @@ from sqlalchemy.engine import Connection
 from gis import cells as h3
 from gis import schema as t
 from gis.errors import Problem
-from gis.grids import set_minzooms
+from gis.grids import Wish, resolve, set_minzooms
+from layers import promotion
 from layers.public import release_months
+from layers.risk import LEFT_OUT, past_of
+from layers.served import served
+from layers.view import View
 
 
 class CountsDiffer(Problem):
@@ -44,5 +48,27 @@ def cells_agree(conn: Connection) -> str:
     return f"{placed} incidents at {len(h3.RESOLUTIONS)} resolutions"
 
 
-STEPS: tuple[Callable[[Connection], str], ...] = (zooms_of_levels, release_months, statistics, cells_agree)
+def trials(conn: Connection) -> str:
+    """Try models of risk against the baseline on the city's own past, once for each new month of it."""
+    if not conn.execute(sa.select(t.schemes.c.name).where(t.schemes.c.is_default)).first():
+        return "no grids yet"
+    asked, res = resolve(conn, Wish()), promotion.TRIED_RES
+    view = View(asked.scheme, asked.on, asked.known)
+    of = served(conn, res, view)
+    past, fingerprint = promotion.settled(past_of(conn, view, res, of.cells, LEFT_OUT))
+    if promotion.is_known(conn, res, fingerprint):
+        return "as before"
+    found = promotion.tried(past, promotion.ground(conn, view, res, of))
+    promotion.keep(conn, res, fingerprint, found)
+    winner = promotion.chosen(found) or promotion.BASELINE
+    return f"{len(found)} models tried, {winner} is live" if found else "the past is too short for a trial"
+
+
+STEPS: tuple[Callable[[Connection], str], ...] = (
+    zooms_of_levels,
+    release_months,
+    trials,
+    statistics,
+    cells_agree,
+)
 """Adding what is kept is a function and a line here."""

@@ -1,6 +1,6 @@
 """Risk: incidents to expect per cell over a horizon, from its own counts; never anything about persons."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -14,16 +14,20 @@ from gis.cells import Cells
 from gis.db import columns
 from gis.errors import NotFound
 from gis.schema import incidents
+from layers import promotion
 from layers.counts import cell_column
-from layers.served import served
+from layers.served import Served, served
 from layers.stats import evaluate
 from layers.stats.forecast import Forecast, Past, baseline, plain
 from layers.view import View, wanted_incidents
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-MODEL, VERSION = "all counts so far", "1"
-"""The live model. A challenger takes its place only where `bench/risk_evaluation.py` shows it better."""
+Live = Callable[[int, int], Forecast]
+"""Origin and horizon in days -> what the live model expects."""
+VERSION = "1"
+"""Of the models. The baseline is live but where a trial on the city's own past promoted a challenger
+(`layers.promotion`)."""
 LEFT_OUT = ("sensor", "patrol")
 """Sources that follow where somebody looked; trained on them, a model sends patrols where patrols went."""
 COVERAGES = (0.8, 0.95)
@@ -37,6 +41,8 @@ class Risk:
     """Expected incidents per served cell, each array of shape (n,), and how well this has worked of late."""
 
     cells: Cells
+    model: str
+    """Which model is live for this question."""
     expected: Floats
     intervals: list[tuple[Floats, Floats]]
     """Least and greatest count of each of COVERAGES."""
@@ -74,20 +80,30 @@ def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Col
     """
     of = served(conn, res, view)
     left_out = () if view.source else tuple(source for source in LEFT_OUT if source not in include)
-    past = _past(conn, view, res, of.cells, left_out)
+    past = past_of(conn, view, res, of.cells, left_out)
     if not past.day.size:
         raise NotFound("no incident to learn from in this view; widen the category or the area")
     origin = int(past.observed[-1]) + 1
-    forecast, standing = baseline(past, origin, horizon_days), plain(past, origin, horizon_days)
-    everything = _past(conn, view, res, of.cells, ()) if left_out else past
+    model, live = _live(conn, view, res, of, past)
+    forecast, standing = live(origin, horizon_days), plain(past, origin, horizon_days)
+    everything = past_of(conn, view, res, of.cells, ()) if left_out else past
     missing = everything.day.size - past.day.size
     return Risk(
-        of.cells, forecast.mean, [forecast.interval(each) for each in COVERAGES], standing.mean,
+        of.cells, model, forecast.mean, [forecast.interval(each) for each in COVERAGES], standing.mean,
         _rank(forecast.mean, of.inside_m2), _rank(standing.mean, of.inside_m2),
         baseline(everything, origin, horizon_days).mean if missing else None,
-        date(1970, 1, 1) + timedelta(days=origin), _skill(past, origin, of.inside_m2),
+        date(1970, 1, 1) + timedelta(days=origin), _skill(past, origin, of.inside_m2, live),
         int(past.day.size), int(missing), left_out,
     )  # fmt: skip
+
+
+def _live(conn: Connection, view: View, res: int, of: Served, past: Past) -> tuple[str, Live]:
+    """Return the live model's name and its forecasts by origin and horizon."""
+    promoted = promotion.live(conn, res) if view.is_of_all_incidents else None
+    if promoted is None:
+        return promotion.BASELINE, lambda origin, days: baseline(past, origin, days)
+    ground = promotion.ground(conn, view, res, of)
+    return promoted.model, lambda origin, days: promotion.forecast(promoted.model, past, origin, days, ground)
 
 
 def _rank(mean: Floats, area_m2: Floats) -> Integers:
@@ -96,7 +112,7 @@ def _rank(mean: Floats, area_m2: Floats) -> Integers:
     return rank
 
 
-def _skill(past: Past, origin: int, area_m2: Floats) -> dict[str, dict[str, float | None]]:
+def _skill(past: Past, origin: int, area_m2: Floats, live: Live) -> dict[str, dict[str, float | None]]:
     """Hold the forecasts of SKILL_DAYS days ago against what came; None where the past is too short."""
     start = origin - SKILL_DAYS
     came = past.counts(start, origin)
@@ -108,12 +124,12 @@ def _skill(past: Past, origin: int, area_m2: Floats) -> dict[str, dict[str, floa
         return {str(share): evaluate.pai([outcome]) for share, outcome in held.items()}
 
     return {
-        "live": by_share(baseline(past, start, SKILL_DAYS)),
+        "live": by_share(live(start, SKILL_DAYS)),
         "baseline": by_share(plain(past, start, SKILL_DAYS)),
     }
 
 
-def _past(conn: Connection, view: View, res: int, known: Cells, left_out: Collection[str]) -> Past:
+def past_of(conn: Connection, view: View, res: int, known: Cells, left_out: Collection[str]) -> Past:
     """Read which cell and which local day each incident belongs to; days without any record are gaps."""
     zone = city.the_city(conn).timezone
     day = sa.cast(sa.func.timezone(zone, incidents.c.occurred_at), sa.Date) - sa.cast("1970-01-01", sa.Date)

@@ -56,7 +56,8 @@ def row(
         counts = np.bincount(known.cell, 0.5 ** ((start - known.day) / half_life), past.cells)
         for area in (sparse.eye_array(past.cells, format="csr"), *discs):
             around = area @ counts
-            columns.append(np.log((around + 0.5 * around.mean()) / max(around.mean(), 1e-12)))
+            usual = around.mean() or 1.0  # nothing so far anywhere: the same everywhere
+            columns.append(np.log((around + 0.5 * usual) / usual))
     last = np.full(past.cells, known.observed[0] - 1)
     np.maximum.at(last, known.cell, known.day)
     columns.append(np.log1p(start - last))
