@@ -77,6 +77,7 @@ class Whole(BaseModel):
     of: int
     start: str | None
     end: str | None
+    judged: int
     data_version: int
     clusters: list[Cluster] | None = None
     cells: list[Cell]
@@ -199,6 +200,7 @@ def _found(
         "of": OF[per],
         "start": found.start.isoformat() if found.start else None,
         "end": found.end.isoformat() if found.end else None,
+        "judged": found.judged,
         "data_version": version,
     } | ({} if found.clusters is None else {"clusters": told_clusters})
 

@@ -60,6 +60,8 @@ class Hotspots:
     incidents: int
     """All incidents of the view, those without a place included."""
     without_place: int
+    judged: int = 0
+    """Cells that were tested, so many of which chance alone makes some look busy."""
     extra: dict[str, Floats] = field(default_factory=dict)
     """Columns asked for: rate, rate_shrunk, rate_low, rate_high, z, cluster (0: none), stability."""
     clusters: list[Cluster] | None = None
@@ -103,7 +105,7 @@ def hotspots(
     return Hotspots(
         of.cells[shown], found[shown].astype(np.int64), expected.mean[shown], _pick(laid.tested, shown),
         _trend(conn, view, res, laid, shown, span), of.disc_share()[shown],
-        f"poisson-disc-bh/{known.basis}", view.start, view.end, total, unplaced,
+        f"poisson-disc-bh/{known.basis}", view.start, view.end, total, unplaced, len(of.cells),
         columns | ({} if clusters is None else {"cluster": _numbers(clusters, len(found))[shown]}),
         None if clusters is None else [_placed(each, shown) for each in clusters],
     )  # fmt: skip

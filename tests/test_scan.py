@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from layers.stats import scan as scan_module
 from layers.stats.scan import Zones, circle_zones, log_likelihood_ratio, ring_zones, scan
 from tests.lattice import discs
 
@@ -153,3 +154,39 @@ def test_cases_where_none_are_expected_are_refused() -> None:
         scan(np.ones(8), np.ones(8), zones)
     with pytest.raises(ValueError, match="whole"):
         scan(np.full(9, 0.5), np.ones(9), zones)
+
+
+def test_the_urn_draws_what_gamma_rates_would() -> None:
+    """Dirichlet-multinomial: mean and variance of the counts, by the formulas."""
+    shape, total, many = np.array([0.5, 1.0, 2.5, 4.0]), 30, 40_000
+    place = scan_module._urn(np.random.default_rng(6), shape, total, many)
+    counts = np.stack([(place == location).sum(axis=0) for location in range(4)])
+    share = shape / shape.sum()
+    np.testing.assert_allclose(counts.mean(axis=1), total * share, rtol=0.02)
+    scatter = total * share * (1 - share) * (total + shape.sum()) / (1 + shape.sum())
+    np.testing.assert_allclose(counts.var(axis=1), scatter, rtol=0.03)
+
+
+def test_sparse_and_dense_maps_have_the_same_maxima(monkeypatch: pytest.MonkeyPatch) -> None:
+    zones, counts = ring_zones([discs(9, k) for k in range(3)]), np.random.default_rng(8).poisson(0.6, 81)
+    found = []
+    for limit in (0.0, np.inf):
+        monkeypatch.setattr(scan_module, "SPARSE", limit)
+        found.append(scan(counts, np.ones(81), zones, simulations=199, limit=3))
+    assert [each.p for each in found[0]] == [each.p for each in found[1]]
+
+
+def test_simulation_ends_early_without_changing_what_is_told() -> None:
+    zones = ring_zones([discs(12, k) for k in range(3)])
+    rng, told = np.random.default_rng(9), []
+    for seed in range(12):
+        counts = rng.poisson(1, 144)
+        counts[60] += seed // 2
+        early, full = (
+            scan(counts, np.ones(144), zones, simulations=199, seed=seed, limit=1, level=level)[0].p
+            for level in (0.05, 1.0)
+        )
+        assert (early <= 0.05) == (full <= 0.05)
+        told.append(full <= 0.05)
+    assert any(told)
+    assert not all(told)

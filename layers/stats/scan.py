@@ -10,6 +10,8 @@ from scipy import sparse
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+SPARSE = 0.3
+"""Below this many cases per zone and map, only zones that hold a case are looked at."""
 BATCH = 32  # simulated maps at a time: (zones x BATCH) floats stay near 40 MB for a city of 30,000 cells
 
 
@@ -140,7 +142,7 @@ def _simulated_maxima(
     zone_e: Floats,
     total: float,
     min_cases: int,
-    maps: Iterator[Floats],
+    maps: Iterator[sparse.csr_array],
     strongest: float,
     enough: int,
 ) -> Floats:
@@ -148,28 +150,75 @@ def _simulated_maxima(
     single = members.astype(np.float32)  # counts below 2**24 stay exact, at half the memory
     maxima = np.empty(0)
     for batch in maps:
-        if not members.shape[0]:
-            greatest = np.zeros(batch.shape[1])
-        else:
-            greatest = log_likelihood_ratio(single @ batch, zone_e[:, None], total, min_cases).max(axis=0)
-        maxima = np.concatenate([maxima, greatest])
+        maxima = np.concatenate([maxima, _greatest(single, batch, zone_e, total, min_cases)])
         reached = np.flatnonzero(maxima >= strongest * (1 - 1e-9))
         if len(reached) >= enough:
             return maxima[: reached[enough - 1] + 1]
     return maxima
 
 
-def _maps(e: Floats, total: int, simulations: int, seed: int, size: ArrayLike | None) -> Iterator[Floats]:
+def _greatest(
+    members: sparse.csr_array, maps: sparse.csr_array, zone_e: Floats, total: float, min_cases: int
+) -> Floats:
+    """Return the greatest ratio of each map, shape (maps,)."""
+    zones, columns = members.shape[0], maps.shape[1]
+    if not zones:
+        return np.zeros(columns)
+    if maps.nnz * members.nnz > SPARSE * zones * columns * members.shape[1]:
+        dense = members @ maps.toarray()
+        most: Floats = log_likelihood_ratio(dense, zone_e[:, None], total, min_cases).max(axis=0)
+        return most
+    held = sparse.csr_array(members @ maps)  # zones without any case need no logarithm
+    zone = np.repeat(np.arange(zones), np.diff(held.indptr))
+    greatest = np.zeros(columns)
+    np.maximum.at(greatest, held.indices, log_likelihood_ratio(held.data, zone_e[zone], total, min_cases))
+    return greatest
+
+
+def _maps(
+    e: Floats, total: int, simulations: int, seed: int, size: ArrayLike | None
+) -> Iterator[sparse.csr_array]:
     """Yield batches of simulated maps, shape (n, up to BATCH)."""
     rng = np.random.default_rng(seed)
+    shape = None if size is None else np.asarray(size, dtype=np.float64)
+    is_common = shape is not None and np.ptp(e / shape) <= 1e-9 * np.max(e / shape)
     for start in range(0, simulations, BATCH):
         many = min(BATCH, simulations - start)
-        rates = np.tile(e, (many, 1))
-        if size is not None:
-            shape = np.asarray(size, dtype=np.float64)
-            rates *= rng.gamma(shape, 1 / shape, rates.shape)
-        drawn = [rng.multinomial(total, rate / rate.sum()) for rate in rates]
-        yield np.column_stack(drawn).astype(np.float32)
+        if shape is None:
+            place = _drawn(rng, e, (total, many))
+        elif is_common:
+            place = _urn(rng, shape, total, many)
+        else:
+            rates = e[:, None] * rng.gamma(shape[:, None], 1 / shape[:, None], (len(e), many))
+            place = np.column_stack([_drawn(rng, rate, (total,)) for rate in rates.T])
+        ones = np.ones(total * many, dtype=np.float32)
+        column = np.broadcast_to(np.arange(many), (total, many)).ravel()
+        yield sparse.csr_array((ones, (place.ravel(), column)), shape=(len(e), many))
+
+
+def _drawn(rng: np.random.Generator, weight: Floats, shape: tuple[int, ...]) -> Integers:
+    """Draw locations in proportion to their weight."""
+    edges = np.cumsum(weight)
+    place: Integers = np.searchsorted(edges, rng.random(shape) * edges[-1], side="right")
+    return np.minimum(place, len(edges) - 1)
+
+
+def _urn(rng: np.random.Generator, shape: Floats, total: int, many: int) -> Integers:
+    """Draw locations whose rates are gamma of one scale, without drawing the rates: Polya's urn.
+
+    Each case takes a location by its shape, or that of an earlier case, in proportion to shapes' sum and
+    number of cases before it; the counts are then Dirichlet-multinomial (Blackwell & MacQueen 1973).
+    """
+    own = shape.sum()
+    before = np.arange(total)[:, None]
+    drawn = rng.random((total, many)) * (own + before)
+    source = np.where(drawn < own, before, (drawn - own).astype(np.int64).clip(max=before - 1))
+    while True:
+        further = np.take_along_axis(source, source, axis=0)
+        if (further == source).all():
+            break
+        source = further
+    return np.take_along_axis(_drawn(rng, shape, (total, many)), source, axis=0)
 
 
 def _without_overlap(llr: Floats, members: sparse.csr_array, limit: int) -> list[int]:

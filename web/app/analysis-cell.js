@@ -11,6 +11,7 @@ import { session } from "./session.js";
 import { tell } from "./toast.js";
 
 const HORIZON = 7;
+const RARE = 0.05;
 
 /** The sections about the hexagon among what is drawn `under` a point; they fill themselves. */
 export function hexagon(under, signal) {
@@ -39,12 +40,12 @@ async function tellCell(holder, name, signal) {
     );
     return;
   }
-  const query = { ...question(), cell: name, with: "shrunk,gistar", per: "household" };
+  const query = { ...question(), cell: name, with: "shrunk", per: "household" };
   const whole = await get("/hotspots", query, signal);
   const [cell] = whole.cells;
   if (!cell) return;
   const stability = h("dd", { "data-name": "stability" }, "…");
-  fill(holder, verdict(cell), words(cell), facts(cell, whole, stability));
+  fill(holder, verdict(cell), words(cell, whole.judged), facts(cell, whole, stability));
   if (cell.significant) tellStability(stability, name, signal);
   else stability.replaceChildren("–");
 }
@@ -57,9 +58,10 @@ function verdict({ significant }) {
   );
 }
 
-function words({ n, n_expected: expected, p }) {
+function words({ n, n_expected: expected, p, significant }, judged) {
   const said = { n, expected: Number(expected.toFixed(1)), ratio: compared(n, expected), chance: chance(p) };
-  return h("p", { class: "words" }, t("cell.words", said));
+  const many = !significant && p < RARE && t("cell.many", { judged, rare: Math.round(judged * p) });
+  return h("p", { class: "words" }, t("cell.words", said), many);
 }
 
 function facts(cell, { per }, stability) {
@@ -74,7 +76,6 @@ function facts(cell, { per }, stability) {
     ["cell.interval", null, `${number(cell.rate_low, 2)}–${number(cell.rate_high, 2)}`],
     ["cell.raw", cell.rate, number(cell.rate, 2), { unit }],
     ["cell.served", cell.served, `${number(100 * cell.served)} %`],
-    ["cell.z", cell.z, number(cell.z, 2)],
   ]);
   made.append(h("dt", {}, t("cell.stability")), stability);
   return made;
