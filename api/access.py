@@ -4,6 +4,7 @@ import hmac
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Annotated, Any, cast
 
@@ -110,6 +111,7 @@ def is_local(request: Request) -> bool:
     )
 
 
+@lru_cache(maxsize=4096)
 def is_loopback(host: str) -> bool:
     """Say whether a host's name or address is that of this machine to itself."""
     try:
@@ -193,7 +195,7 @@ def demand_export(who: Principal) -> None:
 
 def cookie_name(request: Request) -> str:
     """Return the session cookie's name; over https one that browsers take from this very host only."""
-    return f"__Host-{COOKIE}" if request.url.scheme == "https" else COOKIE
+    return f"__Host-{COOKIE}" if request.scope["scheme"] == "https" else COOKIE
 
 
 def session_cookie(request: Request) -> str | None:

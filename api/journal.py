@@ -3,8 +3,11 @@
 import logging
 import sys
 import time
-import uuid
+from functools import lru_cache
+from secrets import token_hex
+from typing import Any
 
+import orjson
 import structlog
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +19,10 @@ REQUESTS = Counter("safetymap_requests_total", "Requests answered.", ["route", "
 SECONDS = Histogram("safetymap_request_seconds", "Time to the end of the answer.", ["route"])
 
 
+def _json(value: Any, **_: Any) -> str:
+    return orjson.dumps(value, default=str).decode()
+
+
 def configure(level: str) -> None:
     """Write logs as JSON lines to standard error, from `level` up."""
     structlog.configure(
@@ -25,7 +32,7 @@ def configure(level: str) -> None:
             structlog.processors.TimeStamper(fmt="iso"),
             # Without local variables: they hold keys and cookies.
             ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
-            structlog.processors.JSONRenderer(ensure_ascii=False),
+            structlog.processors.JSONRenderer(serializer=_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
@@ -43,7 +50,7 @@ class Journal:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, request_id, status = time.perf_counter(), uuid.uuid4().hex, 500
+        began, request_id, status = time.perf_counter(), token_hex(16), 500
 
         async def noting(message: Message) -> None:
             nonlocal status
@@ -60,10 +67,17 @@ class Journal:
 
 def _note(scope: Scope, request_id: str, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "other")
-    REQUESTS.labels(route, scope["method"], status).inc()
-    SECONDS.labels(route).observe(seconds)
+    counter, histogram = _measures(route, scope["method"], status)
+    counter.inc()
+    histogram.observe(seconds)
     log.info(
         "request", id=request_id, method=scope["method"], path=scope["path"], route=route, status=status,
         client=scope["client"][0] if scope["client"] else None,
         ms=round(seconds * 1000, 1),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _measures(route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+    """Return the measurements of one kind of answer: looking them up is dearer than counting."""
+    return REQUESTS.labels(route, method, status), SECONDS.labels(route)

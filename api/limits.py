@@ -29,6 +29,10 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(self)",
 }
+_RAW = [
+    (name.lower().encode(), value.encode())
+    for name, value in (*_HEADERS.items(), ("Content-Security-Policy", _CSP))
+]
 _YEAR = "max-age=31536000; includeSubDomains"
 _CALLERS = 10_000
 _HEAVY_WAIT_S = 5.0
@@ -141,9 +145,8 @@ def _with_headers(scope: Scope, asked: Headers, send: Send) -> Send:
 
     async def adding(message: Message) -> None:
         if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *_RAW]
             headers = MutableHeaders(scope=message)
-            headers.update(_HEADERS)
-            headers["Content-Security-Policy"] = _CSP
             headers.add_vary_header("Authorization, Cookie")
             if credentials and "cache-control" not in headers:
                 headers["Cache-Control"] = "private, no-store"

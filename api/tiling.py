@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from hashlib import sha256
@@ -139,6 +139,18 @@ class Query:
                     self._connection.cancel_safe(timeout=1)
 
 
+@dataclass(frozen=True)
+class Seeing:
+    """A view as somebody has it."""
+
+    view: View
+    sight: Sight
+    until: float
+    """POSIX time."""
+    asks: dict[tuple[str, int], tuple[bytes, frozenset[str], Sight | None]] = field(default_factory=dict)
+    """By layer and zoom: the question's digest, the tables it reads, and whose answer it is (None: all's)."""
+
+
 @dataclass
 class Flight:
     """A query on its way, and how many wait for it."""
@@ -158,9 +170,9 @@ class Desk:
         self.open: frozenset[str] = frozenset()
         self.looks: dict[bytes, Look] = {}
         """What the routes understood by query strings."""
-        self._views: dict[tuple[Look, Sight], tuple[View, float]] = {}
+        self._views: dict[tuple[Look, Sight], Seeing] = {}
         self._view_mark = 0
-        self._resolving: dict[tuple[Look, Sight], asyncio.Task[View]] = {}
+        self._resolving: dict[tuple[Look, Sight], asyncio.Task[Seeing]] = {}
         self._flights: dict[object, Flight] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._gate = asyncio.Semaphore(chosen.tile_queries)
@@ -211,21 +223,23 @@ class Desk:
     def find(self, layer: Layer, square: Tile, given: Look, who: Principal) -> Kept | None:
         """Return a tile that is kept, without asking the database; None when it must be asked."""
         seen = self._known_view(given, who)
-        if seen is None:
-            return None
-        return self.cache.get(self._asked(layer, square, seen, who).key)
+        return None if seen is None else self.cache.get(self._asked(layer, square, seen).key)
 
-    def _known_view(self, given: Look, who: Principal) -> View | None:
+    def _known_view(self, given: Look, who: Principal) -> Seeing | None:
         found = self._views.get((given, sight(who)))
-        if found is None or time.time() >= found[1] or not self._is_in_touch():
+        if found is None or time.time() >= found.until or not self._is_in_touch():
             return None
-        return found[0]
+        return found
 
-    def _asked(self, layer: Layer, square: Tile, seen: View, who: Principal) -> Asked:
-        digest, reads = question(layer, looking_at(seen, Tile(square.z, 0, 0)))
-        everybodys = reads <= self.open
-        key = (layer.name, square.z, square.x, square.y, digest, None if everybodys else sight(who))
-        return Asked(key, square, (layer.name, square.z), reads, layer.reach(square.z))
+    def _asked(self, layer: Layer, square: Tile, seen: Seeing) -> Asked:
+        group = layer.name, square.z
+        asks = seen.asks.get(group)
+        if asks is None:
+            digest, reads = question(layer, looking_at(seen.view, Tile(square.z, 0, 0)))
+            asks = seen.asks[group] = digest, reads, None if reads <= self.open else seen.sight
+        digest, reads, whose = asks
+        key = (group, square.x, square.y, digest, whose)
+        return Asked(key, square, group, reads, layer.reach(square.z))
 
     async def answer(
         self, layer: Layer, square: Tile, given: Look, who: Principal, form: str
@@ -235,16 +249,16 @@ class Desk:
         Raises Busy when too many wait already, TileSlow when the query took too long, and what `view` raises.
         """
         seen = self._known_view(given, who) or await self._view(given, who)
-        asked = self._asked(layer, square, seen, who)
+        asked = self._asked(layer, square, seen)
         kept = self.cache.get(asked.key) if self._is_in_touch() else None
         how = "hit"
         if kept is None:
-            kept, how = await self._fly(Order(asked, layer, seen, who, form))
+            kept, how = await self._fly(Order(asked, layer, seen.view, who, form))
         if kept.form(form) is None:
             await self._encode(kept, form)
         return kept, how
 
-    async def _view(self, given: Look, who: Principal) -> View:
+    async def _view(self, given: Look, who: Principal) -> Seeing:
         """Resolve a view once for all who ask for it at the same time."""
         key = given, sight(who)
         task = self._resolving.get(key)
@@ -253,30 +267,30 @@ class Desk:
             task.add_done_callback(partial(self._resolved, key))
         return await asyncio.shield(task)
 
-    def _resolved(self, key: tuple[Look, Sight], task: "asyncio.Task[View]") -> None:
+    def _resolved(self, key: tuple[Look, Sight], task: "asyncio.Task[Seeing]") -> None:
         self._resolving.pop(key, None)
         if not task.cancelled():
             task.exception()
 
-    async def _find_view(self, given: Look, who: Principal) -> View:
+    async def _find_view(self, given: Look, who: Principal) -> Seeing:
         async with self._turn():
             mark = self._view_mark
             loop = asyncio.get_running_loop()
-            seen, until = await loop.run_in_executor(self._threads, self._resolve, given, who)
+            seen = await loop.run_in_executor(self._threads, self._resolve, given, who)
         if mark == self._view_mark:
             if len(self._views) >= _VIEWS:
                 self._views.clear()
-            self._views[given, sight(who)] = seen, until
+            self._views[given, sight(who)] = seen
         return seen
 
-    def _resolve(self, given: Look, who: Principal) -> tuple[View, float]:
-        """Return the view, and the moment (POSIX time) up to which it means the same: the city's midnight."""
+    def _resolve(self, given: Look, who: Principal) -> Seeing:
+        """Return what somebody sees; it means the same until the city's midnight."""
         with transaction(self._engines, who) as conn:
             seen = view(conn, given, who)
             today = grids.resolve(conn, grids.Wish()).on
             zone = ZoneInfo(city.the_city(conn).timezone)
         midnight = datetime.combine(today + timedelta(days=1), datetime.min.time(), zone)
-        return seen, midnight.timestamp() - _EARLY_S
+        return Seeing(seen, sight(who), midnight.timestamp() - _EARLY_S)
 
     async def _fly(self, order: Order) -> tuple[Kept, str]:
         """Wait for the query of a tile together with whoever waits for the same one."""

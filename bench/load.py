@@ -15,15 +15,15 @@ async def _client(host: str, port: int, paths: Sequence[str], count: int, header
         request = f"GET {paths[n % len(paths)]} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n"
         writer.write(request.encode())
         head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 204")), head
+        assert head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 204", b"HTTP/1.1 304")), head
         for line in head.lower().split(b"\r\n"):
-            if line.startswith(b"content-length:"):
+            if line.startswith(b"content-length:") and not head.startswith(b"HTTP/1.1 304"):
                 await reader.readexactly(int(line.split(b":")[1]))
     writer.close()
 
 
 def fetch(port: int, paths: Sequence[str], requests: int, connections: int = 8, headers: str = "") -> None:
-    """Send `requests` GETs over `connections` connections; every answer must be a 200 or 204.
+    """Send `requests` GETs over `connections` connections; every answer must be a 200, 204 or 304.
 
     `headers` are whole lines, each ended by CR LF.
     """
@@ -45,14 +45,15 @@ def served(factory: str, port: int) -> Iterator[int]:
         [*command, "--no-access-log", "--log-level", "warning"], stderr=subprocess.DEVNULL
     )
     try:
-        _wait(f"http://127.0.0.1:{port}/health/live")
+        wait_for(f"http://127.0.0.1:{port}/health/live")
         yield port
     finally:
         server.terminate()
         server.wait()
 
 
-def _wait(url: str, seconds: float = 90) -> None:
+def wait_for(url: str, seconds: float = 90) -> None:
+    """Return when a server answers; TimeoutError when it does not."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         with contextlib.suppress(OSError):
