@@ -1,0 +1,282 @@
+"""The public's release over the demo city: exact, nothing small, nothing by subtraction, told once."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import combinations
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+from scipy import optimize, sparse
+from sqlalchemy.engine import Connection, Engine
+
+from api.main import make_app
+from gis import cells as h3
+from gis import db
+from gis import schema as t
+from gis.errors import Unknown
+from gis.grids import Wish, resolve
+from gis.schema_situation import public_counts, public_months
+from layers.counts import counts
+from layers.public import refuse_detail, release_months, released
+from layers.stats.privacy import ALL, MIN_ADDRESSES, MIN_INCIDENTS
+from layers.view import View
+
+ZONE = ZoneInfo("Asia/Shanghai")
+MONTHS = [datetime(2025, month, 1, tzinfo=ZONE) for month in range(1, 13)] + [
+    datetime(2026, 1, 1, tzinfo=ZONE)
+]
+
+
+@pytest.fixture(scope="module")
+def city(demo: str) -> Iterator[Engine]:
+    engine = db.make_engine(demo)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def told(city: Engine) -> Iterator[Connection]:
+    """The small demo city as its owner sees it; what a test changes is rolled back."""
+    with city.connect() as conn:
+        yield conn
+        conn.rollback()
+
+
+@pytest.fixture(scope="module")
+def stranger(demo: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """Anybody, over HTTP."""
+    service = db.engine_of_service(demo)
+    with TestClient(make_app(lambda: service, tmp_path_factory.mktemp("data"))) as client:
+        yield client
+    service.dispose()
+
+
+def public_view(conn: Connection) -> View:
+    asked = resolve(conn, Wish())
+    return View(asked.scheme, asked.on, asked.known, suppressed=True)
+
+
+def answer(conn: Connection, view: View, res: int) -> dict[int, int]:
+    cells, number = counts(conn, view, res)
+    return dict(zip(cells.tolist(), number.tolist(), strict=True))
+
+
+def tops(conn: Connection) -> list[str]:
+    c = t.categories.c
+    return list(conn.execute(sa.select(c.code).where(c.parent.is_(None)).order_by(c.code)).scalars())
+
+
+def test_every_sum_is_the_tables(told: Connection) -> None:
+    view, i = public_view(told), t.incidents.c
+    whole = told.execute(sa.select(sa.func.count()).where(i.state != "withdrawn")).scalar_one()
+    for res in h3.RESOLUTIONS:
+        assert sum(answer(told, view, res).values()) == whole
+    for top in tops(told):
+        of_top = replace(view, categories=tuple(told.execute(_below(top)).scalars()))
+        true = told.execute(sa.select(sa.func.count()).where(i.category.in_(of_top.categories))).scalar_one()
+        assert sum(answer(told, of_top, 8).values()) == true
+        assert released(told, of_top).untold == []
+    assert released(told, view).first == MONTHS[0].date()
+
+
+def _below(top: str) -> sa.Select[tuple[str]]:
+    c = t.categories.c
+    return sa.select(c.code).where((c.code == top) | c.code.startswith(f"{top}."))
+
+
+def test_nothing_is_small(told: Connection) -> None:
+    """At least 3 incidents each; of all categories, at least 8 addresses in the ground spoken of."""
+    rows = told.execute(sa.select(public_counts)).all()
+    assert min(row.count for row in rows) >= MIN_INCIDENTS
+    home = t.buildings.c.cell_10
+    homes = dict(told.execute(sa.select(home, sa.func.count()).group_by(home)).all())
+    cells = np.array(sorted(homes), dtype=np.uint64)
+    chain = np.column_stack([cells, *(h3.parents(cells, res) for res in (9, 8, 7, 6))])
+    for month in {row.month for row in rows}:
+        shown = {row.cell for row in rows if (row.month, row.category) == (month, ALL)}
+        root = next((cell for cell in shown if (cell >> 52) & 15 < 6), 0)
+        addresses: Counter[int] = Counter()
+        for cell, path in zip(cells.tolist(), chain.tolist(), strict=True):
+            addresses[next((one for one in path if one in shown), root)] += homes[cell]
+        assert all(addresses[cell] >= MIN_ADDRESSES for cell in shown)
+
+
+def test_two_answers_never_differ_by_one_or_two(told: Connection) -> None:
+    """Of periods that contain each other, at two resolutions, every difference is none or large."""
+    rng, view = np.random.default_rng(5), public_view(told)
+    periods = [tuple(sorted(rng.choice(13, 2, replace=False))) for _ in range(25)]
+    answers = {}
+    for first, last in set(periods):
+        asked = replace(view, start=MONTHS[first], end=MONTHS[last])
+        for res in (7, 9):
+            answers[first, last, res] = answer(told, asked, res)
+    compared = 0
+    for (one, inner), (other, outer) in combinations(answers.items(), 2):
+        if one[2] == other[2]:
+            big, small = (inner, outer) if one[0] <= other[0] and one[1] >= other[1] else (outer, inner)
+            inside = {one[0] <= other[0] and one[1] >= other[1], other[0] <= one[0] and other[1] >= one[1]}
+            if True in inside:
+                left = Counter(big)
+                left.subtract(small)
+                assert all(n == 0 or n >= MIN_INCIDENTS for n in left.values())
+                compared += len(left)
+    assert compared > 500
+
+
+def test_no_solver_finds_a_small_count_in_all_that_was_told(told: Connection) -> None:
+    """What was told of a month as equations over every finest cell and category, and a solver for them.
+
+    Targets are cells of any resolution that truly hold one or two incidents, of a category or of all.
+    """
+    rng, month, names = np.random.default_rng(8), MONTHS[4], tops(told)
+    finest = sa.select(t.cells.c.cell).where(t.cells.c.res == 10)
+    cells = np.array(told.execute(finest).scalars().all(), dtype=np.uint64)
+    paths = np.column_stack([cells, *(h3.parents(cells, res) for res in (9, 8, 7, 6))]).astype(np.int64)
+    rows, totals = _equations(told, month, paths, names)
+    true = _truth(told, month, cells, names)
+    targets = []
+    for level in range(4):
+        for column in (*np.eye(len(names)), np.ones(len(names))):
+            area, member = np.unique(paths[:, level], return_inverse=True)
+            held = np.bincount(member, true @ column)
+            small = np.flatnonzero((held > 0) & (held < MIN_INCIDENTS))
+            targets += [(paths[:, level] == area[one], column) for one in small]
+    assert len(targets) > 1000, "there is much to hide"
+    for number in rng.choice(len(targets), 12, replace=False):
+        where, column = targets[number]
+        target = np.outer(where, column).ravel()
+        low, high = (
+            sign * optimize.linprog(sign * target, A_eq=rows, b_eq=totals, method="highs").fun
+            for sign in (1, -1)
+        )
+        assert np.floor(high + 1e-6) > np.ceil(low - 1e-6)
+
+
+def _equations(
+    conn: Connection, month: datetime, paths: np.ndarray, names: list[str]
+) -> tuple[sparse.csr_array, np.ndarray]:
+    """Each told count is that of the finest cells whose nearest told area it is; all others hold none."""
+    rows, totals = [], []
+    for name in (ALL, *names):
+        kept = np.ones(len(names)) if name == ALL else np.array([name == one for one in names], dtype=float)
+        here = (public_counts.c.month == month.date()) & (public_counts.c.category == name)
+        shown = dict(conn.execute(sa.select(public_counts.c.cell, public_counts.c.count).where(here)).all())
+        whole = next((cell for cell in shown if (cell >> 52) & 15 < 6), 0)
+        nearest = np.array([next((one for one in path if one in shown), whole) for path in paths.tolist()])
+        for area in np.unique(nearest):
+            rows.append(
+                sparse.kron(sparse.csr_array([nearest == area], dtype=float), sparse.csr_array([kept]))
+            )
+            totals.append(shown.get(int(area), 0))
+    return sparse.csr_array(sparse.vstack(rows)), np.array(totals, dtype=float)
+
+
+def _truth(conn: Connection, month: datetime, cells: np.ndarray, names: list[str]) -> np.ndarray:
+    i = t.incidents.c
+    held = (i.occurred_at >= month) & (i.occurred_at < MONTHS[MONTHS.index(month) + 1])
+    top = sa.func.split_part(i.category, ".", 1)
+    place = {int(cell): number for number, cell in enumerate(cells)}
+    true = np.zeros((len(cells), len(names)))
+    for cell, name in conn.execute(sa.select(i.cell_10, top).where(held)):
+        true[place[cell], names.index(name)] += 1
+    return true
+
+
+def test_days_tell_no_more_than_their_month(told: Connection) -> None:
+    view = public_view(told)
+    march = answer(told, replace(view, start=MONTHS[2], end=MONTHS[3]), 9)
+    for first, last in ((1, 2), (10, 20), (30, 31)):
+        start = datetime(2025, 3, first, 8, 30, tzinfo=ZONE)
+        some = replace(view, start=start, end=datetime(2025, 3, last, tzinfo=ZONE) + timedelta(hours=2))
+        assert answer(told, some, 9) == march
+
+
+def test_areas_share_the_cells_among_them(told: Connection) -> None:
+    """An area takes cells by their centre, so that no two areas have one, and none has a part of one."""
+    view, g = public_view(told), t.grids.c
+    whole = answer(told, view, 9)
+    codes = told.execute(sa.select(g.code).where(g.level == 4).order_by(g.code)).scalars().all()
+    parts: Counter[int] = Counter()
+    for code in codes:
+        mine = answer(told, replace(view, area=code), 9)
+        assert all(whole[cell] == n for cell, n in mine.items()), "an area tells whole cells or nothing"
+        assert not parts.keys() & mine.keys(), "and each in one area"
+        parts.update(mine)
+    assert 0.5 < sum(parts.values()) / sum(whole.values()) <= 1
+
+
+def test_the_public_filters_by_nothing_finer(told: Connection) -> None:
+    view = public_view(told)
+    for finer in (
+        replace(view, source="patrol"),
+        replace(view, colour="red"),
+        replace(view, categories=("order.theft",)),
+    ):
+        with pytest.raises(Unknown, match="field"):
+            refuse_detail(told, finer)
+    refuse_detail(told, replace(view, categories=tuple(told.execute(_below("order")).scalars())))
+
+
+def test_a_second_call_changes_nothing(told: Connection) -> None:
+    def everything() -> list[object]:
+        return [
+            told.execute(sa.select(table).order_by(*table.primary_key)).all()
+            for table in (public_months, public_counts, t.cells)
+        ]
+
+    before = everything()
+    assert len(before[0]) == 12
+    assert release_months(told) == "12 months"
+    assert everything() == before
+
+
+def test_a_month_is_told_once_until_three_have_changed(told: Connection) -> None:
+    i = t.incidents
+    last = sa.select(i.c.id).where(i.c.occurred_at >= MONTHS[11]).order_by(i.c.id)
+    before = told.execute(sa.select(public_counts).order_by(*public_counts.primary_key)).all()
+    for number in (1, 2):
+        told.execute(i.update().where(i.c.id.in_(last.limit(number))).values(state="withdrawn"))
+        release_months(told)
+        now = told.execute(sa.select(public_counts).order_by(*public_counts.primary_key)).all()
+        assert now == before, "who asks every day learns of no single report"
+    told.execute(i.update().where(i.c.id.in_(last.limit(3))).values(state="withdrawn"))
+    release_months(told)
+    december = sa.select(sa.func.sum(public_counts.c.count)).where(
+        public_counts.c.category == ALL, public_counts.c.month == MONTHS[11].date()
+    )
+    was = sum(row.count for row in before if (row.month, row.category) == (MONTHS[11].date(), ALL))
+    assert told.execute(december).scalar_one() == was - 3
+
+
+def test_a_month_that_runs_is_not_told(told: Connection) -> None:
+    i = t.incidents
+    some = sa.select(i.c.id).limit(50)
+    told.execute(i.update().where(i.c.id.in_(some)).values(occurred_at=sa.func.now()))
+    release_months(told)
+    newest = told.execute(sa.select(sa.func.max(public_months.c.month))).scalar_one()
+    assert newest < datetime.now(ZONE).date().replace(day=1)
+
+
+def test_over_http_the_public_has_the_same_and_no_more(stranger: TestClient, told: Connection) -> None:
+    whole = stranger.get("/hotspots", params={"res": 9, "from": "2025-03-05", "to": "2025-03-06"}).json()
+    march = answer(told, replace(public_view(told), start=MONTHS[2], end=MONTHS[3]), 9)
+    assert {int(cell["cell"], 16): cell["count"] for cell in whole["cells"]} == march
+    assert whole["incidents"] == sum(march.values())
+    for finer in ("category=order.theft", "source=patrol", "colour=red"):
+        assert stranger.get(f"/hotspots?{finer}").status_code == 401
+    assert stranger.get("/city").json()["incidents"]["count"] == 6000
+
+
+def test_the_database_holds_no_more_for_the_public(demo: str) -> None:
+    service = db.engine_of_service(demo)
+    with service.connect() as conn:
+        assert conn.execute(sa.select(sa.func.count()).select_from(t.incidents)).scalar_one() == 0
+        assert conn.execute(sa.select(sa.func.min(public_counts.c.count))).scalar_one() >= MIN_INCIDENTS
+        with pytest.raises(sa.exc.ProgrammingError, match="denied"):
+            conn.execute(public_counts.delete())
+    service.dispose()
