@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import shapely
-
-from gis import crs, plan_features
+from gis import coverage, crs, plan_features
 from gis.crs import Datum
 from gis.plan_features import Json
 from gis.plan_impact import Impact
@@ -39,7 +37,7 @@ def impact_map(found: Impact, limit: int, datum: Datum) -> Json:
     table = found.moved
     first = table.groupby("layer").head(limit)
     marks = first[["layer", "id", "before", "after"]].to_dict("records")
-    places = shapely.points(first[["lon", "lat"]].to_numpy(dtype=float))
+    places = coverage.points(first[["lon", "lat"]].to_numpy(dtype=float))
     told: list[tuple[dict[str, Any], Any]] = [
         ({"layer": "ground", "before": before, "after": after, "area_m2": round(area, 1)}, shape)
         for before, after, shape, area in ground

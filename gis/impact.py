@@ -60,7 +60,8 @@ def impact(old: Grids, new: Grids, layers: Mapping[str, Points]) -> pd.DataFrame
 def workload(grids: Grids, layers: Mapping[str, Points]) -> pd.DataFrame:
     """What each grid has: a row per code, a column per layer with the sum of weights, and `area_m2`."""
     codes = list(grids)
-    locator = locate.build(_shapes(grids), codes)
+    most = max(layers.values(), key=lambda points: len(np.asarray(points.lon)), default=Points([], []))
+    locator = locate.build(_shapes(grids), codes, _bins(most))
     table = pd.DataFrame({"code": codes, "area_m2": coverage.areas_m2(_shapes(grids))}).set_index("code")
     for name, points in layers.items():
         owner, _ = locator.locate(points.lon, points.lat)
@@ -94,6 +95,11 @@ def _shapes(grids: Grids) -> Geoms:
     return np.array(list(grids.values()), dtype=object)
 
 
+def _bins(points: Points) -> int:
+    """As many bins as pay for so many points."""
+    return min(locate.BINS, 4096 + 16 * len(np.asarray(points.lon)))
+
+
 def _touched(old: Grids, new: Grids) -> tuple[list[str], list[str]]:
     """The codes on either side that differ or touch ground that does."""
     differ = [c for c in {*old, *new} if not _same(old.get(c), new.get(c))]
@@ -120,7 +126,8 @@ def _owners(
     """Each object's owner before and after; of ground where nothing changed, "" on both sides."""
     owners = []
     for grids, codes in zip((old, new), _touched(old, new), strict=True):
-        owner, _ = locate.locate([grids[code] for code in codes], codes, points.lon, points.lat)
+        shapes = [grids[code] for code in codes]
+        owner, _ = locate.build(shapes, codes, _bins(points)).locate(points.lon, points.lat)
         owners.append(np.array([*codes, NOBODY], dtype=object)[owner])
     return owners[0], owners[1]
 

@@ -7,6 +7,7 @@ import shapely
 import sqlalchemy as sa
 from geoalchemy2 import Geometry
 from shapely.geometry.base import BaseGeometry
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.engine import Connection
 
 from gis.case import Surroundings
@@ -34,8 +35,8 @@ def near(
     query = sa.select(geom.table.c.id, *columns).select_from(given).join(
         geom.table, geom.op("&&")(given.c.geom)
     ).where(*where)  # fmt: skip
-    rows = {row[0]: row for row in conn.execute(query)}
-    return [rows[one] for one in sorted(rows)]
+    once = query.ext(distinct_on(geom.table.c.id)).order_by(geom.table.c.id)
+    return list(conn.execute(once).all())
 
 
 def surroundings(conn: Connection, shapes: Iterable[BaseGeometry]) -> Surroundings:

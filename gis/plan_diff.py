@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from gis.settle import NOBODY, Coverage, Grid, changed, total
+from gis import coverage
+from gis.settle import NOBODY, Coverage, Grid, changed
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +88,7 @@ def _bent(old: Coverage, new: Coverage, leaves: set[str], amended: set[str]) -> 
             moved.update(cov.leaves(code) if code in cov.grids else ())
     before, after = (_under(cov, moved) for cov in (old, new))
     return {
-        code
-        for code in {*before, *after}
-        if not same_shape(*(_sum(cov, below.get(code)) for cov, below in ((old, before), (new, after))))
+        code for code in {*before, *after} if not _alike(old, before.get(code, []), new, after.get(code, []))
     }
 
 
@@ -103,8 +103,16 @@ def _under(cov: Coverage, leaves: Iterable[str]) -> dict[str, list[str]]:
     return below
 
 
-def _sum(cov: Coverage, leaves: list[str] | None) -> BaseGeometry | None:
-    return total(cov.shapes[leaf] for leaf in leaves) if leaves else None
+def _alike(old: Coverage, before: list[str], new: Coverage, after: list[str]) -> bool:
+    """Whether some leaves have the same outline together as others: their edges cancel."""
+    if not before or not after:
+        return not before and not after
+    one, other = (
+        coverage.polygon_edges(np.array([cov.shapes[leaf] for leaf in leaves], dtype=object))
+        for cov, leaves in ((old, before), (new, after))
+    )
+    start, end = np.vstack([one.start, other.end]), np.vstack([one.end, other.start])
+    return not len(coverage.residual(start, end, np.zeros(len(start), dtype=np.int64))[0])
 
 
 def applied(base: Coverage, delta: Delta) -> Coverage:

@@ -18,12 +18,14 @@ from gis.coverage import Floats
 from gis.impact import Points
 from gis.plan_around import near
 from gis.plan_base import ground_of
-from gis.plans import Draft, changed
-from gis.publishing_record import heirs, lineage_of
+from gis.plans import Draft
+from gis.publishing_record import heirs, passing
 from gis.schema import buildings, cameras, incidents, places, posts, roads, staff
+from gis.settle import changed
 
 OVER = ("closed", "withdrawn")
 """States in which an incident is nobody's business any more."""
+_NONE = shapely.Polygon()
 _MONTH_S = 365.2425 / 12 * 86_400
 
 _POINTS: Mapping[str, tuple[sa.Column[Any], sa.ColumnElement[Any]]] = {
@@ -55,14 +57,18 @@ class Impact:
 
     def __init__(self, conn: Connection, here: Draft) -> None:
         self._conn, self._here = conn, here
-        self.changes = changed(here)
+        self.codes = changed(here.base.cov, here.cov)
         self.old = here.base.ground
         self.new = ground_of(here.cov, self.old, here.base.cov)
 
+    def _changed(self, side: Mapping[str, BaseGeometry]) -> dict[str, BaseGeometry]:
+        return {code: side[code] for code in self.codes if code in side}
+
     @cached_property
     def _shapes(self) -> list[BaseGeometry]:
-        """The changed lowest grids before and after."""
-        return [side[code] for code in self.changes for side in (self.old, self.new) if code in side]
+        """The ground of the changed lowest grids before and after, a box for each."""
+        both = [(self.old.get(code, _NONE), self.new.get(code, _NONE)) for code in self.codes]
+        return [shapely.box(*shapely.total_bounds(list(pair))) for pair in both]
 
     @cached_property
     def objects(self) -> dict[str, Objects]:
@@ -72,7 +78,8 @@ class Impact:
             live = [geom.table.c.state != "withdrawn"] if name == "incidents" else []
             columns = (sa.func.ST_X(geom), sa.func.ST_Y(geom), weight)
             rows = near(self._conn, geom, columns, self._shapes, *live)
-            ids, lon, lat, weights = np.array(rows, dtype=float).reshape(-1, 4).T
+            unzipped = zip(*rows, strict=True) if rows else [()] * 4
+            ids, lon, lat, weights = (np.array(column, dtype=float) for column in unzipped)
             found[name] = Objects(ids, Points(lon, lat, weights))
         return found
 
@@ -90,13 +97,14 @@ class Impact:
 
     @cached_property
     def lineage(self) -> pd.DataFrame:
-        """Where the ground of each changed grid goes, as it will be stored."""
-        return lineage_of(self._conn, self.changes, self.objects["buildings"].points)
+        """Where the ground of each changed lowest grid goes, as it will be stored."""
+        old, new = self._changed(self.old), self._changed(self.new)
+        return passing(old, new, self.objects["buildings"].points)
 
     @cached_property
     def staff(self) -> pd.DataFrame:
         """Those whose grid goes: id, name, post, before, after."""
-        passed = heirs(self.changes, self.lineage)
+        passed = heirs(self._here.base.cov, self._here.cov, self.lineage, "before", "after")
         ids = plan_store.ids_of(self._conn, self._here.plan.scheme, passed)
         codes = {ids[code]: code for code in passed if code in ids}
         p, day = posts.c, self._here.plan.effective_on
@@ -132,9 +140,7 @@ class Impact:
 
     def workload(self) -> list[dict[str, Any]]:
         """What each changed lowest grid has before and after; None on a side where it is not there."""
-        old, new = (
-            self._loads({c: side[c] for c in self.changes if c in side}) for side in (self.old, self.new)
-        )
+        old, new = (self._loads(self._changed(side)) for side in (self.old, self.new))
         return [{"code": c, "before": old.get(c), "after": new.get(c)} for c in sorted({*old, *new})]
 
     def _loads(self, grids: dict[str, BaseGeometry]) -> dict[str, dict[str, float]]:
@@ -169,7 +175,7 @@ class Impact:
 
     def ground(self) -> list[tuple[str, str, BaseGeometry, float]]:
         """The ground that passes from one lowest grid to another: before, after, shape in EPSG:4326, m²."""
-        one, other = ({c: side[c] for c in self.changes if c in side} for side in (self.old, self.new))
+        one, other = self._changed(self.old), self._changed(self.new)
         if not one or not other:
             return []
         a, b = (np.array(list(side.values()), dtype=object) for side in (one, other))

@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 import sqlalchemy as sa
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.engine import Connection
 
@@ -251,7 +251,7 @@ def state_at(conn: Connection, plan_id: int, to: int | None) -> dict[str, Versio
     last = (
         sa.select(c.code, c.after, c.after_shape)
         .where(c.plan_id == plan_id, c.step_id.in_(sa.select(sa.func.unnest(sa.cast(along, _BIGINTS)))))
-        .distinct(c.code)
+        .ext(distinct_on(c.code))
         .order_by(c.code, c.step_id.desc())
     )
     return _read([(r[0], r[1], r[2]) for r in conn.execute(last)])

@@ -185,7 +185,7 @@ def _write(conn: Connection, plan: Plan, stretches: list[Stretch]) -> Published:
         record.follow(days, stretch.base.cov, stretch.merged.cov)
     lineage = publishing_record.lineage_of(conn, each[0])
     posts = publishing_record.Posts(conn, plan.scheme, plan.effective_on)
-    posts.end(each[0], lineage)
+    posts.end(stretches[0].base.cov, stretches[0].merged.cov, lineage)
     revision = record.write(plan.title)
     publishing_record.write_lineage(conn, revision, plan.scheme, lineage)
     posts.begin()

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import shapely
 import sqlalchemy as sa
@@ -14,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.engine import Connection
 
 from gis import coverage, plan_store
-from gis.impact import Points, lineage
+from gis.impact import Grids, Points, lineage
 from gis.importing.revising import Change as Writing
 from gis.importing.timeline import Version as Stored
 from gis.importing.timeline import overlay
@@ -128,21 +127,22 @@ def _content(new: Version) -> tuple[Any, ...]:
     return (g.level, g.parent, g.name, g.kind or None, g.order or None, shape)
 
 
-def lineage_of(
-    conn: Connection, changes: Mapping[str, Change], near_leaves: Points | None = None
-) -> pd.DataFrame:
-    """Where the ground of each grid went whose shape changed, level by level, as `impact.lineage` has it.
-
-    `near_leaves`: the buildings on the changed lowest grids, weighed by their households, where they were
-    read already.
-    """
+def lineage_of(conn: Connection, changes: Mapping[str, Change]) -> pd.DataFrame:
+    """Where the ground of each grid went whose shape changed, level by level, as `impact.lineage` has it."""
     found = []
     for level in sorted(_levels(changes)):
         sides = _sides(changes, level)
         if all(sides):
-            leaves = near_leaves is not None and all(one.leaf for side in sides for one in side.values())
-            found.append(_lineage(sides, near_leaves if leaves and near_leaves else _houses(conn, sides)))
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+            old, new = ({c: coverage.to_degrees(v.shape) for c, v in side.items()} for side in sides)
+            found.append(passing(old, new, _houses(conn, [*old.values(), *new.values()])))
+    return pd.concat(found, ignore_index=True) if found else passing({}, {}, Points([], []))
+
+
+def passing(old: Grids, new: Grids, houses: Points) -> pd.DataFrame:
+    """Where the ground of changed grids went, without those that kept all of theirs."""
+    table = lineage(old, new, houses)
+    alone = table.groupby("before")["after"].transform("size") == 1
+    return table[~(alone & (table["before"] == table["after"]))]
 
 
 def _levels(changes: Mapping[str, Change]) -> set[int]:
@@ -162,27 +162,40 @@ def _sides(changes: Mapping[str, Change], level: int) -> list[dict[str, Version]
     ]
 
 
-def _lineage(sides: list[dict[str, Version]], houses: Points) -> pd.DataFrame:
-    old, new = ({code: coverage.to_degrees(one.shape) for code, one in side.items()} for side in sides)
-    table = lineage(old, new, houses)
-    alone = table.groupby("before")["after"].transform("size") == 1
-    return table[~(alone & (table["before"] == table["after"]))]
-
-
-def _houses(conn: Connection, sides: list[dict[str, Version]]) -> Points:
-    """The buildings near grids, weighed by their households."""
+def _houses(conn: Connection, shapes: list[BaseGeometry]) -> Points:
+    """The buildings near shapes (EPSG:4326), weighed by their households."""
     b = buildings.c
     columns = (sa.func.ST_X(b.point), sa.func.ST_Y(b.point), sa.func.coalesce(b.households, 0))
-    shapes = [coverage.to_degrees(one.shape) for side in sides for one in side.values()]
     rows = near(conn, b.point, columns, shapes)
-    lon, lat, weight = np.array([row[1:] for row in rows], dtype=float).reshape(-1, 3).T
+    _, lon, lat, weight = zip(*rows, strict=True) if rows else ((), (), (), ())
     return Points(lon, lat, weight)
 
 
-def heirs(changes: Mapping[str, Change], table: pd.DataFrame) -> dict[str, str]:
-    """For each grid that goes, the one that gets most of its ground."""
-    gone = [code for code, (_, after) in changes.items() if after is None and code != NOBODY]
-    return {code: _heir(table, "before", "after", code) for code in gone}
+def heirs(of: Coverage, to: Coverage, table: pd.DataFrame, before: str, after: str) -> dict[str, str]:
+    """For each grid that only one side has, the grid of its level that has most of its ground on the other.
+
+    `table`: the lineage of the lowest grids, read from column `before` to column `after`.
+    """
+    passed: dict[str, list[tuple[str, float]]] = {}
+    for leaf, other, area in zip(table[before], table[after], table["area_m2"], strict=True):
+        passed.setdefault(leaf, []).append((other, area))
+    found = {}
+    for code in sorted(set(of.grids) - set(to.grids)):
+        sums: dict[str, float] = {}
+        for leaf in of.leaves(code):
+            for other, area in passed.get(leaf, [(leaf, of.shapes[leaf].area)]):
+                above = _above(to, other, of.grids[code].level)
+                sums[above] = sums.get(above, 0.0) + area
+        found[code] = max(sorted(sums), key=lambda one: sums[one], default="")
+    return found
+
+
+def _above(cov: Coverage, code: str, level: int) -> str:
+    """A grid's own or upper grid of a level; "" where there is none."""
+    at = code
+    while at in cov.grids and cov.grids[at].level > level:
+        at = cov.grids[at].parent or ""
+    return at if at in cov.grids else ""
 
 
 def write_lineage(conn: Connection, revision: int, scheme: str, table: pd.DataFrame) -> None:
@@ -202,12 +215,11 @@ class Posts:
         self._conn, self._scheme, self._day = conn, scheme, day
         self._new: list[dict[str, Any]] = []
 
-    def end(self, changes: Mapping[str, Change], table: pd.DataFrame) -> None:
+    def end(self, old: Coverage, new: Coverage, table: pd.DataFrame) -> None:
         """End the posts of grids that go, and note which begin elsewhere; do so before the grids change."""
-        new = [code for code, (before, _) in changes.items() if before is None and code != NOBODY]
-        passed = heirs(changes, table)
-        shared = {code: _heir(table, "after", "before", code) for code in new}
-        ids = plan_store.ids_of(self._conn, self._scheme, {*passed, *new, *passed.values(), *shared.values()})
+        passed, shared = heirs(old, new, table, "before", "after"), heirs(new, old, table, "after", "before")
+        codes = {*passed, *passed.values(), *shared, *shared.values()}
+        ids = plan_store.ids_of(self._conn, self._scheme, codes)
         self._note({ids[c]: ids[to] for c, to in passed.items() if to in ids})
         self._note({ids[of]: ids[c] for c, of in shared.items() if of in ids})
         p = posts.c
@@ -234,11 +246,3 @@ class Posts:
         """Begin the posts noted, once the grids are there; who holds one there already keeps it."""
         if self._new:
             self._conn.execute(upsert(posts).on_conflict_do_nothing(), self._new)
-
-
-def _heir(table: pd.DataFrame, of: str, to: str, code: str) -> str:
-    """The grid that has most of a grid's ground, on the other side of the lineage; "" for none."""
-    if table.empty:
-        return ""
-    rows = table[(table[of] == code) & (table[to] != code)].sort_values("area_m2", ascending=False)
-    return str(rows[to].iloc[0]) if len(rows) else ""
