@@ -2,10 +2,12 @@
 
 import { ANALYSIS } from "./words-analysis.js";
 import { PLAN } from "./words-plan.js";
+import { SITUATION } from "./words-situation.js";
 
 const WORDS = {
   ...ANALYSIS,
   ...PLAN,
+  ...SITUATION,
   "app.title": ["平安地图", "Safety map"],
   "app.synthetic": ["演示数据 synthetic", "Demo data, synthetic 演示数据"],
   "app.synthetic.more": [

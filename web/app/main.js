@@ -16,6 +16,7 @@ import { showModes } from "./modes.js";
 import { period } from "./period.js";
 import { search } from "./search.js";
 import { openSession } from "./session.js";
+import { situation } from "./situation.js";
 import { change, onChange, read, state } from "./state.js";
 import { tell, toast } from "./toast.js";
 
@@ -37,6 +38,7 @@ async function start() {
   emerging(map);
   risk(map);
   showModes(map);
+  situation(city);
   changes(city);
   legend(map);
   shell(city);

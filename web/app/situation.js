@@ -1,0 +1,202 @@
+/** The situation: which grids depart from their own past, in short beside the map and in full on a board. */
+
+import { number } from "./analysis-words.js";
+import { get } from "./api.js";
+import { categoryName } from "./categories.js";
+import { $, fill, h, icon } from "./dom.js";
+import { pick, t } from "./i18n.js";
+import { goToBox, outline } from "./map.js";
+import { asked } from "./period.js";
+import { session } from "./session.js";
+import { stabilityIndex } from "./situation-index.js";
+import { letters } from "./situation-letters.js";
+import { onChange } from "./state.js";
+import { tell } from "./toast.js";
+
+const IN_SHORT = 5;
+const ROWS = 50;
+const TABS = { situation: board, index: stabilityIndex, letters };
+
+let levels = [];
+let waiting = null;
+let tab = "situation";
+let level = "";
+let offset = 0;
+
+/** Keep the situation that of the period and category, for whom it is open. */
+export function situation(city) {
+  if (!session().layers.includes("risk")) return;
+  ({ levels } = city);
+  $("#situation").hidden = false;
+  onChange((changed) => {
+    if (["from", "to", "category", "lang"].some((name) => changed.has(name))) refresh();
+  });
+  refresh();
+}
+
+async function refresh() {
+  waiting?.abort();
+  waiting = new AbortController();
+  const { signal } = waiting;
+  try {
+    const found = await get("/situation", { ...asked(), only: "departures", limit: IN_SHORT }, signal);
+    if (!signal.aborted) short(found);
+  } catch (error) {
+    tell(error);
+  }
+}
+
+function short(found) {
+  const words = { comparisons: found.comparisons, departing: found.departing };
+  const said = found.periods === 0 ? "situation.untested" : found.departing ? "situation.some" : "situation.none";
+  const open = () => {
+    tab = "situation";
+    offset = 0;
+    draw();
+    $("#board").showModal();
+  };
+  fill(
+    $("#situation"),
+    h("h2", {}, t("situation.title")),
+    h("p", { class: "summary", "data-departing": found.departing }, t(said, words)),
+    h("ol", { class: "places" }, found.situation.map(shortRow)),
+    h("button", { type: "button", class: "more", onclick: open }, t("situation.open")),
+  );
+}
+
+function shortRow(row) {
+  return h(
+    "li",
+    { "data-code": row.code, "data-category": row.category },
+    h("button", { type: "button", class: "link", onclick: () => visit(row.code) }, row.name),
+    verdict(row),
+    h("small", {}, kindOf(row), " · ", line(row)),
+  );
+}
+
+const kindOf = ({ category }) => (category ? categoryName(category) : t("category.all"));
+const line = ({ count, expected, low, high }) =>
+  t("situation.line", { count, expected: number(expected, 1), low, high });
+
+function verdict({ departs }) {
+  const way = { above: "more", below: "fewer" }[departs] ?? "same";
+  return h("b", { class: `change ${way}` }, t(`situation.${departs ?? "usual"}`));
+}
+
+/** Close the board and bring a grid into view. */
+export async function visit(code) {
+  $("#board").close();
+  try {
+    const { geometry } = await get(`/grids/${encodeURIComponent(code)}`);
+    const places = geometry.coordinates.flat(2);
+    const [lngs, lats] = [0, 1].map((axis) => places.map((place) => place[axis]));
+    goToBox([Math.min(...lngs), Math.min(...lats), Math.max(...lngs), Math.max(...lats)]);
+    outline([code]);
+  } catch (error) {
+    tell(error);
+  }
+}
+
+/** Draw the board: its tabs, and what the chosen one shows. */
+async function draw() {
+  const shown = tab;
+  const body = h("div", { class: "busy", id: "board-body" });
+  fill($("#board"), heading(), body);
+  try {
+    const nodes = await TABS[shown]({ level, levels: levelChoice, draw });
+    if (shown === tab) fill(body, nodes);
+  } catch (error) {
+    tell(error);
+  } finally {
+    body.classList.remove("busy");
+  }
+}
+
+function heading() {
+  const close = { type: "button", class: "plain", "aria-label": t("details.close"), onclick: () => $("#board").close() };
+  const named = Object.keys(TABS).map((name) =>
+    h(
+      "button",
+      { type: "button", "aria-pressed": String(name === tab), "data-tab": name, onclick: () => turnTo(name) },
+      t(`${name}.title`),
+    ),
+  );
+  return h("header", {}, h("div", { class: "presets" }, named), h("button", close, icon("close")));
+}
+
+function turnTo(name) {
+  tab = name;
+  offset = 0;
+  draw();
+}
+
+/** A choice of the level of grids; `every` offers all of them. */
+function levelChoice(every) {
+  const options = levels.map((one) => h("option", { value: one.level }, pick(one.name_zh, one.name_en)));
+  const choice = h("select", { "aria-label": t("situation.level") }, every && h("option", { value: "" }, t("situation.every")), options);
+  choice.value = every ? level : level || String(levels[1]?.level ?? levels[0].level);
+  choice.addEventListener("change", () => {
+    level = choice.value;
+    offset = 0;
+    draw();
+  });
+  return choice;
+}
+
+async function board() {
+  const found = await get("/situation", { ...asked(), level, limit: ROWS, offset });
+  const last = Math.min(found.rows, offset + ROWS);
+  const words = { first: found.rows ? offset + 1 : 0, last, rows: found.rows, quiet: found.quiet };
+  return [
+    h("p", { class: "choice" }, levelChoice(true), t("situation.page", words)),
+    found.without_grid > 0 && h("p", { class: "quiet" }, t("situation.outside", { count: found.without_grid })),
+    table(found.situation),
+    h("p", { class: "choice" }, turn("back", -ROWS, offset > 0), turn("more", ROWS, last < found.rows)),
+    h("p", { class: "quiet" }, t("situation.method", { periods: found.periods })),
+  ];
+}
+
+function turn(name, by, open) {
+  const go = () => {
+    offset += by;
+    draw();
+  };
+  return open && h("button", { type: "button", class: "button", onclick: go }, t(`situation.${name}`));
+}
+
+const COLUMNS = ["grid", "level", "category", "count", "expected", "told", "q", "before", "closed", "response"];
+
+function table(rows) {
+  const head = COLUMNS.map((name) => h("th", { scope: "col" }, t(`situation.${name}`)));
+  return h("div", { class: "wide" }, h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows.map(full))));
+}
+
+function full(row) {
+  const cells = [
+    h("button", { type: "button", class: "link", onclick: () => visit(row.code) }, row.name),
+    levelName(row.level),
+    kindOf(row),
+    row.count,
+    row.expected === null ? "–" : `${number(row.expected, 1)} (${row.low}–${row.high})`,
+    verdict(row),
+    row.q === null ? "–" : number(row.q, 3),
+    row.before ?? "–",
+    row.closed === null ? "–" : `${share(row.closed)} (${share(row.closed_low)}–${share(row.closed_high)})`,
+    lasting(row.response_s),
+  ];
+  return h("tr", { "data-code": row.code, "data-departs": row.departs }, cells.map((cell) => h("td", {}, cell)));
+}
+
+const levelName = (of) => {
+  const one = levels.find((each) => each.level === of);
+  return one ? pick(one.name_zh, one.name_en) : of;
+};
+const share = (value) => `${Math.round(100 * value)}%`;
+
+function lasting(seconds) {
+  if (seconds === null) return "–";
+  const hours = seconds / 3600;
+  return hours < 2
+    ? t("situation.minutes", { minutes: Math.round(seconds / 60) })
+    : t("situation.hours", { hours: number(hours, 1) });
+}
