@@ -137,18 +137,18 @@ def _extra(
 def rates(found: Floats, exposed: Floats, shown: npt.NDArray[np.int64], of: int) -> dict[str, Floats]:
     """Return rates per `of` units of what is exposed: plain, shrunk towards the whole's, and its interval.
 
-    A cell in which nothing is exposed has no plain rate; its shrunk one rests on the whole.
+    A cell in which nothing is exposed has no such rate (NaN), and what happened there says nothing of others.
     """
-    if not exposed.sum() > 0:
-        return {name: np.full(len(shown), np.nan) for name in RATES}
-    posterior = shrink(found, exposed)
-    some = type(posterior)(
-        posterior.mean[shown], posterior.shape[shown], posterior.rate[shown], posterior.prior_mean,
-        posterior.prior_shape,
-    )  # fmt: skip
-    plain = np.divide(found, exposed, out=np.full(found.shape, np.nan), where=exposed > 0)[shown]
-    values = (plain, some.mean, *some.interval(COVERAGE))
-    return {name: np.asarray(of * value) for name, value in zip(RATES, values, strict=True)}
+    known = exposed > 0
+    told = np.full((len(RATES), len(shown)), np.nan)
+    if known.any():
+        every = shrink(found[known], exposed[known])
+        here = known[shown]
+        at = (np.cumsum(known) - 1)[shown[here]]
+        some = replace(every, mean=every.mean[at], shape=every.shape[at], rate=every.rate[at])
+        plain = found[shown[here]] / exposed[shown[here]]
+        told[:, here] = of * np.stack([plain, some.mean, *some.interval(COVERAGE)])
+    return dict(zip(RATES, told, strict=True))
 
 
 RATES = ("rate", "rate_shrunk", "rate_low", "rate_high")

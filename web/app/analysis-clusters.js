@@ -2,18 +2,20 @@
 
 import { chance } from "./analysis-words.js";
 import { get } from "./api.js";
-import { $, fill, h } from "./dom.js";
+import { name } from "./areas.js";
+import { $, fill, h, swatch } from "./dom.js";
 import { t } from "./i18n.js";
 import { goToBox } from "./map.js";
 import { tell } from "./toast.js";
 
 const SOURCE = "clusters";
+const COLOUR = "#7a0177";
 const LINE = {
   id: SOURCE,
   type: "line",
   source: SOURCE,
   layout: { "line-join": "round" },
-  paint: { "line-color": "#7a0177", "line-width": 3, "line-dasharray": [2, 1] },
+  paint: { "line-color": COLOUR, "line-width": 3, "line-dasharray": [2, 1] },
 };
 const NOTHING = { type: "FeatureCollection", features: [] };
 
@@ -27,18 +29,20 @@ export async function clusters(map, query, whole, signal) {
   const holder = $("#clusters");
   holder.hidden = whole.method === "counts-only";
   if (holder.hidden) return draw(map, []);
-  fill(holder, h("h3", {}, t("clusters.title")), h("p", { class: "quiet" }, t("clusters.wait")));
+  fill(holder, title(), h("p", { class: "quiet" }, t("clusters.wait")));
   try {
     const { clusters: found } = await get("/hotspots/values", { ...query, with: "scan" }, signal);
     if (found.length) h3 ??= await import("/vendor/h3-js/h3-js.es.js");
     if (signal.aborted) return;
     draw(map, found);
-    fill(holder, h("h3", {}, t("clusters.title")), list(found));
+    fill(holder, title(), list(found));
   } catch (error) {
     fill(holder);
     tell(error);
   }
 }
+
+const title = () => h("h3", {}, swatch({ shape: "line", fill: COLOUR }), t("clusters.title"));
 
 function list(found) {
   if (!found.length) return h("p", { class: "quiet" }, t("clusters.none"));
@@ -52,9 +56,13 @@ function row(one) {
     expected: Number(one.expected.toFixed(1)),
   };
   const ratio = h("b", { class: "ratio" }, `×${one.ratio.toFixed(1)}`);
-  const facts = h("small", {}, t("clusters.one", words), " · ", chance(one.p));
+  const [lat, lng] = h3.cellToLatLng(one.centre);
+  const place = h("strong", {}, `${lng.toFixed(4)}, ${lat.toFixed(4)}`);
+  const within = h("span", {});
+  name(place, within, lng, lat);
+  const facts = h("small", {}, within, t("clusters.one", words), " · ", chance(one.p));
   const visit = () => goToBox(bounds(one));
-  const button = h("button", { type: "button", onclick: visit }, h("strong", {}, `#${one.cluster}`), ratio, facts);
+  const button = h("button", { type: "button", onclick: visit }, place, ratio, facts);
   return h("li", { "data-cluster": one.cluster, "data-observed": one.observed, "data-p": one.p }, button);
 }
 

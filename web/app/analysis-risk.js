@@ -21,7 +21,7 @@ export function risk(map) {
     const wanted = JSON.stringify(query);
     if (known.for !== wanted) known = { for: wanted, answer: await get("/risk/values", query, signal) };
     const { answer } = known;
-    const limits = quantiles(answer.expected);
+    const limits = doubling(answer.expected);
     const looks = answer.id.map((id, place) => [
       nameOf(id),
       { shown: answer.expected[place] >= limits[0], rank: rankIn(limits, answer.expected[place]) },
@@ -31,12 +31,10 @@ export function risk(map) {
   });
 }
 
-/** Limits by which the upper half of the cells falls into ranks: most cells of a city expect next to nothing. */
-function quantiles(expected) {
-  const sorted = expected.toSorted((a, b) => a - b);
-  const shares = [0.5, 0.8, 0.92, 0.97, 0.99];
-  const limits = shares.map((share) => sorted[Math.floor(share * (sorted.length - 1))] ?? 0);
-  return [...new Set(limits)].slice(0, RANKS);
+/** Limits of the ranks, each twice the one before, the last half of the most; below the first nothing is shown. */
+function doubling(expected) {
+  const most = expected.reduce((highest, value) => Math.max(highest, value), 0);
+  return Array.from({ length: RANKS }, (_, rank) => Number((most / 2 ** (RANKS - rank)).toPrecision(2)));
 }
 
 function summary(answer) {

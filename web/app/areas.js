@@ -87,7 +87,7 @@ export function trend({ trend: way }) {
 }
 
 /** Put the names of the owning grids, from county down, in the place of the coordinates. */
-async function name(place, within, lon, lat) {
+export async function name(place, within, lon, lat) {
   try {
     const { chain } = await get("/grids/at", { lon, lat });
     const names = chain
