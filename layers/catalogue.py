@@ -2,14 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
+from geoalchemy2 import Geometry
 
 from gis import grids as grid_questions
 from gis import schema as t
+from gis import shaping
+from gis.crs import WEB_MERCATOR, WGS84
 from gis.db import Query
 from gis.schema import COLOURS
-from gis.squares import as_point
+from gis.schema_tiles import grid_shapes
+from gis.squares import as_outline, as_point
 from layers.clusters import Counted, clustered, in_tile
 from layers.hexagons import CONSTANT_FROM, hexagons
 from layers.view import View, in_scope, wanted_incidents
@@ -58,19 +63,42 @@ def _shown_level(view: View) -> sa.ScalarSelect[int]:
 
 def _grids(view: View) -> Query:
     """Select the level of the zoom and the one above it, whose border then can be drawn the stronger."""
+    if view.zoom > shaping.LAST_ZOOM:
+        return _drawn_grids(view, t.grids.c.geom)
+    g, s = t.grids.c, grid_shapes.c
+    at_hand = shaping.coverage_of(view.scheme, view.on, view.known)
+    shaped = (
+        sa.select(g.grid_id.label("id"), s.geom, g.code, g.name, g.level, g.kind)
+        .join_from(grid_shapes, t.grids, g.id == s.row_id)
+        .where(s.coverage_id == at_hand, s.zoom == view.zoom)
+    )
+    flat = sa.func.ST_Transform(t.grids.c.geom, WEB_MERCATOR).label("geom")
+    drawn = _drawn_grids(view, flat).where(at_hand.is_(None), *_near(view, g.geom))
+    either = sa.union_all(shaped, drawn).subquery("either")
+    shape = sa.type_coerce(either.c.geom, Geometry("MULTIPOLYGON", srid=WEB_MERCATOR)).label("geom")
+    return sa.select(
+        either.c.id, shape, *(column for column in either.c if column.name not in {"id", "geom"})
+    )
+
+
+def _drawn_grids(view: View, shape: sa.ColumnElement[Any]) -> Query:
     shown, g = _shown_level(view), t.grids.c
-    return sa.select(g.grid_id.label("id"), g.geom, g.code, g.name, g.level, g.kind).where(
+    return sa.select(g.grid_id.label("id"), shape, g.code, g.name, g.level, g.kind).where(
         grid_questions.current(view.asked), g.level.between(shown - 1, shown)
     )
+
+
+def _near(view: View, shape: sa.ColumnElement[Any]) -> list[sa.ColumnElement[bool]]:
+    """Return the condition that a shape's box touches the view's, which an index answers."""
+    return [] if view.box is None else [shape.op("&&")(sa.func.ST_MakeEnvelope(*view.box, WGS84))]
 
 
 def _labels(view: View) -> Query:
     """Select a point inside each grid of the zoom's level: a polygon's label would repeat in its parts."""
     g = t.grids.c
     inside = as_point(sa.func.ST_PointOnSurface(g.geom)).label("geom")
-    near = [] if view.box is None else [g.geom.op("&&")(sa.func.ST_MakeEnvelope(*view.box, 4326))]
     return sa.select(g.grid_id.label("id"), inside, g.code, g.name, g.level).where(
-        grid_questions.current(view.asked), g.level == _shown_level(view), *near
+        grid_questions.current(view.asked), g.level == _shown_level(view), *_near(view, g.geom)
     )
 
 
@@ -80,7 +108,7 @@ def _buildings(view: View) -> Query:
         return clustered(_COUNTED_BUILDINGS, view)
     b = t.buildings.c
     named = [] if view.zoom < NAMES_FROM else [b.name, b.address]
-    return sa.select(b.id, b.geom, b.kind, b.floors, b.households, *named)
+    return sa.select(b.id, as_outline(b.geom).label("geom"), b.kind, b.floors, b.households, *named)
 
 
 def _cameras(view: View) -> Query:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from gis import squares
 from gis.db import Query
@@ -104,3 +105,9 @@ def _squares(
 def _total(values: sa.ColumnElement[Any], *only: Condition) -> sa.ColumnElement[int]:
     added = sa.func.sum(values)
     return sa.cast(sa.func.coalesce(added.filter(*only) if only else added, 0), sa.Integer)
+
+
+def settle(conn: Connection) -> str:
+    """Add up the rows of kept counts that many small changes left behind."""
+    gone = conn.execute(sa.select(sa.func.settle_square_counts())).scalar_one()
+    return f"{gone} rows of counts added up"

@@ -7,9 +7,10 @@ from sqlalchemy.engine import Connection
 
 from gis import cells as h3
 from gis import schema as t
+from gis import shaping
 from gis.errors import Problem
 from gis.grids import Wish, resolve, set_minzooms
-from layers import promotion
+from layers import clusters, promotion
 from layers.public import release_months
 from layers.risk import LEFT_OUT, past_of
 from layers.served import served
@@ -66,6 +67,8 @@ def trials(conn: Connection) -> str:
 
 STEPS: tuple[Callable[[Connection], str], ...] = (
     zooms_of_levels,
+    shaping.derive,
+    clusters.settle,
     release_months,
     trials,
     statistics,

@@ -220,7 +220,8 @@ def _crowd(source: str, radius: Json, number: Json) -> list[Json]:
         _layer(
             f"{source}-count", source, "symbol",
             filter=["all", IS_CROWD, [">", ["get", "count"], 1]],
-            layout=number | {"symbol-sort-key": ["-", 0, fullest], "text-allow-overlap": True}, paint=_plain_ink(),
+            layout=number | {"symbol-sort-key": ["-", 0, fullest], "text-allow-overlap": True},
+            paint=_plain_ink(),
         ),
     ]  # fmt: skip
 

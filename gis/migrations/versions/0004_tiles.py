@@ -203,6 +203,7 @@ def upgrade() -> None:
     _open("square_counts", _SEES_COUNTS)
     _open("shaped_coverages", "true")
     _open("grid_shapes", "true")
+    op.execute("SELECT announce_changes_of('shaped_coverages')")
 
 
 def downgrade() -> None:
