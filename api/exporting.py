@@ -19,6 +19,7 @@ from gis.errors import BadInput, NotFound
 from gis.schema_access import ROLES
 from gis.settings import settings
 from layers.catalogue import LAYERS, Layer
+from layers.counts import cells_with_counts
 from layers.refresh import STEPS
 from layers.view import View
 from tiles.archive import SUFFIX
@@ -71,11 +72,16 @@ def find(layer: str) -> Layer:
     return LAYERS[layer]
 
 
+COUNTED = {"hotspots": cells_with_counts}
+"""Layers whose tiles are shapes alone: a file has their values as well."""
+
+
 def rows_of(conn: Connection, layer: Layer) -> gpd.GeoDataFrame:
     """Return a layer's features at its finest zoom (EPSG:4326)."""
     asked = grids.resolve(conn, grids.Wish())
     view = View(asked.scheme, asked.on, asked.known, zoom=layer.maxzoom)
-    return gpd.read_postgis(layer.select(view).order_by("id"), conn, geom_col="geom", crs=4326)
+    rows = COUNTED.get(layer.name, layer.select)(view)
+    return gpd.read_postgis(rows.order_by("id"), conn, geom_col="geom", crs=4326)
 
 
 @app.command()

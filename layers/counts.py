@@ -1,11 +1,8 @@
 """Incidents per cell, counted from the incidents themselves, so that sums are always exact."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
-from geoalchemy2 import Geometry
 from sqlalchemy.engine import Connection
 
 from gis.cells import RESOLUTIONS, Cells
@@ -17,22 +14,11 @@ from layers.view import View, wanted_incidents
 
 RES_BY_ZOOM = ((9, 6), (11, 7), (13, 8), (14, 9))
 """Below the zoom, the resolution of hexagons: some 30 to 80 px wide on the screen."""
-_REACH_DEG = {6: 0.2, 7: 0.08, 8: 0.03, 9: 0.012, 10: 0.005}
-"""More than a cell's diameter up to 60° of latitude, in degrees: incidents of a cell that touches a box lie
-within the box widened by it."""
-
-
-_MOMENT = sa.DateTime(timezone=True)
 
 
 def res_for_zoom(zoom: int) -> int:
     """Return the resolution of hexagons shown at a zoom."""
     return next((res for below, res in RES_BY_ZOOM if zoom < below), RESOLUTIONS[-1])
-
-
-def reach_of_zoom(zoom: int) -> float:
-    """Return how far, in degrees, a cell shown at a zoom may reach beyond an incident in it."""
-    return _REACH_DEG[res_for_zoom(zoom)]
 
 
 def cell_column(res: int) -> sa.Column[int]:
@@ -42,24 +28,14 @@ def cell_column(res: int) -> sa.Column[int]:
     return incidents.c[f"cell_{res}"]
 
 
-def _wide_box(view: View, res: int) -> sa.ColumnElement[Any]:
-    """The view's box, widened to hold all incidents of every cell that touches it; null without one."""
-    if view.box is None:
-        return sa.cast(None, Geometry)
-    west, south, east, north = view.box
-    reach = _REACH_DEG[res]
-    return sa.func.ST_MakeEnvelope(west - reach, south - reach, east + reach, north + reach, 4326)
-
-
 def _per_cell(view: View, res: int) -> Query:
     """Select cell and count of a view's incidents."""
     column = cell_column(res)
     if view.suppressed:
         return public.counts_of(view, res)
-    within = [] if view.box is None else [incidents.c.geom.op("&&")(_wide_box(view, res))]
     return (
         sa.select(column.label("cell"), sa.func.count().label("count"))
-        .where(column.is_not(None), *wanted_incidents(view), *within)
+        .where(column.is_not(None), *wanted_incidents(view))
         .group_by(column)
     )
 
