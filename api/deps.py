@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 from fastapi import Depends, Query
 from sqlalchemy.engine import Connection
 
-from api.access import Engines, Who, engines
-from gis import access, city, crs, grids
+from api.access import Engines, Who, demand, engines
+from gis import access, city, crs, grids, plan_store
 from gis.access import Principal
 from gis.errors import BadInput
 from gis.grids import Asked, Wish
@@ -110,6 +110,7 @@ class Look:
     source: str | None
     colour: str | None
     area: str | None
+    plan: int | None = None
 
 
 async def look(
@@ -120,9 +121,10 @@ async def look(
     source: Annotated[Literal[SOURCES] | None, Query()] = None,  # type: ignore[valid-type]
     colour: Annotated[Literal[COLOURS] | None, Query()] = None,  # type: ignore[valid-type]
     area: Annotated[str | None, Query(max_length=40, description="Code of a grid.")] = None,
+    plan: Annotated[int | None, Query(ge=1, lt=2**53, description="A draft whose grids are shown.")] = None,
 ) -> Look:
     """Return the filters as given."""
-    return Look(wish, from_, to, category, source, colour, area)
+    return Look(wish, from_, to, category, source, colour, area, plan)
 
 
 Looked = Annotated[Look, Depends(look)]
@@ -134,7 +136,7 @@ def view(conn: Connection, given: Look, who: Principal) -> View:
 
     Raises BadInput for unknown codes or an empty period, Unknown for what the public may not filter by.
     """
-    asked = grids.resolve(conn, given.wish)
+    asked = grids.resolve(conn, given.wish) if given.plan is None else _drafted(conn, given.plan, who)
     local = ZoneInfo(city.the_city(conn).timezone) if given.from_ or given.to else UTC
     start, end = moment(given.from_, "from", local), moment(given.to, "to", local)
     if start and end and start >= end:
@@ -146,10 +148,18 @@ def view(conn: Connection, given: Look, who: Principal) -> View:
         area=given.area,
         categories=city.with_descendants(conn, given.category) if given.category else None,
         scope=_scope(conn, who, given.wish, asked), suppressed=who.rank == 0,
+        plan=given.plan,
     )  # fmt: skip
     if seen.suppressed:
         public.refuse_detail(conn, seen)
     return seen
+
+
+def _drafted(conn: Connection, plan_id: int, who: Principal) -> Asked:
+    """Return the record of grids that a draft stands on. Raises Unknown, Forbidden or NotFound."""
+    demand(who, "commander")
+    plan = plan_store.get(conn, plan_id)
+    return Asked(plan.scheme, plan.effective_on, plan.based_on)
 
 
 def _scope(conn: Connection, who: Principal, wish: Wish, asked: Asked) -> tuple[Asked, str] | None:

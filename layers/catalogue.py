@@ -8,14 +8,15 @@ import sqlalchemy as sa
 from geoalchemy2 import Geometry
 
 from gis import grids as grid_questions
+from gis import plan_features, shaping
 from gis import schema as t
-from gis import shaping
 from gis.crs import WEB_MERCATOR, WGS84
 from gis.db import Query
 from gis.schema import COLOURS
 from gis.schema_tiles import grid_shapes
 from gis.squares import as_outline, as_point
 from layers.clusters import Counted, clustered, in_tile
+from layers.filters import conditions
 from layers.hexagons import CONSTANT_FROM, hexagons
 from layers.view import View, in_scope, wanted_incidents
 
@@ -63,6 +64,8 @@ def _shown_level(view: View) -> sa.ScalarSelect[int]:
 
 def _grids(view: View) -> Query:
     """Select the level of the zoom and the one above it, whose border then can be drawn the stronger."""
+    if view.plan is not None:
+        return _draft(view, view.plan)
     if view.zoom > shaping.LAST_ZOOM:
         return _drawn_grids(view, t.grids.c.geom)
     g, s = t.grids.c, grid_shapes.c
@@ -70,7 +73,7 @@ def _grids(view: View) -> Query:
     shaped = (
         sa.select(g.grid_id.label("id"), s.geom, g.code, g.name, g.level, g.kind)
         .join_from(grid_shapes, t.grids, g.id == s.row_id)
-        .where(s.coverage_id == at_hand, s.zoom == view.zoom)
+        .where(s.coverage_id == at_hand, s.zoom == view.zoom, *conditions(view.filter, "grids"))
     )
     flat = sa.func.ST_Transform(t.grids.c.geom, WEB_MERCATOR).label("geom")
     drawn = _drawn_grids(view, flat).where(at_hand.is_(None), *_near(view, g.geom))
@@ -84,7 +87,16 @@ def _grids(view: View) -> Query:
 def _drawn_grids(view: View, shape: sa.ColumnElement[Any]) -> Query:
     shown, g = _shown_level(view), t.grids.c
     return sa.select(g.grid_id.label("id"), shape, g.code, g.name, g.level, g.kind).where(
-        grid_questions.current(view.asked), g.level.between(shown - 1, shown)
+        grid_questions.current(view.asked),
+        g.level.between(shown - 1, shown),
+        *conditions(view.filter, "grids"),
+    )
+
+
+def _draft(view: View, plan: int) -> Query:
+    shown, rows = _shown_level(view), plan_features.shown(plan, view.asked).subquery("draft").c
+    return sa.select(rows.id, rows.geom, rows.code, rows.name, rows.level, rows.kind).where(
+        rows.level.between(shown - 1, shown), *_near(view, rows.geom)
     )
 
 
@@ -98,7 +110,10 @@ def _labels(view: View) -> Query:
     g = t.grids.c
     inside = as_point(sa.func.ST_PointOnSurface(g.geom)).label("geom")
     return sa.select(g.grid_id.label("id"), inside, g.code, g.name, g.level).where(
-        grid_questions.current(view.asked), g.level == _shown_level(view), *_near(view, g.geom)
+        grid_questions.current(view.asked),
+        g.level == _shown_level(view),
+        *_near(view, g.geom),
+        *conditions(view.filter, "labels"),
     )
 
 
@@ -117,8 +132,12 @@ def _cameras(view: View) -> Query:
     c = t.cameras.c
     watched = sa.func.array_to_string(c.headings, ",").label("headings")
     return sa.select(c.id, c.geom, c.name, c.kind, c.state, watched, c.fov, c.range_m).where(
-        *in_tile(t.cameras, view), *in_scope(view, c.geom)
+        *in_tile(t.cameras, view), *_wanted_cameras(view)
     )
+
+
+def _wanted_cameras(view: View) -> list[sa.ColumnElement[bool]]:
+    return [*conditions(view.filter, "cameras"), *in_scope(view, t.cameras.c.geom)]
 
 
 def _incidents(view: View) -> Query:
@@ -135,20 +154,25 @@ def _responders(view: View) -> Query:
         return clustered(_COUNTED_RESPONDERS, view)
     r = t.responders.c
     return sa.select(r.id, r.geom, r.name, r.kind, r.status).where(
-        *in_tile(t.responders, view), *in_scope(view, r.geom)
+        *in_tile(t.responders, view), *_wanted_responders(view)
     )
+
+
+def _wanted_responders(view: View) -> list[sa.ColumnElement[bool]]:
+    return [*conditions(view.filter, "responders"), *in_scope(view, t.responders.c.geom)]
 
 
 def _places(view: View) -> Query:
     if view.zoom < PLACES_FROM:
         return clustered(_COUNTED_PLACES, view)
     p = t.places.c
-    return sa.select(p.id, p.geom, p.name, p.kind, p.address)
+    rows = sa.select(p.id, p.geom, p.name, p.kind, p.address)
+    return rows.where(*conditions(view.filter, "places"))
 
 
 def _roads(view: View) -> Query:
     r = t.roads.c
-    rows = sa.select(r.id, r.geom, r.name, r["class"])
+    rows = sa.select(r.id, r.geom, r.name, r["class"]).where(*conditions(view.filter, "roads"))
     return rows if view.zoom >= 13 else rows.where(r["class"].in_(MAIN_ROADS))
 
 
@@ -157,12 +181,13 @@ BUILDINGS_FROM, CAMERAS_FROM, INCIDENTS_FROM, PLACES_FROM, RESPONDERS_FROM = 14,
 NAMES_FROM = 16
 
 _COUNTED_BUILDINGS = Counted(
-    t.buildings, "point", spread=5, is_kept=True, weight=("households", lambda b: b.c.households)
-)
+    t.buildings, "point", spread=5, is_kept=True, weight=("households", lambda b: b.c.households),
+    conditions=lambda view: conditions(view.filter, "buildings"), is_whole=lambda view: view.filter is None,
+)  # fmt: skip
 _COUNTED_CAMERAS = Counted(
-    t.cameras, is_kept=True, conditions=lambda view: in_scope(view, t.cameras.c.geom),
+    t.cameras, is_kept=True, conditions=_wanted_cameras,
     weight=("down", lambda c: sa.cast(c.c.state.in_(("offline", "fault")), sa.Integer)),
-    is_whole=lambda view: view.scope is None,
+    is_whole=lambda view: view.scope is None and view.filter is None,
 )  # fmt: skip
 _COUNTED_INCIDENTS = Counted(
     t.incidents, is_kept=True, kind="colour", kinds=COLOURS, conditions=wanted_incidents,
@@ -170,10 +195,9 @@ _COUNTED_INCIDENTS = Counted(
     is_whole=lambda view: view.is_of_all_incidents,
 )  # fmt: skip
 _COUNTED_RESPONDERS = Counted(
-    t.responders, kind="status", kinds=("available", "busy", "off"),
-    conditions=lambda view: in_scope(view, t.responders.c.geom),
-)  # fmt: skip
-_COUNTED_PLACES = Counted(t.places, "point")
+    t.responders, kind="status", kinds=("available", "busy", "off"), conditions=_wanted_responders
+)
+_COUNTED_PLACES = Counted(t.places, "point", conditions=lambda view: conditions(view.filter, "places"))
 
 MAIN_ROADS = ("motorway", "trunk", "primary", "secondary", "arterial")
 """Classes drawn from the smallest zoom on; the rest from 13."""

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from gis import squares
 from gis.grids import Asked, owned
 from gis.schema import incidents
+from layers import filters
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,12 @@ class View:
     tile: squares.Place | None = None
     """Zoom, column and row of the tile asked for, which alone holds its points; None: everywhere."""
 
+    filter: filters.Tree | None = None
+    """A filter in CQL2 as `filters.read` gives it, by properties of the layer that is asked for."""
     scope: tuple[Asked, str] | None = None
     """Record of grids and the code of the grid that holds what may be seen; None: the whole city."""
+    plan: int | None = None
+    """A draft whose grids are shown instead of those in force; only those who may see it are shown any."""
     suppressed: bool = False
     """Only what the public may know: whole months as `layers.public` told them."""
 
@@ -44,8 +49,10 @@ class View:
     @property
     def is_of_all_incidents(self) -> bool:
         """Whether no filter and no scope leaves incidents out."""
-        filters = (self.start, self.end, self.categories, self.source, self.colour, self.area, self.scope)
-        return all(one is None for one in filters)
+        narrowing = (
+            self.start, self.end, self.categories, self.source, self.colour, self.area, self.filter, self.scope,
+        )  # fmt: skip
+        return all(one is None for one in narrowing)
 
 
 def wanted_incidents(view: View) -> list[sa.ColumnElement[bool]]:
@@ -64,7 +71,7 @@ def wanted_incidents(view: View) -> list[sa.ColumnElement[bool]]:
         conditions.append(i.colour == view.colour)
     if view.area is not None:
         conditions.append(owned(i.geom, view.asked, view.area))
-    return conditions + in_scope(view, i.geom)
+    return [*conditions, *filters.conditions(view.filter, "incidents"), *in_scope(view, i.geom)]
 
 
 def in_scope(view: View, point: sa.ColumnElement[Any]) -> list[sa.ColumnElement[bool]]:

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
 
@@ -74,3 +76,92 @@ def test_a_step_answers_what_it_changed(client: TestClient, keys: dict[str, Ask]
     assert back["plan"]["head"] is None
     again = client.post(f"/plans/{plan}/redo", headers=ask).json()
     assert again["grids"] == told["grids"]
+
+
+def test_a_tile_shows_the_draft_to_whom_it_may(client: TestClient, keys: dict[str, Ask]) -> None:
+    ask = keys["planner"]
+    plan = begin(client, ask)
+    lon, lat = town.at(1, 1)
+    tile = f"/tiles/grids/14/{int((lon + 180) / 360 * 2**14)}/{_row(lat, 14)}.mvt?plan={plan}"
+    before = client.get(tile, headers=ask)
+    done = client.post(f"/plans/{plan}/steps", headers=ask, json=HALVE).json()
+    (new,) = {f["properties"]["code"] for f in done["grids"]["features"]} - {"T1a"}
+    after = client.get(tile, headers=ask)
+    assert before.status_code == after.status_code == 200, after.text
+    assert new.encode() not in before.content
+    assert new.encode() in after.content
+    assert new.encode() not in client.get(tile.partition("?")[0], headers=ask).content
+    assert client.get(tile).status_code == 401
+    assert client.get(tile, headers=keys["field"]).status_code == 403
+
+
+def _row(lat: float, zoom: int) -> int:
+    return int((1 - np.arcsinh(np.tan(np.radians(lat))) / np.pi) / 2 * 2**zoom)
+
+
+PLANS = ("/plans", "/plans/{}", "/plans/{}/steps", "/plans/{}/grids", "/plans/{}/faults", "/plans/{}/impact",
+         "/plans/{}/conflicts", "/plans/{}/compare")  # fmt: skip
+
+
+def test_who_may_do_what(client: TestClient, keys: dict[str, Ask]) -> None:
+    """Commanders read, planners draw, approvers decide, each within their scope; others learn nothing."""
+    plan = begin(client, keys["planner T1"], "T1")
+    step = client.post(f"/plans/{plan}/steps", headers=keys["planner T1"], json=HALVE)
+    assert step.status_code == 200
+    for question in PLANS:
+        path = question.format(plan)
+        assert client.get(path).status_code == 401
+        assert client.get(path, headers=keys["field"]).status_code == 403
+        for who in ("commander", "planner", "planner T1", "approver T1"):
+            assert client.get(path, headers=keys[who]).status_code == 200, (who, path)
+        outside = client.get(path, headers=keys["approver T2"])
+        if question == "/plans":
+            assert plan not in [one["id"] for one in outside.json()["plans"]]
+        else:
+            assert outside.status_code == 404
+    assert (
+        client.post("/plans", headers=keys["planner T1"], json={"scope": "T2", "title": "t"}).status_code
+        == 403
+    )
+    assert (
+        client.post("/plans", headers=keys["planner T1"], json={"scope": "T", "title": "t"}).status_code
+        == 403
+    )
+    assert client.post(f"/plans/{plan}/steps", headers=keys["commander"], json=HALVE).status_code == 403
+    assert client.post(f"/plans/{plan}/approve", headers=keys["planner T1"]).status_code == 403
+    assert client.post(f"/plans/{plan}/publish", headers=keys["planner T1"]).status_code == 403
+
+
+def test_from_draft_to_revision_within_a_scope(
+    client: TestClient, keys: dict[str, Ask], engine: Engine
+) -> None:
+    """Under the service's role, whose policies let an approver write no farther than the scope."""
+    ask, chief = keys["planner T1"], keys["approver T1"]
+    plan, other = begin(client, ask, "T1"), begin(client, ask, "T1")
+    client.post(f"/plans/{plan}/steps", headers=ask, json=HALVE)
+    client.post(f"/plans/{other}/steps", headers=ask, json={"op": "merge", "codes": ["T1a", "T1b"]})
+    for one in (plan, other):
+        assert client.post(f"/plans/{one}/submit", headers=ask).status_code == 200
+        assert client.post(f"/plans/{one}/approve", headers=chief).json()["state"] == "approved"
+    outside = client.post(f"/plans/{plan}/publish", headers=keys["approver T2"])
+    assert outside.status_code == 404
+    done = client.post(f"/plans/{plan}/publish", headers=chief)
+    assert done.status_code == 200, done.text
+    refused = client.post(f"/plans/{other}/publish", headers=chief)
+    assert refused.status_code == 409
+    assert {one["code"] for one in refused.json()["conflicts"]} == {"T1a"}
+    lon, lat = town.at(0.5, 1)
+    owner = client.get("/grids/at", params={"lon": lon, "lat": lat}).json()
+    assert owner["revision"] == done.json()["revision"]
+    (west,) = (one["code"] for one in owner["chain"] if one["level"] == 3)
+    assert west in done.json()["changed"]
+    with engine.connect() as conn:
+        said = (
+            conn.execute(sa.text("SELECT entry FROM audit WHERE entry LIKE '%plan published%'"))
+            .scalars()
+            .all()
+        )
+    assert any(f'"plan":{plan}' in entry for entry in said)
+    chosen = client.post(f"/plans/{other}/resolve", headers=ask, json={"code": "T1a", "take": "theirs"})
+    assert chosen.json()["conflicts"] == []
+    assert chosen.json()["plan"]["state"] == "draft"

@@ -191,6 +191,7 @@ def upgrade() -> None:
         )
     for write in _WRITES:
         _let_write(*write)
+    op.execute("SELECT announce_changes_of('plan_grids')")
 
 
 def downgrade() -> None:
