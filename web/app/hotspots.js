@@ -6,9 +6,10 @@ import { areas } from "./areas.js";
 import { lay, nameOf, rankIn, resolution } from "./cells.js";
 import { $, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
+import { merged, resOf } from "./merged.js";
 import { mode, offer } from "./modes.js";
 import { asked } from "./period.js";
-import { onChange } from "./state.js";
+import { onChange, state } from "./state.js";
 import { tell } from "./toast.js";
 
 /** Where a ratio of observed to expected goes up a rank of the hot colours. */
@@ -75,10 +76,13 @@ function take(answer) {
   if (mode() === "hotspots") paint();
   say();
   areas([...cells.values()]);
+  merged(map, whole.method === "counts-only" ? [...cells.values()] : [], whole.res, breaks);
   for (const listen of listeners) listen();
 }
 
-const quietCounts = () => [...cells.values()].filter((cell) => !cell.significant).map((cell) => cell.count);
+/** Counts of the hexagons of the size asked for; what the public is told of larger ones is no measure for them. */
+const quietCounts = () =>
+  [...cells.values()].filter((one) => !one.significant && resOf(one.cell) === whole.res).map((one) => one.count);
 
 /** Rank limits that grow by an equal factor from 1 to `most`, whole numbers, none twice. */
 function geometric(most) {
@@ -108,12 +112,16 @@ function look({ count, ratio, significant }) {
   return { shown: true, significant, rank };
 }
 
+/** The months that the public is told of: all that the period touches. */
+const wholeMonths = () => ({ first: state.from.slice(0, 7), last: state.to.slice(0, 7) });
+
 function say() {
   if (!whole) return;
   const hot = [...cells.values()].filter((cell) => cell.significant).length;
   const words = { incidents: whole.incidents, cells: cells.size, res: whole.res, hot };
   const tested = whole.method !== "counts-only";
   const lines = [t(tested ? "hotspots.summary" : "hotspots.counted", words)];
+  if (!tested) lines.push(t("public.months", wholeMonths()));
   if (whole.without_place) lines.push(t("hotspots.unplaced", { count: whole.without_place }));
   fill(
     $("#summary"),

@@ -87,12 +87,12 @@ const WORDS = {
     "{incidents} incidents in the period; {hot} of {cells} hexagons (resolution {res}) hold more than chance explains",
   ],
   "hotspots.counted": [
-    "本时段事件约 {incidents} 起，分布在 {cells} 个六边形（分辨率 {res}）",
-    "About {incidents} incidents in the period, in {cells} hexagons (resolution {res})",
+    "所涉各月事件 {incidents} 起，分布在 {cells} 个六边形（分辨率 {res}）",
+    "{incidents} incidents in these months, in {cells} hexagons (resolution {res})",
   ],
   "hotspots.untested": [
-    "公开数据只给取整后的数量，不判断是否显著；登录后可区分偶然与热点",
-    "Public counts are rounded and not tested; sign in to tell hotspots from chance",
+    "公开数据只给数量，不判断是否显著；登录后可区分偶然与热点",
+    "Public counts are not tested; sign in to tell hotspots from chance",
   ],
   "hotspots.unplaced": [
     "其中 {count} 起没有坐标，不在图上",

@@ -1,0 +1,145 @@
+"""The situation on the page in a real Chromium: departures, index, a letter until issued; the public."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+from sqlalchemy.engine import Engine
+
+from gis import access
+from layers.public import release_months
+from tests import town
+from tests.browsing import chromium, serving, until
+
+pytestmark = pytest.mark.browser
+
+DRAWN = "Boolean(window.safetymap?.map.loaded() && window.safetymap.map.areTilesLoaded())"
+START = datetime(2025, 3, 1, tzinfo=town.ZONE)
+MARCH = "map=13/27.025/113.03&from=2025-03-01&to=2025-03-28"
+
+
+@pytest.fixture(scope="module")
+def keys(engine: Engine) -> dict[str, str]:
+    """A calm past of ten periods, then a rise of category 02 in T2d; houses everywhere."""
+    rng = np.random.default_rng(7)
+
+    def anywhere(count: int, low: tuple[float, float] = (0, 0), high: tuple[float, float] = (6, 5)) -> list:
+        return [town.at(*place) for place in rng.uniform(low, high, (count, 2))]
+
+    with engine.begin() as conn:
+        town.add_grids(conn)
+        batch = town.add_city(conn)
+        past = START - timedelta(days=280)
+        town.add_incidents(conn, batch, anywhere(1100), first=past, apart=timedelta(days=280) / 1100)
+        town.add_incidents(conn, batch, anywhere(110), first=START, apart=timedelta(days=28) / 111)
+        risen = anywhere(30, (0.2, 3.2), (2.8, 4.8))
+        town.add_incidents(conn, batch, risen, "02", first=START, apart=timedelta(hours=20))
+        for number, place in enumerate(anywhere(150)):
+            town.add_building(conn, batch, f"松树路{number}号", place)
+        release_months(conn)
+        return {
+            role: access.create_key(conn, role, scheme="safety", label=role, demo=role == "approver").key
+            for role in ("commander", "approver")
+        }
+
+
+@pytest.fixture(scope="module")
+def address(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(database, tmp_path_factory.mktemp("data")) as where:
+        yield where
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture
+def visit(browser: Browser, address: str, keys: dict[str, str]) -> Iterator[Visit]:
+    """The page before somebody of a role; at the end nothing was wrong on any console."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def go(role: str | None, fragment: str = MARCH, locale: str = "zh-CN") -> Page:
+        context = browser.new_context(viewport={"width": 1400, "height": 900}, locale=locale)
+        context.set_default_timeout(60_000)
+        contexts.append(context)
+        if role:
+            assert context.request.post(f"{address}/session", data={"key": keys[role]}).status == 201
+        page = context.new_page()
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"{address}/#{fragment}")
+        until(page, DRAWN)
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def test_departures_stand_beside_the_map_and_lead_to_their_grid(visit: Visit) -> None:
+    page = visit("commander")
+    first = page.locator("#situation li").first
+    expect(first).to_have_attribute("data-category", "02")
+    expect(first).to_contain_text("高于以往")
+    before = page.evaluate("window.safetymap.map.getZoom()")
+    page.locator("#situation li[data-code=T2d] button").first.click()
+    until(page, f"Math.abs(window.safetymap.map.getZoom() - {before}) > 0.3")
+    focused = page.evaluate("JSON.stringify(window.safetymap.map.getFilter('grids-focus'))")
+    assert "T2d" in focused
+
+
+def test_the_board_shows_rows_by_level_and_the_index_with_its_formula(visit: Visit) -> None:
+    page = visit("commander", locale="en-GB")
+    page.locator("#situation button.more").click()
+    rows = page.locator("#board tbody tr")
+    expect(rows.first).to_have_attribute("data-departs", "above")
+    expect(rows).to_have_count(24 - 5)
+    page.locator("#board select").select_option("3")
+    expect(rows.first).to_have_attribute("data-code", "T2d")
+    page.locator("#board [data-tab=index]").click()
+    expect(page.locator("#board details li")).to_have_count(4)
+    expect(page.locator("#board")).to_contain_text("weight 0.35")
+    expect(rows).to_have_count(5)
+    expect(rows.first).to_contain_text("–")
+    expect(page.locator("#board")).to_contain_text("not distinguishable")
+
+
+def test_a_letter_goes_from_draft_to_issued(visit: Visit) -> None:
+    page = visit("approver")
+    page.locator("#situation button.more").click()
+    page.locator("#board [data-tab=letters]").click()
+    draft = page.locator("#board .letter[data-grid=T2d][data-state=proposed]").first
+    draft.locator("summary strong").click()
+    expect(draft).to_contain_text("综治中心")
+    draft.get_by_role("button", name="存为草稿").click()
+    kept = page.locator("#board .letter[data-state=draft]")
+    expect(kept).to_have_count(1)
+    kept.locator("summary strong").click()
+    with page.context.expect_page() as opened:
+        kept.get_by_role("link", name="打印").click()
+    printed = opened.value
+    printed.wait_for_load_state()
+    expect(printed.locator("h1")).to_have_text("风险预警函")
+    expect(printed.locator("table")).to_contain_text("observed")
+    printed.close()
+    kept.get_by_role("button", name="签发").click()
+    expect(page.locator("#board .letter[data-state=issued]")).to_have_count(1)
+
+
+def test_the_public_sees_months_and_larger_hexagons_only(visit: Visit) -> None:
+    page = visit(None)
+    expect(page.locator("#situation")).to_be_hidden()
+    expect(page.locator("#summary")).to_contain_text("整月")
+    until(page, "window.safetymap.map.querySourceFeatures('merged').length > 0")
+    page.goto(page.url.replace("13/27.025", "15/27.025"))
+    until(page, DRAWN)
+    assert page.context.request.get(page.url.split("/#")[0] + "/situation").status == 401
