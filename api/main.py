@@ -19,6 +19,7 @@ from api import (
     maps,
     page,
     planning,
+    planning_files,
     risk,
     search,
     session,
@@ -48,6 +49,7 @@ ROUTERS = (
     risk.router,
     analysis.router,
     planning.router,
+    planning_files.router,
     events.router,
     situation.router,
 )

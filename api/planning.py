@@ -137,14 +137,14 @@ def step(transaction: Transaction, who: Who, plan_id: Id, body: Step, datum: Dat
     }
     head = body.head if "head" in body.model_fields_set else plans.ANYWHERE
     with transaction() as conn:
-        return _answer(conn, plans.take(conn, who, plan_id, _on_wgs84(params, datum), head), datum)
+        return answer(conn, plans.take(conn, who, plan_id, _on_wgs84(params, datum), head), datum)
 
 
 @router.post("/plans/{plan_id}/undo", openapi_extra=EDIT)
 def undo(transaction: Transaction, plan_id: Id, datum: DatumName = "wgs84") -> Json:
     """Go back by one step."""
     with transaction() as conn:
-        return _answer(conn, plans.undo(conn, plan_id), datum)
+        return answer(conn, plans.undo(conn, plan_id), datum)
 
 
 @router.post("/plans/{plan_id}/redo", openapi_extra=EDIT)
@@ -156,7 +156,7 @@ def redo(
 ) -> Json:
     """Do a step again that was undone."""
     with transaction() as conn:
-        return _answer(conn, plans.redo(conn, plan_id, body.step if body else None), datum)
+        return answer(conn, plans.redo(conn, plan_id, body.step if body else None), datum)
 
 
 def _on_wgs84(params: Json, datum: crs.Datum) -> Json:
@@ -180,7 +180,8 @@ def _places(value: Any, datum: crs.Datum) -> Any:
     return list(crs.point_to_wgs84(*plan_input.place("at", value), datum))
 
 
-def _answer(conn: Connection, done: Done, datum: crs.Datum) -> Json:
+def answer(conn: Connection, done: Done, datum: crs.Datum) -> Json:
+    """Return what a step, an undo or a redo did."""
     here = done.draft
     grids, gone = plan_features.changed(conn, here.plan.scheme, done.changes, datum)
     found = plan_faults.of_changed(conn, here.cov, done.changes)

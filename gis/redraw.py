@@ -25,7 +25,7 @@ from gis.parts import (
     rings,
     without_slivers,
 )
-from gis.settle import NOBODY, Coverage, amend, edges_of, minus, named, settle, total, with_tees
+from gis.settle import NOBODY, Coverage, amend, edges_of, lay, minus, named, settle, total, with_tees
 
 REACH = 450.0
 """Units (5 m): a vertex this near to the place pointed at is the one meant."""
@@ -158,6 +158,33 @@ def renumber(cov: Coverage, codes: Sequence[str]) -> Coverage:
     return replace(cov, grids=dict(cov.grids) | orders)
 
 
+def adopt(cov: Coverage, grids: Sequence[Mapping[str, Any]], gone: Sequence[str] = ()) -> Coverage:
+    """Take over lowest grids as they were drawn elsewhere, each with code, shape (GeoJSON), parent and name.
+
+    Grids not named stay as they are; those in `gone` go. What is left over is nobody's ground.
+    """
+    for code in gone:
+        cov.grid(code)
+    rows = {code: grid for code, grid in cov.grids.items() if code not in gone}
+    shapes = {code: shape for code, shape in cov.shapes.items() if code not in gone and code != NOBODY}
+    for given in grids:
+        code, parent = str(given["code"]), str(given["parent"])
+        old = rows.get(code) or replace(cov.grids[_sibling(cov, parent)], code=code, name="", order=0)
+        if code not in cov.grids and code in cov.retired:
+            raise BadInput("grids", f"code {code!r} has been used before; codes are never given twice")
+        rows[code] = replace(old, parent=parent, name=str(given.get("name") or old.name))
+        shapes[code] = coverage.to_units(_geometry(given["shape"]))
+    return lay(cov, shapes, rows, gone)
+
+
+def _sibling(cov: Coverage, parent: str) -> str:
+    """A lowest grid below a parent."""
+    below = [code for code in cov.children.get(parent, []) if code in cov.shapes]
+    if not below:
+        raise BadInput("grids", f"{parent} has no lowest grids below it; name another parent")
+    return below[0]
+
+
 STEPS: list[Callable[..., Coverage]] = [
     split,
     merge,
@@ -169,6 +196,7 @@ STEPS: list[Callable[..., Coverage]] = [
     transfer,
     rename,
     renumber,
+    adopt,
 ]
 
 

@@ -158,6 +158,25 @@ def settle(
     return _refuse_childless(Coverage(grids or before.grids, kept | new, before.retired | gone))
 
 
+def lay(
+    before: Coverage, shapes: Mapping[str, BaseGeometry], grids: Mapping[str, Grid], gone: Iterable[str]
+) -> Coverage:
+    """A coverage of other shapes (units) on the ground of another one, proven; what they leave is nobody's.
+
+    Raises NotDrawable where they overlap, leave the ground or lack a vertex of each other.
+    """
+    lowest = {code: shapely.normalize(shape) for code, shape in shapes.items()}
+    _refuse_invalid(lowest)
+    owned = total(lowest.values())
+    outer, same = coverage.match(np.array([before.outline(), owned], dtype=object))
+    rest = minus(outer, [owned])
+    parts = sum(_doubled(shape) for shape in [*lowest.values(), rest])
+    if not same.equals_exact(owned) or _doubled(outer) != parts or not (rest.is_valid and owned.is_valid):
+        raise NotDrawable("the grids overlap, or leave the ground of the plan; put the faults right first")
+    spare = {} if rest.is_empty else {NOBODY: rest}
+    return _refuse_childless(Coverage(grids, lowest | spare, before.retired | set(gone)))
+
+
 def total(shapes: Iterable[BaseGeometry]) -> BaseGeometry:
     """The sum of shapes in units that share their edges: exact, the edges between them cancel."""
     return shapely.normalize(

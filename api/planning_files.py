@@ -1,0 +1,79 @@
+"""Plans as files over HTTP: a draft out to other tools, and a map drawn elsewhere in as a step of a draft."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
+
+from api import planning
+from api.access import Who, audience
+from api.deps import Transaction
+from gis import faults, plan_files, plans
+from gis.errors import BadInput, Faulty
+
+router = APIRouter()
+MEDIA = {
+    "gpkg": "application/geopackage+sqlite3",
+    "geojson": "application/geo+json",
+    "shp.zip": "application/zip",
+}
+SUFFIXES = (".gpkg", ".geojson", ".json", ".zip", ".fgb", ".kml")
+_INSIDE = "only plans whose scope lies inside it"
+_FILE: dict[int | str, dict[str, Any]] = {200: {"content": {media: {} for media in MEDIA.values()}}}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_BODY = {"requestBody": {"required": True, "content": {"application/octet-stream": _BINARY}}}
+
+
+@router.get(
+    "/plans/{plan_id}/export",
+    response_class=Response,
+    responses=_FILE,
+    openapi_extra=audience("commander", _INSIDE),
+)
+def export(
+    transaction: Transaction,
+    plan_id: planning.Id,
+    form: Annotated[Literal["gpkg", "geojson", "shp.zip"], Query(alias="format")] = "gpkg",
+) -> Response:
+    """Answer a draft's lowest grids as a file, with those above beside them in a GeoPackage."""
+    with transaction() as conn:
+        here = plans.draft(conn, plan_id)
+        differ = plans.changed(here)
+    marks = {code: "changed" if before else "new" for code, (before, _) in differ.items()}
+    name = f'attachment; filename="plan-{plan_id}.{form}"'
+    body = plan_files.write(here.cov, marks, form)
+    return Response(body, media_type=MEDIA[form], headers={"Content-Disposition": name})
+
+
+@router.post("/plans/{plan_id}/import", openapi_extra=audience("planner", _INSIDE) | _BODY)
+async def bring(
+    transaction: Transaction,
+    request: Request,
+    who: Who,
+    plan_id: planning.Id,
+    name: Annotated[str, Query(max_length=200, description="The file's name; its suffix tells the format.")],
+) -> planning.Json:
+    """Take over the lowest grids of a file as one step; 422 with its errors where it does not fit."""
+    suffix = Path(name).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise BadInput("name", f"its suffix is none of {', '.join(SUFFIXES)}")
+    body = await request.body()
+    return await run_in_threadpool(_bring, transaction, who, plan_id, suffix, body)
+
+
+def _bring(transaction: Transaction, who: Who, plan_id: int, suffix: str, body: bytes) -> planning.Json:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"plan{suffix}"
+        path.write_bytes(body)
+        drawn = plan_files.read(path)
+    with transaction() as conn:
+        found = plan_files.bring(plans.draft(conn, plan_id).cov, drawn)
+        if found.faults:
+            text = f"the file has {len(found.faults)} errors; put them right and bring it in again"
+            raise Faulty(text, faults.to_geojson(found.faults))
+        if found.step is None:
+            raise BadInput("file", "it shows the draft as it is; nothing to take over")
+        return planning.answer(conn, plans.take(conn, who, plan_id, found.step), "wgs84")

@@ -1,0 +1,154 @@
+"""Plans as files: a draft taken along to other tools, and a map drawn elsewhere brought in as a step."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from gis import coverage, faults
+from gis.case import Fault
+from gis.coverage import Geoms
+from gis.crs import to_degrees
+from gis.errors import BadInput
+from gis.importing import sandbox
+from gis.plan_diff import same_shape
+from gis.settle import NOBODY, Coverage
+
+FORMATS = {"gpkg": "GPKG", "geojson": "GeoJSON", "shp.zip": "ESRI Shapefile"}
+"""Suffixes of files and the drivers that write them."""
+LAYER = "grids"
+"""The layer of the lowest grids, which comes back in; a GeoPackage has those above in `upper` beside it."""
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What a file says of a draft: the step that takes it over, or the errors that forbid it."""
+
+    step: dict[str, Any] | None
+    faults: list[Fault]
+    notes: list[str] = field(default_factory=list)
+
+
+def frames(cov: Coverage, changes: Mapping[str, str | None]) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """The lowest grids and those above, EPSG:4326: code, name, level, parent, kind, change (new, changed)."""
+    table = cov.frame().rename(columns={"parent_code": "parent"}).drop(columns="display_order")
+    table["change"] = [changes.get(code) for code in table["code"]]
+    lowest = table["code"].isin(list(cov.shapes))
+    return table[lowest].reset_index(drop=True), table[~lowest].reset_index(drop=True)
+
+
+def write(cov: Coverage, changes: Mapping[str, str | None], form: str) -> bytes:
+    """A draft as a file of one of FORMATS; a Shapefile is a zip archive with names in UTF-8."""
+    if form not in FORMATS:
+        raise BadInput("format", f"{form!r} is none of {', '.join(FORMATS)}")
+    lowest, upper = frames(cov, changes)
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        if form == "shp.zip":
+            (folder / LAYER).mkdir()
+            lowest.to_file(folder / LAYER / f"{LAYER}.shp", driver=FORMATS[form], encoding="UTF-8")
+            return Path(shutil.make_archive(str(folder / "plan"), "zip", folder / LAYER)).read_bytes()
+        path = folder / f"plan.{form}"
+        more = {"COORDINATE_PRECISION": "7"} if form == "geojson" else {}
+        lowest.to_file(path, driver=FORMATS[form], layer=LAYER, **more)
+        if form == "gpkg" and len(upper):
+            upper.to_file(path, driver=FORMATS[form], layer="upper", mode="a")
+        return path.read_bytes()
+
+
+def read(path: Path) -> gpd.GeoDataFrame:
+    """The grids of a file (EPSG:4326) with code, and parent and name where it has them.
+
+    Read in a process of its own, as all foreign files are. Raises BadInput for what is no such file.
+    """
+    source = sandbox.read(path, LAYER if path.suffix == ".gpkg" else None)
+    if not source.has_geometry or "code" not in source.columns:
+        raise BadInput("file", "it needs polygons and a column `code`; export the draft and draw on that")
+    chunks = list(source.chunks())
+    shapes = np.concatenate([np.asarray(c.geometry, dtype=object) for c in chunks] or [np.array([])])
+    if source.crs is not None:
+        shapes = to_degrees(shapes, source.crs)
+    table = pd.concat([chunk.table.to_pandas() for chunk in chunks], ignore_index=True)
+    wanted = [name for name in ("code", "parent", "name") if name in table]
+    frame = gpd.GeoDataFrame(table[wanted].astype(object), geometry=coverage.as_geoms(shapes), crs=4326)
+    frame["code"] = [str(code).strip() if pd.notna(code) else "" for code in frame["code"]]
+    if (frame["code"] == "").any():
+        raise BadInput(
+            "code", f"row {int(np.argmax(frame['code'] == '')) + 1} has none; give each grid its code"
+        )
+    return frame
+
+
+def bring(cov: Coverage, drawn: gpd.GeoDataFrame) -> Brought:
+    """Compare a file's lowest grids with a draft: the step `adopt`, or the errors that the draft has not.
+
+    Coordinates are put on the fixed precision and neighbours together; grids that then are what they were
+    are left out.
+    """
+    snapped, told = coverage.snap(drawn.geometry.to_numpy())
+    shapes, outer = _together(coverage.to_units(snapped), cov)
+    found = _errors(list(drawn["code"]), shapes, outer)
+    known = {_mark(fault) for fault in _errors(*_own(cov))} if found else set()
+    new = [fault for fault in found if _mark(fault) not in known]
+    notes = [f"largest move by rounding: {told.max_displacement_m:.3f} m"]
+    if new:
+        return Brought(None, new, notes)
+    step = _step(cov, drawn, shapes)
+    return Brought(step, [], notes)
+
+
+def _together(units: Geoms, cov: Coverage) -> tuple[Geoms, BaseGeometry]:
+    """Grids and the ground of a draft with each other's vertices."""
+    matched = coverage.match(np.append(units, [cov.outline()]))
+    return matched[:-1], matched[-1]
+
+
+def _own(cov: Coverage) -> tuple[list[str], Geoms, BaseGeometry]:
+    codes = [code for code in cov.shapes if code != NOBODY]
+    return codes, np.array([cov.shapes[code] for code in codes], dtype=object), cov.outline()
+
+
+def _errors(codes: list[str], units: Geoms, outer: BaseGeometry) -> list[Fault]:
+    frame = gpd.GeoDataFrame({"code": codes}, geometry=coverage.to_degrees(units), crs=4326)
+    return [f for f in faults.check(frame, coverage.to_degrees(outer)) if f.severity == "error"]
+
+
+def _mark(fault: Fault) -> tuple[str, bytes]:
+    return fault.kind, bytes(shapely.to_wkb(shapely.normalize(fault.geometry)))
+
+
+def _step(cov: Coverage, drawn: gpd.GeoDataFrame, shapes: Geoms) -> dict[str, Any] | None:
+    """The step that makes a draft what the file shows; None where it is that already."""
+    there = dict(zip(drawn["code"], shapely.normalize(shapes), strict=True))
+    given = drawn.set_index("code")
+    grids = []
+    for code, shape in there.items():
+        old = cov.grids.get(code)
+        parent = _text(given, code, "parent") or (old.parent if old else _parent(cov, shape))
+        name = _text(given, code, "name") or (old.name if old else "")
+        same = code in cov.shapes and same_shape(cov.shapes[code], shape)
+        if not (same and old and (old.parent, old.name) == (parent, name)):
+            geometry = shapely.geometry.mapping(coverage.to_degrees(shape))
+            grids.append({"code": code, "parent": parent, "name": name, "shape": geometry})
+    gone = sorted(code for code in cov.shapes if code not in there and code != NOBODY)
+    return {"op": "adopt", "grids": grids, "gone": gone} if grids or gone else None
+
+
+def _text(given: gpd.GeoDataFrame, code: str, column: str) -> str:
+    value = given.loc[code, column] if column in given else None
+    return str(value).strip() if value is not None and pd.notna(value) else ""
+
+
+def _parent(cov: Coverage, shape: BaseGeometry) -> str | None:
+    """The parent of the lowest grid that has most of a new one's ground."""
+    near = [code for code in cov.near(shape) if code != NOBODY]
+    shares = [float(shape.intersection(cov.shapes[code]).area) for code in near]
+    return cov.grids[near[int(np.argmax(shares))]].parent if near else None

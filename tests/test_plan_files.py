@@ -1,0 +1,147 @@
+"""Plans as files: out to other tools and in again, exact; errors of a map drawn elsewhere are shown."""
+
+import zipfile
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from fastapi.testclient import TestClient
+from sqlalchemy.engine import Engine
+
+from gis import coverage, plan_files
+from gis.errors import BadInput, NotDrawable
+from gis.redraw import apply
+from gis.settle import Coverage, Grid, cover, total
+from tests import town as drawn
+from tests.towns import ORIGIN, STEP, archipelago, outline, square, town
+
+
+def draft() -> Coverage:
+    """Twenty-five ragged grids under one parent."""
+    grids = town(5, 2)
+    rows = [Grid(code, 5, "P", f"网格{code}") for code in grids]
+    return cover([*rows, Grid("P", 4, None, "社区")], {c: coverage.to_degrees(g) for c, g in grids.items()})
+
+
+def out_and_in(cov: Coverage, form: str, folder: Path) -> gpd.GeoDataFrame:
+    path = folder / f"plan.{form.removeprefix('shp.')}"
+    path.write_bytes(plan_files.write(cov, {}, form))
+    return plan_files.read(path)
+
+
+@pytest.mark.parametrize("form", plan_files.FORMATS)
+def test_out_and_in_again_changes_nothing(form: str, tmp_path: Path) -> None:
+    cov = draft()
+    back = out_and_in(cov, form, tmp_path)
+    assert sorted(back["code"]) == sorted(cov.shapes)
+    assert set(back["name"]) == {grid.name for grid in cov.grids.values() if grid.level == 5}
+    brought = plan_files.bring(cov, back)
+    assert (brought.step, brought.faults) == (None, [])
+
+
+@pytest.mark.parametrize("form", plan_files.FORMATS)
+def test_borders_drawn_elsewhere_come_in_as_a_step(form: str, tmp_path: Path) -> None:
+    cov = draft()
+    ends = ORIGIN + np.array([[2.5, 1.5], [2.5, 3.5]]) * STEP
+    line = shapely.LineString(ends / coverage.UNITS_PER_DEGREE)
+    elsewhere = apply(cov, {"op": "split", "code": "0202", "line": line, "into": ["0299"]})
+    elsewhere = apply(elsewhere, {"op": "merge", "codes": ["0404", "0403"]})
+    elsewhere = apply(elsewhere, {"op": "rename", "code": "0000", "name": "码头网格"})
+    brought = plan_files.bring(cov, out_and_in(elsewhere, form, tmp_path))
+    assert brought.faults == []
+    assert brought.step
+    assert brought.step["gone"] == ["0403"]
+    there = apply(cov, brought.step)
+    assert {c: s.wkb for c, s in there.shapes.items()} == {c: s.wkb for c, s in elsewhere.shapes.items()}
+    assert there.grids["0299"].parent == "P"
+    assert there.grids["0000"].name == "码头网格"
+    assert total(there.shapes.values()).equals(elsewhere.outline())
+
+
+def test_errors_are_found_with_their_place(tmp_path: Path) -> None:
+    cov = draft()
+    frame = out_and_in(cov, "geojson", tmp_path)
+    at = list(frame["code"]).index("0202")
+    frame.loc[at, "geometry"] = frame.geometry[at].buffer(3e-5)
+    brought = plan_files.bring(cov, frame)
+    assert brought.step is None
+    assert {fault.kind for fault in brought.faults} == {"overlap"}
+    assert all("0202" in fault.codes for fault in brought.faults)
+    frame.loc[at, "geometry"] = cov.geometry("0202").buffer(-3e-5)
+    assert {fault.kind for fault in plan_files.bring(cov, frame).faults} == {"gap"}
+    assert {fault.kind for fault in plan_files.bring(cov, frame.drop(index=at)).faults} == {"gap"}
+
+
+def test_ground_that_was_nobody_s_may_be_taken_in_or_stay(tmp_path: Path) -> None:
+    grids = archipelago(5, 0)
+    frame = outline(grids)
+    lake = square(grids["0202"], STEP // 4)
+    grids["0202"] = grids["0202"].difference(lake)
+    rows = [*(Grid(code, 5, "P") for code in grids), Grid("P", 4)]
+    cov = cover(rows, {c: coverage.to_degrees(g) for c, g in grids.items()}, coverage.to_degrees(frame))
+    back = out_and_in(cov, "gpkg", tmp_path)
+    assert plan_files.bring(cov, back).step is None
+    at = list(back["code"]).index("0202")
+    back.loc[at, "geometry"] = coverage.to_degrees(grids["0202"].union(lake))
+    brought = plan_files.bring(cov, back)
+    assert brought.step
+    assert "" not in apply(cov, brought.step).shapes
+
+
+def test_adopting_proves_what_it_is_given() -> None:
+    cov = draft()
+    wrong = shapely.geometry.mapping(coverage.to_degrees(cov.shapes["0101"].buffer(500)))
+    with pytest.raises(NotDrawable):
+        apply(cov, {"op": "adopt", "grids": [{"code": "0101", "parent": "P", "shape": wrong}]})
+
+
+def test_what_is_no_such_file_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "plan.geojson"
+    path.write_text("{}")
+    with pytest.raises(BadInput):
+        plan_files.read(path)
+    gpd.GeoDataFrame({"a": [1]}, geometry=[shapely.box(0, 0, 1, 1)], crs=4326).to_file(path)
+    with pytest.raises(BadInput, match="column `code`"):
+        plan_files.read(path)
+    gpd.GeoDataFrame({"code": [" "]}, geometry=[shapely.box(0, 0, 1, 1)], crs=4326).to_file(path)
+    with pytest.raises(BadInput, match="row 1"):
+        plan_files.read(path)
+
+
+@pytest.fixture(scope="module")
+def plan(engine: Engine, client: TestClient) -> int:
+    with engine.begin() as conn:
+        drawn.add_grids(conn)
+        drawn.add_city(conn)
+    return int(client.post("/plans", json={"scope": "T1", "title": "文件"}).json()["id"])
+
+
+def test_over_http(client: TestClient, plan: int, tmp_path: Path) -> None:
+    archive = tmp_path / "plan.zip"
+    archive.write_bytes(client.get(f"/plans/{plan}/export?format=shp.zip").content)
+    assert {Path(name).suffix for name in zipfile.ZipFile(archive).namelist()} >= {
+        ".shp",
+        ".dbf",
+        ".prj",
+        ".cpg",
+    }
+    path = tmp_path / "plan.geojson"
+    path.write_bytes(client.get(f"/plans/{plan}/export?format=geojson").content)
+    frame = gpd.read_file(path)
+    a, b = (list(frame["code"]).index(code) for code in ("T1a", "T1b"))
+    strip = shapely.box(*drawn.at(1.5, 3), *drawn.at(2, 0))
+    frame.loc[b, "geometry"] = frame.geometry[b].union(strip)
+    frame.to_file(path)
+    broken = client.post(f"/plans/{plan}/import?name=plan.geojson", content=path.read_bytes())
+    assert broken.status_code == 422
+    assert "errors" in broken.json()["detail"], broken.text
+    assert broken.json()["faults"]["features"][0]["properties"]["kind"] == "overlap"
+    frame.loc[a, "geometry"] = frame.geometry[a].difference(strip)
+    frame.to_file(path)
+    done = client.post(f"/plans/{plan}/import?name=plan.geojson", content=path.read_bytes())
+    assert done.status_code == 200, done.text
+    assert {grid["properties"]["code"] for grid in done.json()["grids"]["features"]} >= {"T1a", "T1b"}
+    assert done.json()["plan"]["can_undo"]
+    assert client.post(f"/plans/{plan}/import?name=plan.exe", content=b"x").status_code == 422
