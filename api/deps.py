@@ -17,7 +17,7 @@ from gis.access import Principal
 from gis.errors import BadInput
 from gis.grids import Asked, Wish
 from gis.schema import COLOURS, SOURCES
-from layers import public
+from layers import filters, public
 from layers.view import View
 
 Open = Callable[[], AbstractContextManager[Connection]]
@@ -111,9 +111,10 @@ class Look:
     colour: str | None
     area: str | None
     plan: int | None = None
+    filter: str | None = None
 
 
-async def look(
+async def look(  # noqa: PLR0917 - one parameter of the query each
     wish: Wished,
     from_: Annotated[Moment, Query(alias="from")] = None,
     to: Moment = None,
@@ -122,9 +123,12 @@ async def look(
     colour: Annotated[Literal[COLOURS] | None, Query()] = None,  # type: ignore[valid-type]
     area: Annotated[str | None, Query(max_length=40, description="Code of a grid.")] = None,
     plan: Annotated[int | None, Query(ge=1, lt=2**53, description="A draft whose grids are shown.")] = None,
+    filter_: Annotated[
+        str | None, Query(alias="filter", description=f"CQL2 text, at most {filters.LONGEST} characters.")
+    ] = None,
 ) -> Look:
     """Return the filters as given."""
-    return Look(wish, from_, to, category, source, colour, area, plan)
+    return Look(wish, from_, to, category, source, colour, area, plan, filter_)
 
 
 Looked = Annotated[Look, Depends(look)]
@@ -137,7 +141,8 @@ def view(conn: Connection, given: Look, who: Principal) -> View:
     Raises BadInput for unknown codes or an empty period, Unknown for what the public may not filter by.
     """
     asked = grids.resolve(conn, given.wish) if given.plan is None else _drafted(conn, given.plan, who)
-    local = ZoneInfo(city.the_city(conn).timezone) if given.from_ or given.to else UTC
+    timed = given.from_ or given.to or given.filter
+    local = ZoneInfo(city.the_city(conn).timezone) if timed else UTC
     start, end = moment(given.from_, "from", local), moment(given.to, "to", local)
     if start and end and start >= end:
         raise BadInput("to", "must be later than from; the period is from ≤ t < to")
@@ -148,7 +153,7 @@ def view(conn: Connection, given: Look, who: Principal) -> View:
         area=given.area,
         categories=city.with_descendants(conn, given.category) if given.category else None,
         scope=_scope(conn, who, given.wish, asked), suppressed=who.rank == 0,
-        plan=given.plan,
+        plan=given.plan, filter=filters.read(given.filter, local) if given.filter is not None else None,
     )  # fmt: skip
     if seen.suppressed:
         public.refuse_detail(conn, seen)

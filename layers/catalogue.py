@@ -96,7 +96,9 @@ def _drawn_grids(view: View, shape: sa.ColumnElement[Any]) -> Query:
 def _draft(view: View, plan: int) -> Query:
     shown, rows = _shown_level(view), plan_features.shown(plan, view.asked).subquery("draft").c
     return sa.select(rows.id, rows.geom, rows.code, rows.name, rows.level, rows.kind).where(
-        rows.level.between(shown - 1, shown), *_near(view, rows.geom)
+        rows.level.between(shown - 1, shown),
+        *_near(view, rows.geom),
+        *conditions(view.filter, "grids", rows),
     )
 
 

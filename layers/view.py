@@ -50,7 +50,8 @@ class View:
     def is_of_all_incidents(self) -> bool:
         """Whether no filter and no scope leaves incidents out."""
         narrowing = (
-            self.start, self.end, self.categories, self.source, self.colour, self.area, self.filter, self.scope,
+            self.start, self.end, self.categories, self.source, self.colour, self.area, self.filter,
+            self.scope,
         )  # fmt: skip
         return all(one is None for one in narrowing)
 
