@@ -38,8 +38,8 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 """What any route may answer besides its own."""
 
 
-def problem(status: int, detail: str, faults: Sequence[dict[str, str]] = (), **more: Any) -> Response:
-    """Return a problem document; `faults` name the offending parameters, `more` are further members."""
+def problem(status: int, detail: str, named: Sequence[dict[str, str]] = (), /, **more: Any) -> Response:
+    """Return a problem document; `named` are the offending parameters, `more` further members."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -47,8 +47,8 @@ def problem(status: int, detail: str, faults: Sequence[dict[str, str]] = (), **m
         "detail": detail,
         **more,
     }
-    if faults:
-        body["errors"] = list(faults)
+    if named:
+        body["errors"] = list(named)
     return Response(orjson.dumps(body), status, media_type="application/problem+json")
 
 
