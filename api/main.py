@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI
 from api import (
     analysis,
     archives,
+    deciding,
     errors,
     events,
     health,
@@ -50,6 +51,7 @@ ROUTERS = (
     analysis.router,
     planning.router,
     planning_files.router,
+    deciding.router,
     events.router,
     situation.router,
 )

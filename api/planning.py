@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import orjson
 import shapely
-from fastapi import APIRouter, Body, Path, Query, Request
+from fastapi import APIRouter, Body, Depends, Path, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.engine import Connection
@@ -15,11 +15,10 @@ from sqlalchemy.engine import Connection
 from api import planning_told
 from api.access import Who, audience
 from api.deps import DatumName, Transaction
-from gis import crs, plan_faults, plan_features, plan_input, plan_store, plans, publishing
-from gis.access import Principal
+from api.limits import heavy
+from gis import crs, plan_faults, plan_features, plan_input, plan_store, plan_suggest, plans
 from gis.plan_features import Json
 from gis.plan_impact import LISTS, Impact
-from gis.plan_store import Plan
 from gis.plans import Done, Draft
 from gis.schema_plans import STATES
 
@@ -76,32 +75,12 @@ class Again(BaseModel):
     step: StepId | None = None
 
 
-def _told(conn: Connection, plan: Plan) -> Json:
-    """Return a plan as it is told."""
-    fields = asdict(plan)
-    del fields["author_is"]
-    below = plan_store.children(conn, plan.id, plan.head)
-    return fields | {
-        "steps": plan_store.count_steps(conn, plan.id),
-        "can_undo": plan.head is not None,
-        "can_redo": below,
-        "newest": plan_store.newest(conn),
-    }
-
-
-def _whole(conn: Connection, plan: Plan) -> Json:
-    """Return a plan as it is told, with the name of its scope and how many grids it changes."""
-    base = plans.base_of(conn, plan)
-    changed = plan_store.count_grids(conn, plan.id)
-    return _told(conn, plan) | {"scope_name": base.cov.grids[plan.scope].name, "changed": changed}
-
-
 @router.post("/plans", status_code=201, openapi_extra=EDIT)
 def create(transaction: Transaction, who: Who, body: NewPlan, response: Response) -> Json:
     """Begin a draft within a grid, on the newest revision."""
     with transaction() as conn:
         made = plans.create(conn, who, body.scope, body.title, body.effective_on, body.scheme)
-        told = _whole(conn, made)
+        told = planning_told.whole(conn, made)
     response.headers["Location"] = f"/plans/{made.id}"
     return told
 
@@ -118,7 +97,7 @@ def listed(
     """Answer plans, newest first; `more` says whether there are older ones."""
     with transaction() as conn:
         found = plan_store.listed(conn, state, before, limit + 1)
-        told = [_told(conn, plan) for plan in found[:limit]]
+        told = [planning_told.brief(conn, plan) for plan in found[:limit]]
     return {"plans": told, "limit": limit, "more": len(found) > limit}
 
 
@@ -126,7 +105,7 @@ def listed(
 def plan(transaction: Transaction, plan_id: Id) -> Json:
     """Answer one plan."""
     with transaction() as conn:
-        return _whole(conn, plan_store.get(conn, plan_id))
+        return planning_told.whole(conn, plan_store.get(conn, plan_id))
 
 
 @router.post("/plans/{plan_id}/steps", openapi_extra=EDIT)
@@ -186,7 +165,7 @@ def answer(conn: Connection, done: Done, datum: crs.Datum) -> Json:
     grids, gone = plan_features.changed(conn, here.plan.scheme, done.changes, datum)
     found = plan_faults.of_changed(conn, here.cov, done.changes)
     return {
-        "plan": _whole(conn, here.plan),
+        "plan": planning_told.whole(conn, here.plan),
         "step": _step(dict(plan_store.step(conn, here.plan.id, done.step)._mapping)),
         "grids": grids,
         "gone": gone,
@@ -282,7 +261,7 @@ def faults(
     return plan_features.faults(found, datum, limit) | {"new_errors": new}
 
 
-@router.get("/plans/{plan_id}/impact", openapi_extra=READ)
+@router.get("/plans/{plan_id}/impact", dependencies=[Depends(heavy)], openapi_extra=READ)
 def impact(
     transaction: Transaction,
     plan_id: Id,
@@ -300,95 +279,20 @@ def impact(
         return planning_told.impact_table(found, (only,) if only else LISTS, after, limit, datum)
 
 
-class Note(BaseModel):
-    """Why a plan is sent back."""
+class Wanted(BaseModel):
+    """The range of households that unit grids should have, and under which grid."""
 
     model_config = ConfigDict(extra="forbid")
 
-    note: Annotated[str | None, Field(max_length=2000)] = None
+    low: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 300
+    high: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 500
+    under: Code | None = None
 
 
-@router.post("/plans/{plan_id}/submit", openapi_extra=EDIT)
-def submit(transaction: Transaction, request: Request, who: Who, plan_id: Id) -> Json:
-    """Hand a draft over for approval."""
+@router.post("/plans/{plan_id}/suggest", dependencies=[Depends(heavy)], openapi_extra=EDIT)
+def suggest(transaction: Transaction, who: Who, plan_id: Id, body: Wanted) -> Json:
+    """Bring unit grids into a range of households by steps of the draft, to be judged like any other."""
     with transaction() as conn:
-        return _decided(conn, request, who, plans.submit(conn, plan_id))
-
-
-@router.post("/plans/{plan_id}/withdraw", openapi_extra=EDIT)
-def withdraw(transaction: Transaction, request: Request, who: Who, plan_id: Id) -> Json:
-    """Take one's plan back."""
-    with transaction() as conn:
-        return _decided(conn, request, who, plans.withdraw(conn, who, plan_id))
-
-
-@router.post("/plans/{plan_id}/reopen", openapi_extra=EDIT)
-def reopen(transaction: Transaction, request: Request, who: Who, plan_id: Id) -> Json:
-    """Make a draft of a plan again."""
-    with transaction() as conn:
-        return _decided(conn, request, who, plans.reopen(conn, plan_id))
-
-
-@router.post("/plans/{plan_id}/approve", openapi_extra=DECIDE)
-def approve(transaction: Transaction, request: Request, who: Who, plan_id: Id) -> Json:
-    """Approve another's plan."""
-    with transaction() as conn:
-        return _decided(conn, request, who, plans.approve(conn, who, plan_id))
-
-
-@router.post("/plans/{plan_id}/reject", openapi_extra=DECIDE)
-def reject(
-    transaction: Transaction,
-    request: Request,
-    who: Who,
-    plan_id: Id,
-    body: Annotated[Note | None, Body()] = None,
-) -> Json:
-    """Send a plan back."""
-    with transaction() as conn:
-        return _decided(conn, request, who, plans.reject(conn, who, plan_id, body.note if body else None))
-
-
-@router.post("/plans/{plan_id}/publish", openapi_extra=DECIDE)
-def publish(transaction: Transaction, request: Request, who: Who, plan_id: Id) -> Json:
-    """Publish an approved plan as a new revision; 409 names the grids that others changed since."""
-    with transaction() as conn:
-        done = publishing.publish(conn, plan_id)
-        named = {"revision": done.revision, "changed": done.changed, "gone": done.gone}
-        return {**named, "plan": _decided(conn, request, who, done.plan, **named)}
-
-
-@router.get("/plans/{plan_id}/conflicts", openapi_extra=READ)
-def conflicts(transaction: Transaction, plan_id: Id, datum: DatumName = "wgs84") -> Json:
-    """Answer the grids that others changed since, with both versions; without any, the plan would merge."""
-    with transaction() as conn:
-        there = plan_store.get(conn, plan_id)
-        found = publishing.conflicts(conn, plan_id)
-        return {"conflicts": publishing.told(conn, there.scheme, found, datum), "merged": not found}
-
-
-class Choice(BaseModel):
-    """Which version of a grid in conflict is taken, with all that is decided together with it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    code: Code
-    take: Literal["mine", "theirs"]
-
-
-@router.post("/plans/{plan_id}/resolve", openapi_extra=EDIT)
-def resolve(transaction: Transaction, plan_id: Id, body: Choice, datum: DatumName = "wgs84") -> Json:
-    """Decide a conflict; a plan that was submitted becomes a draft again. Answers what is left."""
-    with transaction() as conn:
-        left = publishing.resolve(conn, plan_id, body.code, body.take)
-        there = plan_store.get(conn, plan_id)
-        told = publishing.told(conn, there.scheme, left, datum)
-        return {"plan": _whole(conn, there), "conflicts": told}
-
-
-def _decided(conn: Connection, request: Request, who: Principal, plan: Plan, **more: Any) -> Json:
-    """Write the decision into the audit, in the transaction that makes it, and return the plan."""
-    detail = {"plan": plan.id, "scope": plan.scope, "head": plan.head, **more}
-    came_from = request.client.host if request.client else ""
-    request.app.state.recorder.change(conn, who, f"plan {plan.state}", detail, came_from)
-    return _whole(conn, plan)
+        done = plan_suggest.rebalance(conn, who, plan_id, body.under, body.low, body.high)
+        told = planning_told.whole(conn, plan_store.get(conn, plan_id))
+    return {"plan": told, **asdict(done)}

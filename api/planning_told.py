@@ -1,13 +1,37 @@
-"""The impact of a draft as it is told: a table of counts, lists and work, or a map."""
+"""Plans as they are told: themselves, and their impact as a table of counts, lists and work, or a map."""
 
+from dataclasses import asdict
 from typing import Any
 
-from gis import coverage, crs, plan_features
+from sqlalchemy.engine import Connection
+
+from gis import coverage, crs, plan_features, plan_store, plans
 from gis.crs import Datum
 from gis.plan_features import Json
 from gis.plan_impact import Impact
+from gis.plan_store import Plan
 
 _SHARES = ["before", "after", "kind", "area_share", "household_share", "building_share"]
+
+
+def brief(conn: Connection, plan: Plan) -> Json:
+    """Return a plan as it is told."""
+    fields = asdict(plan)
+    del fields["author_is"]
+    below = plan_store.children(conn, plan.id, plan.head)
+    return fields | {
+        "steps": plan_store.count_steps(conn, plan.id),
+        "can_undo": plan.head is not None,
+        "can_redo": below,
+        "newest": plan_store.newest(conn),
+    }
+
+
+def whole(conn: Connection, plan: Plan) -> Json:
+    """Return a plan as it is told, with the name of its scope and how many grids it changes."""
+    base = plans.base_of(conn, plan)
+    changed = plan_store.count_grids(conn, plan.id)
+    return brief(conn, plan) | {"scope_name": base.cov.grids[plan.scope].name, "changed": changed}
 
 
 def impact_table(found: Impact, lists: tuple[str, ...], after: int, limit: int, datum: Datum) -> Json:

@@ -165,3 +165,44 @@ def test_from_draft_to_revision_within_a_scope(
     chosen = client.post(f"/plans/{other}/resolve", headers=ask, json={"code": "T1a", "take": "theirs"})
     assert chosen.json()["conflicts"] == []
     assert chosen.json()["plan"]["state"] == "draft"
+
+
+def test_a_suggestion_is_steps_like_any_other(
+    client: TestClient, keys: dict[str, Ask], engine: Engine
+) -> None:
+    """Twenty houses in d, four in e: half of what is too many passes, the rest stays."""
+    rng = np.random.default_rng(2)
+    with engine.begin() as conn:
+        batch = conn.execute(sa.text("SELECT max(id) FROM batches")).scalar_one()
+        for n in range(24):
+            column = rng.uniform(0.2, 2.8) if n < 20 else rng.uniform(3.3, 5.8)
+            town.add_building(conn, batch, f"s{n}", town.at(column, rng.uniform(3.2, 4.8)))
+    ask = keys["planner"]
+    plan = begin(client, ask, "T2")
+    done = client.post(f"/plans/{plan}/suggest", headers=ask, json={"low": 100, "high": 200}).json()
+    assert done["skipped"] == []
+    assert done["steps"]
+    assert done["unresolved"] == []
+    assert done["moved_share"] < 0.3
+    work = client.get(f"/plans/{plan}/impact", headers=ask).json()["workload"]
+    assert all(100 <= row["after"]["households"] <= 200 for row in work)
+    assert client.post(f"/plans/{plan}/undo", headers=ask).status_code == 200
+
+
+def test_bad_steps_are_refused_by_name(client: TestClient, keys: dict[str, Ask]) -> None:
+    ask = keys["planner"]
+    plan = begin(client, ask)
+    for step, field in (
+        ({"op": "fly"}, "op"),
+        ({"op": "split", "code": "T1a"}, "op"),
+        ({"op": "split", "code": "T1a", "line": {"type": "Point", "coordinates": [1, 2]}}, "line"),
+        ({"op": "move_vertex", "at": [1], "to": [1, 2]}, "at"),
+        ({"op": "assign", "to": "T1a", "building_ids": [10**9]}, "building_ids"),
+        ({"op": "rename", "code": "T1a", "name": " "}, "name"),
+        ({"op": "rename", "code": "T1a", "name": "网格T1a"}, "op"),
+    ):
+        answer = client.post(f"/plans/{plan}/steps", headers=ask, json=step)
+        assert (answer.status_code, answer.json()["errors"][0]["name"]) == (422, field), answer.text
+    moved = client.post(f"/plans/{plan}/steps", headers=ask, json=HALVE | {"head": 1})
+    assert moved.status_code == 409
+    assert client.get(f"/plans/{plan}", headers=ask).json()["steps"] == 0
