@@ -101,7 +101,7 @@ class Order:
 
 
 _TIMEOUT = sa.text("SELECT set_config('statement_timeout', :ms, true)")
-_BUSY = "too many tiles are being cut; try again in a moment"
+BUSY = "too many tiles are being cut; try again in a moment"
 _SLOW = "tile {0.z}/{0.x}/{0.y} of {1} took longer than {2:g} s; ask for a nearer zoom or fewer features"
 
 
@@ -278,7 +278,7 @@ class Desk:
             mark = self._view_mark
             loop = asyncio.get_running_loop()
             seen = await loop.run_in_executor(self._threads, self._resolve, given, who)
-        if mark == self._view_mark:
+        if mark == self._view_mark and given.plan is None:  # a draft moves on without our hearing of it
             if len(self._views) >= _VIEWS:
                 self._views.clear()
             self._views[given, sight(who)] = seen
@@ -327,17 +327,21 @@ class Desk:
                 self._measure()
             return kept
 
+    def is_full(self) -> bool:
+        """Say whether one tile more would be refused."""
+        return self._queued >= settings().tile_queue and self._gate.locked()
+
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """Wait for a place at the database. Raises Busy at once when too many wait, or after a while."""
-        if self._gate.locked() and self._queued >= settings().tile_queue:
+        if self.is_full():
             TILES.labels("refused").inc()
-            raise Busy(_BUSY)
+            raise Busy(BUSY)
         self._queued += 1
         try:
             await asyncio.wait_for(self._gate.acquire(), settings().tile_wait_s)
         except TimeoutError as error:
-            raise Busy(_BUSY) from error
+            raise Busy(BUSY) from error
         finally:
             self._queued -= 1
         try:

@@ -37,7 +37,7 @@ TABLES = {"incidents": "colour", "responders": "status", "cameras": "state", "bu
 ZOOMS = (9, 12, 14, 15, 16)
 CUT = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-WHERE datname = current_database() AND query IN ('LISTEN safetymap', 'SELECT 1')
+WHERE datname = current_database() AND application_name = 'safetymap listener'
 """
 
 

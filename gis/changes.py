@@ -14,6 +14,8 @@ import structlog
 from sqlalchemy.engine import Engine
 
 CHANNEL = "safetymap"
+NAME = "safetymap listener"
+"""How the connection is called in pg_stat_activity."""
 PING_S = 0.25
 """A connection that says nothing for so long is asked whether it lives."""
 LATE_S = 1.0
@@ -127,6 +129,7 @@ def _connect(engine: Engine) -> psycopg.Connection:
     pooled.detach()
     connection = cast("psycopg.Connection", pooled.dbapi_connection)
     connection.autocommit = True
+    connection.execute(f"SET application_name = '{NAME}'")
     return connection
 
 

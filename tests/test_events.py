@@ -194,7 +194,7 @@ def test_a_revoked_key_hears_no_more(url: str, engine: Engine) -> None:
 
 CUT = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE datname = current_database() AND query IN ('LISTEN safetymap', 'SELECT 1')
+WHERE datname = current_database() AND application_name = 'safetymap listener'
 """
 
 

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from sqlalchemy.engine import Engine
 
-from gis import access
+from gis import access, schema
 from gis.settings import ROOT
 from tests import town
 
@@ -395,3 +395,13 @@ def test_a_strict_content_policy_is_enough(
     page = visit()
     assert _drawn(page, "grids-land")
     assert complaints == []
+
+
+def test_what_is_committed_is_drawn_without_asking(visit: Callable[..., Page], engine: Engine) -> None:
+    page = visit("map=14/27.04/113.01")
+    near = schema.responders.update().where(schema.responders.c.name == "near")
+    assert {crew["status"] for crew in _drawn(page, "responders")} == {"available"}
+    for status in ("off", "available"):
+        with engine.begin() as conn:
+            conn.execute(near.values(status=status))
+        _wait(lambda status=status: {crew["status"] for crew in _drawn(page, "responders")} == {status})  # type: ignore[misc]

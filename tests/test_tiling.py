@@ -195,7 +195,7 @@ def test_a_tile_cut_while_a_commit_came_is_given_out_but_not_kept(
 
 CUT = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE datname = current_database() AND query IN ('LISTEN safetymap', 'SELECT 1')
+WHERE datname = current_database() AND application_name = 'safetymap listener'
 """
 
 

@@ -11,6 +11,7 @@ import { hotspots } from "./hotspots.js";
 import { pick, speak, t, translate } from "./i18n.js";
 import { layerSwitches } from "./layers.js";
 import { legend } from "./legend.js";
+import { live } from "./live.js";
 import { isDrawn, openMap } from "./map.js";
 import { showModes } from "./modes.js";
 import { period } from "./period.js";
@@ -41,6 +42,7 @@ async function start() {
   situation(city);
   changes(city);
   legend(map);
+  live(map);
   shell(city);
 }
 
