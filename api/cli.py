@@ -17,6 +17,9 @@ from gis.settings import settings
 __all__ = ["app", "exporting", "importing", "keys_cli"]
 """The application with all its commands: importing a module of commands registers them."""
 
+GRACE_S = 3
+"""What is being answered has so long to end when the service stops; live streams would go on for ever."""
+
 db_app = typer.Typer(no_args_is_help=True, help="The private cluster, or the configured database.")
 app.add_typer(db_app, name="db")
 
@@ -100,4 +103,5 @@ def serve(
         workers=workers,
         access_log=False,
         server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
     )
