@@ -18,7 +18,7 @@ from gis.db import Record
 from gis.errors import BadInput, NotFound
 from gis.schema import grid_codes
 from gis.schema_situation import LETTER_KINDS, letters
-from layers.situation import ALL, Situation, owned_incidents, situation
+from layers.situation import ALL, Situation, situation
 from layers.stats.change import e_test
 from layers.view import View
 
@@ -141,7 +141,7 @@ def _names(found: Situation, row: int) -> tuple[str, str | None]:
 
 
 def _draft(conn: Connection, found: Situation, row: int, kind: str | None = None) -> Draft:
-    evidence = _evidence(conn, found, row)
+    evidence = _evidence(found, row)
     grave = evidence["ratio"] >= WARNING_RATIO and evidence["q"] <= WARNING_Q
     kind = kind or LETTER_KINDS[int(grave)]
     grid, category = _names(found, row)
@@ -150,7 +150,7 @@ def _draft(conn: Connection, found: Situation, row: int, kind: str | None = None
     return Draft(kind, grid, level, category, evidence, texts)
 
 
-def _evidence(conn: Connection, found: Situation, row: int) -> Evidence:
+def _evidence(found: Situation, row: int) -> Evidence:
     """Return the numbers that a letter rests on; never a name, an address or a description."""
     assert found.departure
     assert found.view.start
@@ -158,7 +158,7 @@ def _evidence(conn: Connection, found: Situation, row: int) -> Evidence:
     d, one = found.departure, np.array([row])
     (low,), (high,) = d.interval(one)
     grid, category = _names(found, row)
-    codes = _codes(conn, found, row)
+    codes = found.codes(row)
     now, before = int(found.count[row]), int(found.before[row])
     return {
         "grid": grid, "grid_name": found.grids.names[found.row_grid[row]], "category": category or ALL,
@@ -169,14 +169,6 @@ def _evidence(conn: Connection, found: Situation, row: int) -> Evidence:
         "change_p": e_test(now, before), "incidents": codes[:MOST_CODES],
         "incidents_left_out": max(0, now - MOST_CODES),
     }  # fmt: skip
-
-
-def _codes(conn: Connection, found: Situation, row: int) -> list[str]:
-    owned = owned_incidents(conn, found.view)
-    query = sa.select(owned.c.code).where(
-        owned.c.leaf.in_(found.leaves_of(row)), owned.c.category.in_(found.categories_of(row))
-    )
-    return list(conn.execute(query.order_by(owned.c.code).limit(MOST_CODES)).scalars())
 
 
 def _text(

@@ -9,14 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 from scipy import sparse
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
 from gis import schema as t
 from gis.city import category_tree, incident_span, the_city
-from gis.db import Query, columns
 from gis.errors import BadInput
 from gis.grids import current
 from layers.expecting import closed_period
+from layers.owning import Leaves, leaves, points
 from layers.stats.situation import Departure, Share, departures, median_time, share
 from layers.view import View, wanted_incidents
 
@@ -37,18 +38,18 @@ class Grids:
     codes: list[str]
     names: list[str]
     levels: Integers
-    leaf: dict[str, int]
-    """Place of each leaf's code among the leaves."""
+    leaves: Leaves
     holds: sparse.csr_array
     """(grids, leaves)."""
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """The incidents of the period, one by one."""
+    """The incidents of the period that a grid owns, one by one."""
 
     leaf: Integers
     category: Integers
+    code: npt.NDArray[np.object_]
     closed: Bools
     responded: Bools
     seconds: Floats
@@ -74,8 +75,6 @@ class Situation:
     """Counts of the period before; zeros where there is none."""
     ever: Bools
     """Whether a row held an incident in the period or in those before."""
-    known: list[str]
-    """Codes of the categories of incidents."""
     within: Bools
     """(categories of rows, categories of incidents): which belong to which."""
     waiting: Waiting
@@ -91,17 +90,16 @@ class Situation:
         d = self.departure
         return ever[np.lexsort((-self.count[ever], d.p[ever], d.departs[ever] == 0))]
 
-    def leaves_of(self, row: int) -> list[str]:
-        """Return the codes of the leaves in a row's grid."""
-        inside = self._leaves(row)
-        return [code for code, place in self.grids.leaf.items() if inside[place]]
-
-    def categories_of(self, row: int) -> list[str]:
-        """Return the codes of the categories that a row counts."""
-        return [code for code, of in zip(self.known, self.within[self.row_category[row]], strict=True) if of]
+    def codes(self, row: int) -> list[str]:
+        """Return the unified codes of the incidents that a row counts, in their order."""
+        return sorted(self.waiting.code[self.members(row)].tolist())
 
     def _leaves(self, row: int) -> Bools:
-        inside, holds, grid = np.zeros(len(self.grids.leaf), dtype=bool), self.grids.holds, self.row_grid[row]
+        inside, holds, grid = (
+            np.zeros(len(self.grids.leaves.place), dtype=bool),
+            self.grids.holds,
+            self.row_grid[row],
+        )
         inside[holds.indices[holds.indptr[grid] : holds.indptr[grid + 1]]] = True
         return inside
 
@@ -132,17 +130,19 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     has it and those directly below. A scope or area has only the grids inside it. Raises
     BadInput where nothing of the level is to be seen.
     """
-    view = closed_period(view, incident_span(conn))
-    grids, tree = _grids(conn, view, level), _tree(conn)
+    span = incident_span(conn)
+    view = closed_period(view, span)
+    periods = _periods(view, span.first)
+    grids, tree = _grids(conn, view, level, periods), _tree(conn)
     known, shown = list(tree), _shown(tree, view, fine=fine)
     within = np.array([[_is_in(tree, code, row) for code in known] for row in shown])
-    history, without = _history(conn, view, grids, known)
+    history, without = _history(conn, view, grids, known, periods)
     every, grave = (_rolled(each, grids, within) for each in history)
     group = (grids.levels[:, None] * len(shown) + np.arange(len(shown))).ravel()
     counts = every.astype(np.int64)
     return Situation(
         view=view,
-        periods=every.shape[1] - 1,
+        periods=periods,
         grids=grids,
         categories=shown,
         row_grid=np.repeat(np.arange(len(grids.codes)), len(shown)),
@@ -150,9 +150,8 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
         departure=_tested(every, group),
         serious=_tested(grave, group),
         count=counts[:, 0],
-        before=counts[:, 1] if every.shape[1] > 1 else np.zeros(len(counts), dtype=np.int64),
+        before=counts[:, 1] if periods else np.zeros(len(counts), dtype=np.int64),
         ever=every.sum(axis=1) > 0,
-        known=known,
         within=within,
         waiting=_waiting(conn, view, grids, known),
         without_grid=without,
@@ -192,34 +191,54 @@ def _is_in(tree: dict[str, str | None], code: str, row: str) -> bool:
     return row in {ALL, above}
 
 
-def _grids(conn: Connection, view: View, level: int | None) -> Grids:
+def _periods(view: View, first: datetime | None) -> int:
+    """Return how many periods of equal length lie between the first incident and a closed period."""
+    assert view.start
+    assert view.end
+    return min(PERIODS, max(0, (view.start - (first or view.start)) // (view.end - view.start)))
+
+
+def _window(view: View, periods: int) -> View:
+    """Return the view of a closed period and so many before it."""
+    assert view.start
+    assert view.end
+    return replace(view, start=view.start - periods * (view.end - view.start))
+
+
+def _grids(conn: Connection, view: View, level: int | None, periods: int) -> Grids:
     g = t.grids.c
-    found = conn.execute(
-        sa.select(g.code, g.name, g.level, g.parent_code).where(current(view.asked)).order_by(g.code)
-    ).all()
+    known = sa.select(g.code, g.name, g.level, g.parent_code, sa.func.lower(g.valid).label("since"))
+    found = conn.execute(known.where(current(view.asked)).order_by(g.code)).all()
     parent = {row.code: row.parent_code for row in found}
-    leaves = sorted(parent.keys() - set(parent.values()))
-    inside = [code for _, code in [view.scope or (None, None)] if code] + [
-        code for code in [view.area] if code
-    ]
+    first = _window(view, periods).start
+    assert first
+    day = first.astimezone(ZoneInfo(the_city(conn).timezone)).date()
+    below = leaves(parent, {row.code: row.since for row in found}, view.asked, day)
     chains = {code: _chain(parent, code) for code in parent}
+    inside = [code for code in (view.scope and view.scope[1], view.area) if code]
     shown = [
         row
         for row in found
         if level in {None, row.level} and all(code in chains[row.code] for code in inside)
     ]
     if not shown:
-        raise BadInput("level", f"there is no grid of level {level} to be seen here" if level else "no grids")
-    place = {row.code: number for number, row in enumerate(shown)}
-    pairs = [
-        (place[code], number) for number, leaf in enumerate(leaves) for code in chains[leaf] if code in place
-    ]
-    rows, cols = np.array(pairs).T if pairs else np.empty((2, 0), dtype=np.int64)
-    holds = sparse.csr_array((np.ones(len(rows)), (rows, cols)), shape=(len(shown), len(leaves)))
+        raise BadInput("level", f"there is no grid of level {level} to be seen here")
     return Grids(
         [row.code for row in shown], [row.name for row in shown], np.array([row.level for row in shown]),
-        {code: number for number, code in enumerate(leaves)}, holds,
+        below, _holds([row.code for row in shown], below, chains),
     )  # fmt: skip
+
+
+def _holds(codes: list[str], below: Leaves, chains: dict[str, list[str]]) -> sparse.csr_array:
+    place = {code: number for number, code in enumerate(codes)}
+    pairs = [
+        (place[above], number)
+        for leaf, number in below.place.items()
+        for above in chains[leaf]
+        if above in place
+    ]
+    rows, cols = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return sparse.csr_array((np.ones(len(rows)), (rows, cols)), shape=(len(codes), len(below.place)))
 
 
 def _chain(parent: dict[str, str | None], code: str) -> list[str]:
@@ -230,89 +249,61 @@ def _chain(parent: dict[str, str | None], code: str) -> list[str]:
     return chain
 
 
-def owned_incidents(conn: Connection, view: View) -> sa.Subquery:
-    """Select a view's incidents with the leaf that owns their place on the boundaries asked for.
-
-    The owner found at intake holds where its boundary is still the same; else the place is asked again.
-    """
-    i, g, inner = t.incidents.c, t.grids.alias("leaf"), t.grids.alias("covering")
-    zone = the_city(conn).timezone
-    since = sa.func.timezone(zone, sa.cast(sa.func.lower(g.c.valid), sa.DateTime))
-    same = (sa.func.lower_inf(g.c.valid)) | (i.occurred_at >= since)
-    asked = view.asked
-    child = t.grids.alias("child")
-    has_child = sa.exists().where(
-        child.c.scheme == asked.scheme, child.c.valid.contains(asked.on), child.c.known.contains(asked.known),
-        child.c.parent_code == inner.c.code,
-    )  # fmt: skip
-    again = (
-        sa.select(sa.func.min(inner.c.code))
-        .where(
-            inner.c.scheme == asked.scheme, inner.c.valid.contains(asked.on),
-            inner.c.known.contains(asked.known), inner.c.geom.op("&&")(i.geom),
-            sa.func.ST_Covers(inner.c.geom, i.geom), ~has_child,
-        )
-        .scalar_subquery()
-    )  # fmt: skip
-    joined = t.incidents.outerjoin(
-        g, (g.c.scheme == asked.scheme) & g.c.valid.contains(asked.on) & g.c.known.contains(asked.known)
-        & (g.c.code == i.grid_code) & same,
-    )  # fmt: skip
-    return (
-        sa.select(
-            sa.case((g.c.code.is_not(None), g.c.code), else_=again).label("leaf"),
-            i.code, i.category, i.colour, i.state, i.occurred_at, i.reported_at, i.responded_at,
-        )
-        .select_from(joined)
-        .where(*wanted_incidents(view))
-        .subquery("owned")
-    )  # fmt: skip
-
-
 def _history(
-    conn: Connection, view: View, grids: Grids, known: list[str]
+    conn: Connection, view: View, grids: Grids, known: list[str], periods: int
 ) -> tuple[tuple[Floats, Floats], int]:
-    """Return counts (leaves, categories, periods) of all and of SERIOUS, the present period first."""
+    """Return counts (leaves, categories, periods) of all and of SERIOUS, the present period first.
+
+    Incidents whose owner at intake is believed are counted by the database; the others' places are asked.
+    """
     assert view.start
     assert view.end
-    length, first = view.end - view.start, incident_span(conn).first or view.start
-    periods = min(PERIODS, max(0, (view.start - first) // length))
-    past = replace(view, start=view.start - periods * length)
-    owned = owned_incidents(conn, past)
-    age = sa.func.extract("epoch", sa.cast(view.end, sa.DateTime(timezone=True)) - owned.c.occurred_at)
+    i, conditions = t.incidents.c, wanted_incidents(_window(view, periods))
+    age = sa.func.extract("epoch", sa.cast(view.end, sa.DateTime(timezone=True)) - i.occurred_at)
     # The period is from <= t < to: a moment before the end lies in the present one.
-    period = sa.cast(sa.func.ceil(age / (length / timedelta(seconds=1))) - 1, sa.Integer).label("period")
-    serious = sa.func.count().filter(owned.c.colour.in_(SERIOUS))
-    rows = conn.execute(
-        sa.select(owned.c.leaf, owned.c.category, period, sa.func.count(), serious).group_by(
-            owned.c.leaf, owned.c.category, period
-        )
-    ).all()
-    place, without = {code: number for number, code in enumerate(known)}, 0
-    shape = (len(grids.leaf), len(known), periods + 1)
-    every, grave = np.zeros(shape), np.zeros(shape)
-    for leaf, category, number, count, of_these in rows:
-        if leaf is None:
-            without += count if number == 0 else 0
-            continue
-        every[grids.leaf[leaf], place[category], number] += count
-        grave[grids.leaf[leaf], place[category], number] += of_these
-    return (every, grave), without
+    length = (view.end - view.start) / timedelta(seconds=1)
+    period = sa.cast(sa.func.ceil(age / length) - 1, sa.Integer).label("period")
+    is_serious = i.colour.in_(SERIOUS)
+    counted = sa.select(
+        i.grid_code, i.category, period, sa.func.count(), sa.func.count().filter(is_serious)
+    ).where(*conditions).group_by(i.grid_code, i.category, period)  # fmt: skip
+    place, believed = {code: number for number, code in enumerate(known)}, grids.leaves.believed
+    every = np.zeros((len(grids.leaves.place), len(known), periods + 1))
+    grave = np.zeros_like(every)
+    for code, category, number, count, of_these in conn.execute(counted):
+        if code in believed:
+            at = (grids.leaves.place[code], place[category], number)
+            every[at] += count
+            grave[at] += of_these
+    doubted = i.grid_code.is_(None) | ~(i.grid_code == sa.any_(sa.cast(sorted(believed), ARRAY(sa.Text))))
+    codes, lon, lat, category, numbers, serious = points(
+        conn, [*conditions, doubted], i.category, period, is_serious
+    )
+    owner = grids.leaves.owners(conn, codes, lon, lat)
+    owned, number = owner >= 0, numbers.astype(np.int64)
+    where = (owner[owned], _places(category[owned], place), number[owned])
+    np.add.at(every, where, 1)
+    np.add.at(grave, where, serious[owned].astype(np.float64))
+    return (every, grave), int((~owned & (number == 0)).sum())
+
+
+def _places(codes: npt.NDArray[np.object_], place: dict[str, int]) -> Integers:
+    return np.array([place[code] for code in codes], dtype=np.int64)
 
 
 def _waiting(conn: Connection, view: View, grids: Grids, known: list[str]) -> Waiting:
-    owned = owned_incidents(conn, view)
-    until = sa.func.coalesce(owned.c.responded_at, sa.func.now())
-    waited = sa.func.greatest(0, sa.func.extract("epoch", until - owned.c.reported_at))
-    query: Query = sa.select(
-        owned.c.leaf, owned.c.category, owned.c.state == "closed", owned.c.responded_at.is_not(None),
-        sa.cast(waited, sa.Double),
-    ).where(owned.c.leaf.is_not(None))  # fmt: skip
-    leaf, category, closed, responded, seconds = columns(conn, query, object, object, bool, bool, float)
-    place = {code: number for number, code in enumerate(known)}
+    i = t.incidents.c
+    until = sa.func.coalesce(i.responded_at, sa.func.now())
+    waited = sa.cast(sa.func.greatest(0, sa.func.extract("epoch", until - i.reported_at)), sa.Double)
+    done = (i.state == "closed", i.responded_at.is_not(None), waited.label("waited"))
+    codes, lon, lat, category, code, closed, responded, seconds = points(
+        conn, wanted_incidents(view), i.category, i.code, *done
+    )
+    leaf = grids.leaves.owners(conn, codes, lon, lat)
+    owned, place = leaf >= 0, {code: number for number, code in enumerate(known)}
     return Waiting(
-        np.array([grids.leaf[code] for code in leaf], dtype=np.int64),
-        np.array([place[code] for code in category], dtype=np.int64), closed, responded, seconds,
+        leaf[owned], _places(category[owned], place), code[owned], closed[owned].astype(bool),
+        responded[owned].astype(bool), seconds[owned].astype(np.float64),
     )  # fmt: skip
 
 
