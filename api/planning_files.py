@@ -13,6 +13,7 @@ from api.access import Who, audience
 from api.deps import Transaction
 from gis import faults, plan_files, plans
 from gis.errors import BadInput, Faulty
+from gis.plan_features import Json
 
 router = APIRouter()
 MEDIA = {
@@ -55,7 +56,7 @@ async def bring(
     who: Who,
     plan_id: planning.Id,
     name: Annotated[str, Query(max_length=200, description="The file's name; its suffix tells the format.")],
-) -> planning.Json:
+) -> Json:
     """Take over the lowest grids of a file as one step; 422 with its errors where it does not fit."""
     suffix = Path(name).suffix.lower()
     if suffix not in SUFFIXES:
@@ -64,7 +65,7 @@ async def bring(
     return await run_in_threadpool(_bring, transaction, who, plan_id, suffix, body)
 
 
-def _bring(transaction: Transaction, who: Who, plan_id: int, suffix: str, body: bytes) -> planning.Json:
+def _bring(transaction: Transaction, who: Who, plan_id: int, suffix: str, body: bytes) -> Json:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"plan{suffix}"
         path.write_bytes(body)
