@@ -29,17 +29,22 @@ class Ground:
     """What an expectation rests on, so that it can be worked out again on other cells."""
 
     basis: Basis
-    values: Floats
-    """Past incidents or households of each cell; its area where there is nothing else."""
     inside_m2: Floats
+    homes: Floats | None
+    """Households of each cell; None where they are not known well enough."""
+    past: Floats | None = None
+    """Incidents of each cell before the period; None where there are too few days of them."""
     past_days: float = 0
     days: float = 0
 
     def expected(self, total: float) -> Expected:
         """Return the expectation of `total` incidents over the cells."""
-        if self.basis == "history":
-            return from_history(self.values, self.past_days, self.days, total)
-        return from_exposure(total, self.values, self.inside_m2)
+        if self.past is None:
+            homes = self.inside_m2 if self.homes is None else self.homes
+            return from_exposure(total, homes, self.inside_m2)
+        # Area alone says too little of where nothing happened yet: hills and lakes are served as well.
+        prior = None if self.homes is None else from_exposure(1.0, self.homes, self.inside_m2).mean
+        return from_history(self.past, self.past_days, self.days, total, prior=prior)
 
 
 def closed_period(view: View, span: Record) -> View:
@@ -75,17 +80,19 @@ def ground(conn: Connection, view: View, res: int, of: Served, found: Floats, sp
     `span` is that of all incidents (`gis.city.incident_span`).
     """
     assert view.start
-    days, past_days = days_of(view), (view.start - (span.first or view.start)) / DAY
-    if past_days >= _ENOUGH_DAYS:
-        past = of.spread(*counts(conn, past_of(view), res))
-        if past.sum() > 0:
-            return Ground("history", past, of.inside_m2, past_days, days)
-    return exposed(conn, view, res, of, found)
+    known = exposed(conn, view, res, of, found)
+    past_days = (view.start - (span.first or view.start)) / DAY
+    if past_days < _ENOUGH_DAYS:
+        return known
+    past = of.spread(*counts(conn, past_of(view), res))
+    if not past.sum() > 0:
+        return known
+    return replace(known, basis="history", past=past, past_days=past_days, days=days_of(view))
 
 
 def exposed(conn: Connection, view: View, res: int, of: Served, found: Floats) -> Ground:
     """Return what is expected from who lives in a cell, or from its area where that is not known."""
     homes = exposure(conn, res, view, of, "household")
     if homes.any() and found[homes > 0].sum() >= _COVERED * found.sum():
-        return Ground("households", homes, of.inside_m2)
-    return Ground("area", of.inside_m2, of.inside_m2)
+        return Ground("households", of.inside_m2, homes)
+    return Ground("area", of.inside_m2, None)

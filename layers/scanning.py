@@ -88,36 +88,40 @@ def shifts(cells: Cells) -> list[tuple[float, float]]:
     return [(float(x / stretch), float(y)) for x, y in moves]
 
 
+Weighted = tuple[Floats, Floats, Floats]
+"""Points: lon, lat (degrees) and weight, shape (n,) each."""
+
+
 @dataclass(frozen=True)
 class _Points:
-    """Everything that is laid on a lattice, as weighted points: lon, lat (degrees) and weight."""
+    """Everything that is laid on a lattice."""
 
-    found: tuple[Floats, Floats, Floats]
-    values: tuple[Floats, Floats, Floats]
-    """Past incidents or households; the area itself where there is nothing else."""
-    area: tuple[Floats, Floats, Floats]
+    found: Weighted
+    area: Weighted
+    homes: Weighted | None
+    past: Weighted | None
 
     @classmethod
     def read(cls, conn: Connection, view: View, res: int, laid: Laid, known: Ground) -> "_Points":
         """Read the incidents and what their expectation rests on."""
         children, parent = h3.children(laid.of.cells, res + _CHILDREN)
         weight = laid.of.inside_m2[parent] / np.bincount(parent)[parent]
-        area = (*h3.centres(children), weight)
-        if known.basis == "history":
-            values = _incidents(conn, past_of(view))
-        else:
-            values = _homes(conn, view, res) if known.basis == "households" else area
-        return cls(_incidents(conn, view), values, area)
+        return cls(
+            _incidents(conn, view),
+            (*h3.centres(children), weight),
+            None if known.homes is None else _homes(conn, view, res),
+            None if known.past is None else _incidents(conn, past_of(view)),
+        )
 
 
-def _incidents(conn: Connection, view: View) -> tuple[Floats, Floats, Floats]:
+def _incidents(conn: Connection, view: View) -> Weighted:
     point = t.incidents.c.geom
     query = _xy(point, sa.literal(1.0)).where(point.is_not(None), *wanted_incidents(view))
     lon, lat, weight = columns(conn, query, np.float64, np.float64, np.float64)
     return lon, lat, weight
 
 
-def _homes(conn: Connection, view: View, res: int) -> tuple[Floats, Floats, Floats]:
+def _homes(conn: Connection, view: View, res: int) -> Weighted:
     """Return households; for large cells by the finest ones, which are small beside them."""
     b = t.buildings.c
     where = inside(view, b.point)
@@ -144,12 +148,13 @@ def _again(
         cells, place = np.unique(h3.index(lon + move[0], lat + move[1], res), return_inverse=True)
         return cells, np.asarray(np.bincount(place, weight, len(cells)), dtype=np.float64)
 
-    parts = [lay(*each) for each in (points.found, points.values, points.area)]
-    cells = np.unique(np.concatenate([part[0] for part in parts]))
+    parts = [lay(*each) if each else None for each in (points.found, points.area, points.homes, points.past)]
+    cells = np.unique(np.concatenate([part[0] for part in parts if part]))
     of = Served(cells, h3.areas_m2(cells), np.ones(len(cells)))
-    found, values, inside_m2 = (of.spread(*part) for part in parts)
-    total = float(found.sum())
+    found, inside_m2, homes, past = (of.spread(*part) if part else None for part in parts)
+    assert found is not None
+    assert inside_m2 is not None
     # A place the area's points just missed still has some room.
-    room = np.maximum(inside_m2, 1.0)
-    expected = replace(known, values=values, inside_m2=room).expected(total)
+    moved = replace(known, inside_m2=np.maximum(inside_m2, 1.0), homes=homes, past=past)
+    expected = moved.expected(float(found.sum()))
     return cells, hot(found, expected.mean, of.disc(), alpha, expected.size).significant

@@ -177,3 +177,23 @@ def test_the_dispersion_test_keeps_its_level() -> None:
     level = rng.gamma(0.7, 0.3, (300, 1)) + 0.01
     p = [dispersion(rng.poisson(level, (300, 12))).p for _ in range(200)]
     assert np.mean(np.array(p) < 0.05) <= 0.09
+
+
+def share_of_patchy_noise_maps_with_hot_cells(maps: int, *, with_prior: bool, side: int = 60) -> float:
+    """A town of houses amid fields, and one short month of past: neighbours are alike, most pasts empty."""
+    rng, disc = np.random.default_rng(13), discs(side)
+    place = np.add.outer(np.arange(side), np.arange(side)).ravel()
+    homes = np.where(np.abs(place - side) < side / 20, 1.0, 0.01)
+    rate, alarms = 0.2 * homes, 0
+    for _ in range(maps):
+        past, counts = rng.poisson(rate), rng.poisson(rate)
+        prior = from_exposure(1.0, homes, np.ones(side * side)).mean if with_prior else None
+        expected = from_history(past, 30, 30, total=counts.sum(), prior=prior)
+        alarms += hot(counts, expected.mean, disc, size=expected.size).significant.any()
+    return alarms / maps
+
+
+def test_a_short_past_is_shrunk_towards_what_stands_there() -> None:
+    """Towards the mean cell, whole quarters seem empty and their first incidents a surprise."""
+    assert share_of_patchy_noise_maps_with_hot_cells(60, with_prior=False) > 0.2
+    assert share_of_patchy_noise_maps_with_hot_cells(60, with_prior=True) <= 7 / 60

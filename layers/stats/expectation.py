@@ -38,9 +38,19 @@ def from_exposure(total: float, exposure: ArrayLike, area_m2: ArrayLike, blend: 
 
 
 def from_history(
-    past: ArrayLike, past_days: float, days: float, total: float | None = None, alpha: float = 0.0
+    past: ArrayLike,
+    past_days: float,
+    days: float,
+    total: float | None = None,
+    alpha: float = 0.0,
+    prior: ArrayLike | None = None,
 ) -> Expected:
     """Expect of each cell what its own past shows, shrunk towards the rate of the area.
+
+    `prior` (n,), positive, is what each cell would be thought to hold without a past, on any scale
+    (`from_exposure`): a cell is then shrunk towards its own prior, not towards the mean cell. Cells alike
+    lie side by side in a city, so that with a short past and one prior for all, whole discs of houses
+    would seem as empty as the fields.
 
     `past` (n,) counts of `past_days` days; the answer is for a period of `days` days. A cell with
     an empty past expects a little, never zero. With `total` the means are scaled to add up to it,
@@ -49,13 +59,16 @@ def from_history(
     (see `dispersion`) adds the scatter from period to period that a constant rate does not explain.
     Raises ValueError when there is no past at all.
     """
-    posterior = shrink(past, np.full(np.shape(past), past_days / days))
-    if not posterior.mean.sum() > 0:
+    own = np.asarray(np.ones(np.shape(past)) if prior is None else prior, dtype=np.float64)
+    weight = own / own.mean()
+    posterior = shrink(past, weight * (past_days / days))
+    mean = posterior.mean * weight
+    if not mean.sum() > 0:
         raise ValueError("past: no incidents in the whole area; take from_exposure instead")
-    scale = 1.0 if total is None else total / posterior.mean.sum()
+    scale = 1.0 if total is None else total / mean.sum()
     with np.errstate(divide="ignore"):  # cells that differ by chance alone: a size of infinity, a Poisson
         size = 1 / (1 / posterior.shape * (1 + alpha) + alpha)
-    return Expected(posterior.mean * scale, size)
+    return Expected(mean * scale, size)
 
 
 @dataclass(frozen=True)
