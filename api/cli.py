@@ -101,6 +101,7 @@ def serve(
         host=host or settings().host,
         port=port or settings().port,
         workers=workers,
+        timeout_worker_healthcheck=60,  # on a busy machine one starts slowly; 5 s would end it for ever
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
