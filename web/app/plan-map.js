@@ -3,14 +3,14 @@
 import { $, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
 import { isSketching, sketching } from "./plan-draw.js";
-import { onOpen, open, pick } from "./plan-store.js";
+import { nameOf, onOpen, open, pick } from "./plan-store.js";
 import { onChange, state } from "./state.js";
 import { toast } from "./toast.js";
 
 const FONT = ["Noto Sans SC"];
 const COLOURS = { line: "#16497d", changed: "#1668c7", fresh: "#12805c", picked: "#7a3fc4", error: "#c62828",
   advice: "#b36b00", moved: "#d9680f", old: "#6b7683" };
-const SHOWN = ["outside", "grids-land", "buildings", "roads", "cameras", "places"];
+const SHOWN = ["outside", "grids", "buildings", "roads"];
 const EMPTY = { type: "FeatureCollection", features: [] };
 const SNAP_PX = 9;
 
@@ -44,14 +44,14 @@ export async function openPlanMap(city) {
 
 async function restyle() {
   const ready = new Promise((resolve) => map.once("style.load", resolve));
-  map.setStyle(`/styles/${state.theme}.json`, { transformStyle: (_, style) => dress(style) });
+  map.setStyle(`/styles/${state.theme}.json`, { diff: false, transformStyle: (_, style) => dress(style) });
   await ready;
   update(new Set(["plan", "grids", "picked", "faults", "impact", "level"]));
 }
 
 /** Of the city only what a planner draws by; over it the draft. */
 function dress(style) {
-  const ground = style.layers.filter(({ id }) => SHOWN.some((name) => id === name || id.startsWith(`${name}-`)));
+  const ground = style.layers.filter(({ id, source }) => SHOWN.includes(source ?? id));
   const names = ["draft", "base", "moved", "faults", "sketch"];
   const own = Object.fromEntries(names.map((name) => [name, { type: "geojson", data: EMPTY,
     ...(name === "draft" && { promoteId: "code" }) }]));
@@ -82,13 +82,15 @@ function drawn() {
     { id: "moved-objects", type: "circle", source: "moved", filter: of("Point"), minzoom: 12, paint: {
       "circle-radius": 3.2, "circle-color": COLOURS.moved, "circle-stroke-color": "#fff", "circle-stroke-width": 0.8 } },
     { id: "fault-ground", type: "fill", source: "faults", filter: of("Polygon"),
-      paint: { "fill-color": bySeverity, "fill-opacity": ["match", ["get", "severity"], "error", 0.55, 0.1] } },
-    { id: "fault-line", type: "line", source: "faults",
-      paint: { "line-color": bySeverity, "line-width": ["match", ["get", "severity"], "error", 3, 1.6] } },
+      paint: { "fill-color": bySeverity, "fill-opacity": ["match", ["get", "severity"], "error", 0.55, 0] } },
+    { id: "advice-line", type: "line", source: "faults", filter: ["!=", ["get", "severity"], "error"],
+      paint: { "line-color": COLOURS.advice, "line-width": 1.6, "line-dasharray": [1, 1.5] } },
+    { id: "fault-line", type: "line", source: "faults", filter: ["==", ["get", "severity"], "error"],
+      paint: { "line-color": COLOURS.error, "line-width": 3 } },
     { id: "fault-place", type: "circle", source: "faults", filter: of("Point"), paint: {
       "circle-radius": 6, "circle-color": "rgba(0,0,0,0)", "circle-stroke-color": bySeverity, "circle-stroke-width": 2.5 } },
     { id: "draft-label", type: "symbol", source: "draft", layout: {
-      "text-field": ["coalesce", ["get", "name"], ["get", "code"]], "text-font": FONT, "text-size": 12.5, "text-padding": 4 },
+      "text-field": ["get", "label"], "text-font": FONT, "text-size": 12.5, "text-padding": 4 },
       paint: { "text-color": dark() ? "#dde5ed" : "#1e2935", "text-halo-color": dark() ? "#0e1216" : "#fff", "text-halo-width": 1.6 } },
     { id: "sketch-line", type: "line", source: "sketch",
       paint: { "line-color": COLOURS.error, "line-width": 2.6, "line-dasharray": [3, 1.5] } },
@@ -98,7 +100,8 @@ function drawn() {
 }
 
 const atLevel = (collection) => ({ type: "FeatureCollection",
-  features: collection.filter(({ properties }) => properties.level === open.level) });
+  features: collection.filter(({ properties }) => properties.level === open.level)
+    .map((grid) => ({ ...grid, properties: { ...grid.properties, label: nameOf(grid.properties.code) } })) });
 
 function update(what) {
   if (!map?.getSource("draft")) return;
@@ -112,7 +115,11 @@ function update(what) {
     map.removeFeatureState({ source: "draft" });
     for (const id of open.picked) map.setFeatureState({ source: "draft", id }, { picked: true });
   }
-  if (what.has("plan")) key();
+  if (what.has("plan")) {
+    key();
+    for (const { id, source } of map.getStyle().layers)
+      if (source === "grids" && id !== "grids-land") map.setLayoutProperty(id, "visibility", open.plan ? "none" : "visible");
+  }
 }
 
 /** Former borders of the grids that the draft changed or took away. */
@@ -155,13 +162,15 @@ export function toVertex(must = false) {
     const b = map.unproject([here.x + SNAP_PX, here.y - SNAP_PX]);
     let best = null;
     let nearest = SNAP_PX;
-    for (const { geometry } of atLevel([...open.grids.values()]).features)
+    for (const { geometry, properties } of open.grids.values()) {
+      if (properties.level !== open.level) continue;
       for (const [lng, lat] of vertices(geometry)) {
         if (lng < a.lng || lng > b.lng || lat < a.lat || lat > b.lat) continue;
         const there = map.project([lng, lat]);
         const far = Math.hypot(there.x - here.x, there.y - here.y);
         if (far < nearest) [best, nearest] = [[lng, lat], far];
       }
+    }
     return best ?? (must ? null : [Number(lngLat.lng.toFixed(7)), Number(lngLat.lat.toFixed(7))]);
   };
 }
@@ -176,5 +185,8 @@ export function zoomTo(geometries, padding = 80) {
   map.fitBounds([least(lon), least(lat), most(lon), most(lat)], { padding, maxZoom: 17, duration: 0 });
 }
 
-/** Redraw the city's own layers, as after a publication. */
-export const redrawn = () => map && restyle();
+/** Ask for the city's grids again, as after a publication. */
+export function redrawn() {
+  const grids = map?.getSource("grids");
+  grids?.setTiles(grids.tiles);
+}

@@ -1,7 +1,8 @@
 /** The plan that is open: its grids, faults and impact as the service tells them, and every way to change it. */
 
-import { get, send } from "./api.js";
+import { Refused, get, send } from "./api.js";
 import { session } from "./session.js";
+import { tell } from "./toast.js";
 
 const listeners = [];
 
@@ -30,7 +31,8 @@ export async function load(id) {
   Object.assign(open, { picked: [], faults: null, impact: null, moved: null, conflicts: [], level: null });
   await refetch();
   say("plan", "grids", "level", "picked", "faults", "impact");
-  return weigh();
+  weigh().catch(tell);
+  return open.plan;
 }
 
 export function leave() {
@@ -67,7 +69,7 @@ async function follow(answer) {
   open.picked = open.picked.filter((code) => open.grids.has(code));
   open.steps = (await get(path("/steps"), { limit: 200 })).steps;
   say("plan", "grids", "picked");
-  await weigh();
+  weigh().catch(tell);
   return answer;
 }
 
@@ -108,6 +110,19 @@ export async function resolve(code, choice) {
   say("plan", "grids");
 }
 
+/** Bring in a file drawn elsewhere as a step; where it has errors they are shown in place of the draft's. */
+export async function bring(file) {
+  const headers = { Accept: "application/json", "X-CSRF-Token": session().csrf ?? "" };
+  const answer = await fetch(`${path("/import")}?name=${encodeURIComponent(file.name)}`, { method: "POST", headers, body: file });
+  const told = await answer.json();
+  if (answer.ok) return follow(told);
+  if (!told.faults) throw new Refused(told.detail, answer.status);
+  const { length } = told.faults.features;
+  open.faults = { ...told.faults, errors: length, advice: 0, new_errors: length };
+  say("faults");
+  return told;
+}
+
 /** Let the service suggest steps that even the grids out. */
 export async function suggest(body) {
   const answer = await post("/suggest", body);
@@ -133,5 +148,19 @@ export function workOn(level) {
   say("level", "picked");
 }
 
-/** What a grid is called: its name, else its code. */
-export const nameOf = (code) => open.grids.get(code)?.properties.name || code;
+/** What a grid is called: its name, with the end of its code where another bears the same one; else its code. */
+export function nameOf(code) {
+  const name = open.grids.get(code)?.properties.name;
+  return name ? (namesakes().get(name) > 1 ? `${name}…${code.slice(-3)}` : name) : code;
+}
+
+let counted = { of: null, names: new Map() };
+
+function namesakes() {
+  if (counted.of !== open.steps) {
+    const names = new Map();
+    for (const { properties } of open.grids.values()) names.set(properties.name, (names.get(properties.name) ?? 0) + 1);
+    counted = { of: open.steps, names };
+  }
+  return counted.names;
+}

@@ -60,22 +60,18 @@ function shortcut(event) {
   doing(what);
 }
 
-let busy = false;
+let last = Promise.resolve();
+let waiting = 0;
 
-/** Do something to the plan, one thing at a time; a refusal is told, and the plan stays as it is. */
-export async function doing(what, ...given) {
-  if (busy) return null;
-  busy = true;
-  document.body.classList.add("busy");
-  try {
-    return await what(...given);
-  } catch (error) {
+/** Do something to the plan, one thing after another; a refusal is told, the plan stays as it is: null. */
+export function doing(what, ...given) {
+  document.body.classList.toggle("busy", ++waiting > 0);
+  const done = last.then(() => what(...given)).catch((error) => {
     tell(error);
     return null;
-  } finally {
-    busy = false;
-    document.body.classList.remove("busy");
-  }
+  });
+  last = done.finally(() => document.body.classList.toggle("busy", --waiting > 0));
+  return done;
 }
 
 async function use(tool) {

@@ -79,7 +79,7 @@ export const PLAN = {
   "tool.rename.how": ["选一个网格，改它的名称；编码不变", "Pick one grid and rename it; its code stays"],
   "tool.rename.to": ["{code} 的新名称", "New name of {code}"],
   "tool.renumber": ["改排序", "Renumber"],
-  "tool.replace": ["导入", "Import"],
+  "tool.adopt": ["导入", "Brought in"],
   "ask.do": ["确定", "Do it"],
   "ask.not": ["取消", "Cancel"],
   "step.done": ["{op}：{codes}", "{op}: {codes}"],
