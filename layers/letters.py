@@ -1,6 +1,7 @@
 """Notice letters (平安提示函, 风险预警函): drafts from what rose above its past, kept on demand."""
 
 import html
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -109,8 +110,8 @@ def printable(row: Record, lang: str) -> str:
     escaped = {name: html.escape(str(value)) for name, value in filled.items()}
     paragraphs = "\n".join(f"<p>{html.escape(each)}</p>" for each in text["body"].split("\n\n"))
     rows = "\n".join(
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(_plain(value))}</td></tr>"
-        for name, value in row.evidence.items()
+        f"<tr><th>{html.escape(label)}</th><td>{html.escape(told(row.evidence))}</td></tr>"
+        for label, told in _TOLD[lang].items()
     )
     return _template("letter.html").substitute(escaped, paragraphs=paragraphs, rows=rows)
 
@@ -121,8 +122,32 @@ _STATES = {
 }
 
 
-def _plain(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _number(name: str) -> Callable[[Evidence], str]:
+    return lambda evidence: f"{evidence[name]:.3g}"
+
+
+def _codes(evidence: Evidence) -> str:
+    more = f" … +{evidence['incidents_left_out']}" if evidence["incidents_left_out"] else ""
+    return ", ".join(evidence["incidents"]) + more
+
+
+_ROWS: tuple[tuple[str, str, Callable[[Evidence], str]], ...] = (
+    ("时段", "Period", lambda e: f"{e['start']} – {e['end']}"),
+    ("实际起数", "Observed", lambda e: str(e["observed"])),
+    ("预期起数（95% 区间）", "Expected (95 %)", lambda e: f"{e['expected']} ({e['low']}–{e['high']})"),
+    ("实际 ÷ 预期", "Observed / expected", _number("ratio")),
+    ("p（双侧）", "p, two-sided", _number("p")),
+    ("q（校正后）", "q, adjusted", _number("q")),
+    ("同时比较数", "Comparisons", lambda e: str(e["comparisons"])),
+    ("历史时段数", "Periods before", lambda e: str(e["periods"])),
+    (
+        "上一时段起数（E 检验 p）",
+        "Period before (p of E-test)",
+        lambda e: f"{e['before']} ({e['change_p']:.3g})",
+    ),
+    ("事件编号", "Incidents", _codes),
+)
+_TOLD = {"zh": {zh: told for zh, _, told in _ROWS}, "en": {en: told for _, en, told in _ROWS}}
 
 
 def _kept() -> sa.Select[Any]:

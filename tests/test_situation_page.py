@@ -129,7 +129,7 @@ def test_a_letter_goes_from_draft_to_issued(visit: Visit) -> None:
     printed = opened.value
     printed.wait_for_load_state()
     expect(printed.locator("h1")).to_have_text("风险预警函")
-    expect(printed.locator("table")).to_contain_text("observed")
+    expect(printed.locator("table")).to_contain_text("实际起数")
     printed.close()
     kept.get_by_role("button", name="签发").click()
     expect(page.locator("#board .letter[data-state=issued]")).to_have_count(1)

@@ -35,7 +35,7 @@ function one(letter, acts) {
   const text = body.split("\n\n").map((part) => h("p", {}, part));
   return h(
     "details",
-    { class: `letter ${letter.kind}`, "data-grid": letter.grid, "data-state": letter.state ?? "proposed" },
+    { class: "letter", "data-kind": letter.kind, "data-grid": letter.grid, "data-state": letter.state ?? "proposed" },
     h("summary", {}, h("strong", {}, title), " ", go, " ", mark),
     text,
     h("p", { class: "quiet" }, letter.evidence.incidents.join(", ")),

@@ -15,6 +15,7 @@ import { tell } from "./toast.js";
 
 const IN_SHORT = 5;
 const ROWS = 50;
+const LEAST_Q = 0.001;
 const TABS = { situation: board, index: stabilityIndex, letters };
 
 let levels = [];
@@ -76,7 +77,7 @@ function shortRow(row) {
 
 const kindOf = ({ category }) => (category ? categoryName(category) : t("category.all"));
 const line = ({ count, expected, low, high }) =>
-  t("situation.line", { count, expected: number(expected, 1), low, high });
+  t("situation.line", { count, expected: few(expected), low, high });
 
 function verdict({ departs }) {
   const way = { above: "more", below: "fewer" }[departs] ?? "same";
@@ -177,9 +178,9 @@ function full(row) {
     levelName(row.level),
     kindOf(row),
     row.count,
-    row.expected === null ? "–" : `${number(row.expected, 1)} (${row.low}–${row.high})`,
+    row.expected === null ? "–" : `${few(row.expected)} (${row.low}–${row.high})`,
     verdict(row),
-    row.q === null ? "–" : number(row.q, 3),
+    row.q === null ? "–" : row.q < LEAST_Q ? `< ${LEAST_Q}` : number(row.q, 3),
     row.before ?? "–",
     row.closed === null ? "–" : `${share(row.closed)} (${share(row.closed_low)}–${share(row.closed_high)})`,
     lasting(row.response_s),
@@ -191,6 +192,8 @@ const levelName = (of) => {
   const one = levels.find((each) => each.level === of);
   return one ? pick(one.name_zh, one.name_en) : of;
 };
+/** An expectation: what is less than a tenth would read as nothing with one decimal. */
+const few = (value) => number(value, value < 0.1 ? 3 : 1);
 const share = (value) => `${Math.round(100 * value)}%`;
 
 function lasting(seconds) {

@@ -58,7 +58,7 @@ export const SITUATION = {
   "light.yellow": ["黄", "yellow"],
   "light.red": ["红", "red"],
   "light.none": ["无数据", "no data"],
-  "letters.title": ["提示函与预警函", "Notice letters"],
+  "letters.title": ["函件", "Letters"],
   "letters.none": ["没有高于以往的网格，无函可拟", "Nothing rose above its past: there is no letter to draft"],
   "letters.total": ["可拟 {total} 份，此处 {shown} 份", "{total} can be drafted, {shown} are here"],
   "letters.keep": ["存为草稿", "Keep as draft"],
