@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI
 from api import (
     analysis,
     archives,
+    collections,
     deciding,
     errors,
     events,
@@ -45,6 +46,7 @@ ROUTERS = (
     lookup.router,
     maps.router,
     archives.router,
+    collections.router,
     hotspots.router,
     intake.router,
     risk.router,

@@ -93,6 +93,15 @@ def _drawn_grids(view: View, shape: sa.ColumnElement[Any]) -> Query:
     )
 
 
+def every_grid(view: View) -> Query:
+    """Select the grids of all levels, which no zoom shows together; of a draft those that a zoom shows."""
+    if view.plan is not None:
+        return _grids(view)
+    g = t.grids.c
+    rows = sa.select(g.grid_id.label("id"), g.geom, g.code, g.name, g.level, g.kind)
+    return rows.where(grid_questions.current(view.asked), *conditions(view.filter, "grids"))
+
+
 def _draft(view: View, plan: int) -> Query:
     shown, rows = _shown_level(view), plan_features.shown(plan, view.asked).subquery("draft").c
     return sa.select(rows.id, rows.geom, rows.code, rows.name, rows.level, rows.kind).where(

@@ -1,0 +1,154 @@
+"""Features of the layers page by page, as OGC API Features answers them, under the filters of the tiles."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import orjson
+import sqlalchemy as sa
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from sqlalchemy.engine import Connection
+
+from api.access import Who, audience, demand
+from api.deps import Looked, Transaction, view
+from api.limits import heavy
+from gis.access import Principal, rank
+from gis.crs import WGS84
+from gis.db import Query as Rows
+from gis.errors import BadInput, NotFound
+from layers.catalogue import LAYERS, Layer, every_grid
+from layers.filters import PROPERTIES
+from layers.view import View
+
+router = APIRouter()
+MOST, USUAL = 1000, 100
+"""Features of one answer, at most and unasked; a larger `limit` is refused."""
+DECIMALS = 7
+GEOJSON = "application/geo+json"
+NAMES = tuple(name for name in PROPERTIES if name != "labels")
+Box = tuple[float, float, float, float]
+
+
+def _collection(name: str, who: Principal) -> Layer:
+    """Return a layer of features that `who` may see. Raises NotFound, Unknown or Forbidden."""
+    if name not in NAMES:
+        raise NotFound(f"there is no collection {name}; GET /collections lists them")
+    demand(who, LAYERS[name].audience)
+    return LAYERS[name]
+
+
+@router.get("/collections", openapi_extra=audience("public", "lists what may be seen"))
+def collections(request: Request, who: Who) -> dict[str, Any]:
+    """Answer the collections that whoever asks may see, and by which properties each may be filtered."""
+    seen = [LAYERS[name] for name in NAMES if rank(LAYERS[name].audience) <= who.rank]
+    return {
+        "links": [_link(request, "self", "/collections", "application/json")],
+        "collections": [_described(request, layer) for layer in seen],
+    }
+
+
+@router.get("/collections/{layer}", openapi_extra=audience("public", "by layer"))
+def collection(request: Request, who: Who, layer: str) -> dict[str, Any]:
+    """Answer one collection."""
+    return _described(request, _collection(layer, who))
+
+
+def _described(request: Request, layer: Layer) -> dict[str, Any]:
+    path = f"/collections/{layer.name}"
+    return {
+        "id": layer.name,
+        "title": f"{layer.title_zh} {layer.title_en}",
+        "itemType": "feature",
+        "crs": ["http://www.opengis.net/def/crs/OGC/1.3/CRS84"],
+        "filterable": list(PROPERTIES[layer.name][1]),
+        "limit": {"default": USUAL, "maximum": MOST},
+        "links": [
+            _link(request, "self", path, "application/json"),
+            _link(request, "items", f"{path}/items", GEOJSON),
+        ],
+    }
+
+
+def _link(
+    request: Request, rel: str, path: str, kind: str, asked: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    base = str(request.base_url).rstrip("/")
+    return {"rel": rel, "type": kind, "href": base + path + (f"?{urlencode(asked)}" if asked else "")}
+
+
+@router.get(
+    "/collections/{layer}/items",
+    dependencies=[Depends(heavy)],
+    openapi_extra=audience("public", "by layer: those not public hold only what lies in it"),
+    response_class=Response,
+    responses={200: {"content": {GEOJSON: {}}}},
+)
+def items(
+    transaction: Transaction,
+    look: Looked,
+    who: Who,
+    request: Request,
+    layer: str,
+    bbox: Annotated[
+        str | None, Query(max_length=200, description="West, south, east, north in degrees, by commas.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST, description=f"Features at most: 1 to {MOST}.")] = USUAL,
+    offset: Annotated[int, Query(ge=0, le=2**31 - 1, description="Features to leave out first.")] = 0,
+) -> Response:
+    """Answer a page of a layer's features as GeoJSON in order of their ids; `next` leads on.
+
+    `numberMatched` are all that fit the filters and the box, `numberReturned` those of this page.
+    """
+    chosen, box = _collection(layer, who), _box(bbox)
+    with transaction() as conn:
+        rows = _rows(chosen, view(conn, look, who), box)
+        matched = conn.execute(sa.select(sa.func.count()).select_from(rows.subquery())).scalar_one()
+        found = _features(conn, rows.limit(limit).offset(offset))
+    path, asked = request.url.path, dict(request.query_params)
+    links = [_link(request, "self", path, GEOJSON, asked)]
+    if found and offset + len(found) < matched:
+        links.append(_link(request, "next", path, GEOJSON, asked | {"offset": str(offset + len(found))}))
+    told = {"numberMatched": matched, "numberReturned": len(found), "limit": limit, "links": links}
+    body = {"type": "FeatureCollection", **told, "features": found}
+    # Names of columns are a kind of their own of text.
+    return Response(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS), media_type=GEOJSON)
+
+
+def _box(text: str | None) -> Box | None:
+    """Read a box. Raises BadInput; one whose west is east of its east crosses the antimeridian."""
+    if text is None:
+        return None
+    try:
+        west, south, east, north = map(float, text.split(","))
+    except ValueError as error:
+        raise BadInput("bbox", "takes four numbers: west,south,east,north") from error
+    if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
+        raise BadInput("bbox", "lies outside of -180,-90,180,90, or its south is north of its north")
+    return west, south, east, north
+
+
+def _rows(layer: Layer, seen: View, box: Box | None) -> Rows:
+    whole = replace(seen, zoom=layer.maxzoom)
+    inner = (every_grid(whole) if layer.name == "grids" else layer.select(whole)).subquery("features")
+    rows = sa.select(inner).order_by(inner.c.id)
+    if box is None:
+        return rows
+    west, south, east, north = box
+    spans = [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
+    boxes = [sa.func.ST_MakeEnvelope(low, south, high, north, WGS84) for low, high in spans]
+    return rows.where(sa.or_(*(sa.func.ST_Intersects(inner.c.geom, one) for one in boxes)))
+
+
+def _features(conn: Connection, rows: Rows) -> list[dict[str, Any]]:
+    page = rows.subquery("page")
+    told = [column for column in page.c if column.name not in {"id", "geom"}]
+    shape = sa.func.ST_AsGeoJSON(page.c.geom, DECIMALS).label("shape")
+    return [
+        {
+            "type": "Feature", "id": row.pop("id"), "geometry": orjson.loads(row.pop("shape")),
+            "properties": row,
+        }
+        for row in (dict(one) for one in conn.execute(sa.select(page.c.id, shape, *told)).mappings())
+    ]  # fmt: skip
