@@ -20,6 +20,8 @@ from gis.lattice import Tees
 from gis.plan_diff import Version, diff, version_of
 from gis.settle import NOBODY, Coverage, Grid, settle, with_tees
 
+BEND_UNITS = 10.0
+"""An edge that gets vertices time and again bends by a unit each time; more than 11 cm is a new border."""
 Point = tuple[int, int]
 Edge = tuple[Point, Point]
 Chains = dict[Edge, set[Point]]
@@ -215,8 +217,8 @@ def bent(before: Version | None, after: Version | None) -> bool:
         return False
     if before.shape is after.shape or _alike(before.shape, after.shape):
         return True
-    # Vertices bend edges by two units at most; more ground than that is more than a bend.
-    if abs(before.shape.area - after.shape.area) > coverage.MATCH_UNITS * before.shape.length:
+    # More ground than vertices in the edges could make out.
+    if abs(before.shape.area - after.shape.area) > BEND_UNITS * before.shape.length:
         return False
     return inserted(_directed([before.shape]), _directed([after.shape])) is not None
 
@@ -236,11 +238,15 @@ def inserted(before: set[Edge], after: set[Edge]) -> Chains | None:
 
 
 def _run(a: Point, b: Point, ahead: dict[Point, list[Point]]) -> set[Point] | None:
-    """The vertices passed on the way from a to b, each within two units of the edge; they are taken away."""
+    """The vertices passed on the way from a to b, each beside the edge and farther on; they are taken away.
+
+    In a neck narrower than a unit both sides may pass one vertex, in opposite directions.
+    """
     run: set[Point] = set()
     at = a
     while at != b:
-        following = next((p for p in ahead.get(at, []) if p == b or _beside_edge(p, a, b)), None)
+        onward = (p for p in ahead.get(at, []) if p == b or _between(p, at, a, b))
+        following = next(onward, None)
         if following is None:
             return None
         ahead[at].remove(following)
@@ -249,10 +255,12 @@ def _run(a: Point, b: Point, ahead: dict[Point, list[Point]]) -> set[Point] | No
     return run - {b}
 
 
-def _beside_edge(p: Point, a: Point, b: Point) -> bool:
+def _between(p: Point, at: Point, a: Point, b: Point) -> bool:
+    """Whether a vertex lies beside the edge from a to b, farther on than `at`."""
     (x, y), (u, v) = (b[0] - a[0], b[1] - a[1]), (p[0] - a[0], p[1] - a[1])
     along, length = x * u + y * v, x * x + y * y
-    return 0 < along < length and abs(x * v - y * u) <= coverage.MATCH_UNITS * length**0.5
+    passed = x * (at[0] - a[0]) + y * (at[1] - a[1])
+    return passed < along < length and abs(x * v - y * u) <= BEND_UNITS * length**0.5
 
 
 def _joined(several: Iterable[Chains]) -> Chains:
