@@ -6,6 +6,8 @@ from pathlib import Path
 
 import folium
 import geopandas as gpd
+import pandas as pd
+import shapely
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -15,7 +17,7 @@ from gis.settings import ROOT
 from layers.hotspots import Hotspots
 
 LEAFLET = ROOT / "web" / "node_modules" / "leaflet" / "dist"
-SIGNIFICANT, NOISE = "#c2261f", "#9aa3ab"
+SIGNIFICANT, NOISE, CLUSTER = "#c2261f", "#9aa3ab", "#7a0177"
 
 
 def _inline(path: Path, kind: str) -> str:
@@ -69,19 +71,47 @@ def add_hotspots(made: folium.Map, found: Hotspots) -> None:
 
 
 def frame(found: Hotspots) -> gpd.GeoDataFrame:
-    """Return hotspots as a GeoDataFrame (EPSG:4326), the most surprising first."""
+    """Return hotspots as a GeoDataFrame (EPSG:4326), most surprising first: the numbers of GET /hotspots."""
     return gpd.GeoDataFrame(
         {
             "cell": cells.to_text(found.cells),
             "count": found.count,
-            "expected": found.expected.round(2),
-            "ratio": found.tested.ratio.round(2),
+            "expected": found.expected,
+            "ratio": found.tested.ratio,
             "p": found.tested.p,
             "significant": found.tested.significant,
             "trend": found.trend,
+            "n": found.tested.n,
+            "n_expected": found.tested.expected,
+            "q": found.tested.q,
+            "served": found.served,
+            **found.extra,
         },
         geometry=cells.boundaries(found.cells), crs=4326,
     ).sort_values("p", ignore_index=True)  # fmt: skip
+
+
+def clusters(found: Hotspots) -> pd.DataFrame:
+    """Return the clusters of a scan, most striking first; the numbers of GET /hotspots?with=scan."""
+    return pd.DataFrame(
+        {
+            "cells": [len(each.members) for each in found.clusters or ()],
+            "observed": [int(each.n) for each in found.clusters or ()],
+            "expected": [each.expected for each in found.clusters or ()],
+            "relative_risk": [each.relative_risk for each in found.clusters or ()],
+            "llr": [each.llr for each in found.clusters or ()],
+            "p": [each.p for each in found.clusters or ()],
+        }
+    )
+
+
+def add_clusters(made: folium.Map, found: Hotspots) -> None:
+    """Outline each cluster."""
+    outlines = cells.boundaries(found.cells)
+    for each in found.clusters or ():
+        shape = shapely.union_all(outlines[each.members])
+        style = {"color": CLUSTER, "weight": 3, "fill": False}
+        folium.GeoJson(shape, style_function=lambda _, style=style: style).add_to(made)
 
 
 def add_point(made: folium.Map, lon: float, lat: float, label: str) -> None:
