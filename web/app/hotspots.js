@@ -80,9 +80,10 @@ function take(answer) {
   for (const listen of listeners) listen();
 }
 
-/** Counts of the hexagons of the size asked for; what the public is told of larger ones is no measure for them. */
+/** Whether a hexagon is of the size asked for; what the public is told of larger ones is drawn apart. */
+const isOfSize = ({ cell }) => resOf(cell) === whole.res;
 const quietCounts = () =>
-  [...cells.values()].filter((one) => !one.significant && resOf(one.cell) === whole.res).map((one) => one.count);
+  [...cells.values()].filter((one) => !one.significant && isOfSize(one)).map((one) => one.count);
 
 /** Rank limits that grow by an equal factor from 1 to `most`, whole numbers, none twice. */
 function geometric(most) {
@@ -104,7 +105,7 @@ const unfolded = ({ id, count, ratio, p, significant, trend }) =>
   }));
 
 function paint() {
-  lay(map, [...cells.values()].map((cell) => [cell.cell, look(cell)]));
+  lay(map, [...cells.values()].filter(isOfSize).map((cell) => [cell.cell, look(cell)]));
 }
 
 function look({ count, ratio, significant }) {
