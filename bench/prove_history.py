@@ -1,7 +1,7 @@
 """The long proof of history: a million owners by point, day and revision against a replay by brute force.
 
-`uv run python -m bench.prove_history --questions 1000000 --publications 60 --seed 6` works in a database of its
-own beside the configured one: it publishes plans, and corrections for days past and to come, then asks.
+`uv run python -m bench.prove_history --questions 1000000 --publications 60 --seed 6` works in a database of
+its own beside the configured one: it publishes plans, and corrections for days past and to come, then asks.
 """
 
 import argparse

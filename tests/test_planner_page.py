@@ -17,6 +17,7 @@ from tests import town
 from tests.browsing import chromium, serving, until
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=60_000)
 
 DRAWN = "Boolean(window.safetymap?.map.loaded() && window.safetymap.map.areTilesLoaded())"
 HOUSES = [(0.5, 0.5), (0.5, 1.5), (1.5, 0.5), (1.7, 1.5), (2.5, 0.5), (4.5, 1.5), (1.5, 3.5)]
