@@ -10,21 +10,27 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from gzip import decompress
 
 import mapbox_vector_tile
 import sqlalchemy as sa
 
 from bench.measure import HEADER, Ratio
 from bench.peers.asking import Headers, again, ask, client, middle, once
+from bench.peers.effort import of_database, of_group
 from bench.peers.programs import CORES, OURS, PEERS, SCHEMA, Ground, Missing, Peer, running
 from gis import db
 from gis.migrate import migrate
 from gis.settings import settings
+from layers.catalogue import NAMES_FROM
 from tiles.tile import Tile
 
-VIEWS = {"buildings": "SELECT id, geom, name, address, kind, floors, households FROM public.buildings"}
-"""What peers serve: our layer's own columns."""
-FIRST_PORT = 8151
+VIEWS = {
+    "buildings": "SELECT id, geom, name, address, kind, floors, households FROM public.buildings",
+    "footprints": "SELECT id, geom, kind, floors, households FROM public.buildings",
+}
+"""What peers serve: the very columns of our layer from zoom 16 on, and below."""
+FIRST_PORT = 8251
 GZIP = {"Accept-Encoding": "gzip"}
 ROUNDS = 5
 
@@ -40,8 +46,17 @@ class Fresh:
 
 
 FRESH = (Fresh(16, 60, 4, 1.2), Fresh(14, 12, 4, 3), Fresh(10, 1, 1, 20))
-Servers = Mapping[Peer, int]
-"""Each server that runs, with its port."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs: its port and process group."""
+
+    port: int
+    group: int
+
+
+Servers = Mapping[Peer, Server]
 
 
 @contextlib.contextmanager
@@ -75,16 +90,17 @@ SELECT x, y FROM s GROUP BY x, y ORDER BY {order} LIMIT :most
 """
 
 
-def _squares(zoom: int, most: int) -> list[Tile]:
-    """Return tiles where buildings are: at random by how many there are, the fullest at low zooms."""
-    order = "count(*) DESC" if zoom < 12 else "md5(x::text || y::text)"
-    every = {16: 97, 14: 997}.get(zoom, 7)
+def _squares(zoom: int, most: int, *, fullest: bool = False) -> list[Tile]:
+    """Return tiles where buildings are: at random, likelier where there are many, or those with most."""
+    order = "count(*) DESC" if fullest else "md5(x::text || y::text)"
+    every = 7 if fullest else {16: 97, 14: 997}.get(zoom, 7)
     with db.work_engine().begin() as conn:
         found = conn.execute(sa.text(_SQUARES.format(order=order)), {"z": zoom, "every": every, "most": most})
         return [Tile(zoom, x, y) for x, y in found]
 
 
-def _path(peer: Peer, square: Tile, layer: str = "buildings") -> str:
+def _path(peer: Peer, square: Tile) -> str:
+    layer = "buildings" if peer is OURS or square.z >= NAMES_FROM else "footprints"
     return peer.template.format(layer=layer, z=square.z, x=square.x, y=square.y)
 
 
@@ -115,8 +131,9 @@ def _tell(name: str, took: Mapping[Peer, Sequence[float]], target: float) -> Non
 def _describe(servers: Servers, square: Tile) -> None:
     """Print what one tile holds by each server: bytes, features and properties."""
     print(f"\nTile {square.z}/{square.x}/{square.y}:", file=sys.stderr)
-    for peer, port in servers.items():
-        status, _, body = ask(port, _path(peer, square), {"Accept-Encoding": "identity"})
+    for peer, server in servers.items():
+        status, headers, body = ask(server.port, _path(peer, square), {"Accept-Encoding": "identity"})
+        body = decompress(body) if headers.get("content-encoding") == "gzip" else body
         layers = mapbox_vector_tile.decode(body) if status == 200 and len(body) < 3_000_000 else {}
         features = [one for layer in layers.values() for one in layer["features"]]
         keys = sorted({key for one in features for key in one["properties"]})
@@ -126,48 +143,67 @@ def _describe(servers: Servers, square: Tile) -> None:
 
 
 def _fresh(servers: Servers, asked: Fresh) -> None:
-    squares = _squares(asked.zoom, asked.tiles * (ROUNDS + 1))
+    squares = _squares(asked.zoom, asked.tiles * (ROUNDS + 1), fullest=asked.zoom < 12)
     _describe(servers, squares[-1])
+    for peer, server in servers.items():  # connections are made, programs loaded
+        once(server.port, [_path(peer, one) for one in squares[-asked.tiles :]], GZIP, 2 * asked.connections)
     chunks = [squares[n * asked.tiles : (n + 1) * asked.tiles] for n in range(ROUNDS)]
-    took = _interleaved(
-        servers,
-        lambda peer, port, n: (
-            once(port, [_path(peer, one) for one in chunks[n]], GZIP, asked.connections) / len(chunks[n])
-        ),
-    )
+    spent = dict.fromkeys(servers, (0.0, 0.0))
+
+    def take(peer: Peer, server: Server, n: int) -> float:
+        paths = [_path(peer, one) for one in chunks[n]]
+        before = of_group(server.group), of_database()
+        took = once(server.port, paths, GZIP, asked.connections)
+        more = of_group(server.group) - before[0], of_database() - before[1]
+        spent[peer] = (spent[peer][0] + more[0], spent[peer][1] + more[1])
+        return took / len(paths)
+
+    took = _interleaved(servers, take)
     _tell(f"a z{asked.zoom} tile of buildings, uncached", took, asked.target)
+    _tell_effort(
+        asked, {peer: [s / asked.tiles / ROUNDS * 1000 for s in both] for peer, both in spent.items()}
+    )
+
+
+def _tell_effort(asked: Fresh, spent: Mapping[Peer, Sequence[float]]) -> None:
+    """Print processor time per tile; connections made since a round began count from then on."""
+    told = [
+        f"{peer.name} {server + base:.2f} ms (server {server:.2f}, database {base:.2f})"
+        for peer, (server, base) in spent.items()
+    ]
+    print(f"Processor time of a z{asked.zoom} tile: {'; '.join(told)}", file=sys.stderr, flush=True)
 
 
 def _sized(servers: Servers, wanted: int) -> Tile:
     """Return the tile of ours whose body is nearest to so many bytes."""
-    squares = _squares(15, 60) + _squares(16, 60)
-    port = servers[OURS]
+    squares = _squares(14, 40, fullest=True) + _squares(14, 20) + _squares(16, 20)
+    port = servers[OURS].port
     sizes = {one: len(ask(port, _path(OURS, one), {"Accept-Encoding": "identity"})[2]) for one in squares}
     return min(sizes, key=lambda one: abs(sizes[one] - wanted))
 
 
 def _cached(servers: Servers, wanted: int, headers: Headers, target: float) -> None:
     square = _sized(servers, wanted)
-    sizes = {peer.name: len(ask(port, _path(peer, square), headers)[2]) for peer, port in servers.items()}
-    took = _interleaved(servers, lambda peer, port, _: again(port, _path(peer, square), headers))
-    how = headers["Accept-Encoding"]
-    _tell(f"a cached tile of {wanted // 1000} kB ({how}; {sizes})", took, target)
+    bodies = {peer.name: len(ask(s.port, _path(peer, square), headers)[2]) for peer, s in servers.items()}
+    took = _interleaved(servers, lambda peer, server, _: again(server.port, _path(peer, square), headers))
+    told = ", ".join(f"{name} {size / 1000:.1f} kB" for name, size in bodies.items())
+    _tell(f"a cached tile of some {wanted // 1000} kB ({headers['Accept-Encoding']}: {told})", took, target)
 
 
 def _unchanged(servers: Servers) -> None:
     """Print the median of a 304, for those who answer one."""
     square = _sized(servers, 100_000)
     known = {}
-    for peer, port in servers.items():
+    for peer, server in servers.items():
         path = _path(peer, square)
-        _, headers, _ = ask(port, path, GZIP)
+        _, headers, _ = ask(server.port, path, GZIP)
         told = GZIP | {"If-None-Match": headers.get("etag", "")}
-        status = ask(port, path, told)[0]
+        status = ask(server.port, path, told)[0]
         print(f"\n{peer.name}: {status} to If-None-Match {headers.get('etag')}", file=sys.stderr)
         if status == 304:
             known[peer] = (path, told)
-    them = {peer: port for peer, port in servers.items() if peer in known}
-    took = _interleaved(them, lambda peer, port, _: middle(port, *known[peer]))
+    them = {peer: server for peer, server in servers.items() if peer in known}
+    took = _interleaved(them, lambda peer, server, _: middle(server.port, *known[peer]))
     if OURS in took:
         _tell("304 to a tile of 100 kB, median of one connection", took, 1)
 
@@ -179,11 +215,11 @@ def main() -> None:
         url = db.url().replace("postgresql+psycopg", "postgresql")
         ground = Ground(url, columns, settings().data_dir / "peers")
         probe = _squares(16, 1)[0]
-        servers: dict[Peer, int] = {}
+        servers: dict[Peer, Server] = {}
         for n, peer in enumerate((OURS, *PEERS)):
             try:
-                stack.enter_context(running(peer, ground, FIRST_PORT + n, _path(peer, probe)))
-                servers[peer] = FIRST_PORT + n
+                group = stack.enter_context(running(peer, ground, FIRST_PORT + n, _path(peer, probe)))
+                servers[peer] = Server(FIRST_PORT + n, group)
             except Missing as why:
                 print(f"{peer.name} {peer.version} was not run here: {why}", flush=True)
         print(f"\n{CORES} cores for everybody; asked by {client()}\n\n{HEADER}", flush=True)

@@ -52,7 +52,8 @@ def _by_query(url: str) -> str:
     if told.host or "host" not in told.query:
         return url
     there = told.set(host="localhost", port=int(str(told.query.get("port", 5432))))
-    return there.difference_update_query(["port"]).render_as_string(hide_password=False)
+    there = there.difference_update_query(["port"]).update_query_dict({"sslmode": "disable"})
+    return there.render_as_string(hide_password=False)
 
 
 def _by_host(url: str) -> str:
@@ -137,7 +138,6 @@ port = "127.0.0.1:{port}"
 name = "city"
 type = "mvt_postgis"
 uri = "{url}"
-ssl_mode = "prefer"
 {layers}
 [[maps]]
 name = "city"
@@ -159,7 +159,7 @@ _TEGOLA_SHOWN = '[[maps.layers]]\nprovider_layer = "city.{name}"\nmin_zoom = 0\n
 def _tegola(ground: Ground, port: int) -> tuple[list[str], dict[str, str]]:
     layers = "".join(
         _TEGOLA_LAYER.format(
-            name=name, kind="polygon" if name == "buildings" else "point", buffer=BUFFER, schema=SCHEMA,
+            name=name, kind="polygon", buffer=BUFFER, schema=SCHEMA,
             columns=", ".join(columns),
         )
         for name, columns in ground.columns.items()
@@ -211,8 +211,11 @@ PEERS = (
 
 
 @contextlib.contextmanager
-def running(peer: Peer, ground: Ground, port: int, probe: str) -> Iterator[None]:
-    """Run a server while the block runs; `probe` is a path that it must answer. Raises Missing."""
+def running(peer: Peer, ground: Ground, port: int, probe: str) -> Iterator[int]:
+    """Run a server while the block runs, and yield its process group; `probe` is a path that it must answer.
+
+    Raises Missing.
+    """
     ground.folder.mkdir(parents=True, exist_ok=True)
     words, told = peer.command(ground, port)
     log = ground.folder / f"{peer.name}.log"
@@ -222,7 +225,7 @@ def running(peer: Peer, ground: Ground, port: int, probe: str) -> Iterator[None]
         )
         try:
             _wait(peer, server, f"http://127.0.0.1:{port}{probe}", log)
-            yield
+            yield server.pid
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(server.pid, 15)
