@@ -257,10 +257,11 @@ def _side(node: int, order: Ints, above: Ints, pairs: Ints, length: Floats) -> t
     return float(length[side[pairs[:, 0]] != side[pairs[:, 1]]].sum()), side
 
 
-def as_step(cov: Coverage, code: str, drawn: Drawn) -> dict[str, Any]:
-    """The step `adopt` that puts units in the place of one lowest grid; the largest keeps its code.
+def as_step(cov: Coverage, code: str, drawn: Drawn) -> tuple[dict[str, Any], list[str]]:
+    """The step `adopt` that puts units in the place of one lowest grid, and the code of each unit.
 
-    Its neighbours come along where a street's end puts a vertex into their border.
+    The largest unit keeps the code. Neighbours come along where a street's end puts a vertex into their
+    border.
     """
     old = cov.grid(code)
     units = coverage.to_units(np.array(drawn.shapes, dtype=object))
@@ -280,4 +281,4 @@ def as_step(cov: Coverage, code: str, drawn: Drawn) -> dict[str, Any]:
         }
         for c in new
     ]
-    return {"op": "adopt", "grids": grids, "gone": []}
+    return {"op": "adopt", "grids": grids, "gone": []}, [codes[i] for i in np.argsort(order)]

@@ -80,9 +80,10 @@ def test_units_become_a_step_of_a_draft() -> None:
     shapes = dict(zip(["A00", "A01"], coverage.snap([AREA, beside])[0], strict=True))
     cov = cover(rows, shapes)
     drawn = new_area(cov.geometry("A00"), STREETS, houses(2), [RIVER])
-    step = drawing.as_step(cov, "A00", drawn)
+    step, codes = drawing.as_step(cov, "A00", drawn)
     there = apply(cov, step)
     assert len(there.shapes) == len(drawn.shapes) + 1
-    assert "A00" in there.shapes
+    assert all(there.geometry(c).equals(shape) for c, shape in zip(codes, drawn.shapes, strict=True))
+    assert codes[int(np.argmax([shape.area for shape in drawn.shapes]))] == "A00"
     assert {grid.parent for grid in there.grids.values() if grid.level == 5} == {"A"}
     assert cov.outline().symmetric_difference(there.outline()).area < 1e-9 * cov.outline().area

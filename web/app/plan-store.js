@@ -54,6 +54,7 @@ async function refetch() {
 
 /** Take one step of redrawing; gives the service's answer. */
 export const take = async (step) => follow(await post("/steps", { ...step, head: open.plan.head }));
+export const drawNew = async (wanted) => follow(await post("/draw", wanted));
 export const undo = async () => follow(await post("/undo"));
 export const redo = async (step) => follow(await post("/redo", step && { step }));
 

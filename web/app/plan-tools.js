@@ -5,7 +5,7 @@ import { $, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
 import { cancel, sketch } from "./plan-draw.js";
 import { toVertex } from "./plan-map.js";
-import { nameOf, onOpen, open, pickOnly, redo, take, undo } from "./plan-store.js";
+import { drawNew, nameOf, onOpen, open, pickOnly, redo, take, undo } from "./plan-store.js";
 import { session } from "./session.js";
 import { onChange } from "./state.js";
 import { tell, toast } from "./toast.js";
@@ -24,6 +24,7 @@ const TOOLS = [
   { name: "take_in", ready: some(1), ask: async ([to]) => drawn("place", "take_in", ([at]) => ({ at, to })) },
   { name: "transfer", ready: some(1), ask: transfer },
   { name: "rename", ready: some(1), ask: rename },
+  { name: "draw", ready: some(1), ask: fromStreets, act: drawNew },
 ];
 
 export const canEdit = () => ["planner", "approver", "admin"].includes(session().role) && open.plan?.state === "draft";
@@ -82,7 +83,7 @@ async function use(tool) {
   using = null;
   show();
   if (!wanted) return;
-  const answer = await doing(take, { op: tool.name, ...wanted });
+  const answer = await (tool.act ? doing(tool.act, wanted) : doing(take, { op: tool.name, ...wanted }));
   if (answer) told(answer);
 }
 
@@ -151,6 +152,13 @@ function transfer([code]) {
   }
   const parent = h("select", {}, others.map((grid) => option(grid.code)));
   return asked(t("tool.transfer"), h("label", {}, t("tool.transfer.to", { name: nameOf(code) }), parent), () => ({ code, parent: parent.value }));
+}
+
+function fromStreets([code]) {
+  const number = (value) => h("input", { type: "number", min: 1, required: true, value });
+  const [low, high] = [number(300), number(500)];
+  const content = [h("p", { class: "quiet" }, t("tool.draw.how")), h("label", {}, t("suggest.low"), low), h("label", {}, t("suggest.high"), high)];
+  return asked(t("tool.draw"), content, () => ({ code, low: Number(low.value), high: Number(high.value) }));
 }
 
 /** Whose a place is, for choosing the scope of a new plan: the chain, highest level last. */

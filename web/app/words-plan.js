@@ -78,6 +78,8 @@ export const PLAN = {
   "tool.rename": ["改名", "Rename"],
   "tool.rename.how": ["选一个网格，改它的名称；编码不变", "Pick one grid and rename it; its code stays"],
   "tool.rename.to": ["{code} 的新名称", "New name of {code}"],
+  "tool.draw": ["按街道划格", "Draw from streets"],
+  "tool.draw.how": ["选一个网格，按街道与楼栋把它划成若干个户数合适的网格，不跨河流、铁路与主干道", "Pick one grid: its streets and buildings divide it into grids of the wanted size, across no river, railway or arterial road"],
   "tool.renumber": ["改排序", "Renumber"],
   "tool.adopt": ["导入", "Brought in"],
   "ask.do": ["确定", "Do it"],

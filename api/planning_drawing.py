@@ -1,0 +1,38 @@
+"""A grid of a draft drawn anew from streets and buildings, over HTTP."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+
+from api import planning
+from api.access import Who, audience
+from api.deps import Transaction
+from api.limits import heavy
+from gis import plan_drawing
+from gis.plan_features import Json
+
+router = APIRouter()
+
+
+class Area(BaseModel):
+    """Which grid to draw anew, and how many households each unit should have."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: planning.Code
+    low: Annotated[int, Field(ge=1, le=100_000)] = 300
+    high: Annotated[int, Field(ge=1, le=100_000)] = 500
+
+
+@router.post(
+    "/plans/{plan_id}/draw",
+    dependencies=[Depends(heavy)],
+    openapi_extra=audience("planner", "only plans whose scope lies inside it"),
+)
+def draw(transaction: Transaction, who: Who, plan_id: planning.Id, body: Area) -> Json:
+    """Put units bounded by streets in the place of a lowest grid; answers as a step does, and their sizes."""
+    with transaction() as conn:
+        newly = plan_drawing.draw(conn, who, plan_id, body.code, body.low, body.high)
+        told = planning.answer(conn, newly.done, "wgs84")
+    return told | {"households": newly.households, "unresolved": newly.unresolved}
