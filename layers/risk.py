@@ -88,10 +88,11 @@ def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Col
     forecast, standing = live(origin, horizon_days), plain(past, origin, horizon_days)
     everything = past_of(conn, view, res, of.cells, ()) if left_out else past
     missing = everything.day.size - past.day.size
+    with_all = _live(conn, view, res, of, everything)[1](origin, horizon_days).mean if missing else None
     return Risk(
         of.cells, model, forecast.mean, [forecast.interval(each) for each in COVERAGES], standing.mean,
         _rank(forecast.mean, of.inside_m2), _rank(standing.mean, of.inside_m2),
-        baseline(everything, origin, horizon_days).mean if missing else None,
+        with_all,
         date(1970, 1, 1) + timedelta(days=origin), _skill(past, origin, of.inside_m2, live),
         int(past.day.size), int(missing), left_out,
     )  # fmt: skip

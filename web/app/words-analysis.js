@@ -93,6 +93,8 @@ export const ANALYSIS = {
   ],
   "risk.model": ["在用模型：{model}", "Live model: {model}"],
   "model.all counts so far": ["历史累计（基线）", "all counts so far (baseline)"],
+  "model.boosting": ["梯度提升", "gradient boosting"],
+  "model.linear": ["泊松回归", "Poisson regression"],
   "risk.skill": [
     "近 {days} 天：在最高 1% 面积上，命中是随机的 {live} 倍（基线 {baseline} 倍）",
     "Last {days} days: in the top 1 % of area, {live} times the hits of chance (baseline {baseline})",
