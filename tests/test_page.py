@@ -66,7 +66,7 @@ def address(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with log.open("w") as said:
         service = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=said, stderr=said)
     try:
-        _wait(lambda: service.poll() is not None or _listens(port), 60)
+        _wait(lambda: service.poll() is not None or _listens(port), 180)
         assert service.poll() is None, log.read_text()[-2000:]
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -81,7 +81,7 @@ def _listens(port: int) -> bool:
     return False
 
 
-def _wait(ready: Callable[[], object], seconds: float = 20) -> None:
+def _wait(ready: Callable[[], object], seconds: float = 90) -> None:
     """Ask until the answer is yes."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -109,7 +109,7 @@ def browser() -> Iterator[Browser]:
 def stranger(browser: Browser) -> Iterator[BrowserContext]:
     """A browser that is not signed in."""
     made = browser.new_context(viewport={"width": 1280, "height": 800}, locale="zh-CN")
-    made.set_default_timeout(20_000)
+    made.set_default_timeout(60_000)
     yield made
     made.close()
 

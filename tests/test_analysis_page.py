@@ -1,0 +1,128 @@
+# ruff: noqa: F401, F811 - fixtures of the page's tests serve here as well
+"""What the page says of hotspots, clusters, change and risk is what the service and the notebooks say."""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+from sqlalchemy.engine import Engine
+
+from gis import cells as h3
+from layers.hotspots import hotspots
+from layers.view import View
+from notebooks import maps
+from tests import town
+from tests.test_page import (
+    DRAWN,
+    _drawn,
+    _until,
+    address,
+    browser,
+    commander,
+    complaints,
+    context,
+    stranger,
+    visit,
+)
+
+pytestmark = pytest.mark.browser
+expect.set_options(timeout=60_000)
+ASKED: dict[str, str | int] = {"from": "2024-12-11", "to": "2025-01-10", "res": 9}
+CORNER = town.at(0.5, 0.5)
+SHOWN = {"count": "count", "expected": "expected", "ratio": "ratio", "p": "p"}
+
+
+def _cell() -> str:
+    return h3.to_text(h3.index(*(np.array([value]) for value in CORNER), 9))[0]
+
+
+def _numbers(page: Page) -> dict[str, float]:
+    """The raw numbers that the chosen hexagon's table keeps beside what it shows."""
+    held = page.locator("#details .hexagon dd[data-value]")
+    expect(page.locator("#details .hexagon dd[data-name='cell.expected']")).to_be_visible()
+    read = "list => list.map(one => [one.dataset.name.replace('cell.', ''), Number(one.dataset.value)])"
+    found: list[tuple[str, float]] = held.evaluate_all(read)
+    return dict(found)
+
+
+def test_page_service_and_notebook_tell_the_same_numbers(
+    visit: Callable[..., Page], address: str, engine: Engine, complaints: list[str]
+) -> None:
+    lon, lat = CORNER
+    page = visit(f"map=13/27.025/113.03&at={lon},{lat}")
+    told = _numbers(page)
+    answer = page.request.get(f"{address}/hotspots", params=ASKED | {"cell": _cell()}).json()["cells"][0]
+    start, end = (
+        datetime.fromisoformat(str(ASKED[name])).replace(tzinfo=town.ZONE) for name in ("from", "to")
+    )
+    with engine.connect() as conn:
+        view = View("safety", date(2025, 6, 1), 1, start=start, end=end)
+        frame = maps.frame(hotspots(conn, view, 9)).set_index("cell")
+    for shown, name in SHOWN.items():
+        assert told[shown] == answer[name] == frame.loc[_cell(), name], name
+    expect(page.locator("#details .words")).to_contain_text("偶然出现的可能小于千分之一")
+    expect(page.locator("#details .words")).to_contain_text(f"连同邻格 {int(answer['n'])} 起")
+    expect(page.locator("#details dd[data-name=stability]")).to_contain_text("5 次中")
+    assert complaints == []
+
+
+def test_clusters_are_listed_and_outlined(visit: Callable[..., Page], address: str) -> None:
+    page = visit()
+    rows = page.locator("#clusters li")
+    expect(rows.first).to_be_visible()
+    found = page.request.get(f"{address}/hotspots", params=ASKED | {"with": "scan"}).json()["clusters"]
+    read = "list => list.map(one => [Number(one.dataset.observed), Number(one.dataset.p)])"
+    assert rows.evaluate_all(read) == [[one["observed"], one["p"]] for one in found]
+    assert {one["cluster"] for one in _drawn(page, "clusters")} == {one["cluster"] for one in found}
+    assert _cell() in found[0]["members"]
+
+
+def test_change_and_rhythm_are_the_service_s(visit: Callable[..., Page], address: str) -> None:
+    page = visit()
+    before = page.locator("#change dd[data-name=before]")
+    expect(before).to_contain_text("起")
+    asked = {name: ASKED[name] for name in ("from", "to")}
+    told = page.request.get(f"{address}/changes", params=asked | {"level": 3}).json()
+    assert before.get_attribute("data-count") == str(told["before"]["count"])
+    assert float(before.get_attribute("data-p") or "nan") == told["before"]["p"]
+    assert told["year"] is None
+    expect(page.locator("#change dd[data-name=year]")).to_have_text("数据未及")
+    stand = [row for row in told["rows"] if row["before_told"] != "same"]
+    codes = page.locator("#change .places li").evaluate_all("list => list.map(one => one.dataset.code)")
+    assert set(codes) <= {row["code"] for row in stand}
+    assert len(codes) == min(5, len(stand)) > 0
+    hours = page.locator("#change .bars.hour li").evaluate_all("list => list.map(one => +one.dataset.count)")
+    rows = page.request.get(f"{address}/profiles", params=asked).json()["rows"]
+    assert hours == [row["count"] for row in rows if row["kind"] == "hour"]
+
+
+def test_risk_and_emergence_take_turns_on_the_map(
+    visit: Callable[..., Page], address: str, complaints: list[str]
+) -> None:
+    page = visit()
+    page.get_by_role("button", name="风险").click()
+    expect(page.locator("#mode")).to_contain_text("在用模型：历史累计（基线）")
+    expect(page.locator("#mode")).to_contain_text("只估计地点，不涉及任何人")
+    told = page.request.get(f"{address}/risk", params={"res": 9, "horizon_days": 7}).json()
+    total = page.locator("#mode [data-total]").get_attribute("data-total")
+    assert float(total or "nan") == told["expected_total"]
+    _until(page, DRAWN)
+    assert _looks(page, "shown")
+    assert not _looks(page, "significant"), "nothing of the hotspots is left"
+    assert "show=risk" in page.url
+    page.get_by_role("button", name="演变").click()
+    expect(page.locator("#mode")).to_contain_text("最近 12 段")
+    classes = page.request.get(f"{address}/emerging", params={"to": "2025-01-10", "res": 9}).json()["classes"]
+    legend = page.locator("#mode li[data-class]").evaluate_all("list => list.map(one => one.dataset.class)")
+    assert set(legend) == set(classes)
+    page.get_by_role("button", name="热点").click()
+    _until(page, DRAWN)
+    assert _looks(page, "significant")
+    assert complaints == []
+
+
+def _looks(page: Page, flag: str) -> list[dict[str, Any]]:
+    return [cell for cell in _drawn(page, "hotspots") if cell.get(flag)]
