@@ -1,5 +1,6 @@
 """Who sees what: every role and scope on every question that might tell too much, and the plans behind it."""
 
+import time
 from collections.abc import Iterator
 from itertools import product
 
@@ -33,6 +34,7 @@ PLACES = {
 LEAST = {"incident": 1, "crew": 1, "camera": 2, "keeper": 1, "phone": 1}
 KINDS = tuple(LEAST)
 WHO = [("public", None), *product(ROLES[1:], (None, "T1", "T2"))]
+PROTECTED = {"incidents", "cameras", "responders"}
 Keys = dict[tuple[str, str | None], dict[str, str]]
 
 
@@ -141,6 +143,33 @@ def test_nobody_sees_more_than_they_may(asker: TestClient, keys: Keys, role: str
         one for one in secrets if not one.startswith(people) or one.rstrip(".")[-3:] in {"T1a", "T1b", "T2d"}
     }
     assert found == there - forbidden
+
+
+def test_kept_tiles_and_their_tags_tell_nobody_more(asker: TestClient, keys: Keys) -> None:
+    """Everybody asks for the same tiles in turn, twice: the second time they are kept, and still each's own.
+
+    Then each shows the tags of all others: not even an empty 304 says that the others' content is one's own.
+    """
+    end = time.monotonic() + 10
+    while not asker.app.state.desk.cache.watched:  # type: ignore[attr-defined]
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    tiles = [tile for tile in _tiles() if tile.split("/")[2] in PROTECTED and tile.split("/")[3] == "15"]
+    tags: dict[tuple[tuple[str, str | None], str], str | None] = {}
+    for again, who, tile in product((False, True), WHO, tiles):
+        answer = asker.get(tile, headers=keys[who])
+        told = {f"{kind}-{mark}." for kind, mark in product(KINDS, PLACES)}
+        leaked = {one for one in told if one.encode() in answer.content and not may_see(*who, one)}
+        assert not leaked, f"{tile} tells {who} {leaked}"
+        assert answer.status_code in {200, 204, 401, 403}
+        if again and answer.is_success:
+            assert answer.headers["cache-status"] == "tiles; hit"
+        tags[who, tile] = answer.headers.get("etag")
+    for who, tile in product(WHO, tiles):
+        others = {tag for (_, of), tag in tags.items() if of == tile and tag} - {tags[who, tile]}
+        if others:
+            asked = keys[who] | {"If-None-Match": ", ".join(sorted(others))}
+            assert asker.get(tile, headers=asked).status_code != 304
 
 
 @pytest.mark.parametrize(("role", "scope"), WHO)
