@@ -135,7 +135,8 @@ def _archive(layer: Layer, file: Path, who: Principal, zooms: range) -> None:
     with engine.begin() as conn:
         count = pack(conn, layer, file, who, zooms, _telling)
     readers = f"role {who.role} and above" + (f" whose scope holds {who.scope}" if who.scope else "")
-    out.print(f"{count:,} tiles of {layer.name}, zoom {zooms[0]} to {zooms[-1]}, in {file}, for {readers}")
+    told = f"{count:,} tiles of {layer.name}, zoom {zooms[0]} to {zooms[-1]}, in {file}, for {readers}"
+    out.print(told, soft_wrap=True)
     if zooms[-1] < layer.maxzoom:
         out.print(f"nearer tiles than zoom {zooms[-1]} are left out; --maxzoom takes up to {layer.maxzoom}")
 
