@@ -259,7 +259,7 @@ def _history(
     assert view.start
     assert view.end
     i, conditions = t.incidents.c, wanted_incidents(_window(view, periods))
-    age = sa.func.extract("epoch", sa.cast(view.end, sa.DateTime(timezone=True)) - i.occurred_at)
+    age = sa.func.date_part("epoch", sa.cast(view.end, sa.DateTime(timezone=True)) - i.occurred_at)
     # The period is from <= t < to: a moment before the end lies in the present one.
     length = (view.end - view.start) / timedelta(seconds=1)
     period = sa.cast(sa.func.ceil(age / length) - 1, sa.Integer).label("period")
@@ -294,7 +294,7 @@ def _places(codes: npt.NDArray[np.object_], place: dict[str, int]) -> Integers:
 def _waiting(conn: Connection, view: View, grids: Grids, known: list[str]) -> Waiting:
     i = t.incidents.c
     until = sa.func.coalesce(i.responded_at, sa.func.now())
-    waited = sa.cast(sa.func.greatest(0, sa.func.extract("epoch", until - i.reported_at)), sa.Double)
+    waited = sa.func.greatest(0, sa.func.date_part("epoch", until - i.reported_at))
     done = (i.state == "closed", i.responded_at.is_not(None), waited.label("waited"))
     codes, lon, lat, category, code, closed, responded, seconds = points(
         conn, wanted_incidents(view), i.category, i.code, *done
