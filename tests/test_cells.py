@@ -1,5 +1,7 @@
 """Cells equal those of the reference library at every served resolution, and stay apart from grids."""
 
+import json
+
 import h3
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ from hypothesis import strategies as st
 
 from gis import cells
 from gis.errors import BadInput
+from gis.settings import ROOT
+from tests.node_tools import node
 
 
 @given(st.floats(-180, 180), st.floats(-90, 90))
@@ -47,3 +51,18 @@ def test_a_cell_name_is_checked() -> None:
     assert cells.to_text(np.array([cells.from_text("894036af527ffff")], np.uint64)) == ["894036af527ffff"]
     with pytest.raises(BadInput, match="cell"):
         cells.from_text("not-a-cell")
+
+
+def test_the_page_names_cells_from_their_numbers() -> None:
+    """Compact answers give 52 bits of a cell; the page's own function must find its resolution as well."""
+    rng = np.random.default_rng(8)
+    pairs = [
+        pair
+        for res in cells.RESOLUTIONS
+        for found in [cells.index(rng.uniform(-180, 180, 300), rng.uniform(-80, 80, 300), res)]
+        for pair in zip(cells.to_text(found), cells.to_numbers(found), strict=True)
+    ]
+    module = (ROOT / "web/app/cells.js").as_uri()
+    program = f"import {{ nameOf }} from {json.dumps(module)}; const pairs = {json.dumps(pairs)};"
+    wrong = node(program + "console.log(pairs.filter(([name, id]) => nameOf(id) !== name).length);")
+    assert wrong.strip() == "0"
