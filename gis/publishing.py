@@ -188,7 +188,7 @@ def _write(conn: Connection, plan: Plan, stretches: list[Stretch]) -> Published:
     posts.end(stretches[0].base.cov, stretches[0].merged.cov, lineage)
     revision = record.write(plan.title)
     publishing_record.write_lineage(conn, revision, plan.scheme, lineage)
-    posts.begin()
+    posts.pass_on()
     plan_store.update(conn, plan.id, state="published", revision=revision, published_at=sa.func.now())
     there = [code for code, (_, after) in each[0].items() if after is not None and code != NOBODY]
     gone = [code for code, (_, after) in each[0].items() if after is None and code != NOBODY]

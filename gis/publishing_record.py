@@ -242,7 +242,7 @@ class Posts:
                 | {"public_phone": row["public_phone"], "valid": Range(first, row["valid"].upper)}
             )
 
-    def begin(self) -> None:
+    def pass_on(self) -> None:
         """Begin the posts noted, once the grids are there; who holds one there already keeps it."""
         if self._new:
             self._conn.execute(upsert(posts).on_conflict_do_nothing(), self._new)
