@@ -28,7 +28,7 @@ router = APIRouter()
 class Cell(BaseModel):
     """One H3 cell; n, n_expected, ratio, p, q and significant speak of the cell with its neighbours.
 
-    The public's counts are cut to steps and not tested: what rests on a test is null, significant false.
+    The public's counts are of whole months and not tested: what rests on a test is null, significant false.
     """
 
     cell: str
@@ -130,7 +130,7 @@ _COMPACT = ("count", "expected", "ratio", "p")
     "/hotspots",
     response_model=Whole,
     dependencies=[Depends(heavy)],
-    openapi_extra=audience("public", "counts incidents inside it; the public gets cells of 5 and more"),
+    openapi_extra=audience("public", "counts incidents inside it; the public gets whole months, small cells merged"),
 )
 def hotspots(
     transaction: Transaction,
@@ -156,7 +156,7 @@ def hotspots(
     "/hotspots/values",
     response_model=Values,
     dependencies=[Depends(heavy)],
-    openapi_extra=audience("public", "counts incidents inside it; the public gets cells of 5 and more"),
+    openapi_extra=audience("public", "counts incidents inside it; the public gets whole months, small cells merged"),
 )
 def values(
     transaction: Transaction,

@@ -67,7 +67,7 @@ def docs() -> FileResponse:
 
 
 @router.get(
-    "/city", openapi_extra=audience("public", "incidents are those inside it; whole days for the public")
+    "/city", openapi_extra=audience("public", "incidents are those inside it; whole months for the public")
 )
 def city(transaction: Transaction, wish: Wished, who: Who) -> dict[str, Any]:
     """Answer what the page shows of the city: name, extent, levels, span of its incidents."""

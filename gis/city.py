@@ -51,7 +51,7 @@ def with_descendants(conn: Connection, code: str) -> tuple[str, ...]:
 
 
 def incident_span(conn: Connection, *, suppressed: bool = False) -> Record:
-    """Return count, first and last moment of the live incidents; suppressed: in steps of 5 and whole days."""
+    """Return count, first and last moment of the live incidents; suppressed: of the months told."""
     if suppressed:
         return conn.execute(sa.text("SELECT count, first, last FROM public_span()")).one()
     at = incidents.c.occurred_at

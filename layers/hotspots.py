@@ -83,7 +83,7 @@ def hotspots(
 ) -> Hotspots:
     """Return the hotspots of a view at resolution `res`, with `extras` (of EXTRAS), rates per `per`.
 
-    What the public may know is counted but not tested: counts cut to steps, with small ones left out, bias
+    What the public may know is counted but not tested: small counts told with those around them bias
     any expectation. Raises BadInput for a resolution that is not served.
     """
     if view.suppressed:
