@@ -16,6 +16,7 @@ from tiles import mvt
 from tiles.tile import Tile
 
 TILES = 400
+UNCACHED = 64
 AUTHORISED = 1 / 1.2
 """An authorised tile may cost 1.2 times an anonymous one."""
 
@@ -46,16 +47,16 @@ def _key(scheme: str, scope: str | None) -> Iterator[str]:
         access.revoke_key(conn, made)
 
 
-def _over_http(scheme: str, paths: dict[str, Sequence[str]]) -> None:
-    with served("api.main:make_app", 8128) as port, _key(scheme, None) as header:
+def _over_http(scheme: str, paths: dict[str, Sequence[str]], how: str, **settings: str) -> None:
+    with served("api.main:make_app", 8128, **settings) as port, _key(scheme, None) as header:
         for name, asked in paths.items():
             told = ratio(
-                f"{name} with a key, against without",
-                lambda asked=asked: fetch(port, asked, TILES, headers=header),  # type: ignore[misc]
-                lambda asked=asked: fetch(port, asked, TILES),  # type: ignore[misc]
+                f"{len(asked)} {how} tiles of {name} with a key, against without",
+                lambda asked=asked: fetch(port, asked, len(asked), headers=header),  # type: ignore[misc]
+                lambda asked=asked: fetch(port, asked, len(asked)),  # type: ignore[misc]
                 AUTHORISED,
             )
-            print(told.line())
+            print(told.line(), flush=True)
 
 
 def _in_database(asked: grids.Asked, squares: list[Tile]) -> None:
@@ -91,7 +92,9 @@ def main() -> None:
         layer: [f"/tiles/{layer}/15/{square.x}/{square.y}.mvt" for square in squares]
         for layer in ("grids", "buildings")
     }
-    _over_http(asked.scheme, {f"{TILES} tiles of {layer}": found for layer, found in tiles.items()})
+    _over_http(asked.scheme, tiles, "kept")
+    few = {layer: found[:UNCACHED] for layer, found in tiles.items()}
+    _over_http(asked.scheme, few, "uncached", SAFETYMAP_TILE_CACHE_MB="0")
 
 
 if __name__ == "__main__":

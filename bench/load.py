@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -38,11 +39,13 @@ def fetch(port: int, paths: Sequence[str], requests: int, connections: int = 8, 
 
 
 @contextlib.contextmanager
-def served(factory: str, port: int) -> Iterator[int]:
+def served(factory: str, port: int, **settings: str) -> Iterator[int]:
     """Serve an application factory with the product's own server settings while the block runs."""
     command = [sys.executable, "-m", "uvicorn", factory, "--factory", "--port", str(port)]
     server = subprocess.Popen(
-        [*command, "--no-access-log", "--log-level", "warning"], stderr=subprocess.DEVNULL
+        [*command, "--no-access-log", "--log-level", "warning"],
+        stderr=subprocess.DEVNULL,
+        env=os.environ | settings,
     )
     try:
         wait_for(f"http://127.0.0.1:{port}/health/live")
