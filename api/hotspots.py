@@ -28,7 +28,7 @@ router = APIRouter()
 class Cell(BaseModel):
     """One H3 cell; n, n_expected, ratio, p, q and significant speak of the cell with its neighbours.
 
-    The public's counts are of whole months and not tested: what rests on a test is null, significant false.
+    The public's counts are of whole months, not tested: what rests on a test is null, significant false.
     """
 
     cell: str
@@ -130,7 +130,9 @@ _COMPACT = ("count", "expected", "ratio", "p")
     "/hotspots",
     response_model=Whole,
     dependencies=[Depends(heavy)],
-    openapi_extra=audience("public", "counts incidents inside it; the public gets whole months, small cells merged"),
+    openapi_extra=audience(
+        "public", "counts incidents inside it; the public gets months, small cells merged"
+    ),
 )
 def hotspots(
     transaction: Transaction,
@@ -156,7 +158,9 @@ def hotspots(
     "/hotspots/values",
     response_model=Values,
     dependencies=[Depends(heavy)],
-    openapi_extra=audience("public", "counts incidents inside it; the public gets whole months, small cells merged"),
+    openapi_extra=audience(
+        "public", "counts incidents inside it; the public gets months, small cells merged"
+    ),
 )
 def values(
     transaction: Transaction,
