@@ -6,6 +6,7 @@ the PATH or built once into the data directory.
 """
 
 import contextlib
+import signal
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -210,6 +211,7 @@ def _unchanged(servers: Servers) -> None:
 
 def main() -> None:
     """Print the ratios over the database that is loaded."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every server is ended, too
     with contextlib.ExitStack() as stack:
         columns = stack.enter_context(_views())
         url = db.url().replace("postgresql+psycopg", "postgresql")
