@@ -111,6 +111,8 @@ OTHERS = (
     "/layers", "/city", "/styles/light.json", "/session", "/session/demo", "/metrics", "/categories",
     "/grids/T2", "/grids/T2/children", "/grids/T2d/history", "/grids/search?q=crew", "/grids/suggest?q=a",
     "/responders/nearest?lon=x", "/tiles/incidents/99/0/0.mvt", "/hotspots?category=no", "/nowhere",
+    "/hotspots/values?res=10&with=scan", "/changes?level=3", "/changes?res=10", "/near-repeat", "/profiles",
+    "/emerging?res=10&step_days=1", "/risk?res=10", "/risk/values?res=10",
 )  # fmt: skip
 """Whatever else there is, and questions in error."""
 
