@@ -223,6 +223,17 @@ def bent(before: Version | None, after: Version | None) -> bool:
     return inserted(_directed([before.shape]), _directed([after.shape])) is not None
 
 
+def bends(old: Coverage, new: Coverage) -> Tees:
+    """The vertices that came into the outline of a coverage, for whoever shares an edge with it.
+
+    Raises NotDrawable where the outline moved otherwise.
+    """
+    chains = inserted(_directed(old.shapes.values()), _directed(new.shapes.values()))
+    if chains is None:
+        raise NotDrawable("the outer border of the plan would move; plan in the scope above")
+    return _tees(chains)
+
+
 def inserted(before: set[Edge], after: set[Edge]) -> Chains | None:
     """The vertices that came into edges between two outlines; None where more than that differs."""
     ahead: dict[Point, list[Point]] = {}

@@ -19,10 +19,10 @@ from gis.importing.timeline import Version as Stored
 from gis.importing.timeline import overlay
 from gis.plan_around import near
 from gis.plan_diff import Change, Version
-from gis.plan_merge import bent
+from gis.plan_merge import bends, bent
 from gis.schema import buildings, grids, posts, revisions
 from gis.schema_plans import lineage as lineages
-from gis.settle import NOBODY, Coverage, follow
+from gis.settle import NOBODY, Coverage, with_tees
 
 Days = tuple[date, date | None]
 _GONE = ("gone",)
@@ -45,12 +45,16 @@ class Record:
 
     def follow(self, days: Days, old: Coverage, new: Coverage) -> None:
         """Let grids outside of a coverage take over the vertices that its outline got."""
-        found = {row.id: row for row in self._outside(days, old)}
-        shapes = {str(one): plain(shapely.from_wkb(bytes(row.wkb))) for one, row in found.items()}
-        longer = follow(old, new, shapes) if shapes else {}
-        self._load({found[int(one)].code for one in longer})
-        for one, shape in longer.items():
-            row = found[int(one)]
+        tees = bends(old, new)
+        if not len(tees):
+            return
+        found = self._outside(days, old)
+        units = [coverage.to_units(plain(shapely.from_wkb(bytes(row.wkb)))) for row in found]
+        for row, before, after in zip(found, units, with_tees(units, tees), strict=True):
+            if shapely.get_num_coordinates(after) == shapely.get_num_coordinates(before):
+                continue
+            self._load({row.code})
+            shape = coverage.to_degrees(after)
             first = max(days[0], row.valid.lower or date.min)
             ends = [day for day in (days[1], row.valid.upper) if day is not None]
             stored = next(v for v in self.before[row.code] if v.row == row.id)
