@@ -13,8 +13,8 @@ from gis.db import Query
 from tiles.tile import BUFFER, EXTENT, Tile
 
 STRAIGHT_FROM = 14
-"""From this zoom on mercator is straight within a tile: off by 1/5 of a unit at 60° of latitude, by nothing at
-the seams."""
+"""From this zoom on mercator is straight within a tile: off by 1/5 of a unit at 60° of latitude, by nothing
+at the seams."""
 PLANE_M = 2 * math.pi * 6378137
 """Width of the mercator plane in metres."""
 MEDIA_TYPE = "application/vnd.mapbox-vector-tile"
