@@ -17,7 +17,7 @@ from tests import town
 from tests.browsing import chromium, serving, until
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=150_000)
 
 DRAWN = "Boolean(window.safetymap?.map.loaded() && window.safetymap.map.areTilesLoaded())"
 HOUSES = [(0.5, 0.5), (0.5, 1.5), (1.5, 0.5), (1.7, 1.5), (2.5, 0.5), (4.5, 1.5), (1.5, 3.5)]
@@ -237,7 +237,6 @@ def test_faults_are_told_and_shown(sit_down: Opener, tmp_path: Path) -> None:
     at = list(drawn["code"]).index("T1b")
     drawn.loc[at, "geometry"] = drawn.geometry[at].union(shapely.box(*town.at(1.5, 1), *town.at(2, 0)))
     drawn.to_file(path)
-    page.locator("#files summary").click()
     page.set_input_files("#file", path)
     expect(page.locator("#faults .fault.error")).to_contain_text("重叠")
     until(page, "window.safetymap.map.queryRenderedFeatures({layers: ['fault-ground']}).length > 0")
@@ -247,7 +246,7 @@ def test_faults_are_told_and_shown(sit_down: Opener, tmp_path: Path) -> None:
     drawn.to_file(path)
     page.set_input_files("#file", path)
     expect(page.locator("#steps li")).to_have_count(2)
-    assert ground(page, "T1b").area > town.draw()["b"].area * 1.1
+    assert ground(page, "T1b").area > town.draw()["b"].area * 1.05
 
 
 def test_a_refusal_is_told_and_nothing_is_kept(sit_down: Opener) -> None:
