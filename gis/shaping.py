@@ -43,19 +43,23 @@ def derive(conn: Connection) -> str:
 
     What is at hand already stays. A scheme whose grids are no coverage is left out, and shown as drawn.
     """
-    made = [_derive(conn, name) for name in conn.execute(sa.select(schemes.c.name)).scalars().all()]
-    return f"{sum(made)} records of grids simplified"
+    for name in conn.execute(sa.select(schemes.c.name)).scalars().all():
+        _derive(conn, name)
+    kept = conn.execute(sa.select(sa.func.count()).select_from(shaped_coverages)).scalar_one()
+    return f"{kept} records of grids in simpler shapes"
 
 
-def _derive(conn: Connection, scheme: str) -> int:
+def _derive(conn: Connection, scheme: str) -> None:
     newest = sa.select(sa.func.max(revisions.c.id)).where(revisions.c.scheme == scheme)
     revision = conn.execute(newest).scalar()
     of_scheme = shaped_coverages.c.scheme == scheme
     conn.execute(sa.delete(shaped_coverages).where(of_scheme, shaped_coverages.c.revision != (revision or 0)))
     if revision is None:
-        return 0
+        return
     there = set(conn.execute(sa.select(shaped_coverages.c.valid).where(of_scheme)).scalars())
-    return sum(_shape(conn, scheme, revision, span) for span in _spans(conn, scheme) if span not in there)
+    for span in _spans(conn, scheme):
+        if span not in there:
+            _shape(conn, scheme, revision, span)
 
 
 def _spans(conn: Connection, scheme: str) -> list[Range[date]]:
@@ -71,17 +75,16 @@ def _spans(conn: Connection, scheme: str) -> list[Range[date]]:
     return [span for span in spans if span.upper is None or (today and span.upper > today)]
 
 
-def _shape(conn: Connection, scheme: str, revision: int, span: Range[date]) -> int:
+def _shape(conn: Connection, scheme: str, revision: int, span: Range[date]) -> None:
     drawn = _read(conn, scheme, span)
     if not all(shapely.coverage_is_valid(drawn.shape[drawn.level == level]) for level in set(drawn.level)):
-        return 0
+        return
     values = {"scheme": scheme, "revision": revision, "valid": span}
     ident = conn.execute(
         shaped_coverages.insert().values(values).returning(shaped_coverages.c.id)
     ).scalar_one()
     for zoom, row, shape in _by_zoom(conn, scheme, drawn):
         _store(conn, ident, zoom, row, shape)
-    return 1
 
 
 def _read(conn: Connection, scheme: str, span: Range[date]) -> Drawn:

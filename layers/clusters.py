@@ -109,5 +109,6 @@ def _total(values: sa.ColumnElement[Any], *only: Condition) -> sa.ColumnElement[
 
 def settle(conn: Connection) -> str:
     """Add up the rows of kept counts that many small changes left behind."""
-    gone = conn.execute(sa.select(sa.func.settle_square_counts())).scalar_one()
-    return f"{gone} rows of counts added up"
+    conn.execute(sa.select(sa.func.settle_square_counts())).scalar_one()
+    rows = conn.execute(sa.select(sa.func.count()).select_from(kept)).scalar_one()
+    return f"{rows} kept counts of squares"

@@ -1,6 +1,5 @@
 """Plans: a tree of steps in the store; undo restores byte for byte, and nothing is lost by a logout."""
 
-
 import pytest
 import shapely
 from sqlalchemy.engine import Connection, Engine
