@@ -267,9 +267,9 @@ def test_a_period_that_ends_before_it_begins_is_refused(visit: Callable[..., Pag
 
 def test_layers_come_and_go(visit: Callable[..., Page]) -> None:
     page = visit()
-    assert _drawn(page, "incidents") == []
+    assert _drawn(page, "incidents", "incidents-crowd") == []
     page.locator("#layers input[name=incidents]").check()
-    _until(page, "window.safetymap.map.queryRenderedFeatures({layers: ['incidents']}).length")
+    _until(page, "window.safetymap.map.queryRenderedFeatures({layers: ['incidents-crowd']}).length")
     expect(page.locator("#legend")).to_contain_text("红色事件")
     page.locator("#layers input[name=grids]").uncheck()
     assert _drawn(page, "grids-land", "grids-border") == []
