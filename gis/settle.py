@@ -285,40 +285,6 @@ def minus(shape: BaseGeometry, taken: Iterable[BaseGeometry]) -> BaseGeometry:
     return shapely.normalize(coverage.from_edges(Edges(start, end, np.zeros(len(start), dtype=np.int64))))
 
 
-def follow(old: Coverage, new: Coverage, outside: Mapping[str, BaseGeometry]) -> dict[str, BaseGeometry]:
-    """Grids outside a coverage (EPSG:4326) whose border with it got vertices between old and new, with them.
-
-    A step may put a vertex into the outline, which bends by less than a unit; whoever shares that edge must
-    take it over when the steps are published. Grids that share no such edge are left out.
-    """
-    before, after = (_directed(c.outline()) for c in (old, new))
-    ahead = dict(after)
-    tees = [(*sorted(edge), at) for edge in before - after for at in _passed(edge, ahead)]
-    if not tees:
-        return {}
-    ends = np.array(sorted(tees), dtype=np.int64)
-    shapes = np.array([coverage.to_units(shape) for shape in outside.values()], dtype=object)
-    longer = with_tees(shapes, Tees(ends[:, 0], ends[:, 1], ends[:, 2]))
-    more = np.flatnonzero(shapely.get_num_coordinates(longer) > shapely.get_num_coordinates(shapes))
-    codes = list(outside)
-    return {codes[i]: coverage.to_degrees(longer[i]) for i in more}
-
-
-def _directed(shape: BaseGeometry) -> set[tuple[tuple[int, int], tuple[int, int]]]:
-    edges = coverage.polygon_edges(np.array([shape], dtype=object))
-    return set(zip(map(tuple, edges.start.tolist()), map(tuple, edges.end.tolist()), strict=True))
-
-
-def _passed(
-    edge: tuple[tuple[int, int], tuple[int, int]], ahead: Mapping[tuple[int, int], tuple[int, int]]
-) -> Iterable[tuple[int, int]]:
-    """The vertices that now lie between the ends of a former edge."""
-    at = ahead[edge[0]]
-    while at != edge[1]:
-        yield at
-        at = ahead[at]
-
-
 def named(codes: Iterable[str]) -> list[str]:
     """Codes as a list without repeats; raises BadInput for fewer than two."""
     unique = list(dict.fromkeys(codes))

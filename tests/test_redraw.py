@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry.base import BaseGeometry
 
-from gis import coverage, faults
+from gis import coverage
 from gis.errors import BadInput, Emptied, NotDrawable, NotFound, Problem
 from gis.redraw import STEPS, apply, fresh_codes
-from gis.settle import NOBODY, Coverage, Grid, changed, cover, follow
+from gis.settle import NOBODY, Coverage, Grid, changed, cover
 from tests.steps import random_step
 from tests.towns import Grids, archipelago, chicago, outline, town
 
@@ -337,18 +337,6 @@ def test_names_order_and_parents_leave_the_ground_alone() -> None:
     assert rows.loc["A", "geometry"].equals(cov.geometry("A2"))
     with pytest.raises(Emptied, match="grid A "):
         apply(new, {"op": "transfer", "code": "A2", "parent": "B"})
-
-
-def test_a_neighbour_outside_the_plan_takes_over_new_vertices() -> None:
-    cov = block()
-    north = shapely.Polygon([(113, 27.01), (113.04, 27.01), (113.04, 27.02), (113, 27.02)])
-    north = coverage.to_degrees(
-        coverage.match(coverage.to_units(np.array([north, *map(cov.geometry, cov.shapes)], dtype=object)))[0]
-    )
-    new = apply(cov, {"op": "split", "code": "A1", "line": line((113.003, 26.99), (113.0047, 27.015))})
-    moved = follow(cov, new, {"N": north, "far": shapely.box(120, 27, 121, 28)})
-    assert list(moved) == ["N"]
-    assert faults.check({"N": moved["N"]} | {code: new.geometry(code) for code in new.shapes}) == []
 
 
 def test_steps_replay_to_the_byte() -> None:
