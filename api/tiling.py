@@ -240,7 +240,7 @@ class Desk:
             asks = seen.asks[group] = digest, reads, None if reads <= self.open else seen.sight
         digest, reads, whose = asks
         key = (group, square.x, square.y, digest, whose)
-        return Asked(key, square, group, reads, layer.reach(square.z))
+        return Asked(key, square, group, reads)
 
     async def answer(
         self, layer: Layer, square: Tile, given: Look, who: Principal, form: str

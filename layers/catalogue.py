@@ -21,10 +21,6 @@ from layers.hexagons import CONSTANT_FROM, hexagons
 from layers.view import View, in_scope, wanted_incidents
 
 
-def _no_reach(_: int) -> float:
-    return 0.0
-
-
 @dataclass(frozen=True)
 class Layer:
     """Something shown: `select` yields id and geom first, then its properties.
@@ -43,8 +39,6 @@ class Layer:
     select: Callable[[View], Query]
     reads: tuple[str, ...] = ()
     """Tables that `select` reads without naming them: behind functions and views of the database."""
-    reach: Callable[[int], float] = _no_reach
-    """Zoom -> how far beyond a row's own box, in degrees, a change is seen (a feature made of many rows)."""
     constant_from: int | None = None
     """From this zoom on its tiles never change and are the same for everybody; None: from none."""
 

@@ -29,7 +29,7 @@ def serving(database: str, folder: Path) -> Iterator[str]:
     with log.open("w") as said:
         service = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=said, stderr=said)
     try:
-        wait(lambda: service.poll() is not None or _listens(port), 90)
+        wait(lambda: service.poll() is not None or _listens(port), 180)
         assert service.poll() is None, log.read_text()[-2000:]
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -54,7 +54,7 @@ def _listens(port: int) -> bool:
     return False
 
 
-def wait(ready: Callable[[], object], seconds: float = 60) -> None:
+def wait(ready: Callable[[], object], seconds: float = 90) -> None:
     """Ask until the answer is yes; a loaded machine is slow, so the bound is wide."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -15,10 +15,10 @@ from layers.hotspots import hotspots
 from layers.view import View
 from notebooks import maps
 from tests import town
+from tests.browsing import until
 from tests.test_page import (
     DRAWN,
     _drawn,
-    _until,
     address,
     browser,
     commander,
@@ -109,7 +109,7 @@ def test_risk_and_emergence_take_turns_on_the_map(
     told = page.request.get(f"{address}/risk", params={"res": 9, "horizon_days": 7}).json()
     total = page.locator("#mode [data-total]").get_attribute("data-total")
     assert float(total or "nan") == told["expected_total"]
-    _until(page, DRAWN)
+    until(page, DRAWN)
     assert _looks(page, "shown")
     assert not _looks(page, "significant"), "nothing of the hotspots is left"
     assert "show=risk" in page.url
@@ -119,7 +119,7 @@ def test_risk_and_emergence_take_turns_on_the_map(
     legend = page.locator("#mode li[data-class]").evaluate_all("list => list.map(one => one.dataset.class)")
     assert set(legend) == set(classes)
     page.get_by_role("button", name="热点").click()
-    _until(page, DRAWN)
+    until(page, DRAWN)
     assert _looks(page, "significant")
     assert complaints == []
 

@@ -15,8 +15,8 @@ from tiles.tile import Tile
 TABLES = frozenset({"buildings", "incidents", "grids"})
 
 
-def asked(tile: Tile, layer: str = "buildings", reach: float = 0.0, key: object = None) -> Asked:
-    return Asked((layer, tile, key), tile, (layer, tile.z), frozenset({layer}), reach)
+def asked(tile: Tile, layer: str = "buildings", key: object = None) -> Asked:
+    return Asked((layer, tile, key), tile, (layer, tile.z), frozenset({layer}))
 
 
 def made(of: Asked, size: int = 10) -> Kept:
@@ -30,12 +30,12 @@ def cache() -> Cache:
     return made
 
 
-def _fill(cache: Cache, z: int, reach: float = 0.0, layer: str = "buildings") -> list[Asked]:
+def _fill(cache: Cache, z: int, layer: str = "buildings") -> list[Asked]:
     """Keep a block of tiles around 113 E 27 N, or the whole world at small zooms."""
     side = 1 << z
     x, y = int((113 + 180) / 360 * side), int(0.4217 * side)
     around = {((x + dx) % side, (y + dy) % side) for dx in range(-6, 7) for dy in range(-6, 7)}
-    kept = [asked(Tile(z, *place), layer, reach) for place in sorted(around)]
+    kept = [asked(Tile(z, *place), layer) for place in sorted(around)]
     for one in kept:
         assert cache.keep(made(one), cache.mark())
     return kept
@@ -50,23 +50,21 @@ _LON, _LAT = st.floats(112.9, 113.1), st.floats(26.9, 27.1)
 
 @given(
     z=st.integers(0, 18), west=_LON, south=_LAT, width=st.floats(0, 0.2), height=st.floats(0, 0.2),
-    reach=st.sampled_from([0.0, 0.005, 0.03]),
 )  # fmt: skip
 def test_a_change_drops_the_tiles_whose_box_it_meets(
-    z: int, west: float, south: float, width: float, height: float, reach: float
+    z: int, west: float, south: float, width: float, height: float
 ) -> None:
     """Against the tiles' own boxes: none that meets the change stays, none goes that is two units away."""
     cache = Cache(1 << 22)
     cache.start(TABLES)
-    kept = _fill(cache, z, reach)
+    kept = _fill(cache, z)
     box = (west, south, west + width, south + height)
     cache.touch("buildings", [box])
-    wide = (box[0] - reach, box[1] - reach, box[2] + reach, box[3] + reach)
     for one in kept:
         stays = one.key in cache
-        if _overlap(wide, one.tile.bounds()):
+        if _overlap(box, one.tile.bounds()):
             assert not stays
-        if not _overlap(wide, one.tile.bounds(buffer=70 / 4096)):
+        if not _overlap(box, one.tile.bounds(buffer=70 / 4096)):
             assert stays
 
 

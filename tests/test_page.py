@@ -1,29 +1,21 @@
 """The page in a real Chromium over the drawn town: what is drawn, asked, told and switched."""
 
-import contextlib
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from sqlalchemy.engine import Engine
 
 from gis import access, schema
 from gis.settings import ROOT
 from tests import town
+from tests.browsing import chromium, serving, until, wait
 
 pytestmark = pytest.mark.browser
 
-SOFTWARE_GL = ["--disable-gpu", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-QUIET = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-ARGS = ["--no-sandbox", "--disable-quic", *SOFTWARE_GL, *QUIET]
 DRAWN = "Boolean(window.safetymap?.map.loaded() && window.safetymap.map.areTilesLoaded())"
 LONG_AGO = datetime(2024, 10, 1, tzinfo=town.ZONE)
 STRICT = (
@@ -54,55 +46,15 @@ def commander(engine: Engine) -> str:
 @pytest.fixture(scope="module")
 def address(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the service listens, started as anybody starts it, over the module's database."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "--factory", "api.main:make_app", "--port", str(port)]
-    settings = {
-        "SAFETYMAP_DATABASE_URL": database,
-        "SAFETYMAP_DATA_DIR": str(tmp_path_factory.mktemp("data")),
-    }
-    log = tmp_path_factory.mktemp("log") / "service.log"
-    with log.open("w") as said:
-        service = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=said, stderr=said)
-    try:
-        _wait(lambda: service.poll() is not None or _listens(port), 180)
-        assert service.poll() is None, log.read_text()[-2000:]
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        service.terminate()
-        service.wait(20)
-
-
-def _listens(port: int) -> bool:
-    with contextlib.suppress(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), 1).close()
-        return True
-    return False
-
-
-def _wait(ready: Callable[[], object], seconds: float = 90) -> None:
-    """Ask until the answer is yes."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if ready():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"waited {seconds} s in vain")
-
-
-def _until(page: Page, script: str) -> None:
-    """Wait for the page to say yes; the page's own policy on scripts is not in the way of this question."""
-    _wait(lambda: page.evaluate(script))
+    with serving(database, tmp_path_factory.mktemp("data")) as there:
+        yield there
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, drawing WebGL2 in software."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
-        yield chromium
-        chromium.close()
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture
@@ -140,7 +92,7 @@ def _opener(context: BrowserContext, address: str, complaints: list[str]) -> Cal
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("response", lambda answer: complaints.append(answer.url) if answer.status >= 400 else None)
         page.goto(f"{address}/#{fragment}")
-        _until(page, ready)
+        until(page, ready)
         expect(page.locator("#summary")).not_to_have_text("")
         return page
 
@@ -149,7 +101,7 @@ def _opener(context: BrowserContext, address: str, complaints: list[str]) -> Cal
 
 def _drawn(page: Page, *layers: str) -> list[dict[str, Any]]:
     """What the map draws of style layers: properties, and state where it has some."""
-    _until(page, DRAWN)
+    until(page, DRAWN)
     script = """layers => window.safetymap.map.queryRenderedFeatures({layers})
         .map(({properties, state}) => ({...properties, ...state}))"""
     found: list[dict[str, Any]] = page.evaluate(script, list(layers))
@@ -185,7 +137,7 @@ def test_each_grid_is_labelled_once(visit: Callable[..., Page]) -> None:
 
 def test_hot_cells_are_the_service_s(visit: Callable[..., Page], address: str) -> None:
     page = visit("map=13/27.025/113.03")
-    _until(page, "document.querySelector('#areas').children.length > 0")
+    until(page, "document.querySelector('#areas').children.length > 0")
     asked = {"from": "2024-12-11", "to": "2025-01-10", "res": 9}
     assert page.locator("#from").input_value() == asked["from"]
     assert page.locator("#to").input_value() == "2025-01-09", "whole days: the last one is asked for too"
@@ -244,7 +196,7 @@ def test_category_and_period_change_the_hotspots(visit: Callable[..., Page]) -> 
     expect(page.locator("#summary")).to_contain_text("348 起")
     page.locator("#category").select_option("0102")
     expect(page.locator("#summary")).to_contain_text("100 起")
-    _until(page, DRAWN)
+    until(page, DRAWN)
     shown = [cell for cell in _drawn(page, "hotspots") if cell.get("shown")]
     assert 0 < len(shown) < 20
     page.locator("#category").select_option("02")
@@ -269,24 +221,24 @@ def test_layers_come_and_go(visit: Callable[..., Page]) -> None:
     page = visit()
     assert _drawn(page, "incidents", "incidents-crowd") == []
     page.locator("#layers input[name=incidents]").check()
-    _until(page, "window.safetymap.map.queryRenderedFeatures({layers: ['incidents-crowd']}).length")
+    until(page, "window.safetymap.map.queryRenderedFeatures({layers: ['incidents-crowd']}).length")
     expect(page.locator("#legend")).to_contain_text("红色事件")
     page.locator("#layers input[name=grids]").uncheck()
     assert _drawn(page, "grids-land", "grids-border") == []
     page.reload()
-    _until(page, DRAWN)
+    until(page, DRAWN)
     assert _drawn(page, "grids-land") == []
 
 
 def test_a_theme_keeps_layers_and_values(visit: Callable[..., Page]) -> None:
     page = visit()
-    _until(page, "document.querySelector('#areas').children.length > 0")
+    until(page, "document.querySelector('#areas').children.length > 0")
     page.locator("#layers input[name=grids]").uncheck()
     before = _hot(page)
     for theme in ("dark", "safe", "light"):
         page.locator("#theme").select_option(theme)
-        _until(page, f"window.safetymap.map.getStyle().name === '{theme}'")
-        _until(page, DRAWN)
+        until(page, f"window.safetymap.map.getStyle().name === '{theme}'")
+        until(page, DRAWN)
         assert _hot(page) == before != set()
         assert _drawn(page, "grids-land") == []
 
@@ -354,7 +306,7 @@ def test_a_phone_folds_the_panel(context: BrowserContext, visit: Callable[..., P
     page = visit()
     page.set_viewport_size({"width": 360, "height": 740})
     page.reload()
-    _until(page, DRAWN)
+    until(page, DRAWN)
     expect(page.locator("#panel")).to_be_hidden()
     page.locator("#menu").click()
     expect(page.locator("#category")).to_be_visible()
@@ -362,7 +314,7 @@ def test_a_phone_folds_the_panel(context: BrowserContext, visit: Callable[..., P
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     _click(page, *town.at(2.5, 3.5))
     expect(page.locator("#details .chain")).to_be_visible()
-    _until(page, "!window.safetymap.map.isMoving()")
+    until(page, "!window.safetymap.map.isMoving()")
     pin, sheet = (page.locator(name).bounding_box() for name in (".pin", "#details"))
     assert pin
     assert sheet
@@ -404,4 +356,4 @@ def test_what_is_committed_is_drawn_without_asking(visit: Callable[..., Page], e
     for status in ("off", "available"):
         with engine.begin() as conn:
             conn.execute(near.values(status=status))
-        _wait(lambda status=status: {crew["status"] for crew in _drawn(page, "responders")} == {status})  # type: ignore[misc]
+        wait(lambda status=status: {crew["status"] for crew in _drawn(page, "responders")} == {status})  # type: ignore[misc]

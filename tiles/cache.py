@@ -25,11 +25,9 @@ class Asked:
     key: Hashable
     tile: Tile
     group: tuple[str, int]
-    """Layer and zoom: one reach for all tiles of it."""
+    """Layer and zoom."""
     reads: frozenset[str]
     """Tables whose rows the tile shows or depends on."""
-    reach: float = 0.0
-    """Degrees beyond a row's own box within which a change of it is seen."""
 
 
 @dataclass
@@ -64,7 +62,6 @@ class Cache:
         self.watched: frozenset[str] = frozenset()
         self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
         self._index: dict[str, dict[tuple[str, int], dict[tuple[int, int], set[Hashable]]]] = {}
-        self._reach: dict[tuple[str, int], float] = {}
         self._changes: deque[Change] = deque(maxlen=_REMEMBERED)
         self._moment = 0
 
@@ -108,7 +105,6 @@ class Cache:
             return False
         self._forget(asked.key)
         self._kept[asked.key] = kept
-        self._reach[asked.group] = asked.reach
         for table in asked.reads:
             self._index[table][asked.group][asked.tile.x, asked.tile.y].add(asked.key)
         self._grow(kept.size)
@@ -153,7 +149,7 @@ class Cache:
                 yield from (key for keys in squares.values() for key in keys)
                 continue
             for box in boxes:
-                yield from _within(squares, _squares(box, group[1], self._reach[group]))
+                yield from _within(squares, _squares(box, group[1]))
 
     def touched(self, asked: Asked, since: int) -> bool:
         """Say whether a change after the moment `since` may be seen in a tile."""
@@ -185,19 +181,19 @@ def _within(squares: dict[tuple[int, int], set[Hashable]], span: Span) -> Iterat
 
 
 def _meets(box: Box, asked: Asked) -> bool:
-    west, north, east, south = _squares(box, asked.tile.z, asked.reach)
+    west, north, east, south = _squares(box, asked.tile.z)
     return west <= asked.tile.x <= east and north <= asked.tile.y <= south
 
 
-def _squares(box: Box, z: int, reach: float) -> Span:
+def _squares(box: Box, z: int) -> Span:
     """Return the first and last column and row of tiles that show something of a box in degrees."""
     west, south, east, north = box
     side = 1 << z
     return (
-        math.ceil(_column(west - reach) * side - 1 - _MARGIN),
-        math.ceil(_row(north + reach) * side - 1 - _MARGIN),
-        math.floor(_column(east + reach) * side + _MARGIN),
-        math.floor(_row(south - reach) * side + _MARGIN),
+        math.ceil(_column(west) * side - 1 - _MARGIN),
+        math.ceil(_row(north) * side - 1 - _MARGIN),
+        math.floor(_column(east) * side + _MARGIN),
+        math.floor(_row(south) * side + _MARGIN),
     )
 
 
