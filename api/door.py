@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -11,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import access
 from api.deps import Look
-from api.errors import problem
+from api.errors import problem, told
 from api.tiling import BUSY, TILES, Desk
 from gis.access import ANYBODY, Principal
 from gis.errors import Problem
@@ -99,54 +100,70 @@ async def _gone(request: Request) -> None:
         pass
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A tile that somebody who may see it asks for, and how it is looked at."""
+
+    request: Request
+    who: Principal
+    look: Look
+    layer: Layer
+    square: Tile
+
+
 class Door:
-    """ASGI middleware: answers what is kept itself, and hands everything else on to the routes.
+    """ASGI middleware: answers for tiles itself, and hands everything else on to the routes.
 
     It asks the same functions who asks (`access.recall`), what they may (`find`, `access.admit`) and what the
-    answer is (`answer`); where any of them refuses, the route tells so.
+    answer is (`answer`); where one of them has something to say, or does not know yet, the route says it.
     """
 
     def __init__(self, app: ASGIApp, desk: Desk, find: Find, route: object) -> None:
         self.app, self._desk, self._find, self._route = app, desk, find, route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request for a tile that is kept, or pass it on."""
-        found = self._at_once(scope) if scope["type"] == "http" and scope["method"] == "GET" else None
-        await (found or self.app)(scope, receive, send)
+        """Answer a request for a tile, or pass it on."""
+        app: ASGIApp = self.app
+        if scope["type"] == "http" and scope["method"] == "GET" and (place := _PATH.fullmatch(scope["path"])):
+            app = await self._answer(scope, receive, *place.groups()) or self.app
+        await app(scope, receive, send)
 
-    def _at_once(self, scope: Scope) -> Response | None:
-        matched = _PATH.fullmatch(scope["path"])
-        if matched is None:
-            return None
-        name, *place = matched.groups()
-        request = Request(dict(scope) | {"path_params": {"layer": name}, "route": self._route})
-        look = self._desk.looks.get(scope["query_string"])
+    async def _answer(self, scope: Scope, receive: Receive, name: str, *place: str) -> Response | None:
+        request = Request(dict(scope) | {"path_params": {"layer": name}, "route": self._route}, receive)
         try:
-            found = self._let_in(request, look, name, place) if look else None
+            wanted = self._let_in(request, name, place)
         except Problem:
             return None
-        if found is not None:
-            scope["route"] = self._route
-        elif self._desk.is_full():  # told here, a refusal costs a tenth of what it does in the routes
-            scope["route"] = self._route
-            return busy()
-        return found
+        if wanted is None and not self._desk.is_full():
+            return None
+        scope["route"] = self._route
+        return await self._tile(wanted) if wanted else busy()  # here a tenth of what it costs in the routes
 
-    def _let_in(self, request: Request, look: Look, name: str, place: Sequence[str]) -> Response | None:
-        """Return the answer where the tile is kept; raise a Problem where the route has something to say."""
-        who = access.recall(request)
-        if who is None:
+    def _let_in(self, request: Request, name: str, place: Sequence[str]) -> Wanted | None:
+        """Return what is asked for by whom; raise a Problem where the route has something to say."""
+        look = self._desk.looks.get(request.scope["query_string"])
+        who = access.recall(request) if look else None
+        if look is None or who is None:
             return None
-        layer, square = self._find(who, name, *map(int, place))
-        kept = self._kept(request, layer, square, look, who)
-        if kept is None:
-            return None
+        wanted = Wanted(request, who, look, *self._find(who, name, *map(int, place)))
         access.admit(request, who)
-        return answer(request, kept, layer, who, "hit")
+        return wanted
 
-    def _kept(self, request: Request, layer: Layer, square: Tile, look: Look, who: Principal) -> Kept | None:
-        """Return a tile that is kept in the form that the client takes."""
-        kept = self._desk.find(layer, square, look, who)
-        if kept is None:
-            return None
-        return kept if kept.form(wanted(request)) else None
+    async def _tile(self, it: Wanted) -> Response:
+        """Return a tile that is kept at once; another is cut."""
+        kept = self._desk.find(it.layer, it.square, it.look, it.who)
+        if kept is not None and kept.form(wanted(it.request)):
+            return answer(it.request, kept, it.layer, it.who, "hit")
+        if self._desk.is_full():
+            return busy()
+        work = self._desk.answer(it.layer, it.square, it.look, it.who, wanted(it.request))
+        try:
+            done = await unless_gone(it.request, work)
+        except Exception as error:  # noqa: BLE001 - told as the routes tell it
+            return told(it.request, error)
+        return gone() if done is None else answer(it.request, done[0], it.layer, it.who, done[1])
+
+
+def gone() -> Response:
+    """Return what nobody reads."""
+    return Response(status_code=CLIENT_LEFT)

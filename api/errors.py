@@ -1,6 +1,6 @@
 """How problems are told over HTTP: one table of statuses, every answer a problem document (RFC 9457)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -105,18 +105,32 @@ def _from_wall(_: Request, error: Exception) -> Response:
     return problem(403, "this lies outside of what the key may change")
 
 
-def install(app: FastAPI) -> None:
-    """Make every failure of the app a problem document."""
-    app.add_exception_handler(errors.Problem, _from_problem)
-    app.add_exception_handler(RequestValidationError, _from_validation)
-    app.add_exception_handler(HTTPException, _from_http)
-    app.add_exception_handler(sa.exc.DataError, _from_value)
-    app.add_exception_handler(sa.exc.ProgrammingError, _from_wall)
-    app.add_exception_handler(sa.exc.OperationalError, _from_database)
-    app.add_exception_handler(sa.exc.TimeoutError, _from_database)
-    app.add_exception_handler(Exception, _from_bug)
-
-
 def _from_bug(request: Request, error: Exception) -> Response:
     log.error("bug", path=request.url.path, exc_info=error)
     return problem(500, "something went wrong on our side; it has been logged")
+
+
+HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Response]] = {
+    errors.Problem: _from_problem,
+    RequestValidationError: _from_validation,
+    HTTPException: _from_http,
+    sa.exc.DataError: _from_value,
+    psycopg.DataError: _from_value,
+    sa.exc.ProgrammingError: _from_wall,
+    sa.exc.OperationalError: _from_database,
+    psycopg.OperationalError: _from_database,
+    sa.exc.TimeoutError: _from_database,
+    Exception: _from_bug,
+}
+"""How each kind of failure is told."""
+
+
+def install(app: FastAPI) -> None:
+    """Make every failure of the app a problem document."""
+    for kind, handler in HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+
+
+def told(request: Request, error: Exception) -> Response:
+    """Return a failure as the app tells it, outside of its routes."""
+    return next(HANDLERS[kind] for kind in type(error).__mro__ if kind in HANDLERS)(request, error)

@@ -28,7 +28,6 @@ from gis.grids import Wish, shape
 from gis.schema import incidents, responders, revisions
 from layers.catalogue import CATALOG, LAYERS
 from layers.view import View, in_scope
-from tiles.tile import Tile
 
 router = APIRouter()
 STREAMS = 500
@@ -219,8 +218,7 @@ def _readers(table: str) -> tuple[str, ...]:
         layer.name
         for layer in CATALOG
         if any(
-            table in question(layer, looking_at(plain, Tile(z, 0, 0)))[1]
-            for z in range(layer.minzoom, layer.maxzoom + 1)
+            table in question(layer, looking_at(plain, z))[1] for z in range(layer.minzoom, layer.maxzoom + 1)
         )
     )
 

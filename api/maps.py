@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from api.access import Who, audience, demand
 from api.deps import Looked, Transaction, Wished, view
-from api.door import CLIENT_LEFT, MVT, answer, unless_gone, wanted
+from api.door import MVT, answer, gone, unless_gone, wanted
 from api.limits import heavy
 from api.tiling import Desk
 from gis import city, grids
@@ -68,9 +68,7 @@ async def tile(request: Request, look: Looked, who: Who, layer: str, z: int, x: 
     desk: Desk = request.app.state.desk
     desk.learn(request.scope["query_string"], look)
     done = await unless_gone(request, desk.answer(chosen, square, look, who, wanted(request)))
-    return (
-        Response(status_code=CLIENT_LEFT) if done is None else answer(request, done[0], chosen, who, done[1])
-    )
+    return gone() if done is None else answer(request, done[0], chosen, who, done[1])
 
 
 TILE_ROUTE = router.routes[-1]

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 from api.access import demand
 from api.deps import Look, view
 from api.maps import fields
+from api.tiling import looking_at
 from gis import city, grids
 from gis.access import Principal
 from gis.errors import BadInput
@@ -59,16 +60,12 @@ def pack(
         for zoom in zooms
         for square in archive.touched(conn, layer.select(replace(seen, zoom=zoom)), zoom)
     ]
-    tiles = ((square, _cut(conn, layer, seen, square)) for square in telling(found))
+    cuts = {z: mvt.cut(layer.select(looking_at(seen, z)), layer.name, z) for z in zooms}
+    tiles = ((square, cuts[square.z].run(mvt.driver_of(conn), square)) for square in telling(found))
     imprint = Imprint(
         layer.name, who.role, seen.scheme, who.scope, seen.on.isoformat(), seen.known, city.data_version(conn)
     )
     return archive.write(file, tiles, _told(conn, layer, seen, zooms), imprint)
-
-
-def _cut(conn: Connection, layer: Layer, seen: View, square: Tile) -> bytes:
-    rows = layer.select(replace(seen, zoom=square.z, box=square.bounds(), tile=square.place))
-    return mvt.render(conn, rows, layer.name, square)
 
 
 def _told(conn: Connection, layer: Layer, seen: View, zooms: range) -> dict[str, object]:

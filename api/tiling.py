@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from hashlib import sha256
+from typing import Any, LiteralString
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -21,7 +22,7 @@ from sqlalchemy.sql import visitors
 
 from api.access import Engines
 from api.deps import Look, transaction, view
-from gis import city, grids
+from gis import access, city, grids
 from gis.access import Principal
 from gis.changes import Change, Tables
 from gis.errors import Busy, TileSlow
@@ -55,9 +56,14 @@ def sight(who: Principal) -> Sight:
     return who.rank, who.scheme, who.scope
 
 
-def looking_at(seen: View, square: Tile) -> View:
-    """Return the view of one tile."""
-    return replace(seen, zoom=square.z, box=square.bounds(), tile=square.place)
+def looking_at(seen: View, zoom: int) -> View:
+    """Return the view of one tile of a zoom."""
+    return replace(seen, zoom=zoom, of_tile=True)
+
+
+@lru_cache(maxsize=2000)
+def _cut(layer: Layer, seen: View) -> mvt.Cut:
+    return mvt.cut(layer.select(seen), layer.name, seen.zoom)
 
 
 @lru_cache(maxsize=20_000)
@@ -86,21 +92,23 @@ class Order:
     def cut(self, engines: Engines, query: "Query") -> Kept:
         """Return the tile, fresh from the store. Raises TileSlow when the statement ran out of time."""
         square = self.asked.tile
-        rows = self.layer.select(looking_at(self.seen, square))
+        told = access.telling(self.who) | {"statement_timeout": str(settings().tile_timeout_ms)}
         try:
-            with transaction(engines, self.who) as conn, query.on(conn):
-                conn.execute(_TIMEOUT, {"ms": str(settings().tile_timeout_ms)})
-                body = mvt.render(conn, rows, self.layer.name, square)
-        except sa.exc.OperationalError as error:
-            if isinstance(error.orig, psycopg.errors.QueryCanceled):
-                seconds = settings().tile_timeout_ms / 1000
-                raise TileSlow(_SLOW.format(square, self.layer.name, seconds)) from error
-            raise
+            with engines().connect() as conn, query.on(conn) as driver:
+                driver.execute(_told(len(told)), [word for pair in told.items() for word in pair])
+                body = _cut(self.layer, looking_at(self.seen, square.z)).run(driver, square)
+        except psycopg.errors.QueryCanceled as error:
+            seconds = settings().tile_timeout_ms / 1000
+            raise TileSlow(_SLOW.format(square, self.layer.name, seconds)) from error
         form = self.form if len(body) >= encoding.SMALL else encoding.IDENTITY
         return Kept(self.asked, sha256(body).hexdigest()[:20], {form: encoding.ENCODERS[form](body)})
 
 
-_TIMEOUT = sa.text("SELECT set_config('statement_timeout', :ms, true)")
+@lru_cache
+def _told(settings: int) -> LiteralString:
+    return "SELECT " + ", ".join(["set_config(%s, %s, true)"] * settings)
+
+
 BUSY = "too many tiles are being cut; try again in a moment"
 _SLOW = "tile {0.z}/{0.x}/{0.y} of {1} took longer than {2:g} s; ask for a nearer zoom or fewer features"
 
@@ -114,10 +122,11 @@ class Query:
         self._over = False
 
     @contextmanager
-    def on(self, conn: Connection) -> Iterator[None]:
-        """Note the connection that it runs on, until that goes back to the pool, where nothing may cancel it.
+    def on(self, conn: Connection) -> Iterator["psycopg.Connection[Any]"]:
+        """Yield its driver's connection, until that goes back to the pool, where nothing may cancel it.
 
-        Raises Busy when nobody waits any more.
+        The driver itself runs the statement: through the engine that took as long again. The pool ends the
+        transaction. Raises Busy when nobody waits any more.
         """
         driver = conn.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)
@@ -126,7 +135,11 @@ class Query:
                 raise Busy("nobody waits for this tile any more")
             self._connection = driver
         try:
-            yield
+            yield driver
+        except psycopg.OperationalError:
+            if driver.closed:
+                conn.invalidate()
+            raise
         finally:
             with self._lock:
                 self._connection = None
@@ -236,7 +249,7 @@ class Desk:
         group = layer.name, square.z
         asks = seen.asks.get(group)
         if asks is None:
-            digest, reads = question(layer, looking_at(seen.view, Tile(square.z, 0, 0)))
+            digest, reads = question(layer, looking_at(seen.view, square.z))
             asks = seen.asks[group] = digest, reads, None if reads <= self.open else seen.sight
         digest, reads, whose = asks
         key = (group, square.x, square.y, digest, whose)
@@ -337,6 +350,16 @@ class Desk:
         if self.is_full():
             TILES.labels("refused").inc()
             raise Busy(BUSY)
+        await self._wait()
+        try:
+            yield
+        finally:
+            self._gate.release()
+
+    async def _wait(self) -> None:
+        if not self._gate.locked():
+            await self._gate.acquire()  # at once
+            return
         self._queued += 1
         try:
             await asyncio.wait_for(self._gate.acquire(), settings().tile_wait_s)
@@ -344,10 +367,6 @@ class Desk:
             raise Busy(BUSY) from error
         finally:
             self._queued -= 1
-        try:
-            yield
-        finally:
-            self._gate.release()
 
     async def _run(self, order: Order) -> Kept:
         """Run a query in a thread; given up, it is cancelled, and its place is free when it has ended."""

@@ -2,10 +2,10 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
+from api.tiling import looking_at
 from bench.load import fetch, served
 from bench.measure import HEADER, ratio
 from gis import access, city, db, grids
@@ -68,7 +68,7 @@ def _in_database(asked: grids.Asked, squares: list[Tile]) -> None:
             with engine.begin() as conn:
                 access.enter(conn, who)
                 seen = View(asked.scheme, asked.on, asked.known)
-                view = replace(seen, zoom=square.z, box=square.bounds(), tile=square.place)
+                view = looking_at(seen, square.z)
                 mvt.render(conn, LAYERS["incidents"].select(view), "incidents", square)
 
     commander = access.Principal("commander")

@@ -128,7 +128,7 @@ def tile_at(conn: Connection, lon: float, lat: float, z: int) -> Tile:
 
 def fresh(conn: Connection, seen: View, layer: str, tile: Tile) -> bytes:
     """Return a tile as it is rendered now."""
-    return mvt.render(conn, LAYERS[layer].select(looking_at(seen, tile)), layer, tile)
+    return mvt.render(conn, LAYERS[layer].select(looking_at(seen, tile.z)), layer, tile)
 
 
 class Town:

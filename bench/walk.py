@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from mapbox_vector_tile.Mapbox import vector_tile_pb2
 from sqlalchemy.engine import Connection, Engine
 
+from api.tiling import looking_at
 from gis import access, cluster, db, grids
 from gis import schema as t
 from layers.catalogue import CATALOG, Layer
@@ -108,7 +109,7 @@ def _zoom(engine: Engine, layer: Layer, seen: View, every: int) -> Found:
 
 def cut(engine: Engine, layer: Layer, seen: View, square: Tile) -> bytes:
     """Return one tile as the service cuts it, without any cache."""
-    view = replace(seen, zoom=square.z, box=square.bounds(), tile=square.place)
+    view = looking_at(seen, square.z)
     with engine.begin() as conn:
         access.enter(conn, access.COMMAND)
         return mvt.render(conn, layer.select(view), layer.name, square)

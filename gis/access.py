@@ -67,12 +67,16 @@ def digest(token: str) -> bytes:
 
 def enter(conn: Connection, who: Principal) -> None:
     """Tell the database who asks, until the end of the transaction; told nothing, it takes anybody."""
+    if told := telling(who):
+        conn.execute(sa.select(*(sa.func.set_config(name, value, True) for name, value in told.items())))
+
+
+def telling(who: Principal) -> dict[str, str]:
+    """Return the settings of a transaction that tell the database who asks; none for anybody."""
     if who.rank == 0:
-        return
+        return {}
     values = {"rank": str(who.rank), "scheme": who.scheme or "", "scope": who.scope or "*"}
-    conn.execute(
-        sa.select(*(sa.func.set_config(f"safetymap.{name}", value, True) for name, value in values.items()))
-    )
+    return {f"safetymap.{name}": value for name, value in values.items()}
 
 
 def principal(conn: Connection, token: str) -> Principal | None:

@@ -10,11 +10,11 @@ from geoalchemy2 import Geometry
 from gis import grids as grid_questions
 from gis import plan_features, shaping
 from gis import schema as t
-from gis.crs import WEB_MERCATOR, WGS84
+from gis.crs import WEB_MERCATOR
 from gis.db import Query
 from gis.schema import COLOURS
 from gis.schema_tiles import grid_shapes
-from gis.squares import as_outline, as_point
+from gis.squares import as_outline, as_point, box_here
 from layers.clusters import Counted, clustered, in_tile
 from layers.filters import conditions
 from layers.hexagons import CONSTANT_FROM, hexagons
@@ -106,8 +106,8 @@ def _draft(view: View, plan: int) -> Query:
 
 
 def _near(view: View, shape: sa.ColumnElement[Any]) -> list[sa.ColumnElement[bool]]:
-    """Return the condition that a shape's box touches the view's, which an index answers."""
-    return [] if view.box is None else [shape.op("&&")(sa.func.ST_MakeEnvelope(*view.box, WGS84))]
+    """Return the condition that a shape's box touches the tile's, which an index answers."""
+    return [shape.op("&&")(box_here())] if view.of_tile else []
 
 
 def _labels(view: View) -> Query:

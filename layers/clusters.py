@@ -38,9 +38,9 @@ class Counted:
 
 def in_tile(table: sa.Table, view: View) -> list[Condition]:
     """Return the condition that a row's point lies in the view's tile: each point is in exactly one."""
-    if view.tile is None:
+    if not view.of_tile:
         return []
-    low, high = squares.descendants(view.tile, squares.FINEST)
+    low, high = squares.here(squares.FINEST)
     return [table.c.square >= low, table.c.square < high]
 
 
@@ -59,7 +59,7 @@ def _from_kept(counted: Counted, view: View) -> Query:
     depth = view.zoom + counted.spread
     at = next(one for one in squares.KEPT if one >= depth)
     square = squares.ancestor(kept.c.square, at, depth)
-    low, high = squares.descendants(view.tile or (0, 0, 0), at)
+    low, high = squares.here(at) if view.of_tile else squares.descendants((0, 0, 0), at)
     number, weight = _total(kept.c.count), _total(kept.c.weight)
     by_kind = {one: _total(kept.c.count, kept.c.kind == one) for one in counted.kinds}
     east, south = (sa.func.sum(axis) / sa.func.sum(kept.c.count) for axis in (kept.c.x, kept.c.y))

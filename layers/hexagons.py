@@ -1,16 +1,16 @@
 """Hexagons as mere shapes: the same for everybody and for ever, so that values alone travel."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 import sqlalchemy as sa
 from geoalchemy2 import Geometry
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from gis import cells as h3
-from gis.cells import Cells
+from gis import squares
 from gis.crs import WGS84
 from gis.db import Query
 from gis.schema import cells
@@ -31,10 +31,7 @@ def hexagons(view: View) -> Query:
     play no part.
     """
     res = res_for_zoom(view.zoom)
-    if view.box is None or view.zoom < CONSTANT_FROM:
-        return _served(res)
-    found = np.concatenate([h3.covering(view.box, each) for each in h3.RESOLUTIONS if each <= res])
-    return _constants(found, h3.boundaries(found))
+    return _constants(res) if view.of_tile and view.zoom >= CONSTANT_FROM else _served(res)
 
 
 def _served(res: int) -> Query:
@@ -43,18 +40,30 @@ def _served(res: int) -> Query:
     return sa.select(own, cells.c.geom, name).where(cells.c.res == res)
 
 
-def _constants(found: Cells, outlines: npt.NDArray[np.object_]) -> Query:
-    """Select cells that need no table: they travel to the database in the statement, coarse ones first."""
-    parts: dict[str, tuple[list[object], type]] = {
-        "id": (list(h3.to_numbers(found)), sa.BigInteger),
-        "wkb": (list(shapely.to_wkb(outlines)), sa.LargeBinary),
-        "cell": (list(h3.to_text(found)), sa.Text),
-    }
-    arrays: list[sa.Cast[Any]] = [sa.cast(values, ARRAY(kind)) for values, kind in parts.values()]
-    rows = sa.func.unnest(*arrays).table_valued(*parts).render_derived()
+Columns = tuple[list[int], list[bytes], list[str]]
+
+
+def _constants(res: int) -> Query:
+    """Select cells that need no table: they travel to the database with the statement, coarse ones first."""
+    kinds: dict[str, type] = {"id": sa.BigInteger, "wkb": sa.LargeBinary, "cell": sa.Text}
+    arrays = [_column(name, at, kind, res) for at, (name, kind) in enumerate(kinds.items())]
+    rows = sa.func.unnest(*arrays).table_valued(*kinds).render_derived()
     geom = sa.type_coerce(sa.func.ST_GeomFromWKB(rows.c.wkb, WGS84), Geometry("POLYGON", WGS84))
     return sa.select(
         sa.type_coerce(rows.c.id, sa.BigInteger).label("id"),
         geom.label("geom"),
         sa.type_coerce(rows.c.cell, sa.Text).label("cell"),
     )
+
+
+def _column(name: str, at: int, kind: type, res: int) -> sa.Cast[Any]:
+    of_place = squares.OfPlace(f"hexagon_{name}", lambda place: _touching(place, res)[at], ARRAY(kind))
+    return sa.cast(of_place, ARRAY(kind))
+
+
+@lru_cache(maxsize=16)
+def _touching(place: squares.Place, res: int) -> Columns:
+    """Return number, outline (WKB) and name of the cells up to a resolution that touch a square."""
+    box = squares.bounds(place, squares.MARGIN)
+    found = np.concatenate([h3.covering(box, each) for each in h3.RESOLUTIONS if each <= res])
+    return h3.to_numbers(found), list(shapely.to_wkb(h3.boundaries(found))), h3.to_text(found)

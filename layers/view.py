@@ -6,7 +6,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from gis import squares
 from gis.grids import Asked, owned
 from gis.schema import incidents
 from layers import filters
@@ -27,11 +26,8 @@ class View:
     colour: str | None = None
     area: str | None = None
     """Code of a grid: only incidents that it owns."""
-    box: tuple[float, float, float, float] | None = None
-    """West, south, east, north in WGS-84 degrees, where the answer may be restricted to; None: everywhere."""
-    tile: squares.Place | None = None
-    """Zoom, column and row of the tile asked for, which alone holds its points; None: everywhere."""
-
+    of_tile: bool = False
+    """Restricted to one tile of the zoom; which, the statement is told when it runs (`squares.OfPlace`)."""
     filter: filters.Tree | None = None
     """A filter in CQL2 as `filters.read` gives it, by properties of the layer that is asked for."""
     scope: tuple[Asked, str] | None = None

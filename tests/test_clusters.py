@@ -66,7 +66,7 @@ def _everywhere(conn: Connection, layer: str, zoom: int, view: View) -> list[tup
     for x in range(1 << zoom):
         for y in range(1 << zoom):
             square = Tile(zoom, x, y)
-            cut = replace(view, zoom=zoom, box=square.bounds(), tile=square.place)
+            cut = replace(view, zoom=zoom, of_tile=True)
             found += features(mvt.render(conn, LAYERS[layer].select(cut), layer, square))
     return found
 

@@ -42,7 +42,7 @@ def world(conn: Connection) -> Connection:
 
 def _found(conn: Connection, z: int, x: int, y: int) -> set[int]:
     square = Tile(z, x, y)
-    view = View("safety", town.FOUNDED, 1, zoom=z, box=square.bounds(), tile=square.place)
+    view = View("safety", town.FOUNDED, 1, zoom=z, of_tile=True)
     return {ident for ident, _ in features(mvt.render(conn, LAYERS["buildings"].select(view), "b", square))}
 
 
@@ -72,7 +72,7 @@ def test_each_is_counted_once(world: Connection, zoom: int) -> None:
     total = 0
     for x, y in ends:
         square = Tile(zoom, x, y)
-        view = View("safety", town.FOUNDED, 1, zoom=zoom, box=square.bounds(), tile=square.place)
+        view = View("safety", town.FOUNDED, 1, zoom=zoom, of_tile=True)
         body = mvt.render(world, LAYERS["buildings"].select(view), "b", square)
         total += sum(count for _, count in features(body))
     assert total == len(SHAPES)

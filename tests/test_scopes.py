@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -254,7 +255,7 @@ def test_the_database_is_a_second_wall(
 def test_the_question_is_a_first_wall(engine: Engine, layer: str, column: str, kind: str, scope: str) -> None:
     """Asked as the owner, for whom no policy holds: the predicate alone says the same."""
     with engine.connect() as conn:
-        view = _view(conn, scope, Tile(0, 0, 0))
+        view = replace(_view(conn, scope), of_tile=False)
         rows = conn.execute(LAYERS[layer].select(view)).mappings()
         seen = {row[column] for row in rows if row[column].startswith(kind)}
     assert seen == {f"{kind}-{mark}." for mark in PLACES if mark.startswith(scope)}
@@ -290,9 +291,8 @@ def test_a_tile_uses_the_spatial_index(service_engine: Engine, layer: str, scope
     with service_engine.begin() as conn:
         access.enter(conn, Principal("admin", "safety" if scope else None, scope))
         conn.execute(sa.text("SET LOCAL enable_seqscan = off"))
-        statement = mvt.statement(LAYERS[layer].select(_view(conn, scope, square)), layer, square)
-        words = statement.compile(dialect=conn.dialect)
-        plan = "\n".join(conn.exec_driver_sql(f"EXPLAIN {words}", words.params).scalars())
+        cut = mvt.cut(LAYERS[layer].select(_view(conn, scope)), layer, square.z)
+        plan = "\n".join(conn.exec_driver_sql(f"EXPLAIN {cut.sql}", cut.values(square)).scalars())
     assert f"ix_{layer}_geom" in plan, plan
     index_condition = next(line for line in plan.splitlines() if "Index Cond" in line and "&&" in line)
     assert "geom" in index_condition
@@ -304,9 +304,7 @@ def _square(z: int) -> tuple[int, int]:
     return int((lon + 180) / 360 * (1 << z)), int(y * (1 << z))
 
 
-def _view(conn: Connection, scope: str | None, square: Tile) -> View:
+def _view(conn: Connection, scope: str | None) -> View:
     asked = resolve(conn, Wish())
     within = (asked, scope) if scope else None
-    return View(
-        asked.scheme, asked.on, asked.known, zoom=16, box=square.bounds(), tile=square.place, scope=within
-    )
+    return View(asked.scheme, asked.on, asked.known, zoom=16, of_tile=True, scope=within)

@@ -172,7 +172,7 @@ def test_a_commit_is_seen_where_it_was_and_where_it_is_and_nowhere_else(
 def test_a_tile_cut_while_a_commit_came_is_given_out_but_not_kept(
     client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut, render = threading.Event(), mvt.render
+    cut, render = threading.Event(), mvt.Cut.run
 
     def slowly(*words: object) -> bytes:
         body = render(*words)  # type: ignore[arg-type]
@@ -180,11 +180,11 @@ def test_a_tile_cut_while_a_commit_came_is_given_out_but_not_kept(
         time.sleep(0.6)
         return body
 
-    monkeypatch.setattr(mvt, "render", slowly)
+    monkeypatch.setattr(mvt.Cut, "run", slowly)
     with ThreadPoolExecutor(1) as other:
         early = other.submit(client.get, HOUSE)
         assert cut.wait(5)
-        monkeypatch.setattr(mvt, "render", render)
+        monkeypatch.setattr(mvt.Cut, "run", render)
         with engine.begin() as conn:
             conn.execute(schema.buildings.update().values(name="renamed"))
         _wait(lambda: b"renamed" in client.get(HOUSE).content, 1)
@@ -231,7 +231,7 @@ def test_cut_off_nothing_is_served_from_memory_and_then_it_starts_clean(
 
 
 def test_equal_questions_are_one_query(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    render, count = mvt.render, 0
+    render, count = mvt.Cut.run, 0
 
     def slowly(*words: object) -> bytes:
         nonlocal count
@@ -239,7 +239,7 @@ def test_equal_questions_are_one_query(client: TestClient, monkeypatch: pytest.M
         time.sleep(0.5)
         return render(*words)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(mvt, "render", slowly)
+    monkeypatch.setattr(mvt.Cut, "run", slowly)
     with ThreadPoolExecutor(8) as many:
         answers = list(many.map(lambda _: client.get(HOUSE), range(8)))
     assert count == 1
@@ -291,8 +291,8 @@ def _recorded(engine: Engine, what: str) -> int:
 
 def test_too_many_are_told_at_once_to_come_again(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings(), "tile_queue", 2)
-    go, render = threading.Event(), mvt.render
-    monkeypatch.setattr(mvt, "render", lambda *words: (go.wait(60), render(*words))[1])
+    go, render = threading.Event(), mvt.Cut.run
+    monkeypatch.setattr(mvt.Cut, "run", lambda *words: (go.wait(60), render(*words))[1])
     tiles = [f"/tiles/buildings/{Z}/{x}/9.mvt" for x in range(settings().tile_queries + 2)]
     with ThreadPoolExecutor(len(tiles)) as many:
         waiting = [many.submit(client.get, one) for one in tiles]
@@ -309,8 +309,8 @@ def test_too_many_are_told_at_once_to_come_again(client: TestClient, monkeypatch
 
 
 def _sleeping(seconds: float) -> Callable[..., bytes]:
-    def sleep(conn: Connection, *_: object) -> bytes:
-        conn.execute(sa.text(f"SELECT pg_sleep({seconds})"))
+    def sleep(_: mvt.Cut, driver: "psycopg.Connection[object]", __: object) -> bytes:
+        driver.execute("SELECT pg_sleep(%s)", [seconds])
         return b""
 
     return sleep
@@ -318,7 +318,7 @@ def _sleeping(seconds: float) -> Callable[..., bytes]:
 
 def test_a_tile_that_takes_too_long_says_so(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings(), "tile_timeout_ms", 100)
-    monkeypatch.setattr(mvt, "render", _sleeping(5))
+    monkeypatch.setattr(mvt.Cut, "run", _sleeping(5))
     answer = client.get(HOUSE)
     assert answer.status_code == 503
     assert "buildings took longer than 0.1 s" in answer.json()["detail"]
@@ -327,7 +327,7 @@ def test_a_tile_that_takes_too_long_says_so(client: TestClient, monkeypatch: pyt
 
 SLEEPING = """
 SELECT count(*) FROM pg_stat_activity
-WHERE query LIKE '%pg_sleep(7)%' AND state = 'active' AND pid <> pg_backend_pid()
+WHERE query LIKE '%pg_sleep($1)%' AND state = 'active' AND pid <> pg_backend_pid()
 """
 
 
@@ -340,7 +340,7 @@ def test_a_query_that_nobody_waits_for_is_cancelled(
     service_engine: Engine, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two wait for one query: when one leaves it goes on, when both have left its connection is free."""
-    monkeypatch.setattr(mvt, "render", _sleeping(7))
+    monkeypatch.setattr(mvt.Cut, "run", _sleeping(7))
     layer = next(layer for layer in CATALOG if layer.name == "buildings")
 
     async def play() -> None:
@@ -400,7 +400,7 @@ def test_every_table_that_a_layer_reads_announces_its_changes(client: TestClient
     watched = desk_of(client).cache.watched
     for layer in CATALOG:
         for z in (layer.minzoom, (layer.minzoom + layer.maxzoom) // 2, layer.maxzoom):
-            _, reads = tiling.question(layer, tiling.looking_at(view, Tile(z, 0, 0)))
+            _, reads = tiling.question(layer, tiling.looking_at(view, z))
             assert reads or layer.constant_from is not None
             assert reads <= watched, f"{layer.name} at zoom {z} reads {sorted(reads - watched)} unheard"
 

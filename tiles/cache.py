@@ -5,8 +5,9 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from gis.squares import Box
 from tiles.encoding import IDENTITY, SMALL
-from tiles.tile import BUFFER, EXTENT, Box, Tile
+from tiles.tile import BUFFER, EXTENT, Tile
 
 _MARGIN = (BUFFER + 2) / EXTENT
 """Sides of a tile beyond which no change is seen in it: its buffer, and two units for rounding."""

@@ -1,15 +1,19 @@
 """Mapbox vector tiles, cut by PostGIS in one statement."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from geoalchemy2 import Geometry
+from sqlalchemy.dialects.postgresql import psycopg as postgresql
 from sqlalchemy.engine import Connection
 
 from gis.crs import WEB_MERCATOR, WGS84
 from gis.db import Query
+from gis.squares import OfPlace, Place, bounds, box_here
 from tiles.tile import BUFFER, EXTENT, Tile
 
 STRAIGHT_FROM = 14
@@ -20,8 +24,46 @@ PLANE_M = 2 * math.pi * 6378137
 MEDIA_TYPE = "application/vnd.mapbox-vector-tile"
 
 
-def statement(rows: Query, name: str, tile: Tile) -> Query:
-    """Return the one statement that cuts `rows` (id, geom and properties) to the tile named `name`.
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A statement that cuts the tiles of a zoom, compiled: it is run by the driver, prepared."""
+
+    sql: str
+    fixed: Mapping[str, Any]
+    reckoned: Mapping[str, Callable[[Place], Any]]
+    """Values that follow from the tile, by their parameters' names."""
+
+    def values(self, tile: Tile) -> dict[str, Any]:
+        """Return the statement's parameters for a tile."""
+        return dict(self.fixed) | {name: reckon(tile.place) for name, reckon in self.reckoned.items()}
+
+    def run(self, driver: "psycopg.Connection[Any]", tile: Tile) -> bytes:
+        """Return the tile as MVT 2 bytes, empty when nothing lies in it."""
+        with driver.cursor(binary=True) as cursor:
+            row = cursor.execute(self.sql, self.values(tile), prepare=True).fetchone()
+        return bytes(row[0] or b"") if row else b""
+
+
+def cut(rows: Query, name: str, zoom: int) -> Cut:
+    """Return `statement` compiled, for all tiles of a zoom."""
+    compiled = statement(rows, name, zoom).compile(dialect=_DIALECT)
+    reckoned = {name: one.reckon for name, one in compiled.binds.items() if isinstance(one, OfPlace)}
+    state = compiled.construct_expanded_state(dict.fromkeys(reckoned))
+    fixed = {
+        name: state.processors[name](value) if name in state.processors else value
+        for name, value in state.parameters.items()
+        if name not in reckoned
+    }
+    return Cut(state.statement, fixed, reckoned)
+
+
+def statement(rows: Query, name: str, zoom: int) -> Query:
+    """Return the one statement that cuts `rows` (id, geom and properties) to a tile named `name`.
+
+    Which tile of the zoom, its parameters tell (`OfPlace`).
 
     Rows whose geom is declared a point are in exactly one tile, at 0..4095 in both directions; others are in
     every tile that their shape or its margin touches. Rows are in WGS-84, or in web mercator where so
@@ -29,64 +71,81 @@ def statement(rows: Query, name: str, tile: Tile) -> Query:
     """
     inner = rows.subquery("inner")
     others = [column for column in inner.c if column.name != "geom"]
-    cut = _way(inner.c.geom.type, tile)(inner, others, tile)
+    cut = _way(inner.c.geom.type, zoom)(inner, others, zoom)
     # Policies give others other plans; in one order the same rows are the same bytes, in archives too.
     ordered = sa.select(cut).order_by(cut.c.id).subquery("ordered")
     # ST_AsMVT leaves out rows without geometry. Asked to do so ourselves, the planner cuts each row twice.
     return sa.select(sa.func.ST_AsMVT(ordered.table_valued(), name, EXTENT, "geom", "id"))
 
 
-def _way(kind: Any, tile: Tile) -> Callable[[sa.Subquery, list[Any], Tile], sa.Subquery]:
+def _way(kind: Any, zoom: int) -> Callable[[sa.Subquery, list[Any], int], sa.Subquery]:
     declared = kind.geometry_type if isinstance(kind, Geometry) else None
     if declared == "POINT":
         return _points
-    if declared == "POLYGON" and kind.srid == WGS84 and tile.z >= STRAIGHT_FROM:
+    if declared == "POLYGON" and kind.srid == WGS84 and zoom >= STRAIGHT_FROM:
         return _outlines
     return _shapes
 
 
-def _shapes(inner: sa.Subquery, others: list[Any], tile: Tile) -> sa.Subquery:
+def _shapes(inner: sa.Subquery, others: list[Any], zoom: int) -> sa.Subquery:
     """The envelope is brought to the rows' CRS, never the column, so that its index is used."""
-    square = sa.func.ST_TileEnvelope(tile.z, tile.x, tile.y)
+    square, box = _envelope(zoom), box_here()
     flat: sa.ColumnElement[Any] = inner.c.geom
     if getattr(inner.c.geom.type, "srid", WGS84) == WEB_MERCATOR:
-        box = sa.func.ST_Expand(square, PLANE_M / (1 << tile.z) * BUFFER / EXTENT)
+        box = sa.func.ST_Expand(square, PLANE_M / (1 << zoom) * BUFFER / EXTENT)
     else:
         flat = sa.func.ST_Transform(inner.c.geom, WEB_MERCATOR)
-        box = sa.func.ST_MakeEnvelope(*tile.bounds(), WGS84)
     cut = sa.func.ST_AsMVTGeom(flat, square, EXTENT, BUFFER, True).label("geom")
     return sa.select(cut, *others).where(inner.c.geom.op("&&")(box)).subquery("cut")
 
 
-def _outlines(inner: sa.Subquery, others: list[Any], tile: Tile) -> sa.Subquery:
+def _outlines(inner: sa.Subquery, others: list[Any], zoom: int) -> sa.Subquery:
     """Move each shape by one linear map, whole: a third of what clipping and mending it would cost.
 
     Shapes that reach beyond the tiles around this one are clipped as any other, since renderers keep
     coordinates in 16 bits.
     """
     geom = inner.c.geom
-    west, south, east, north = tile.bounds(0)
-    across, down = EXTENT / (east - west), EXTENT / (north - south)
     # Clockwise, and turned over with the axis: outer rings have a positive area in a tile (MVT 2.1, 4.3.4.4).
     turned = sa.func.ST_ForcePolygonCW(geom)
-    moved = sa.func.ST_Affine(turned, across, 0.0, 0.0, -down, -west * across, north * down)
-    square = sa.func.ST_TileEnvelope(tile.z, tile.x, tile.y)
+    across, down, east, south = (
+        OfPlace(f"affine_{at}", lambda place, at=at: _affine(place)[at], sa.Double)  # type: ignore[misc]
+        for at in range(4)
+    )
+    moved = sa.func.ST_Affine(turned, across, 0.0, 0.0, down, east, south)
+    square = _envelope(zoom)
     clipped = sa.func.ST_AsMVTGeom(sa.func.ST_Transform(geom, WEB_MERCATOR), square, EXTENT, BUFFER, True)
-    is_near = geom.op("@")(sa.func.ST_MakeEnvelope(*tile.bounds(1), WGS84))
+    is_near = geom.op("@")(box_here("around", 1))
     placed = sa.case((is_near, sa.func.ST_SnapToGrid(moved, 1.0)), else_=clipped).label("geom")
-    touching = geom.op("&&")(sa.func.ST_MakeEnvelope(*tile.bounds(), WGS84))
+    touching = geom.op("&&")(box_here())
     # OFFSET 0 keeps the planner from placing each shape again for the test below.
     found = sa.select(placed, *others).where(touching).offset(0).subquery("placed")
     has_area = sa.or_(sa.func.ST_Dimension(found.c.geom) < 2, sa.func.ST_Area(found.c.geom) > 0)
     return sa.select(found).where(has_area).subquery("cut")
 
 
-def _points(inner: sa.Subquery, others: list[Any], tile: Tile) -> sa.Subquery:
+def _affine(place: Place) -> tuple[float, float, float, float]:
+    """Return scale and offset that bring degrees to a tile's units: x = lon * a + c, y = lat * b + d."""
+    west, south, east, north = bounds(place, 0)
+    across, down = EXTENT / (east - west), EXTENT / (north - south)
+    return across, -down, -west * across, north * down
+
+
+def _envelope(zoom: int) -> sa.ColumnElement[Any]:
+    """Return the square of the tile in web mercator."""
+    column, row = (
+        OfPlace(name, lambda place, at=at: place[at], sa.Integer)  # type: ignore[misc]
+        for at, name in ((1, "tile_x"), (2, "tile_y"))
+    )
+    return sa.func.ST_TileEnvelope(zoom, column, row)
+
+
+def _points(inner: sa.Subquery, others: list[Any], zoom: int) -> sa.Subquery:
     """Reckon the place of each point within the tile; the functions are those that number its square."""
-    size = EXTENT << tile.z
-    column = sa.func.floor(sa.func.plane_x(sa.func.ST_X(inner.c.geom)) * size) - EXTENT * tile.x
-    row = sa.func.floor(sa.func.plane_y(sa.func.ST_Y(inner.c.geom)) * size) - EXTENT * tile.y
-    near = inner.c.geom.op("&&")(sa.func.ST_MakeEnvelope(*tile.bounds(), WGS84))
+    size = EXTENT << zoom
+    column = sa.func.floor(sa.func.plane_x(sa.func.ST_X(inner.c.geom)) * size) - _first("x", 1)
+    row = sa.func.floor(sa.func.plane_y(sa.func.ST_Y(inner.c.geom)) * size) - _first("y", 2)
+    near = inner.c.geom.op("&&")(box_here())
     # OFFSET 0 keeps the planner from reckoning each place again wherever it is used.
     reckoned = sa.select(column.label("column"), row.label("row"), *others).where(near).offset(0)
     placed = reckoned.subquery("placed")
@@ -95,6 +154,18 @@ def _points(inner: sa.Subquery, others: list[Any], tile: Tile) -> sa.Subquery:
     return sa.select(point, *placed.c[2:]).where(*within).subquery("cut")
 
 
+def _first(axis: str, at: int) -> OfPlace:
+    """Return the tile's first unit, counted from the plane's edge."""
+    return OfPlace(f"first_{axis}", lambda place: EXTENT * place[at], sa.BigInteger)
+
+
 def render(conn: Connection, rows: Query, name: str, tile: Tile) -> bytes:
-    """Return the tile as MVT 2 bytes, empty when nothing lies in it."""
-    return bytes(conn.execute(statement(rows, name, tile)).scalar_one() or b"")
+    """Return one tile, with the connection's transaction; for many of a zoom, make one `cut`."""
+    return cut(rows, name, tile.z).run(driver_of(conn), tile)
+
+
+def driver_of(conn: Connection) -> "psycopg.Connection[Any]":
+    """Return the driver's connection, which takes part in the engine's transaction."""
+    driver = conn.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver
