@@ -11,9 +11,10 @@ from fastapi.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import access
+from api.cutting import BUSY, TILES
 from api.deps import Look
 from api.errors import problem, told
-from api.tiling import BUSY, TILES, Desk
+from api.tiling import Desk
 from gis.access import ANYBODY, Principal
 from gis.errors import Problem
 from layers.catalogue import Layer
@@ -134,7 +135,7 @@ class Door:
             wanted = self._let_in(request, name, place)
         except Problem:
             return None
-        if wanted is None and not self._desk.is_full():
+        if wanted is None and not self._desk.cutters.is_full():
             return None
         scope["route"] = self._route
         return await self._tile(wanted) if wanted else busy()  # here a tenth of what it costs in the routes
@@ -154,7 +155,7 @@ class Door:
         kept = self._desk.find(it.layer, it.square, it.look, it.who)
         if kept is not None and kept.form(wanted(it.request)):
             return answer(it.request, kept, it.layer, it.who, "hit")
-        if self._desk.is_full():
+        if self._desk.cutters.is_full():
             return busy()
         work = self._desk.answer(it.layer, it.square, it.look, it.who, wanted(it.request))
         try:

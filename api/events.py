@@ -19,8 +19,9 @@ from starlette.concurrency import run_in_threadpool
 
 from api import access
 from api.access import Engines, Who, audience
+from api.cutting import looking_at
 from api.deps import Look, transaction, view
-from api.tiling import Sight, looking_at, question, sight
+from api.tiling import Sight, question, sight
 from gis.access import ANYBODY, Principal, rank
 from gis.changes import Box, Change, Tables
 from gis.errors import Busy, Problem, Unknown

@@ -72,11 +72,10 @@ def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None)
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         recorder.start()
-        desk.start()
         wire.start()
         yield
         wire.stop()
-        desk.stop()
+        await desk.stop()
         recorder.stop()
 
     app = FastAPI(

@@ -7,9 +7,9 @@ from pathlib import Path
 from sqlalchemy.engine import Connection
 
 from api.access import demand
+from api.cutting import looking_at
 from api.deps import Look, view
 from api.maps import fields
-from api.tiling import looking_at
 from gis import city, grids
 from gis.access import Principal
 from gis.errors import BadInput

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from api.tiling import looking_at
+from api.cutting import looking_at
 from bench.load import fetch, served
 from bench.measure import HEADER, ratio
 from gis import access, city, db, grids

@@ -168,7 +168,7 @@ async def _measure(seconds: float, pid: int) -> bool:
     paths = _paths(20_000)
     await peak(paths[:500], 5)
     before = await peak(paths, PEAK_S)
-    most = settings().pool_size + 1
+    most = settings().pool_size + settings().tile_queries + 1
     print(
         f"peak: {before.goodput:.0f} tiles/s, p95 {_quantile(before.served_s, 0.95) * 1000:.0f} ms",
         flush=True,

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from api.cutting import looking_at
 from api.deps import Look, view
-from api.tiling import looking_at
 from bench.load import wait_for
 from gis import access, city, db, grids
 from gis.access import Principal

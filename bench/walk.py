@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from mapbox_vector_tile.Mapbox import vector_tile_pb2
 from sqlalchemy.engine import Connection, Engine
 
-from api.tiling import looking_at
+from api.cutting import looking_at
 from gis import access, cluster, db, grids
 from gis import schema as t
 from layers.catalogue import CATALOG, Layer

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, make_url
 
@@ -41,13 +42,20 @@ def make_engine(
     """
     options = _OPTIONS + (f" -c statement_timeout={timeout_ms}" if timeout_ms else "")
     options += f" -c role={role}" if role else ""
-    return sa.create_engine(
-        database_url,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=5,
-        connect_args={"options": options},
-    )
+    there = make_url(database_url).update_query_dict({"options": options})
+    return sa.create_engine(there, pool_size=pool_size, max_overflow=0, pool_timeout=5)
+
+
+async def awaited(engine: Engine, *, timeout_ms: int) -> psycopg.AsyncConnection[Any]:
+    """Return a connection apart from an engine's pool, for the event loop to await; nothing commits on it.
+
+    Every statement is a transaction of its own and bound by `timeout_ms`. A prepared statement is planned
+    once, for any values: for small tiles planning took longer than the rest.
+    """
+    there = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    options = f"{engine.url.query.get('options', _OPTIONS)} -c statement_timeout={timeout_ms}"
+    options += " -c plan_cache_mode=force_generic_plan"
+    return await psycopg.AsyncConnection.connect(there, options=options, autocommit=True)
 
 
 def engine_of_service(database_url: str) -> Engine:

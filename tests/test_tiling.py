@@ -3,9 +3,10 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import mapbox_vector_tile
@@ -17,19 +18,19 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Connection, Engine
 
-from api import door, tiling
+from api import cutting, door, tiling
 from api.deps import Look
 from api.main import make_app
 from api.tiling import Desk
 from gis import access, schema
 from gis.changes import Change, Tables
-from gis.errors import Busy
 from gis.grids import Wish
 from gis.settings import settings
-from layers.catalogue import CATALOG
+from layers.catalogue import CATALOG, LAYERS, Layer
 from layers.view import View
 from tests import town
 from tiles import encoding, mvt
+from tiles.cache import Asked
 from tiles.tile import Tile
 
 LOOK = Look(Wish(), None, None, None, None, None, None)
@@ -172,19 +173,19 @@ def test_a_commit_is_seen_where_it_was_and_where_it_is_and_nowhere_else(
 def test_a_tile_cut_while_a_commit_came_is_given_out_but_not_kept(
     client: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut, render = threading.Event(), mvt.Cut.run
+    cut, render = threading.Event(), mvt.Cut.fetch
 
-    def slowly(*words: object) -> bytes:
-        body = render(*words)  # type: ignore[arg-type]
+    async def slowly(*words: object) -> bytes:
+        body = await render(*words)  # type: ignore[arg-type]
         cut.set()
-        time.sleep(0.6)
+        await asyncio.sleep(0.6)
         return body
 
-    monkeypatch.setattr(mvt.Cut, "run", slowly)
+    monkeypatch.setattr(mvt.Cut, "fetch", slowly)
     with ThreadPoolExecutor(1) as other:
         early = other.submit(client.get, HOUSE)
         assert cut.wait(5)
-        monkeypatch.setattr(mvt.Cut, "run", render)
+        monkeypatch.setattr(mvt.Cut, "fetch", render)
         with engine.begin() as conn:
             conn.execute(schema.buildings.update().values(name="renamed"))
         _wait(lambda: b"renamed" in client.get(HOUSE).content, 1)
@@ -231,15 +232,15 @@ def test_cut_off_nothing_is_served_from_memory_and_then_it_starts_clean(
 
 
 def test_equal_questions_are_one_query(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    render, count = mvt.Cut.run, 0
+    render, count = mvt.Cut.fetch, 0
 
-    def slowly(*words: object) -> bytes:
+    async def slowly(*words: object) -> bytes:
         nonlocal count
         count += 1
-        time.sleep(0.5)
-        return render(*words)  # type: ignore[arg-type]
+        await asyncio.sleep(0.5)
+        return await render(*words)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(mvt.Cut, "run", slowly)
+    monkeypatch.setattr(mvt.Cut, "fetch", slowly)
     with ThreadPoolExecutor(8) as many:
         answers = list(many.map(lambda _: client.get(HOUSE), range(8)))
     assert count == 1
@@ -291,12 +292,17 @@ def _recorded(engine: Engine, what: str) -> int:
 
 def test_too_many_are_told_at_once_to_come_again(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings(), "tile_queue", 2)
-    go, render = threading.Event(), mvt.Cut.run
-    monkeypatch.setattr(mvt.Cut, "run", lambda *words: (go.wait(60), render(*words))[1])
+    go, render = threading.Event(), mvt.Cut.fetch
+
+    async def held(*words: object) -> bytes:
+        await asyncio.to_thread(go.wait, 60)
+        return await render(*words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(mvt.Cut, "fetch", held)
     tiles = [f"/tiles/buildings/{Z}/{x}/9.mvt" for x in range(settings().tile_queries + 2)]
     with ThreadPoolExecutor(len(tiles)) as many:
         waiting = [many.submit(client.get, one) for one in tiles]
-        _wait(lambda: desk_of(client)._queued == 2)
+        _wait(lambda: desk_of(client).cutters._queued == 2)
         began = time.monotonic()
         refused = client.get("/tiles/buildings/15/77/9.mvt")
         assert time.monotonic() - began < 1
@@ -308,9 +314,9 @@ def test_too_many_are_told_at_once_to_come_again(client: TestClient, monkeypatch
     assert client.get("/tiles/buildings/15/77/9.mvt").status_code == 204
 
 
-def _sleeping(seconds: float) -> Callable[..., bytes]:
-    def sleep(_: mvt.Cut, driver: "psycopg.Connection[object]", __: object) -> bytes:
-        driver.execute("SELECT pg_sleep(%s)", [seconds])
+def _sleeping(seconds: float) -> Callable[..., Awaitable[bytes]]:
+    async def sleep(_: mvt.Cut, driver: "psycopg.AsyncConnection[object]", __: object) -> bytes:
+        await driver.execute("SELECT pg_sleep(%s)", [seconds])
         return b""
 
     return sleep
@@ -318,11 +324,28 @@ def _sleeping(seconds: float) -> Callable[..., bytes]:
 
 def test_a_tile_that_takes_too_long_says_so(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings(), "tile_timeout_ms", 100)
-    monkeypatch.setattr(mvt.Cut, "run", _sleeping(5))
+    monkeypatch.setattr(mvt.Cut, "fetch", _sleeping(5))
     answer = client.get(HOUSE)
     assert answer.status_code == 503
     assert "buildings took longer than 0.1 s" in answer.json()["detail"]
     assert "retry-after" in answer.headers
+
+
+ADMIN = access.Principal("admin")
+BROKEN = replace(
+    LAYERS["incidents"],
+    select=lambda _: sa.select(sa.literal(1).label("id"), (sa.literal(1) / sa.literal(0)).label("geom")),
+)
+LOST = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%ST_AsMVT%'
+"""
+
+
+def _order(layer: Layer, who: access.Principal) -> cutting.Order:
+    square = Tile(15, 1, 1)
+    asked = Asked("key", square, (layer.name, 15), frozenset())
+    return cutting.Order(asked, layer, View("safety", town.FOUNDED, 1), who, encoding.IDENTITY)
 
 
 SLEEPING = """
@@ -340,12 +363,11 @@ def test_a_query_that_nobody_waits_for_is_cancelled(
     service_engine: Engine, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two wait for one query: when one leaves it goes on, when both have left its connection is free."""
-    monkeypatch.setattr(mvt.Cut, "run", _sleeping(7))
+    monkeypatch.setattr(mvt.Cut, "fetch", _sleeping(7))
     layer = next(layer for layer in CATALOG if layer.name == "buildings")
 
     async def play() -> None:
         desk = Desk(lambda: service_engine, lambda: False)
-        desk.start()
         ask = (layer, Tile(15, 1, 1), LOOK, access.ANYBODY, "identity")
         first, second = (asyncio.create_task(desk.answer(*ask)) for _ in range(2))
         await _until(lambda: _sleepers(engine) == 1 and _waiting(desk) == 2)
@@ -353,11 +375,42 @@ def test_a_query_that_nobody_waits_for_is_cancelled(
         await asyncio.sleep(0.3)
         assert _sleepers(engine) == 1
         second.cancel()
-        await _until(lambda: _sleepers(engine) == 0 and not desk._gate.locked() and not desk._flights)
-        desk.stop()
+        await _until(lambda: _sleepers(engine) == 0 and not desk.cutters._gate.locked() and not desk._flights)
+        assert len(desk.cutters._idle) == 1
+        await desk.stop()
 
     asyncio.run(play())
-    assert service_engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def test_a_connection_forgets_who_asked(service_engine: Engine) -> None:
+    """What was told to the database ends with the tile, also when the tile failed."""
+
+    async def play() -> list[str]:
+        cutters = cutting.Cutters(lambda: service_engine)
+        for layer, who in ((LAYERS["incidents"], access.Principal("admin")), (BROKEN, ADMIN)):
+            with suppress(psycopg.Error):
+                await cutters.cut(_order(layer, who))
+        found = [row for conn in cutters._idle for row in await _told(conn)]
+        await cutters.close()
+        return found
+
+    assert asyncio.run(play()) == [""]
+
+
+async def _told(conn: cutting.Connection) -> list[str]:
+    cursor = await conn.execute("SELECT current_setting('safetymap.rank', true)")
+    return [row[0] or "" for row in await cursor.fetchall()]
+
+
+def test_lost_connections_are_replaced(client: TestClient, engine: Engine) -> None:
+    """A restarted database costs one answer, which says so; the next tile is cut on a new connection."""
+    client.get(path("buildings", town.at(1, 1), 20))
+    with engine.begin() as conn:
+        ended = conn.execute(sa.text(LOST)).rowcount
+    assert ended
+    answers = [client.get(path("buildings", town.at(1, 1), z)).status_code for z in (19, 18, 17)]
+    assert answers[0] in {200, 503}
+    assert answers[1:] == [200, 200]
 
 
 async def _until(met: Callable[[], bool]) -> None:
@@ -400,7 +453,7 @@ def test_every_table_that_a_layer_reads_announces_its_changes(client: TestClient
     watched = desk_of(client).cache.watched
     for layer in CATALOG:
         for z in (layer.minzoom, (layer.minzoom + layer.maxzoom) // 2, layer.maxzoom):
-            _, reads = tiling.question(layer, tiling.looking_at(view, z))
+            _, reads = tiling.question(layer, cutting.looking_at(view, z))
             assert reads or layer.constant_from is not None
             assert reads <= watched, f"{layer.name} at zoom {z} reads {sorted(reads - watched)} unheard"
 
@@ -441,19 +494,3 @@ def test_a_new_revision_leaves_layers_without_history_alone(client: TestClient, 
     _wait(lambda: client.get(grids).headers["cache-status"] != "tiles; hit", 1)
     assert client.get(HOUSE).headers["cache-status"].startswith("tiles")
     assert client.get(HOUSE).headers["cache-status"] == "tiles; hit"
-
-
-def test_busy_is_told_when_nobody_waits() -> None:
-    query = tiling.Query()
-    query.give_up()
-    with pytest.raises(Busy), query.on(_Fake()):  # type: ignore[arg-type]
-        pass
-
-
-class _Fake:
-    """A connection far enough to be noted."""
-
-    def __init__(self) -> None:
-        self.connection = type(
-            "C", (), {"driver_connection": psycopg.Connection.__new__(psycopg.Connection)}
-        )()

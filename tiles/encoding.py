@@ -1,12 +1,12 @@
 """Content encodings of tiles: what a client takes, and bytes into it and back (RFC 9110, 8.4 and 12.5.3)."""
 
-import gzip
 import zlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import brotli
 import zstandard
+from isal import igzip
 
 IDENTITY = "identity"
 SMALL = 200
@@ -14,7 +14,7 @@ SMALL = 200
 
 
 def _gzip(raw: bytes) -> bytes:
-    return gzip.compress(raw, 6, mtime=0)
+    return igzip.compress(raw, 3, mtime=0)
 
 
 def _br(raw: bytes) -> bytes:
@@ -22,7 +22,7 @@ def _br(raw: bytes) -> bytes:
 
 
 def _zstd(raw: bytes) -> bytes:
-    return zstandard.ZstdCompressor(level=9).compress(raw)
+    return zstandard.ZstdCompressor(level=3).compress(raw)
 
 
 ENCODERS: Mapping[str, Callable[[bytes], bytes]] = {

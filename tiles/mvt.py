@@ -46,6 +46,13 @@ class Cut:
             row = cursor.execute(self.sql, self.values(tile), prepare=True).fetchone()
         return bytes(row[0] or b"") if row else b""
 
+    async def fetch(self, driver: "psycopg.AsyncConnection[Any]", tile: Tile) -> bytes:
+        """Do the same on a connection that is awaited."""
+        async with driver.cursor(binary=True) as cursor:
+            await cursor.execute(self.sql, self.values(tile), prepare=True)
+            row = await cursor.fetchone()
+        return bytes(row[0] or b"") if row else b""
+
 
 def cut(rows: Query, name: str, zoom: int) -> Cut:
     """Return `statement` compiled, for all tiles of a zoom."""

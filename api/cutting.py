@@ -1,0 +1,156 @@
+"""Tiles cut from the store, a bounded number at a time, each on a connection that the event loop awaits."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any
+
+import psycopg
+from prometheus_client import Counter
+from psycopg import sql
+from psycopg.pq import TransactionStatus
+
+from api.access import Engines
+from gis import access, db
+from gis.access import Principal
+from gis.errors import Busy, TileSlow
+from gis.settings import settings
+from layers.catalogue import Layer
+from layers.view import View
+from tiles import encoding, mvt
+from tiles.cache import Asked, Kept
+from tiles.tile import Tile
+
+TILES = Counter("safetymap_tiles_total", "Tiles asked for, by how they were answered.", ["how"])
+BUSY = "too many tiles are being cut; try again in a moment"
+_SLOW = "tile {0.z}/{0.x}/{0.y} of {1} took longer than {2:g} s; ask for a nearer zoom or fewer features"
+_LARGE = 20_000
+"""Bytes from which packing would keep the event loop busy for more than a millisecond."""
+
+Connection = psycopg.AsyncConnection[Any]
+
+
+@dataclass(frozen=True)
+class Order:
+    """A tile to be cut: what of it is asked, for whom, and how it is to be packed."""
+
+    asked: Asked
+    layer: Layer
+    seen: View
+    who: Principal
+    form: str
+
+
+def looking_at(seen: View, zoom: int) -> View:
+    """Return the view of one tile of a zoom."""
+    return replace(seen, zoom=zoom, of_tile=True)
+
+
+@lru_cache(maxsize=2000)
+def _statement(layer: Layer, seen: View) -> mvt.Cut:
+    return mvt.cut(layer.select(seen), layer.name, seen.zoom)
+
+
+@lru_cache(maxsize=2000)
+def _entrance(who: Principal) -> sql.Composed | None:
+    """Return what opens the transaction of somebody and tells who it is; none for anybody, who needs none."""
+    told = access.telling(who).items()
+    calls = [sql.SQL("set_config({}, {}, true)").format(name, value) for name, value in told]
+    return sql.SQL("BEGIN; SELECT {}").format(sql.SQL(", ").join(calls)) if calls else None
+
+
+class Cutters:
+    """As many connections as tiles may be cut at once, and who waits for one."""
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+        self._idle: list[Connection] = []
+        self._gate = asyncio.Semaphore(settings().tile_queries)
+        self._queued = 0
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        while self._idle:
+            await self._idle.pop().close()
+
+    def is_full(self) -> bool:
+        """Say whether one question more would be refused."""
+        return self._queued >= settings().tile_queue and self._gate.locked()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a place at the database. Raises Busy at once when too many wait, or after a while."""
+        if self.is_full():
+            TILES.labels("refused").inc()
+            raise Busy(BUSY)
+        await self._wait()
+        try:
+            yield
+        finally:
+            self._gate.release()
+
+    async def _wait(self) -> None:
+        if not self._gate.locked():
+            await self._gate.acquire()  # at once
+            return
+        self._queued += 1
+        try:
+            await asyncio.wait_for(self._gate.acquire(), settings().tile_wait_s)
+        except TimeoutError as error:
+            raise Busy(BUSY) from error
+        finally:
+            self._queued -= 1
+
+    async def cut(self, order: Order) -> Kept:
+        """Return the tile, fresh from the store; whoever has a turn may. Cancelled, it ends the statement.
+
+        Raises TileSlow when the statement ran out of time.
+        """
+        square = order.asked.tile
+        try:
+            async with self._connection() as conn:
+                body = await _cut(conn, order, square)
+        except psycopg.errors.QueryCanceled as error:
+            seconds = settings().tile_timeout_ms / 1000
+            raise TileSlow(_SLOW.format(square, order.layer.name, seconds)) from error
+        form = order.form if len(body) >= encoding.SMALL else encoding.IDENTITY
+        return Kept(order.asked, sha256(body).hexdigest()[:20], {form: await packed(body, form)})
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        conn = self._idle.pop() if self._idle else await self._connect()
+        try:
+            yield conn
+        finally:
+            if conn.closed:
+                await self.close()  # the others are of the same server, and lost as well
+            elif conn.pgconn.transaction_status == TransactionStatus.IDLE:
+                self._idle.append(conn)
+            else:
+                await conn.close()
+
+    async def _connect(self) -> Connection:
+        engine = await asyncio.to_thread(self._engines)
+        return await db.awaited(engine, timeout_ms=settings().tile_timeout_ms)
+
+
+async def _cut(conn: Connection, order: Order, square: Tile) -> bytes:
+    """Run the statement; a setting of the transaction tells the database who asks, so it is gone after it."""
+    statement, entrance = _statement(order.layer, looking_at(order.seen, square.z)), _entrance(order.who)
+    if entrance is None:
+        return await statement.fetch(conn, square)
+    try:
+        await conn.execute(entrance)
+        return await statement.fetch(conn, square)
+    finally:
+        if not conn.closed:
+            await conn.execute("ROLLBACK")
+
+
+async def packed(body: bytes, form: str) -> bytes:
+    """Return a body in an encoding; large ones are packed beside the event loop."""
+    pack = encoding.ENCODERS[form]
+    return pack(body) if len(body) < _LARGE else await asyncio.to_thread(pack, body)
