@@ -29,7 +29,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(self)",
 }
-_RAW = [
+SAFE_HEADERS = [
     (name.lower().encode(), value.encode())
     for name, value in (*_HEADERS.items(), ("Content-Security-Policy", _CSP))
 ]
@@ -145,7 +145,7 @@ def _with_headers(scope: Scope, asked: Headers, send: Send) -> Send:
 
     async def adding(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], *_RAW]
+            message["headers"] = [*message["headers"], *SAFE_HEADERS]
             headers = MutableHeaders(scope=message)
             headers.add_vary_header("Authorization, Cookie")
             if credentials and "cache-control" not in headers:

@@ -29,7 +29,7 @@ from api import (
     situation,
 )
 from api.access import Engines, Seen, guard
-from api.door import Door
+from api.door import Door, Shed
 from api.events import Hub
 from api.journal import Journal, configure
 from api.limits import HEAVY_AT_ONCE, Limits
@@ -92,4 +92,5 @@ def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None)
     app.add_middleware(Door, desk=desk, find=maps.asked_tile, route=maps.TILE_ROUTE)
     app.add_middleware(Limits)
     app.add_middleware(Journal)
+    app.add_middleware(Shed, desk=desk)
     return app

@@ -72,6 +72,10 @@ class Cache:
     def __contains__(self, key: Hashable) -> bool:
         return key in self._kept
 
+    def holds(self, group: tuple[str, int], place: tuple[int, int]) -> bool:
+        """Say whether any answer is kept for a tile, whoever asked and however it was looked at."""
+        return any(place in squares.get(group, ()) for squares in self._index.values())
+
     def start(self, watched: frozenset[str]) -> None:
         """Begin clean: from now on every change of the `watched` tables is told by `touch`."""
         self.watched = watched
