@@ -38,8 +38,7 @@ class Order:
     """A tile to be cut: what of it is asked, for whom, and how it is to be packed."""
 
     asked: Asked
-    layer: Layer
-    seen: View
+    statement: mvt.Cut
     who: Principal
     form: str
 
@@ -50,7 +49,8 @@ def looking_at(seen: View, zoom: int) -> View:
 
 
 @lru_cache(maxsize=2000)
-def _statement(layer: Layer, seen: View) -> mvt.Cut:
+def statement(layer: Layer, seen: View) -> mvt.Cut:
+    """Return what cuts the tiles of a layer in a view of one tile."""
     return mvt.cut(layer.select(seen), layer.name, seen.zoom)
 
 
@@ -115,7 +115,7 @@ class Cutters:
                 body = await _cut(conn, order, square)
         except psycopg.errors.QueryCanceled as error:
             seconds = settings().tile_timeout_ms / 1000
-            raise TileSlow(_SLOW.format(square, order.layer.name, seconds)) from error
+            raise TileSlow(_SLOW.format(square, order.asked.group[0], seconds)) from error
         form = order.form if len(body) >= encoding.SMALL else encoding.IDENTITY
         return Kept(order.asked, sha256(body).hexdigest()[:20], {form: await packed(body, form)})
 
@@ -139,12 +139,12 @@ class Cutters:
 
 async def _cut(conn: Connection, order: Order, square: Tile) -> bytes:
     """Run the statement; a setting of the transaction tells the database who asks, so it is gone after it."""
-    statement, entrance = _statement(order.layer, looking_at(order.seen, square.z)), _entrance(order.who)
+    entrance = _entrance(order.who)
     if entrance is None:
-        return await statement.fetch(conn, square)
+        return await order.statement.fetch(conn, square)
     try:
         await conn.execute(entrance)
-        return await statement.fetch(conn, square)
+        return await order.statement.fetch(conn, square)
     finally:
         if not conn.closed:
             await conn.execute("ROLLBACK")

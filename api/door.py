@@ -28,6 +28,9 @@ _PATH = re.compile(r"/tiles/([a-z]+)/(\d{1,2})/(\d{1,8})/(\d{1,8})\.mvt")
 CLIENT_LEFT = 499
 """Status in log and measurements where the client hung up (as nginx counts it); nobody reads the answer."""
 
+_SOON_S = 0.05
+"""Work that is done so soon is not worth watching whether the client hangs up."""
+
 Find = Callable[[Principal, str, int, int, int], tuple[Layer, Tile]]
 T = TypeVar("T")
 
@@ -91,13 +94,22 @@ def _knows(sent: str | None, tag: str) -> bool:
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | None:
     """Return the work's result; None when the client hangs up first, and the work is cancelled."""
-    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+    working = asyncio.create_task(work)
     try:
-        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working}, timeout=_SOON_S)
+        if not working.done():
+            await _until_gone(request, working)
         return working.result() if working.done() else None
     finally:
-        gone.cancel()
         working.cancel()
+
+
+async def _until_gone(request: Request, working: "asyncio.Task[T]") -> None:
+    gone = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
 
 
 async def _gone(request: Request) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from hashlib import sha256
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql import visitors
 
 from api.access import Engines
-from api.cutting import Cutters, Order, looking_at, packed
+from api.cutting import Cutters, Order, looking_at, packed, statement
 from api.deps import Look, transaction, view
 from gis import city, grids
 from gis.access import Principal
@@ -23,7 +24,7 @@ from gis.changes import Change, Tables
 from gis.settings import settings
 from layers.catalogue import Layer
 from layers.view import View
-from tiles import encoding
+from tiles import encoding, mvt
 from tiles.cache import Asked, Cache, Kept
 from tiles.tile import Tile
 
@@ -62,6 +63,17 @@ def question(layer: Layer, seen: View) -> tuple[bytes, frozenset[str]]:
     return sha256(asked.encode()).digest()[:16], frozenset(named | set(layer.reads)) - _IN_STEP
 
 
+class Ask(NamedTuple):
+    """What a layer asks the store at a zoom."""
+
+    digest: bytes
+    reads: frozenset[str]
+    """Tables."""
+    whose: Sight | None
+    """Whose answer it is; None: everybody's."""
+    cut: mvt.Cut
+
+
 @dataclass(frozen=True)
 class Seeing:
     """A view as somebody has it."""
@@ -70,8 +82,8 @@ class Seeing:
     sight: Sight
     until: float
     """POSIX time."""
-    asks: dict[tuple[str, int], tuple[bytes, frozenset[str], Sight | None]] = field(default_factory=dict)
-    """By layer and zoom: the question's digest, the tables it reads, and whose answer it is (None: all's)."""
+    asks: dict[tuple[str, int], Ask] = field(default_factory=dict)
+    """By layer and zoom."""
 
 
 @dataclass
@@ -138,7 +150,7 @@ class Desk:
     def find(self, layer: Layer, square: Tile, given: Look, who: Principal) -> Kept | None:
         """Return a tile that is kept, without asking the database; None when it must be asked."""
         seen = self._known_view(given, who)
-        return None if seen is None else self.cache.get(self._asked(layer, square, seen).key)
+        return None if seen is None else self.cache.get(self._asked(layer, square, seen)[0].key)
 
     def _known_view(self, given: Look, who: Principal) -> Seeing | None:
         found = self._views.get((given, sight(who)))
@@ -146,15 +158,16 @@ class Desk:
             return None
         return found
 
-    def _asked(self, layer: Layer, square: Tile, seen: Seeing) -> Asked:
+    def _asked(self, layer: Layer, square: Tile, seen: Seeing) -> tuple[Asked, mvt.Cut]:
         group = layer.name, square.z
-        asks = seen.asks.get(group)
-        if asks is None:
-            digest, reads = question(layer, looking_at(seen.view, square.z))
-            asks = seen.asks[group] = digest, reads, None if reads <= self.open else seen.sight
-        digest, reads, whose = asks
-        key = (group, square.x, square.y, digest, whose)
-        return Asked(key, square, group, reads)
+        ask = seen.asks.get(group)
+        if ask is None:
+            near = looking_at(seen.view, square.z)
+            digest, reads = question(layer, near)
+            ask = Ask(digest, reads, None if reads <= self.open else seen.sight, statement(layer, near))
+            seen.asks[group] = ask
+        key = (group, square.x, square.y, ask.digest, ask.whose)
+        return Asked(key, square, group, ask.reads), ask.cut
 
     async def answer(
         self, layer: Layer, square: Tile, given: Look, who: Principal, form: str
@@ -164,11 +177,11 @@ class Desk:
         Raises Busy when too many wait already, TileSlow when the query took too long, and what `view` raises.
         """
         seen = self._known_view(given, who) or await self._view(given, who)
-        asked = self._asked(layer, square, seen)
+        asked, cut = self._asked(layer, square, seen)
         kept = self.cache.get(asked.key) if self._is_in_touch() else None
         how = "hit"
         if kept is None:
-            kept, how = await self._fly(Order(asked, layer, seen.view, who, form))
+            kept, how = await self._fly(Order(asked, cut, who, form))
         if kept.form(form) is None:
             await self._encode(kept, form)
         return kept, how

@@ -345,7 +345,8 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%
 def _order(layer: Layer, who: access.Principal) -> cutting.Order:
     square = Tile(15, 1, 1)
     asked = Asked("key", square, (layer.name, 15), frozenset())
-    return cutting.Order(asked, layer, View("safety", town.FOUNDED, 1), who, encoding.IDENTITY)
+    seen = cutting.looking_at(View("safety", town.FOUNDED, 1), 15)
+    return cutting.Order(asked, cutting.statement(layer, seen), who, encoding.IDENTITY)
 
 
 SLEEPING = """

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from gis.crs import WEB_MERCATOR, WGS84
 from gis.db import Query
-from gis.squares import OfPlace, Place, bounds, box_here
+from gis.squares import OfPlace, Place, bounds, box_here, fixed
 from tiles.tile import BUFFER, EXTENT, Tile
 
 STRAIGHT_FROM = 14
@@ -24,6 +24,8 @@ PLANE_M = 2 * math.pi * 6378137
 MEDIA_TYPE = "application/vnd.mapbox-vector-tile"
 
 
+_SIZES = tuple(map(fixed, (EXTENT, BUFFER, True)))
+_NIL = fixed(0.0)
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
@@ -82,7 +84,7 @@ def statement(rows: Query, name: str, zoom: int) -> Query:
     # Policies give others other plans; in one order the same rows are the same bytes, in archives too.
     ordered = sa.select(cut).order_by(cut.c.id).subquery("ordered")
     # ST_AsMVT leaves out rows without geometry. Asked to do so ourselves, the planner cuts each row twice.
-    return sa.select(sa.func.ST_AsMVT(ordered.table_valued(), name, EXTENT, "geom", "id"))
+    return sa.select(sa.func.ST_AsMVT(ordered.table_valued(), *map(fixed, (name, EXTENT, "geom", "id"))))
 
 
 def _way(kind: Any, zoom: int) -> Callable[[sa.Subquery, list[Any], int], sa.Subquery]:
@@ -101,8 +103,8 @@ def _shapes(inner: sa.Subquery, others: list[Any], zoom: int) -> sa.Subquery:
     if getattr(inner.c.geom.type, "srid", WGS84) == WEB_MERCATOR:
         box = sa.func.ST_Expand(square, PLANE_M / (1 << zoom) * BUFFER / EXTENT)
     else:
-        flat = sa.func.ST_Transform(inner.c.geom, WEB_MERCATOR)
-    cut = sa.func.ST_AsMVTGeom(flat, square, EXTENT, BUFFER, True).label("geom")
+        flat = sa.func.ST_Transform(inner.c.geom, fixed(WEB_MERCATOR))
+    cut = sa.func.ST_AsMVTGeom(flat, square, *_SIZES).label("geom")
     return sa.select(cut, *others).where(inner.c.geom.op("&&")(box)).subquery("cut")
 
 
@@ -119,15 +121,15 @@ def _outlines(inner: sa.Subquery, others: list[Any], zoom: int) -> sa.Subquery:
         OfPlace(f"affine_{at}", lambda place, at=at: _affine(place)[at], sa.Double)  # type: ignore[misc]
         for at in range(4)
     )
-    moved = sa.func.ST_Affine(turned, across, 0.0, 0.0, down, east, south)
+    moved = sa.func.ST_Affine(turned, across, _NIL, _NIL, down, east, south)
     square = _envelope(zoom)
-    clipped = sa.func.ST_AsMVTGeom(sa.func.ST_Transform(geom, WEB_MERCATOR), square, EXTENT, BUFFER, True)
+    clipped = sa.func.ST_AsMVTGeom(sa.func.ST_Transform(geom, fixed(WEB_MERCATOR)), square, *_SIZES)
     is_near = geom.op("@")(box_here("around", 1))
-    placed = sa.case((is_near, sa.func.ST_SnapToGrid(moved, 1.0)), else_=clipped).label("geom")
+    placed = sa.case((is_near, sa.func.ST_SnapToGrid(moved, fixed(1.0))), else_=clipped).label("geom")
     touching = geom.op("&&")(box_here())
     # OFFSET 0 keeps the planner from placing each shape again for the test below.
-    found = sa.select(placed, *others).where(touching).offset(0).subquery("placed")
-    has_area = sa.or_(sa.func.ST_Dimension(found.c.geom) < 2, sa.func.ST_Area(found.c.geom) > 0)
+    found = sa.select(placed, *others).where(touching).offset(fixed(0)).subquery("placed")
+    has_area = sa.or_(sa.func.ST_Dimension(found.c.geom) < fixed(2), sa.func.ST_Area(found.c.geom) > fixed(0))
     return sa.select(found).where(has_area).subquery("cut")
 
 
@@ -144,7 +146,7 @@ def _envelope(zoom: int) -> sa.ColumnElement[Any]:
         OfPlace(name, lambda place, at=at: place[at], sa.Integer)  # type: ignore[misc]
         for at, name in ((1, "tile_x"), (2, "tile_y"))
     )
-    return sa.func.ST_TileEnvelope(zoom, column, row)
+    return sa.func.ST_TileEnvelope(fixed(zoom), column, row)
 
 
 def _points(inner: sa.Subquery, others: list[Any], zoom: int) -> sa.Subquery:
@@ -154,7 +156,7 @@ def _points(inner: sa.Subquery, others: list[Any], zoom: int) -> sa.Subquery:
     row = sa.func.floor(sa.func.plane_y(sa.func.ST_Y(inner.c.geom)) * size) - _first("y", 2)
     near = inner.c.geom.op("&&")(box_here())
     # OFFSET 0 keeps the planner from reckoning each place again wherever it is used.
-    reckoned = sa.select(column.label("column"), row.label("row"), *others).where(near).offset(0)
+    reckoned = sa.select(column.label("column"), row.label("row"), *others).where(near).offset(fixed(0))
     placed = reckoned.subquery("placed")
     point = sa.func.ST_MakePoint(placed.c.column, placed.c.row).label("geom")
     within = [axis >= 0 for axis in placed.c[:2]] + [axis < EXTENT for axis in placed.c[:2]]
