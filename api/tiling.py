@@ -167,7 +167,7 @@ class Desk:
             ask = Ask(digest, reads, None if reads <= self.open else seen.sight, statement(layer, near))
             seen.asks[group] = ask
         key = (group, square.x, square.y, ask.digest, ask.whose)
-        return Asked(key, square, group, ask.reads), ask.cut
+        return Asked(key, square, group, ask.reads, ask.cut.margin), ask.cut
 
     async def answer(
         self, layer: Layer, square: Tile, given: Look, who: Principal, form: str

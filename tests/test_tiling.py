@@ -344,7 +344,7 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%
 
 def _order(layer: Layer, who: access.Principal) -> cutting.Order:
     square = Tile(15, 1, 1)
-    asked = Asked("key", square, (layer.name, 15), frozenset())
+    asked = Asked("key", square, (layer.name, 15), frozenset(), 0.0)
     seen = cutting.looking_at(View("safety", town.FOUNDED, 1), 15)
     return cutting.Order(asked, cutting.statement(layer, seen), who, encoding.IDENTITY)
 

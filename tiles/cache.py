@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 
 from gis.squares import Box
 from tiles.encoding import IDENTITY, SMALL
-from tiles.tile import BUFFER, EXTENT, Tile
+from tiles.tile import Tile
 
-_MARGIN = (BUFFER + 2) / EXTENT
-"""Sides of a tile beyond which no change is seen in it: its buffer, and two units for rounding."""
 _OVERHEAD = 1_500
 """Bytes that an entry costs beside its body: key, places in the index, headers."""
 _REMEMBERED = 10_000
@@ -29,6 +27,8 @@ class Asked:
     """Layer and zoom."""
     reads: frozenset[str]
     """Tables whose rows the tile shows or depends on."""
+    margin: float
+    """Sides of the tile beyond which no change is seen in it; the same for all of the group."""
 
 
 @dataclass
@@ -63,6 +63,7 @@ class Cache:
         self.watched: frozenset[str] = frozenset()
         self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
         self._index: dict[str, dict[tuple[str, int], dict[tuple[int, int], set[Hashable]]]] = {}
+        self._margins: dict[tuple[str, int], float] = {}
         self._changes: deque[Change] = deque(maxlen=_REMEMBERED)
         self._moment = 0
 
@@ -110,6 +111,7 @@ class Cache:
             return False
         self._forget(asked.key)
         self._kept[asked.key] = kept
+        self._margins[asked.group] = asked.margin
         for table in asked.reads:
             self._index[table][asked.group][asked.tile.x, asked.tile.y].add(asked.key)
         self._grow(kept.size)
@@ -154,7 +156,7 @@ class Cache:
                 yield from (key for keys in squares.values() for key in keys)
                 continue
             for box in boxes:
-                yield from _within(squares, _squares(box, group[1]))
+                yield from _within(squares, _squares(box, group[1], self._margins[group]))
 
     def touched(self, asked: Asked, since: int) -> bool:
         """Say whether a change after the moment `since` may be seen in a tile."""
@@ -186,19 +188,19 @@ def _within(squares: dict[tuple[int, int], set[Hashable]], span: Span) -> Iterat
 
 
 def _meets(box: Box, asked: Asked) -> bool:
-    west, north, east, south = _squares(box, asked.tile.z)
+    west, north, east, south = _squares(box, asked.tile.z, asked.margin)
     return west <= asked.tile.x <= east and north <= asked.tile.y <= south
 
 
-def _squares(box: Box, z: int) -> Span:
+def _squares(box: Box, z: int, margin: float) -> Span:
     """Return the first and last column and row of tiles that show something of a box in degrees."""
     west, south, east, north = box
     side = 1 << z
     return (
-        math.ceil(_column(west) * side - 1 - _MARGIN),
-        math.ceil(_row(north) * side - 1 - _MARGIN),
-        math.floor(_column(east) * side + _MARGIN),
-        math.floor(_row(south) * side + _MARGIN),
+        math.ceil(_column(west) * side - 1 - margin),
+        math.ceil(_row(north) * side - 1 - margin),
+        math.floor(_column(east) * side + margin),
+        math.floor(_row(south) * side + margin),
     )
 
 

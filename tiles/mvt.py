@@ -37,6 +37,8 @@ class Cut:
     fixed: Mapping[str, Any]
     reckoned: Mapping[str, Callable[[Place], Any]]
     """Values that follow from the tile, by their parameters' names."""
+    margin: float
+    """Sides of the tile beyond which nothing is seen in it, two units for rounding among them."""
 
     def values(self, tile: Tile) -> dict[str, Any]:
         """Return the statement's parameters for a tile."""
@@ -61,12 +63,13 @@ def cut(rows: Query, name: str, zoom: int) -> Cut:
     compiled = statement(rows, name, zoom).compile(dialect=_DIALECT)
     reckoned = {name: one.reckon for name, one in compiled.binds.items() if isinstance(one, OfPlace)}
     state = compiled.construct_expanded_state(dict.fromkeys(reckoned))
-    fixed = {
+    settled = {
         name: state.processors[name](value) if name in state.processors else value
         for name, value in state.parameters.items()
         if name not in reckoned
     }
-    return Cut(state.statement, fixed, reckoned)
+    margin = 2 if _declared(rows.selected_columns.geom.type) == "POINT" else BUFFER + 2
+    return Cut(state.statement, settled, reckoned, margin / EXTENT)
 
 
 def statement(rows: Query, name: str, zoom: int) -> Query:
@@ -88,12 +91,16 @@ def statement(rows: Query, name: str, zoom: int) -> Query:
 
 
 def _way(kind: Any, zoom: int) -> Callable[[sa.Subquery, list[Any], int], sa.Subquery]:
-    declared = kind.geometry_type if isinstance(kind, Geometry) else None
-    if declared == "POINT":
+    if _declared(kind) == "POINT":
         return _points
-    if declared == "POLYGON" and kind.srid == WGS84 and zoom >= STRAIGHT_FROM:
+    if _declared(kind) == "POLYGON" and kind.srid == WGS84 and zoom >= STRAIGHT_FROM:
         return _outlines
     return _shapes
+
+
+def _declared(kind: Any) -> str | None:
+    """Return what shapes a column is declared to hold."""
+    return kind.geometry_type if isinstance(kind, Geometry) else None
 
 
 def _shapes(inner: sa.Subquery, others: list[Any], zoom: int) -> sa.Subquery:
