@@ -107,10 +107,19 @@ def duplicate(case: Case) -> list[Fault]:
 def sliver(case: Case) -> list[Fault]:
     """Gaps, overlaps and separate pieces of a grid too narrow to be meant."""
     found = [fault for kind, fault in chain(_lost(case), _doubled(case)) if kind == "sliver"]
+    return found + _thin(case)
+
+
+def thin_parts(grids: Mapping[str, BaseGeometry]) -> list[Fault]:
+    """Separate pieces of grids (EPSG:4326) too narrow to be meant, whatever lies between the grids."""
+    return _thin(parse(grids, None, Surroundings()))
+
+
+def _thin(case: Case) -> list[Fault]:
     parts, owner = shapely.get_parts(case.units, return_index=True)
     several = np.flatnonzero(np.bincount(owner, minlength=len(case.units))[owner] > 1)
     thin = several[borders.widths_m(parts[several]) < SLIVER_WIDTH_M]
-    return found + [case.fault("sliver", [owner[i]], parts[i]) for i in thin]
+    return [case.fault("sliver", [owner[i]], parts[i]) for i in thin]
 
 
 def outside_parent(case: Case) -> list[Fault]:

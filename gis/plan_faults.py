@@ -53,9 +53,13 @@ def _mark(fault: Fault) -> tuple[str, bytes]:
 
 
 def _errors(cov: Coverage) -> list[Fault]:
-    """The errors of a whole coverage: of its lowest grids, for those above are the sum of them."""
+    """The errors of a whole coverage: of its lowest grids, and of those above them pieces too narrow.
+
+    For the rest those above are the sum of them; but a narrow grid may be a piece of the one above it.
+    """
     lowest = _degrees({code: shape for code, shape in cov.shapes.items() if code != NOBODY})
-    found = faults.check(lowest, coverage.to_degrees(cov.outline()))
+    above = _degrees({code: cov.shape(code) for code in cov.grids if code not in cov.shapes})
+    found = faults.check(lowest, coverage.to_degrees(cov.outline())) + faults.thin_parts(above)
     return [fault for fault in found if fault.severity == "error"]
 
 

@@ -1,6 +1,7 @@
 """Every kind of defect, seeded into several maps, is found where it lies, and a sound map raises no alarm."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +11,10 @@ import pytest
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from gis import coverage, faults
+from gis import coverage, faults, plan_faults
 from gis.case import KINDS, Surroundings
 from gis.errors import BadInput
+from gis.settle import Coverage, Grid, cover
 from tests.towns import Grids, archipelago, chicago, outline, town, zhuzhou
 
 
@@ -305,3 +307,18 @@ def test_defects_in_beats_of_chicago(realdata: Path) -> None:
 @pytest.mark.realdata
 def test_defects_in_counties_of_zhuzhou(realdata: Path) -> None:
     _hold(zhuzhou(realdata))
+
+
+def test_a_narrow_grid_far_from_its_parent_is_a_narrow_piece_of_it() -> None:
+    """Found by interleaving plans: whole as a lowest grid, it is a sliver of the community that it joined."""
+
+    def town(parent: str) -> Coverage:
+        rows = [Grid("T", 3, None), Grid("T1", 4, "T"), Grid("T2", 4, "T")]
+        rows += [Grid("a", 5, "T1"), Grid("b", 5, "T2"), Grid("c", 5, "T2"), Grid("thin", 5, parent)]
+        edges = [113.0, 113.01, 113.02, 113.020005, 113.03]  # the third is half a metre wide
+        strips = [shapely.box(west, 27.0, east, 27.01) for west, east in pairwise(edges)]
+        return cover(rows, dict(zip(["a", "b", "thin", "c"], strips, strict=True)))
+
+    (found,) = plan_faults.new_errors(town("T2"), town("T1"))
+    assert (found.kind, found.codes) == ("sliver", ("T1",))
+    assert not plan_faults.new_errors(town("T2"), town("T2"))
