@@ -270,7 +270,21 @@ def both_touched(base: Versions, mine: Versions, now: Versions, width: float) ->
     """The grids that two sides touched, and not to the same end."""
     codes = {*base, *mine, *now} - {NOBODY}
     ours, theirs = ({c for c in codes if differs(base.get(c), side.get(c), width)} for side in (mine, now))
-    return {c for c in ours & theirs if differs(mine.get(c), now.get(c), width)}
+    return {
+        c
+        for c in ours & theirs
+        if differs(mine.get(c), now.get(c), width)
+        or heirs(base, mine, c, width) != heirs(base, now, c, width)
+    }
+
+
+def heirs(base: Versions, side: Versions, code: str, width: float) -> set[str]:
+    """The grids that got ground of one, wider than so many units."""
+    if code not in base or not base[code].leaf:
+        return set()
+    others = [(c, v.shape) for c, v in side.items() if c != code and v.leaf]
+    got = [(c, shapely.intersection(base[code].shape, shape)) for c, shape in others]
+    return {c for c, ground in got if not shapely.buffer(ground, -width / 2).is_empty}
 
 
 def loose(grids: Versions) -> set[str]:

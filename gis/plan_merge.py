@@ -79,10 +79,19 @@ class Side:
         return _joined([outline, *self.followers.values()])
 
     @cached_property
+    def _passed(self) -> list[tuple[str, str]]:
+        """Pairs of touched grids of which the second got ground of the first."""
+        leaf = [[(c, v.shape) for c in self.touched if (v := self.changes[c][s]) and v.leaf] for s in (0, 1)]
+        return [(a, b) for a, b in _sharing(*leaf) if a != b]
+
+    def heirs(self, code: str) -> set[str]:
+        """The grids that got ground of one."""
+        return {b for a, b in self._passed if a == code}
+
+    @cached_property
     def _links(self) -> list[tuple[str, str]]:
         """Pairs of touched grids of which one is not what it is without the other."""
-        leaf = [[(c, v.shape) for c in self.touched if (v := self.changes[c][s]) and v.leaf] for s in (0, 1)]
-        pairs = [(a, b) for a, b in _sharing(*leaf) if a != b]
+        pairs = list(self._passed)
         for code in self.touched:
             above = {v.grid.parent for v in self.changes[code] if v is not None and v.grid.parent}
             pairs += [(code, parent) for parent in above if "existence" in self.touched.get(parent, ())]
@@ -111,13 +120,18 @@ def merge(base: Coverage, mine: Coverage, now: Coverage, takes: Mapping[str, str
     ours, theirs = Side(base, mine), Side(base, now)
     dropped, undone = _decided(ours, theirs, takes or {})
     kept, there = set(ours.touched) - dropped, set(theirs.touched) - undone
-    clash = sorted(code for code in kept & there if ours.after(code) != theirs.after(code))
+    clash = sorted(code for code in kept & there if _at_odds(ours, theirs, code))
     if clash:
         return Merged(now, tuple(_conflict(ours, theirs, code) for code in clash))
     target = {code: version_of(base, code) for code in undone} | {code: ours.after(code) for code in kept}
     if not target:
         return Merged(now)
     return _settled(ours, theirs, target)
+
+
+def _at_odds(ours: Side, theirs: Side, code: str) -> bool:
+    """Whether two sides made different things of a grid, or gave its ground to different ones."""
+    return ours.after(code) != theirs.after(code) or ours.heirs(code) != theirs.heirs(code)
 
 
 def _decided(ours: Side, theirs: Side, takes: Mapping[str, str]) -> tuple[set[str], set[str]]:

@@ -155,6 +155,23 @@ def test_a_conflict_is_decided(asking: Connection, take: str) -> None:
     assert len({owner(asking, (3.5, 4)), owner(asking, (5, 4))}) == 2, "what is not in conflict is published"
 
 
+@pytest.mark.parametrize(("take", "heir"), [("theirs", "T1a"), ("mine", "T1c")])
+def test_a_grid_given_to_two_neighbours_is_in_conflict(asking: Connection, take: str, heir: str) -> None:
+    """Gone on both sides, but to different grids: found by interleaving plans."""
+    ann = drawn(asking, {"op": "merge", "codes": ["T1a", "T1b"], "into": "T1a"})
+    bob = drawn(asking, {"op": "merge", "codes": ["T1b", "T1c"], "into": "T1c"}, halve("T2e", 4), who=BOB)
+    published(asking, ann)
+    (one,) = (each for each, _ in publishing.conflicts(asking, bob))
+    assert (one.code, one.mine, one.theirs, one.together) == ("T1b", None, None, ("T1a", "T1c"))
+    told = publishing.told(asking, "safety", [(one, town.FOUNDED)], "wgs84")
+    assert (told[0]["mine"], told[0]["theirs"]) == (None, None)
+    assert publishing.resolve(asking, bob, "T1b", take) == []
+    published(asking, bob)
+    sound(asking)
+    assert owner(asking, (2.5, 0.5)) == heir
+    assert len({owner(asking, (3.5, 4)), owner(asking, (5, 4))}) == 2, "what is not in conflict is published"
+
+
 def test_a_decision_ends_when_the_grid_changes_once_more(asking: Connection) -> None:
     ann, bob = drawn(asking, halve("T1a", 0.6)), drawn(asking, BORDER_AB, who=BOB)
     published(asking, ann)

@@ -126,7 +126,7 @@ function conflicts() {
     h("strong", {}, `${(mine ?? theirs)?.properties.name || code} ${code}`),
     together.length > 1 && h("small", {}, t("conflict.with", { codes: together.join("、") })),
     h("p", { class: "row" }, ["mine", "theirs"].map((choice) => button(`conflict.${choice}`, () => doing(resolve, code, choice))),
-      button("conflict.see", () => zoomTo([mine, theirs].filter(Boolean).map(({ geometry }) => geometry)), "link")));
+      (mine || theirs) && button("conflict.see", () => zoomTo([mine, theirs].filter(Boolean).map(({ geometry }) => geometry)), "link")));
   return block(t("conflict.title"), h("p", { class: "note" }, t("conflict.what")), h("ul", { class: "conflicts" }, open.conflicts.map(row)));
 }
 
