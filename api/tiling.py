@@ -19,7 +19,7 @@ from api.access import Engines
 from api.cutting import Cutters, Order, looking_at, packed, statement
 from api.deps import Look, transaction, view
 from gis import city, grids
-from gis.access import Principal
+from gis.access import ANYBODY, Principal
 from gis.changes import Change, Tables
 from gis.settings import settings
 from layers.catalogue import Layer
@@ -158,7 +158,7 @@ class Desk:
             return None
         return found
 
-    def _asked(self, layer: Layer, square: Tile, seen: Seeing) -> tuple[Asked, mvt.Cut]:
+    def _asked(self, layer: Layer, square: Tile, seen: Seeing) -> tuple[Asked, Ask]:
         group = layer.name, square.z
         ask = seen.asks.get(group)
         if ask is None:
@@ -167,7 +167,7 @@ class Desk:
             ask = Ask(digest, reads, None if reads <= self.open else seen.sight, statement(layer, near))
             seen.asks[group] = ask
         key = (group, square.x, square.y, ask.digest, ask.whose)
-        return Asked(key, square, group, ask.reads, ask.cut.margin), ask.cut
+        return Asked(key, square, group, ask.reads, ask.cut.margin), ask
 
     async def answer(
         self, layer: Layer, square: Tile, given: Look, who: Principal, form: str
@@ -177,11 +177,11 @@ class Desk:
         Raises Busy when too many wait already, TileSlow when the query took too long, and what `view` raises.
         """
         seen = self._known_view(given, who) or await self._view(given, who)
-        asked, cut = self._asked(layer, square, seen)
+        asked, ask = self._asked(layer, square, seen)
         kept = self.cache.get(asked.key) if self._is_in_touch() else None
         how = "hit"
         if kept is None:
-            kept, how = await self._fly(Order(asked, cut, who, form))
+            kept, how = await self._fly(Order(asked, ask.cut, who if ask.whose else ANYBODY, form))
         if kept.form(form) is None:
             await self._encode(kept, form)
         return kept, how
