@@ -55,10 +55,10 @@ def statement(layer: Layer, seen: View) -> mvt.Cut:
 
 
 @lru_cache(maxsize=2000)
-def _entrance(who: Principal) -> sql.Composed | None:
-    """Return what opens the transaction of somebody and tells who it is; none for anybody, who needs none."""
-    told = access.telling(who).items()
-    calls = [sql.SQL("set_config({}, {}, true)").format(name, value) for name, value in told]
+def _entrance(who: Principal, *, is_planned_anew: bool) -> sql.Composed | None:
+    """Return what opens a transaction: it tells who asks, and how to plan; none where neither is needed."""
+    told = access.telling(who) | ({"plan_cache_mode": "force_custom_plan"} if is_planned_anew else {})
+    calls = [sql.SQL("set_config({}, {}, true)").format(name, value) for name, value in told.items()]
     return sql.SQL("BEGIN; SELECT {}").format(sql.SQL(", ").join(calls)) if calls else None
 
 
@@ -139,7 +139,7 @@ class Cutters:
 
 async def _cut(conn: Connection, order: Order, square: Tile) -> bytes:
     """Run the statement; a setting of the transaction tells the database who asks, so it is gone after it."""
-    entrance = _entrance(order.who)
+    entrance = _entrance(order.who, is_planned_anew=bool(order.statement.fixed))
     if entrance is None:
         return await order.statement.fetch(conn, square)
     try:

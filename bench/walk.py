@@ -95,9 +95,10 @@ def _zoom(engine: Engine, layer: Layer, seen: View, every: int) -> Found:
         wanted = WANTED.get(layer.name, _selected)(conn, layer, seen) if every == 1 else None
         found = Found(layer.name, seen.zoom, wanted=wanted)
     counts: dict[int, int] = {}
+    statement = mvt.cut(layer.select(looking_at(seen, seen.zoom)), layer.name, seen.zoom)
     for square in squares[::every]:
         began = time.perf_counter()
-        body = cut(engine, layer, seen, square)
+        body = _cut(engine, statement, square)
         spent = time.perf_counter() - began
         if body:
             found.sizes.append(len(body))
@@ -107,12 +108,11 @@ def _zoom(engine: Engine, layer: Layer, seen: View, every: int) -> Found:
     return found
 
 
-def cut(engine: Engine, layer: Layer, seen: View, square: Tile) -> bytes:
+def _cut(engine: Engine, statement: mvt.Cut, square: Tile) -> bytes:
     """Return one tile as the service cuts it, without any cache."""
-    view = looking_at(seen, square.z)
     with engine.begin() as conn:
         access.enter(conn, access.COMMAND)
-        return mvt.render(conn, layer.select(view), layer.name, square)
+        return statement.run(mvt.driver_of(conn), square)
 
 
 def features(body: bytes) -> Iterator[tuple[int, int]]:

@@ -49,8 +49,8 @@ def make_engine(
 async def awaited(engine: Engine, *, timeout_ms: int) -> psycopg.AsyncConnection[Any]:
     """Return a connection apart from an engine's pool, for the event loop to await; nothing commits on it.
 
-    Every statement is a transaction of its own and bound by `timeout_ms`. A prepared statement is planned
-    once, for any values: for small tiles planning took longer than the rest.
+    Every statement is a transaction of its own and bound by `timeout_ms`. Statements are planned once, for
+    any values, unless a transaction says otherwise: for small tiles planning took longer than the rest.
     """
     there = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     options = f"{engine.url.query.get('options', _OPTIONS)} -c statement_timeout={timeout_ms}"

@@ -38,9 +38,9 @@ class OfPlace(sa.BindParameter[Any]):
         self.reckon = reckon
 
 
-def fixed(value: Any) -> sa.BindParameter[Any]:
-    """Return a number or name of ours as it is written in the statement, which then has fewer parameters."""
-    return sa.literal(value, literal_execute=True)
+def fixed(word: str) -> sa.BindParameter[str]:
+    """Return a word of ours as it is written in the statement, which then can be planned once."""
+    return sa.literal(word, literal_execute=True)
 
 
 def number(place: Place) -> int:
@@ -86,7 +86,7 @@ def bounds(place: Place, margin: float) -> Box:
 
 def box_here(name: str = "near", margin: float = MARGIN) -> sa.ColumnElement[Any]:
     """Return the box, as a geometry, of the square that the statement is run for; `name` is its margin's."""
-    return sa.func.ST_MakeEnvelope(*(_side(name, at, margin) for at in range(4)), fixed(WGS84))
+    return sa.func.ST_MakeEnvelope(*(_side(name, at, margin) for at in range(4)), WGS84)
 
 
 def _side(name: str, at: int, margin: float) -> OfPlace:

@@ -14,7 +14,7 @@ from gis.crs import WEB_MERCATOR
 from gis.db import Query
 from gis.schema import COLOURS
 from gis.schema_tiles import grid_shapes
-from gis.squares import as_outline, as_point, box_here
+from gis.squares import as_outline, as_point, box_here, fixed
 from layers.clusters import Counted, clustered, in_tile
 from layers.filters import conditions
 from layers.hexagons import CONSTANT_FROM, hexagons
@@ -45,7 +45,7 @@ class Layer:
 
 def _moment(column: sa.Column[object]) -> sa.ColumnElement[str]:
     """RFC 3339 in UTC, since vector tiles know no times."""
-    return sa.func.to_char(column, 'YYYY-MM-DD"T"HH24:MI:SS"Z"').label(column.name)
+    return sa.func.to_char(column, fixed('YYYY-MM-DD"T"HH24:MI:SS"Z"')).label(column.name)
 
 
 def _shown_level(view: View) -> sa.ScalarSelect[int]:
@@ -135,7 +135,7 @@ def _cameras(view: View) -> Query:
     if view.zoom < CAMERAS_FROM:
         return clustered(_COUNTED_CAMERAS, view)
     c = t.cameras.c
-    watched = sa.func.array_to_string(c.headings, ",").label("headings")
+    watched = sa.func.array_to_string(c.headings, fixed(",")).label("headings")
     return sa.select(c.id, c.geom, c.name, c.kind, c.state, watched, c.fov, c.range_m).where(
         *in_tile(t.cameras, view), *_wanted_cameras(view)
     )
@@ -178,7 +178,7 @@ def _places(view: View) -> Query:
 def _roads(view: View) -> Query:
     r = t.roads.c
     rows = sa.select(r.id, r.geom, r.name, r["class"]).where(*conditions(view.filter, "roads"))
-    return rows if view.zoom >= 13 else rows.where(r["class"].in_(MAIN_ROADS))
+    return rows if view.zoom >= 13 else rows.where(r["class"].in_([fixed(one) for one in MAIN_ROADS]))
 
 
 BUILDINGS_FROM, CAMERAS_FROM, INCIDENTS_FROM, PLACES_FROM, RESPONDERS_FROM = 14, 14, 15, 12, 10
@@ -191,12 +191,12 @@ _COUNTED_BUILDINGS = Counted(
 )  # fmt: skip
 _COUNTED_CAMERAS = Counted(
     t.cameras, is_kept=True, conditions=_wanted_cameras,
-    weight=("down", lambda c: sa.cast(c.c.state.in_(("offline", "fault")), sa.Integer)),
+    weight=("down", lambda c: sa.cast(c.c.state.in_([fixed("offline"), fixed("fault")]), sa.Integer)),
     is_whole=lambda view: view.scope is None and view.filter is None,
 )  # fmt: skip
 _COUNTED_INCIDENTS = Counted(
     t.incidents, is_kept=True, kind="colour", kinds=COLOURS, conditions=wanted_incidents,
-    weight=("open", lambda i: sa.cast(i.c.state != "closed", sa.Integer)),
+    weight=("open", lambda i: sa.cast(i.c.state != fixed("closed"), sa.Integer)),
     is_whole=lambda view: view.is_of_all_incidents,
 )  # fmt: skip
 _COUNTED_RESPONDERS = Counted(

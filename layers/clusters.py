@@ -61,10 +61,10 @@ def _from_kept(counted: Counted, view: View) -> Query:
     square = squares.ancestor(kept.c.square, at, depth)
     low, high = squares.here(at) if view.of_tile else squares.descendants((0, 0, 0), at)
     number, weight = _total(kept.c.count), _total(kept.c.weight)
-    by_kind = {one: _total(kept.c.count, kept.c.kind == one) for one in counted.kinds}
+    by_kind = {one: _total(kept.c.count, kept.c.kind == squares.fixed(one)) for one in counted.kinds}
     east, south = (sa.func.sum(axis) / sa.func.sum(kept.c.count) for axis in (kept.c.x, kept.c.y))
     rows = _squares(counted, square, (east, south), number, by_kind, weight)
-    wanted = (kept.c.layer == counted.table.name, kept.c.square >= low, kept.c.square < high)
+    wanted = (kept.c.layer == squares.fixed(counted.table.name), kept.c.square >= low, kept.c.square < high)
     return rows.where(*wanted).group_by(square).having(number > 0)
 
 
@@ -73,7 +73,7 @@ def _from_rows(counted: Counted, view: View) -> Query:
     square = squares.ancestor(table.c.square, squares.FINEST, depth)
     number = sa.cast(sa.func.count(), sa.Integer)
     by_kind = {
-        one: sa.cast(sa.func.count().filter(table.c[counted.kind] == one), sa.Integer)
+        one: sa.cast(sa.func.count().filter(table.c[counted.kind] == squares.fixed(one)), sa.Integer)
         for one in counted.kinds
     }
     weight = _total(counted.weight[1](table)) if counted.weight else number

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from gis.grids import Asked, owned
 from gis.schema import incidents
+from gis.squares import fixed
 from layers import filters
 
 
@@ -55,7 +56,7 @@ class View:
 def wanted_incidents(view: View) -> list[sa.ColumnElement[bool]]:
     """Return the conditions on `incidents` that a view sets; withdrawn ones never count."""
     i = incidents.c
-    conditions = [i.state != "withdrawn"]
+    conditions = [i.state != fixed("withdrawn")]
     if view.start is not None:
         conditions.append(i.occurred_at >= view.start)
     if view.end is not None:

@@ -76,3 +76,16 @@ def test_each_is_counted_once(world: Connection, zoom: int) -> None:
         body = mvt.render(world, LAYERS["buildings"].select(view), "b", square)
         total += sum(count for _, count in features(body))
     assert total == len(SHAPES)
+
+
+def test_a_road_too_short_for_its_zoom_is_still_there(conn: Connection) -> None:
+    """Once, in the tile that it begins in, though less than a unit long."""
+    batch = town.add_city(conn)
+    short = "SRID=4326;LINESTRING(10.0001 10.0001,10.0002 10.0001)"
+    row = {"origin": "t", "origin_id": "1", "batch_id": batch, "class": "primary", "length_m": 11}
+    conn.execute(t.roads.insert().values(row | {"id": 1, "geom": short, "u": 1, "v": 2}))
+    view = View("safety", town.FOUNDED, 1, zoom=9, of_tile=True)
+    rows, west, north = LAYERS["roads"].select(view), 270, 241
+    around = [Tile(9, x, y) for x in range(west - 1, west + 2) for y in range(north - 1, north + 2)]
+    found = {one.place: list(features(mvt.render(conn, rows, "roads", one))) for one in around}
+    assert {place: each for place, each in found.items() if each} == {(9, west, north): [(1, 1)]}

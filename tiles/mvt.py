@@ -1,8 +1,10 @@
 """Mapbox vector tiles, cut by PostGIS in one statement."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import psycopg
@@ -24,8 +26,6 @@ PLANE_M = 2 * math.pi * 6378137
 MEDIA_TYPE = "application/vnd.mapbox-vector-tile"
 
 
-_SIZES = tuple(map(fixed, (EXTENT, BUFFER, True)))
-_NIL = fixed(0.0)
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
@@ -35,6 +35,7 @@ class Cut:
 
     sql: str
     fixed: Mapping[str, Any]
+    """What is asked for in words; with any, the statement is planned anew each time."""
     reckoned: Mapping[str, Callable[[Place], Any]]
     """Values that follow from the tile, by their parameters' names."""
     margin: float
@@ -47,13 +48,13 @@ class Cut:
     def run(self, driver: "psycopg.Connection[Any]", tile: Tile) -> bytes:
         """Return the tile as MVT 2 bytes, empty when nothing lies in it."""
         with driver.cursor(binary=True) as cursor:
-            row = cursor.execute(self.sql, self.values(tile), prepare=True).fetchone()
+            row = cursor.execute(self.sql, self.values(tile), prepare=not self.fixed).fetchone()
         return bytes(row[0] or b"") if row else b""
 
     async def fetch(self, driver: "psycopg.AsyncConnection[Any]", tile: Tile) -> bytes:
         """Do the same on a connection that is awaited."""
         async with driver.cursor(binary=True) as cursor:
-            await cursor.execute(self.sql, self.values(tile), prepare=True)
+            await cursor.execute(self.sql, self.values(tile), prepare=not self.fixed)
             row = await cursor.fetchone()
         return bytes(row[0] or b"") if row else b""
 
@@ -63,13 +64,29 @@ def cut(rows: Query, name: str, zoom: int) -> Cut:
     compiled = statement(rows, name, zoom).compile(dialect=_DIALECT)
     reckoned = {name: one.reckon for name, one in compiled.binds.items() if isinstance(one, OfPlace)}
     state = compiled.construct_expanded_state(dict.fromkeys(reckoned))
-    settled = {
+    values = {
         name: state.processors[name](value) if name in state.processors else value
         for name, value in state.parameters.items()
         if name not in reckoned
     }
+    written = {name: text for name, value in values.items() if (text := _written(value)) is not None}
+    sql = re.sub(r"%\((\w+)\)s", lambda found: written.get(found[1], found[0]), state.statement)
     margin = 2 if _declared(rows.selected_columns.geom.type) == "POINT" else BUFFER + 2
-    return Cut(state.statement, settled, reckoned, margin / EXTENT)
+    fixed = {name: value for name, value in values.items() if name not in written}
+    return Cut(sql, fixed, reckoned, margin / EXTENT)
+
+
+def _written(value: Any) -> str | None:
+    """Return a number or a day as it is written in a statement, None for what could hold anything else.
+
+    Planned once for all tiles, the statement is planned by these values; unknown, they misled it to read a
+    grid's tile by its days instead of by its place (25 ms instead of 0.5).
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    return f"'{value.isoformat()}'" if type(value) is date else None
 
 
 def statement(rows: Query, name: str, zoom: int) -> Query:
@@ -87,7 +104,9 @@ def statement(rows: Query, name: str, zoom: int) -> Query:
     # Policies give others other plans; in one order the same rows are the same bytes, in archives too.
     ordered = sa.select(cut).order_by(cut.c.id).subquery("ordered")
     # ST_AsMVT leaves out rows without geometry. Asked to do so ourselves, the planner cuts each row twice.
-    return sa.select(sa.func.ST_AsMVT(ordered.table_valued(), *map(fixed, (name, EXTENT, "geom", "id"))))
+    return sa.select(
+        sa.func.ST_AsMVT(ordered.table_valued(), fixed(name), EXTENT, fixed("geom"), fixed("id"))
+    )
 
 
 def _way(kind: Any, zoom: int) -> Callable[[sa.Subquery, list[Any], int], sa.Subquery]:
@@ -110,9 +129,19 @@ def _shapes(inner: sa.Subquery, others: list[Any], zoom: int) -> sa.Subquery:
     if getattr(inner.c.geom.type, "srid", WGS84) == WEB_MERCATOR:
         box = sa.func.ST_Expand(square, PLANE_M / (1 << zoom) * BUFFER / EXTENT)
     else:
-        flat = sa.func.ST_Transform(inner.c.geom, fixed(WEB_MERCATOR))
-    cut = sa.func.ST_AsMVTGeom(flat, square, *_SIZES).label("geom")
-    return sa.select(cut, *others).where(inner.c.geom.op("&&")(box)).subquery("cut")
+        flat = sa.func.ST_Transform(inner.c.geom, WEB_MERCATOR)
+    cut = sa.func.ST_AsMVTGeom(flat, square, EXTENT, BUFFER, True)
+    if _declared(inner.c.geom.type) == "LINESTRING":
+        cut = sa.func.coalesce(cut, _dash(inner.c.geom, zoom))
+    return sa.select(cut.label("geom"), *others).where(inner.c.geom.op("&&")(box)).subquery("cut")
+
+
+def _dash(line: sa.ColumnElement[Any], zoom: int) -> sa.ColumnElement[Any]:
+    """Return a line of one unit, where it begins, for one of which nothing would be left."""
+    column, row = _units(sa.func.ST_StartPoint(line), zoom)
+    within = [axis >= 0 for axis in (column, row)] + [axis < EXTENT for axis in (column, row)]
+    ends = [sa.func.ST_MakePoint(column + step, row) for step in (0, 1)]
+    return sa.case((sa.and_(*within), sa.func.ST_MakeLine(*ends)))
 
 
 def _outlines(inner: sa.Subquery, others: list[Any], zoom: int) -> sa.Subquery:
@@ -128,15 +157,15 @@ def _outlines(inner: sa.Subquery, others: list[Any], zoom: int) -> sa.Subquery:
         OfPlace(f"affine_{at}", lambda place, at=at: _affine(place)[at], sa.Double)  # type: ignore[misc]
         for at in range(4)
     )
-    moved = sa.func.ST_Affine(turned, across, _NIL, _NIL, down, east, south)
+    moved = sa.func.ST_Affine(turned, across, 0.0, 0.0, down, east, south)
     square = _envelope(zoom)
-    clipped = sa.func.ST_AsMVTGeom(sa.func.ST_Transform(geom, fixed(WEB_MERCATOR)), square, *_SIZES)
+    clipped = sa.func.ST_AsMVTGeom(sa.func.ST_Transform(geom, WEB_MERCATOR), square, EXTENT, BUFFER, True)
     is_near = geom.op("@")(box_here("around", 1))
-    placed = sa.case((is_near, sa.func.ST_SnapToGrid(moved, fixed(1.0))), else_=clipped).label("geom")
+    placed = sa.case((is_near, sa.func.ST_SnapToGrid(moved, 1.0)), else_=clipped).label("geom")
     touching = geom.op("&&")(box_here())
     # OFFSET 0 keeps the planner from placing each shape again for the test below.
-    found = sa.select(placed, *others).where(touching).offset(fixed(0)).subquery("placed")
-    has_area = sa.or_(sa.func.ST_Dimension(found.c.geom) < fixed(2), sa.func.ST_Area(found.c.geom) > fixed(0))
+    found = sa.select(placed, *others).where(touching).offset(0).subquery("placed")
+    has_area = sa.or_(sa.func.ST_Dimension(found.c.geom) < 2, sa.func.ST_Area(found.c.geom) > 0)
     return sa.select(found).where(has_area).subquery("cut")
 
 
@@ -153,21 +182,28 @@ def _envelope(zoom: int) -> sa.ColumnElement[Any]:
         OfPlace(name, lambda place, at=at: place[at], sa.Integer)  # type: ignore[misc]
         for at, name in ((1, "tile_x"), (2, "tile_y"))
     )
-    return sa.func.ST_TileEnvelope(fixed(zoom), column, row)
+    return sa.func.ST_TileEnvelope(zoom, column, row)
 
 
 def _points(inner: sa.Subquery, others: list[Any], zoom: int) -> sa.Subquery:
     """Reckon the place of each point within the tile; the functions are those that number its square."""
-    size = EXTENT << zoom
-    column = sa.func.floor(sa.func.plane_x(sa.func.ST_X(inner.c.geom)) * size) - _first("x", 1)
-    row = sa.func.floor(sa.func.plane_y(sa.func.ST_Y(inner.c.geom)) * size) - _first("y", 2)
+    column, row = _units(inner.c.geom, zoom)
     near = inner.c.geom.op("&&")(box_here())
     # OFFSET 0 keeps the planner from reckoning each place again wherever it is used.
-    reckoned = sa.select(column.label("column"), row.label("row"), *others).where(near).offset(fixed(0))
+    reckoned = sa.select(column.label("column"), row.label("row"), *others).where(near).offset(0)
     placed = reckoned.subquery("placed")
     point = sa.func.ST_MakePoint(placed.c.column, placed.c.row).label("geom")
     within = [axis >= 0 for axis in placed.c[:2]] + [axis < EXTENT for axis in placed.c[:2]]
     return sa.select(point, *placed.c[2:]).where(*within).subquery("cut")
+
+
+def _units(point: sa.ColumnElement[Any], zoom: int) -> tuple[sa.ColumnElement[Any], sa.ColumnElement[Any]]:
+    """Return a point's column and row within the tile."""
+    size = EXTENT << zoom
+    return (
+        sa.func.floor(sa.func.plane_x(sa.func.ST_X(point)) * size) - _first("x", 1),
+        sa.func.floor(sa.func.plane_y(sa.func.ST_Y(point)) * size) - _first("y", 2),
+    )
 
 
 def _first(axis: str, at: int) -> OfPlace:
