@@ -85,8 +85,10 @@ class Side:
         return [(a, b) for a, b in _sharing(*leaf) if a != b]
 
     def heirs(self, code: str) -> set[str]:
-        """The grids that got ground of one."""
-        return {b for a, b in self._passed if a == code}
+        """The grids that got ground of one, more than its edges bend by when they get vertices."""
+        before = self.changes[code][0]
+        others = [(b, self.changes[b][1]) for a, b in self._passed if a == code]
+        return {b for b, after in others if before and after and _is_wide(before.shape, after.shape)}
 
     @cached_property
     def _links(self) -> list[tuple[str, str]]:
@@ -204,6 +206,11 @@ def _fields(before: Version | None, after: Version | None) -> frozenset[str]:
 
 def _alike(one: BaseGeometry, other: BaseGeometry) -> bool:
     return bool(shapely.equals_identical(one, other))
+
+
+def _is_wide(one: BaseGeometry, other: BaseGeometry) -> bool:
+    """Whether two shapes have ground in common that is wider than a bend."""
+    return not shapely.buffer(shapely.intersection(one, other), -BEND_UNITS / 2).is_empty
 
 
 def _sharing(
