@@ -36,11 +36,11 @@ class Settings(BaseSettings):
     statement_timeout_ms: int = 15_000
     """Upper bound of any statement the service sends."""
     pool_size: int = 8
-    """Database connections of one service process."""
+    """Database connections of one service process, those for tiles and the listener apart."""
     tile_cache_mb: int = 256
     """Memory that one service process gives to finished tiles."""
     tile_queries: int = 3
-    """Tiles that one process cuts at once; of `pool_size`, what is left serves the other questions."""
+    """Tiles that one process cuts at once, each on a connection beside those of `pool_size`."""
     tile_queue: int = 64
     """Tiles that may wait to be cut; beyond it the answer is 503 at once."""
     tile_wait_s: float = 10
