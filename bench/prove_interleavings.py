@@ -24,6 +24,7 @@ from sqlalchemy.engine import Connection, Engine, make_url
 
 from gis import db, faults, plan_base, plan_store, plans, publishing
 from gis.access import COMMAND, Principal, enter
+from gis.coverage import MATCH_UNITS
 from gis.errors import Conflicted, Problem
 from gis.grids import Asked, Wish, resolve
 from gis.migrate import migrate
@@ -274,7 +275,8 @@ def both_touched(base: Versions, mine: Versions, now: Versions, width: float) ->
         c
         for c in ours & theirs
         if differs(mine.get(c), now.get(c), width)
-        or heirs(base, mine, c, width) != heirs(base, now, c, width)
+        or heirs(base, mine, c, SURE) - heirs(base, now, c, MATCH_UNITS)
+        or heirs(base, now, c, SURE) - heirs(base, mine, c, MATCH_UNITS)
     }
 
 

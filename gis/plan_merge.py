@@ -84,11 +84,11 @@ class Side:
         leaf = [[(c, v.shape) for c in self.touched if (v := self.changes[c][s]) and v.leaf] for s in (0, 1)]
         return [(a, b) for a, b in _sharing(*leaf) if a != b]
 
-    def heirs(self, code: str) -> set[str]:
-        """The grids that got ground of one, more than its edges bend by when they get vertices."""
+    def heirs(self, code: str, units: float) -> set[str]:
+        """The grids that got ground of one, wider than so many units."""
         before = self.changes[code][0]
         others = [(b, self.changes[b][1]) for a, b in self._passed if a == code]
-        return {b for b, after in others if before and after and _is_wide(before.shape, after.shape)}
+        return {b for b, after in others if before and after and _is_wide(before.shape, after.shape, units)}
 
     @cached_property
     def _links(self) -> list[tuple[str, str]]:
@@ -133,7 +133,10 @@ def merge(base: Coverage, mine: Coverage, now: Coverage, takes: Mapping[str, str
 
 def _at_odds(ours: Side, theirs: Side, code: str) -> bool:
     """Whether two sides made different things of a grid, or gave its ground to different ones."""
-    return ours.after(code) != theirs.after(code) or ours.heirs(code) != theirs.heirs(code)
+    if ours.after(code) != theirs.after(code):
+        return True
+    sides = (ours, theirs), (theirs, ours)
+    return any(one.heirs(code, BEND_UNITS) - other.heirs(code, coverage.MATCH_UNITS) for one, other in sides)
 
 
 def _decided(ours: Side, theirs: Side, takes: Mapping[str, str]) -> tuple[set[str], set[str]]:
@@ -208,9 +211,9 @@ def _alike(one: BaseGeometry, other: BaseGeometry) -> bool:
     return bool(shapely.equals_identical(one, other))
 
 
-def _is_wide(one: BaseGeometry, other: BaseGeometry) -> bool:
-    """Whether two shapes have ground in common that is wider than a bend."""
-    return not shapely.buffer(shapely.intersection(one, other), -BEND_UNITS / 2).is_empty
+def _is_wide(one: BaseGeometry, other: BaseGeometry, units: float) -> bool:
+    """Whether two shapes have ground in common that is wider than so many units."""
+    return not shapely.buffer(shapely.intersection(one, other), -units / 2).is_empty
 
 
 def _sharing(
