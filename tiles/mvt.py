@@ -1,5 +1,6 @@
 """Mapbox vector tiles, cut by PostGIS in one statement."""
 
+import asyncio
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -38,6 +39,8 @@ class Cut:
     """What is asked for in words; with any, the statement is planned anew each time."""
     reckoned: Mapping[str, Callable[[Place], Any]]
     """Values that follow from the tile, by their parameters' names."""
+    is_light: bool
+    """Whether they are reckoned in no time."""
     margin: float
     """Sides of the tile beyond which nothing is seen in it, two units for rounding among them."""
 
@@ -53,8 +56,9 @@ class Cut:
 
     async def fetch(self, driver: "psycopg.AsyncConnection[Any]", tile: Tile) -> bytes:
         """Do the same on a connection that is awaited."""
+        values = self.values(tile) if self.is_light else await asyncio.to_thread(self.values, tile)
         async with driver.cursor(binary=True) as cursor:
-            await cursor.execute(self.sql, self.values(tile), prepare=not self.fixed)
+            await cursor.execute(self.sql, values, prepare=not self.fixed)
             row = await cursor.fetchone()
         return bytes(row[0] or b"") if row else b""
 
@@ -62,7 +66,9 @@ class Cut:
 def cut(rows: Query, name: str, zoom: int) -> Cut:
     """Return `statement` compiled, for all tiles of a zoom."""
     compiled = statement(rows, name, zoom).compile(dialect=_DIALECT)
-    reckoned = {name: one.reckon for name, one in compiled.binds.items() if isinstance(one, OfPlace)}
+    of_place = {name: one for name, one in compiled.binds.items() if isinstance(one, OfPlace)}
+    reckoned = {name: one.reckon for name, one in of_place.items()}
+    is_light = not any(isinstance(one.type, sa.ARRAY) for one in of_place.values())
     state = compiled.construct_expanded_state(dict.fromkeys(reckoned))
     values = {
         name: state.processors[name](value) if name in state.processors else value
@@ -73,7 +79,7 @@ def cut(rows: Query, name: str, zoom: int) -> Cut:
     sql = re.sub(r"%\((\w+)\)s", lambda found: written.get(found[1], found[0]), state.statement)
     margin = 2 if _declared(rows.selected_columns.geom.type) == "POINT" else BUFFER + 2
     fixed = {name: value for name, value in values.items() if name not in written}
-    return Cut(sql, fixed, reckoned, margin / EXTENT)
+    return Cut(sql, fixed, reckoned, is_light, margin / EXTENT)
 
 
 def _written(value: Any) -> str | None:
