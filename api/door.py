@@ -28,6 +28,8 @@ _PATH = re.compile(r"/tiles/([a-z]+)/(\d{1,2})/(\d{1,8})/(\d{1,8})\.mvt")
 CLIENT_LEFT = 499
 """Status in log and measurements where the client hung up (as nginx counts it); nobody reads the answer."""
 
+_REFUSED_AFTER_S = 0.4
+"""A refusal waits so long, which costs nothing; whoever asks again at once would slow those served."""
 _SOON_S = 0.05
 """Work that is done so soon is not worth watching whether the client hangs up."""
 
@@ -141,6 +143,7 @@ class Shed:
         """Refuse a tile, or pass the request on."""
         if self._desk.cutters.is_full() and scope["type"] == "http" and self._is_unkept(scope["path"]):
             TILES.labels("refused").inc()
+            await asyncio.sleep(_REFUSED_AFTER_S)
             await send(dict(_REFUSED))
             await send({"type": "http.response.body", "body": _BUSY.body})
             return
