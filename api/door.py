@@ -1,4 +1,4 @@
-"""A tile's way out: headers, entity tags and 304; and the short way of a kept tile past the routes."""
+"""A tile's way out: headers, entity tags and 304; and the short way of tiles past the routes."""
 
 import asyncio
 import re
@@ -131,7 +131,7 @@ class Wanted:
 
 
 class Shed:
-    """ASGI middleware, the outermost: while too many tiles wait, refuses one more for a tenth of its cost.
+    """ASGI middleware, the outermost: refuses a tile while too many wait, and does nothing else for it.
 
     Only tiles of which nothing is kept; in neither log nor audit, since nothing is given: a counter tells.
     """
@@ -177,13 +177,13 @@ class Door:
     async def _answer(self, scope: Scope, receive: Receive, name: str, *place: str) -> Response | None:
         request = Request(dict(scope) | {"path_params": {"layer": name}, "route": self._route}, receive)
         try:
-            wanted = self._let_in(request, name, place)
+            asked = self._let_in(request, name, place)
         except Problem:
             return None
-        if wanted is None and not self._desk.cutters.is_full():
+        if asked is None and not self._desk.cutters.is_full():
             return None
         scope["route"] = self._route
-        return await self._tile(wanted) if wanted else busy()  # here a tenth of what it costs in the routes
+        return await self._tile(asked) if asked else busy()
 
     def _let_in(self, request: Request, name: str, place: Sequence[str]) -> Wanted | None:
         """Return what is asked for by whom; raise a Problem where the route has something to say."""
@@ -191,9 +191,9 @@ class Door:
         who = access.recall(request) if look else None
         if look is None or who is None:
             return None
-        wanted = Wanted(request, who, look, *self._find(who, name, *map(int, place)))
+        asked = Wanted(request, who, look, *self._find(who, name, *map(int, place)))
         access.admit(request, who)
-        return wanted
+        return asked
 
     async def _tile(self, it: Wanted) -> Response:
         """Return a tile that is kept at once; another is cut."""

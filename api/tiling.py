@@ -37,7 +37,6 @@ _VIEWS = 10_000
 _LONGEST_QUERY = 500
 _EARLY_S = 5
 """The database's clock may be so much ahead of ours: its new day begins for us that much early."""
-_INSIST_S = 0.05
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 KEPT = Gauge("safetymap_tiles_kept", "Tiles in the cache.")
 KEPT_BYTES = Gauge("safetymap_tiles_kept_bytes", "Bytes that they take.")

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mapbox_vector_tile
 import numpy as np
@@ -90,14 +91,21 @@ def key_of(engine: Engine, role: str, scope: str | None = None) -> dict[str, str
 
 @contextmanager
 def statements(engine: Engine) -> Iterator[list[str]]:
-    """Every statement that an engine sends meanwhile."""
+    """Every statement that is sent meanwhile, by an engine and by the connections that cut tiles."""
     sent: list[str] = []
+    execute = psycopg.AsyncCursor.execute
 
     def note(*said: object) -> None:
         sent.append(str(said[2]))
 
+    async def noted(cursor: Any, query: Any, *rest: Any, **more: Any) -> Any:
+        sent.append(str(query))
+        return await execute(cursor, query, *rest, **more)
+
     sa.event.listen(engine, "before_cursor_execute", note)
-    yield sent
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(psycopg.AsyncCursor, "execute", noted)
+        yield sent
     sa.event.remove(engine, "before_cursor_execute", note)
 
 
@@ -105,7 +113,9 @@ HOUSE, OTHER = path("buildings", town.at(1, 1)), path("buildings", town.at(4, 4)
 
 
 def test_a_kept_tile_asks_the_database_nothing(client: TestClient, service_engine: Engine) -> None:
-    first = client.get(HOUSE)
+    with statements(service_engine) as sent:
+        first = client.get(HOUSE)
+    assert any("ST_AsMVT" in one for one in sent)
     with statements(service_engine) as sent:
         second = client.get(HOUSE)
         third = client.get(HOUSE, headers={"If-None-Match": second.headers["etag"]})

@@ -90,8 +90,8 @@ def _written(value: Any) -> str | None:
     """
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
+    if type(value) in {int, float}:  # these very types, whose text is a number and nothing else
+        return f"({value!r})"
     return f"'{value.isoformat()}'" if type(value) is date else None
 
 
