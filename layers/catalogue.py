@@ -128,7 +128,8 @@ def _buildings(view: View) -> Query:
         return clustered(_COUNTED_BUILDINGS, view)
     b = t.buildings.c
     named = [] if view.zoom < NAMES_FROM else [b.name, b.address]
-    return sa.select(b.id, as_outline(b.geom).label("geom"), b.kind, b.floors, b.households, *named)
+    rows = sa.select(b.id, as_outline(b.geom).label("geom"), b.kind, b.floors, b.households, *named)
+    return rows.where(*conditions(view.filter, "buildings"))
 
 
 def _cameras(view: View) -> Query:

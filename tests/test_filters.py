@@ -1,5 +1,6 @@
 """Filters in CQL2: what they mean, what they refuse, and that none is ever an error of ours."""
 
+from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
@@ -10,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import Connection, Engine
 
+from gis import grids
 from gis import schema as t
 from gis.errors import BadInput
 from layers import filters
+from layers.catalogue import LAYERS
+from layers.view import View
 from tests import town
 
 ROWS = 60
@@ -149,3 +153,12 @@ def test_tiles_and_hotspots_count_the_same(client: TestClient, conn: Connection)
         client.get("/hotspots", params={"colour": "red", "filter": "state = 'closed'"}).json()["incidents"]
         == number
     )
+
+
+@pytest.mark.parametrize("layer", filters.PROPERTIES)
+def test_a_filter_holds_at_every_zoom(conn: Connection, layer: str) -> None:
+    asked = grids.resolve(conn, grids.Wish())
+    name = "code" if layer == "incidents" else "name"
+    seen = View(asked.scheme, asked.on, asked.known, filter=filters.read(f"{name} = 'nobody’s'", UTC))
+    for zoom in range(23):
+        assert not conn.execute(LAYERS[layer].select(replace(seen, zoom=zoom))).all(), zoom
