@@ -37,6 +37,8 @@ CHIEF = Principal("approver", name="chief", full_role="approver")
 PATIENCE_S = 0.03
 """An operation that takes longer waits for somebody's lock: the others go on meanwhile."""
 SIZE = 7
+ALIKE = 0.25
+"""The share of steps for which a planner has the thought that the other had."""
 SURE, BENT = 10.0, 1.5
 """Units: ground wider than the one was surely redrawn, narrower than the other only bent by vertices."""
 Versions = dict[str, Version]
@@ -92,6 +94,7 @@ class Round:
         self.planners, self.publisher = actors[:2], actors[2]
         self.drafts = [Drawn(Principal("planner", name=a.name, full_role="planner"), int(rng.integers(1, 3)))
                        for a in self.planners]  # fmt: skip
+        self.thought: Any = None
 
     def run(self) -> None:
         """Let the three act in random order until both drafts are published or refused."""
@@ -183,7 +186,11 @@ class Round:
         if here.plan.head is not None and self.rng.random() < 0.2:
             plans.undo(conn, draft.plan)
             plans.redo(conn, draft.plan)
-        plans.take(conn, draft.who, draft.plan, as_json(random_step(here.cov, self.rng, SIZE)))
+        step = as_json(random_step(here.cov, self.rng, SIZE))
+        if self.thought and self.rng.random() < ALIKE:
+            step = self.thought
+        self.thought = step
+        plans.take(conn, draft.who, draft.plan, step)
 
     def _decide(self, actor: Actor) -> None:
         ready = [d for d in self.drafts if d.submitted and not d.outcome]

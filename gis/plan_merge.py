@@ -6,8 +6,8 @@ a vertex into an edge, because a neighbour's new border ends there, is not. Thos
 sides go into every shape that has the edge, and `settle` proves that the ground still adds up.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,16 +16,20 @@ from shapely.geometry.base import BaseGeometry
 
 from gis import coverage
 from gis.errors import BadInput, Emptied, NotDrawable
-from gis.lattice import Tees
-from gis.plan_diff import Version, diff, version_of
+from gis.plan_diff import Version, diff, same_shape, version_of
+from gis.plan_outlines import (
+    BEND_UNITS,
+    Chains,
+    as_tees,
+    directed,
+    inserted,
+    joined,
+    meanders,
+    vertices,
+    welds,
+    with_vertices_at,
+)
 from gis.settle import NOBODY, Coverage, Grid, settle, with_tees
-
-BEND_UNITS = 10.0
-"""An edge that gets vertices time and again bends by a unit each time; more than 11 cm is a new border."""
-Point = tuple[int, int]
-Edge = tuple[Point, Point]
-Chains = dict[Edge, set[Point]]
-"""Vertices that came into an edge of the base (lesser end first)."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Side:
         found = {}
         for code, (before, after) in self.changes.items():
             if before and after and before.leaf and after.leaf and before.grid == after.grid:
-                chains = inserted(_directed([before.shape]), _directed([after.shape]))
+                chains = inserted(directed([before.shape]), directed([after.shape]))
                 if chains is not None:
                     found[code] = chains
         return found
@@ -75,8 +79,8 @@ class Side:
         """Every vertex that came into an edge of the base."""
         ground = [c for c in self.touched if any(one and one.leaf for one in self.changes[c])]
         sides = [[v.shape for c in ground if (v := self.changes[c][side]) and v.leaf] for side in (0, 1)]
-        outline = inserted(_directed(sides[0]), _directed(sides[1])) or {}
-        return _joined([outline, *self.followers.values()])
+        outline = inserted(directed(sides[0]), directed(sides[1])) or {}
+        return joined([outline, *self.followers.values()])
 
     @cached_property
     def _passed(self) -> list[tuple[str, str]]:
@@ -120,6 +124,7 @@ def merge(base: Coverage, mine: Coverage, now: Coverage, takes: Mapping[str, str
     Raises BadInput where two decisions contradict each other.
     """
     ours, theirs = Side(base, mine), Side(base, now)
+    ours = Side(base, _welded(ours, theirs))
     dropped, undone = _decided(ours, theirs, takes or {})
     kept, there = set(ours.touched) - dropped, set(theirs.touched) - undone
     clash = sorted(code for code in kept & there if _at_odds(ours, theirs, code))
@@ -131,12 +136,42 @@ def merge(base: Coverage, mine: Coverage, now: Coverage, takes: Mapping[str, str
     return _settled(ours, theirs, target)
 
 
+def _welded(ours: Side, theirs: Side) -> Coverage:
+    """Our draft with the vertices that both sides drew for one place at the same place.
+
+    Who draws one line twice, on edges that bent meanwhile, gets corners that differ by the rounding.
+    """
+    mine, drawn_on = vertices(ours.changes)
+    others, base = vertices(theirs.changes)
+    goes = welds(mine - drawn_on - others, others - base - mine)
+    shapes = {code: shape for code, shape in ours.cov.shapes.items() if goes and code in ours.changes}
+    moved = {code: with_vertices_at(shape, goes) for code, shape in shapes.items()}
+    if not moved or not all(shape.is_valid for shape in moved.values()):
+        return ours.cov
+    return replace(ours.cov, shapes={**ours.cov.shapes, **moved})
+
+
 def _at_odds(ours: Side, theirs: Side, code: str) -> bool:
     """Whether two sides made different things of a grid, or gave its ground to different ones."""
-    if ours.after(code) != theirs.after(code):
+    if _differ(ours.after(code), theirs.after(code)):
         return True
     sides = (ours, theirs), (theirs, ours)
     return any(one.heirs(code, BEND_UNITS) - other.heirs(code, coverage.MATCH_UNITS) for one, other in sides)
+
+
+def _differ(one: Version | None, other: Version | None) -> bool:
+    """Whether two versions of a grid are more than the same drawn twice."""
+    if one is None or other is None:
+        return one is not other
+    fields = _fields(one, other)
+    return bool(fields - {"shape"}) or ("shape" in fields and _drawn_twice(one, other) is None)
+
+
+def _drawn_twice(one: Version | None, other: Version | None) -> Chains | None:
+    """The vertices of either version, where both are the same ground but for vertices; None where not."""
+    if one is None or other is None or not (one.leaf and other.leaf):
+        return None
+    return meanders(directed([one.shape]), directed([other.shape]))
 
 
 def _decided(ours: Side, theirs: Side, takes: Mapping[str, str]) -> tuple[set[str], set[str]]:
@@ -159,7 +194,8 @@ def _settled(ours: Side, theirs: Side, target: Mapping[str, Version | None]) -> 
     loose = _loose(grids, {*leaves, *now.shapes} - gone)
     if loose:
         return Merged(now, tuple(_conflict(ours, theirs, code) for code in loose))
-    tees = _tees(_joined([ours.chains, theirs.chains]))
+    twice = (_drawn_twice(one, theirs.after(c)) for c, one in target.items() if c in theirs.touched)
+    tees = as_tees(joined([ours.chains, theirs.chains, *filter(None, twice)]))
     shapes = dict(zip(leaves, with_tees(leaves.values(), tees), strict=True)) if leaves else {}
     if NOBODY in gone:
         gone.discard(NOBODY)
@@ -202,13 +238,9 @@ def _fields(before: Version | None, after: Version | None) -> frozenset[str]:
         return frozenset({"existence"})
     names = {"name", "parent", "kind", "order"}
     fields = {name for name in names if getattr(before.grid, name) != getattr(after.grid, name)}
-    if before.leaf != after.leaf or (before.leaf and not _alike(before.shape, after.shape)):
+    if before.leaf != after.leaf or (before.leaf and not same_shape(before.shape, after.shape)):
         fields.add("shape")
     return frozenset(fields)
-
-
-def _alike(one: BaseGeometry, other: BaseGeometry) -> bool:
-    return bool(shapely.equals_identical(one, other))
 
 
 def _is_wide(one: BaseGeometry, other: BaseGeometry, units: float) -> bool:
@@ -226,94 +258,3 @@ def _sharing(
     i, j = shapely.STRtree(b).query(a, predicate="intersects")
     real = shapely.area(shapely.intersection(a[i], b[j])) > 0
     return [(one[x][0], other[y][0]) for x, y in zip(i[real].tolist(), j[real].tolist(), strict=True)]
-
-
-def _directed(shapes: Iterable[BaseGeometry]) -> set[Edge]:
-    """The edges around shapes together, the inside on their left."""
-    edges = coverage.polygon_edges(np.array(list(shapes), dtype=object))
-    start, end = coverage.cancel(edges.start, edges.end)
-    return set(zip(map(tuple, start.tolist()), map(tuple, end.tolist()), strict=True))
-
-
-def bent(before: Version | None, after: Version | None) -> bool:
-    """Whether a grid kept its shape, but for vertices in its edges."""
-    if before is None or after is None:
-        return False
-    if before.shape is after.shape or _alike(before.shape, after.shape):
-        return True
-    # More ground than vertices in the edges could make out.
-    if abs(before.shape.area - after.shape.area) > BEND_UNITS * before.shape.length:
-        return False
-    return inserted(_directed([before.shape]), _directed([after.shape])) is not None
-
-
-def bends(old: Coverage, new: Coverage) -> Tees:
-    """The vertices that came into the outline of a coverage, for whoever shares an edge with it.
-
-    Raises NotDrawable where the outline moved otherwise.
-    """
-    chains = inserted(_directed(old.shapes.values()), _directed(new.shapes.values()))
-    if chains is None:
-        raise NotDrawable("the outer border of the plan would move; plan in the scope above")
-    return _tees(chains)
-
-
-def inserted(before: set[Edge], after: set[Edge]) -> Chains | None:
-    """The vertices that came into edges between two outlines; None where more than that differs."""
-    ahead: dict[Point, list[Point]] = {}
-    for a, b in after - before:
-        ahead.setdefault(a, []).append(b)
-    chains: Chains = {}
-    for a, b in before - after:
-        run = _run(a, b, ahead)
-        if run is None:
-            return None
-        chains[min(a, b), max(a, b)] = run
-    return None if any(ahead.values()) else chains
-
-
-def _run(a: Point, b: Point, ahead: dict[Point, list[Point]]) -> set[Point] | None:
-    """The vertices passed on the way from a to b, each beside the edge and farther on; they are taken away.
-
-    In a neck narrower than a unit both sides may pass one vertex, in opposite directions.
-    """
-    run: set[Point] = set()
-    at = a
-    while at != b:
-        onward = (p for p in ahead.get(at, []) if p == b or _between(p, at, a, b))
-        following = next(onward, None)
-        if following is None:
-            return None
-        ahead[at].remove(following)
-        at = following
-        run.add(at)
-    return run - {b}
-
-
-def _between(p: Point, at: Point, a: Point, b: Point) -> bool:
-    """Whether a vertex lies beside the edge from a to b, farther on than `at`."""
-    (x, y), (u, v) = (b[0] - a[0], b[1] - a[1]), (p[0] - a[0], p[1] - a[1])
-    along, length = x * u + y * v, x * x + y * y
-    passed = x * (at[0] - a[0]) + y * (at[1] - a[1])
-    return passed < along < length and abs(x * v - y * u) <= BEND_UNITS * length**0.5
-
-
-def _joined(several: Iterable[Chains]) -> Chains:
-    whole: Chains = {}
-    for chains in several:
-        for edge, run in chains.items():
-            whole.setdefault(edge, set()).update(run)
-    return whole
-
-
-def _tees(chains: Chains) -> Tees:
-    """For every stretch that an edge may have been left in, the vertices it lacks."""
-    rows: list[tuple[Point, Point, Point]] = []
-    for (a, b), run in chains.items():
-        x, y = b[0] - a[0], b[1] - a[1]
-        chain = [a, *sorted(run, key=lambda p: (p[0] - a[0]) * x + (p[1] - a[1]) * y), b]
-        for i in range(len(chain)):
-            for j in range(i + 2, len(chain)):
-                rows += [(chain[i], chain[j], at) for at in chain[i + 1 : j]]
-    ends = np.array(rows, dtype=np.int64).reshape(-1, 3, 2)
-    return Tees(ends[:, 0], ends[:, 1], ends[:, 2])

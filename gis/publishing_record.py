@@ -19,7 +19,7 @@ from gis.importing.timeline import Version as Stored
 from gis.importing.timeline import overlay
 from gis.plan_around import near
 from gis.plan_diff import Change, Version
-from gis.plan_merge import bends, bent
+from gis.plan_outlines import bends, bent
 from gis.schema import buildings, grids, posts, revisions
 from gis.schema_plans import lineage as lineages
 from gis.settle import NOBODY, Coverage, with_tees

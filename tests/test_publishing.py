@@ -139,6 +139,27 @@ def test_drafts_on_the_same_grid_conflict_by_grid(asking: Connection) -> None:
     assert "T1b" in told["with"]
 
 
+def test_one_border_drawn_by_both_is_no_conflict(asking: Connection) -> None:
+    """The shapes differ by the vertices of what else each drew; found by interleaving plans."""
+    ann = drawn(asking, BORDER_AB, halve("T2e", 4))
+    bob = drawn(asking, BORDER_AB, halve("T2d", 1.3), who=BOB)
+    published(asking, ann)
+    assert publishing.conflicts(asking, bob) == []
+    published(asking, bob)
+    sound(asking)
+    assert owner(asking, (1.85, 1.5)) == "T1b"
+    assert len({owner(asking, (x, 4)) for x in (1, 2, 3.5, 5)}) == 4
+
+
+def test_one_name_given_by_both_is_no_conflict(asking: Connection) -> None:
+    """The sum of what lies below differs, which is not the upper grid's doing."""
+    named = {"op": "rename", "code": "T1", "name": "甲"}
+    ann, bob = drawn(asking, named), drawn(asking, named, halve("T2d", 1.3), who=BOB)
+    published(asking, ann)
+    published(asking, bob)
+    sound(asking)
+
+
 @pytest.mark.parametrize("take", ["theirs", "mine"])
 def test_a_conflict_is_decided(asking: Connection, take: str) -> None:
     ann, bob = drawn(asking, halve("T1a", 0.6)), drawn(asking, BORDER_AB, halve("T2e", 4), who=BOB)

@@ -1,0 +1,172 @@
+"""Outlines that run the same way but for vertices beside it: finding the vertices, and putting them in.
+
+Two who draw on the same ground get the same edges but for vertices: where a neighbour's new border ends, and
+where the rounding to whole units fell otherwise.
+"""
+
+from collections.abc import Iterable, Mapping
+from copy import copy
+from itertools import pairwise
+
+import numpy as np
+import shapely
+from scipy import spatial
+from shapely.geometry.base import BaseGeometry
+
+from gis import coverage
+from gis.errors import NotDrawable
+from gis.lattice import Tees
+from gis.plan_diff import Change, Version, same_shape
+from gis.settle import Coverage
+
+BEND_UNITS = 10.0
+"""An edge that gets vertices time and again bends by a unit each time; more than 11 cm is a new border."""
+Point = tuple[int, int]
+Edge = tuple[Point, Point]
+Chains = dict[Edge, set[Point]]
+"""Vertices that came into an edge (lesser end first)."""
+
+
+def vertices(changes: Mapping[str, Change]) -> tuple[set[Point], set[Point]]:
+    """The vertices of the lowest grids that changed, after and before."""
+    sides = ([v.shape for change in changes.values() if (v := change[at]) and v.leaf] for at in (1, 0))
+    after, before = ({(int(x), int(y)) for x, y in shapely.get_coordinates(shapes)} for shapes in sides)
+    return after, before
+
+
+def welds(mine: set[Point], theirs: set[Point]) -> dict[Point, Point]:
+    """For each vertex the one of theirs within `MATCH_UNITS`, which is given to one of mine alone."""
+    if not mine or not theirs:
+        return {}
+    places = np.array(sorted(theirs))
+    apart, nearest = spatial.KDTree(places).query(np.array(own := sorted(mine)))
+    close = np.flatnonzero(np.asarray(apart) <= coverage.MATCH_UNITS)
+    found = {
+        tuple(places[at].tolist()): own[i] for i, at in zip(close, np.asarray(nearest)[close], strict=True)
+    }
+    return {at: to for to, at in found.items()}
+
+
+def with_vertices_at(shape: BaseGeometry, goes: Mapping[Point, Point]) -> BaseGeometry:
+    """A shape with some of its vertices elsewhere."""
+    places = [goes.get((int(x), int(y)), (x, y)) for x, y in shapely.get_coordinates(shape)]
+    result: BaseGeometry = shapely.normalize(shapely.set_coordinates(copy(shape), np.array(places)))
+    return result
+
+
+def directed(shapes: Iterable[BaseGeometry]) -> set[Edge]:
+    """The edges around shapes together, the inside on their left."""
+    edges = coverage.polygon_edges(np.array(list(shapes), dtype=object))
+    start, end = coverage.cancel(edges.start, edges.end)
+    return set(zip(map(tuple, start.tolist()), map(tuple, end.tolist()), strict=True))
+
+
+def bent(before: Version | None, after: Version | None) -> bool:
+    """Whether a grid kept its shape, but for vertices in its edges."""
+    if before is None or after is None:
+        return False
+    if before.shape is after.shape or same_shape(before.shape, after.shape):
+        return True
+    # More ground than vertices in the edges could make out.
+    if abs(before.shape.area - after.shape.area) > BEND_UNITS * before.shape.length:
+        return False
+    return inserted(directed([before.shape]), directed([after.shape])) is not None
+
+
+def bends(old: Coverage, new: Coverage) -> Tees:
+    """The vertices that came into the outline of a coverage, for whoever shares an edge with it.
+
+    Raises NotDrawable where the outline moved otherwise.
+    """
+    chains = inserted(directed(old.shapes.values()), directed(new.shapes.values()))
+    if chains is None:
+        raise NotDrawable("the outer border of the plan would move; plan in the scope above")
+    return as_tees(chains)
+
+
+def inserted(before: set[Edge], after: set[Edge]) -> Chains | None:
+    """The vertices that came into edges between two outlines; None where more than that differs."""
+    ahead: dict[Point, list[Point]] = {}
+    for a, b in after - before:
+        ahead.setdefault(a, []).append(b)
+    chains: Chains = {}
+    for a, b in before - after:
+        run = _run(a, b, ahead)
+        if run is None:
+            return None
+        chains[min(a, b), max(a, b)] = run
+    return None if any(ahead.values()) else chains
+
+
+def meanders(one: set[Edge], other: set[Edge]) -> Chains | None:
+    """The vertices of two outlines between those they share, where they run beside each other; else None."""
+    mine, theirs = dict(one - other), dict(other - one)
+    if len(mine) < len(one - other) or len(theirs) < len(other - one):
+        return None  # a vertex that an outline passes twice: which way is meant cannot be told
+    stops = set(mine.values()) & set(theirs.values())
+    chains: Chains = {}
+    for at in set(mine) & set(theirs):
+        (a, run), (b, beside) = _to_stop(at, mine, stops), _to_stop(at, theirs, stops)
+        if a != b or not all(_between(p, q, at, a) for way in (run, beside) for q, p in pairwise([at, *way])):
+            return None
+        chains[min(at, a), max(at, a)] = {*run, *beside}
+    return None if mine or theirs else chains
+
+
+def _to_stop(at: Point, way: dict[Point, Point], stops: set[Point]) -> tuple[Point, list[Point]]:
+    """Where a way first stops, and what it passes until then; it is taken away."""
+    passed: list[Point] = []
+    while at in way:
+        at = way.pop(at)
+        if at in stops:
+            break
+        passed.append(at)
+    return at, passed
+
+
+def _run(a: Point, b: Point, ahead: dict[Point, list[Point]]) -> set[Point] | None:
+    """The vertices passed on the way from a to b, each beside the edge and farther on; they are taken away.
+
+    In a neck narrower than a unit both sides may pass one vertex, in opposite directions.
+    """
+    run: set[Point] = set()
+    at = a
+    while at != b:
+        onward = (p for p in ahead.get(at, []) if p == b or _between(p, at, a, b))
+        following = next(onward, None)
+        if following is None:
+            return None
+        ahead[at].remove(following)
+        at = following
+        run.add(at)
+    return run - {b}
+
+
+def _between(p: Point, at: Point, a: Point, b: Point) -> bool:
+    """Whether a vertex lies beside the edge from a to b, farther on than `at`."""
+    (x, y), (u, v) = (b[0] - a[0], b[1] - a[1]), (p[0] - a[0], p[1] - a[1])
+    along, length = x * u + y * v, x * x + y * y
+    passed = x * (at[0] - a[0]) + y * (at[1] - a[1])
+    return passed < along < length and abs(x * v - y * u) <= BEND_UNITS * length**0.5
+
+
+def joined(several: Iterable[Chains]) -> Chains:
+    """Chains of several sides together."""
+    whole: Chains = {}
+    for chains in several:
+        for edge, run in chains.items():
+            whole.setdefault(edge, set()).update(run)
+    return whole
+
+
+def as_tees(chains: Chains) -> Tees:
+    """For every stretch that an edge may have been left in, the vertices it lacks."""
+    rows: list[tuple[Point, Point, Point]] = []
+    for (a, b), run in chains.items():
+        x, y = b[0] - a[0], b[1] - a[1]
+        chain = [a, *sorted(run, key=lambda p: (p[0] - a[0]) * x + (p[1] - a[1]) * y), b]
+        for i in range(len(chain)):
+            for j in range(i + 2, len(chain)):
+                rows += [(chain[i], chain[j], at) for at in chain[i + 1 : j]]
+    ends = np.array(rows, dtype=np.int64).reshape(-1, 3, 2)
+    return Tees(ends[:, 0], ends[:, 1], ends[:, 2])
