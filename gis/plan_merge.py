@@ -130,6 +130,8 @@ def merge(base: Coverage, mine: Coverage, now: Coverage, takes: Mapping[str, str
     clash = sorted(code for code in kept & there if _at_odds(ours, theirs, code))
     if clash:
         return Merged(now, tuple(_conflict(ours, theirs, code) for code in clash))
+    # Of what both drew alike, but for corners, theirs stands: its neighbours have them.
+    kept -= {code for code in kept & there if _joints(ours.after(code), theirs.after(code)) is None}
     target = {code: version_of(base, code) for code in undone} | {code: ours.after(code) for code in kept}
     if not target:
         return Merged(now)
@@ -164,13 +166,16 @@ def _differ(one: Version | None, other: Version | None) -> bool:
     if one is None or other is None:
         return one is not other
     fields = _fields(one, other)
-    return bool(fields - {"shape"}) or ("shape" in fields and _drawn_twice(one, other) is None)
+    if fields != {"shape"} or not (one.leaf and other.leaf):
+        return bool(fields)
+    odd = shapely.symmetric_difference(one.shape, other.shape)
+    return not shapely.buffer(odd, -BEND_UNITS / 2).is_empty
 
 
-def _drawn_twice(one: Version | None, other: Version | None) -> Chains | None:
-    """The vertices of either version, where both are the same ground but for vertices; None where not."""
+def _joints(one: Version | None, other: Version | None) -> Chains | None:
+    """The vertices of either version, where they differ by vertices beside the way; None where by corners."""
     if one is None or other is None or not (one.leaf and other.leaf):
-        return None
+        return {}
     return meanders(directed([one.shape]), directed([other.shape]))
 
 
@@ -194,7 +199,7 @@ def _settled(ours: Side, theirs: Side, target: Mapping[str, Version | None]) -> 
     loose = _loose(grids, {*leaves, *now.shapes} - gone)
     if loose:
         return Merged(now, tuple(_conflict(ours, theirs, code) for code in loose))
-    twice = (_drawn_twice(one, theirs.after(c)) for c, one in target.items() if c in theirs.touched)
+    twice = (_joints(one, theirs.after(c)) for c, one in target.items() if c in theirs.touched)
     tees = as_tees(joined([ours.chains, theirs.chains, *filter(None, twice)]))
     shapes = dict(zip(leaves, with_tees(leaves.values(), tees), strict=True)) if leaves else {}
     if NOBODY in gone:

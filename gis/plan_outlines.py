@@ -35,12 +35,13 @@ def vertices(changes: Mapping[str, Change]) -> tuple[set[Point], set[Point]]:
 
 
 def welds(mine: set[Point], theirs: set[Point]) -> dict[Point, Point]:
-    """For each vertex the one of theirs within `MATCH_UNITS`, which is given to one of mine alone."""
+    """For each vertex the one of theirs within `BEND_UNITS`, which is given to the nearest of mine alone."""
     if not mine or not theirs:
         return {}
     places = np.array(sorted(theirs))
     apart, nearest = spatial.KDTree(places).query(np.array(own := sorted(mine)))
-    close = np.flatnonzero(np.asarray(apart) <= coverage.MATCH_UNITS)
+    farthest_first = np.argsort(-np.asarray(apart), kind="stable")
+    close = farthest_first[np.asarray(apart)[farthest_first] <= BEND_UNITS]
     found = {
         tuple(places[at].tolist()): own[i] for i, at in zip(close, np.asarray(nearest)[close], strict=True)
     }

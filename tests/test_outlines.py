@@ -42,10 +42,8 @@ def test_another_outline_is_told(other: list[tuple[int, int]]) -> None:
 
 
 def test_vertices_are_welded_once() -> None:
-    assert welds({(0, 0), (1, 0), (50, 50)}, {(1, 1), (50, 52), (90, 90)}) in (
-        {(0, 0): (1, 1), (50, 50): (50, 52)},
-        {(1, 0): (1, 1), (50, 50): (50, 52)},
-    )
+    mine, theirs = {(-3, 0), (0, 0), (-2, 0), (50, 50)}, {(1, 1), (50, 52), (90, 90)}
+    assert welds(mine, theirs) == {(0, 0): (1, 1), (50, 50): (50, 52)}
     assert welds({(0, 0)}, {(9, 9)}) == {}
     assert welds(set(), {(9, 9)}) == {}
 
@@ -66,6 +64,14 @@ def test_corners_a_unit_apart_are_no_conflict() -> None:
     merged = merge(base, _town((12_000, 4_001), 20_000), _town((12_001, 4_000), 20_000))
     assert merged.conflicts == ()
     assert merged.cov.shapes["a"].equals(_town((12_001, 4_000), 20_000).shapes["a"])
+
+
+def test_corners_too_far_apart_to_be_welded_are_theirs() -> None:
+    """A junction of lines at a small angle moves far along them, and the ground is the same."""
+    base = _town((10_000, 4_000), 20_000)
+    ours, theirs = _town((10_030, 8_000), 20_000), _town((10_030, 8_040), 20_000)
+    assert merge(base, ours, theirs).conflicts == ()
+    assert merge(base, ours, theirs).cov.shapes["b"].equals(theirs.shapes["b"])
 
 
 def test_only_the_grid_that_differs_is_in_conflict() -> None:
