@@ -30,7 +30,7 @@ _SLOW = "tile {0.z}/{0.x}/{0.y} of {1} took longer than {2:g} s; ask for a neare
 _LARGE = 20_000
 """Bytes from which packing would keep the event loop busy for more than a millisecond."""
 
-Connection = psycopg.AsyncConnection[Any]
+Cursor = psycopg.AsyncCursor[Any]
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,15 @@ class Cutters:
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
-        self._idle: list[Connection] = []
+        self._idle: list[Cursor] = []
+        """One of each connection: making another one for every tile costs a tenth of its time."""
         self._gate = asyncio.Semaphore(settings().tile_queries)
         self._queued = 0
 
     async def close(self) -> None:
         """Give the connections back."""
         while self._idle:
-            await self._idle.pop().close()
+            await self._idle.pop().connection.close()
 
     def is_full(self) -> bool:
         """Say whether one question more would be refused."""
@@ -110,41 +111,41 @@ class Cutters:
         Raises TileSlow when the statement ran out of time.
         """
         square = order.asked.tile
+        cursor = self._idle.pop() if self._idle else await self._connect()
         try:
-            async with self._connection() as conn:
-                body = await _cut(conn, order, square)
+            body = await _cut(cursor, order, square)
         except psycopg.errors.QueryCanceled as error:
             seconds = settings().tile_timeout_ms / 1000
             raise TileSlow(_SLOW.format(square, order.asked.group[0], seconds)) from error
+        finally:
+            await self._give_back(cursor)
         form = order.form if len(body) >= encoding.SMALL else encoding.IDENTITY
         return Kept(order.asked, sha256(body).hexdigest()[:20], {form: await packed(body, form)})
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        conn = self._idle.pop() if self._idle else await self._connect()
-        try:
-            yield conn
-        finally:
-            if conn.closed:
-                await self.close()  # the others are of the same server, and lost as well
-            elif conn.pgconn.transaction_status == TransactionStatus.IDLE:
-                self._idle.append(conn)
-            else:
-                await conn.close()
+    async def _give_back(self, cursor: Cursor) -> None:
+        conn = cursor.connection
+        if conn.closed:
+            await self.close()  # the others are of the same server, and lost as well
+        elif conn.pgconn.transaction_status == TransactionStatus.IDLE:
+            self._idle.append(cursor)
+        else:
+            await conn.close()
 
-    async def _connect(self) -> Connection:
+    async def _connect(self) -> Cursor:
         engine = await asyncio.to_thread(self._engines)
-        return await db.awaited(engine, timeout_ms=settings().tile_timeout_ms)
+        conn = await db.awaited(engine, timeout_ms=settings().tile_timeout_ms)
+        return conn.cursor(binary=True)
 
 
-async def _cut(conn: Connection, order: Order, square: Tile) -> bytes:
+async def _cut(cursor: Cursor, order: Order, square: Tile) -> bytes:
     """Run the statement; a setting of the transaction tells the database who asks, so it is gone after it."""
     entrance = _entrance(order.who, is_planned_anew=bool(order.statement.fixed))
     if entrance is None:
-        return await order.statement.fetch(conn, square)
+        return await order.statement.fetch(cursor, square)
+    conn = cursor.connection
     try:
         await conn.execute(entrance)
-        return await order.statement.fetch(conn, square)
+        return await order.statement.fetch(cursor, square)
     finally:
         if not conn.closed:
             await conn.execute("ROLLBACK")

@@ -18,6 +18,10 @@ log = structlog.get_logger()
 REQUESTS = Counter("safetymap_requests_total", "Requests answered.", ["route", "method", "status"])
 SECONDS = Histogram("safetymap_request_seconds", "Time to the end of the answer.", ["route"])
 
+_MANY, _WELL = "/tiles/{layer}/{z}/{x}/{y}.mvt", {200, 204, 304}
+"""A look at the map is dozens of tiles, and the line of each cost a tenth of it: those that went well are
+counted, and told only at level DEBUG."""
+
 
 def _json(value: Any, **_: Any) -> str:
     return orjson.dumps(value, default=str).decode()
@@ -70,7 +74,8 @@ def _note(scope: Scope, request_id: str, status: int, seconds: float) -> None:
     counter, histogram = _measures(route, scope["method"], status)
     counter.inc()
     histogram.observe(seconds)
-    log.info(
+    told = log.debug if route == _MANY and status in _WELL else log.info
+    told(
         "request", id=request_id, method=scope["method"], path=scope["path"], route=route, status=status,
         client=scope["client"][0] if scope["client"] else None,
         ms=round(seconds * 1000, 1),

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import Depends, FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from api import (
     analysis,
@@ -60,6 +61,9 @@ ROUTERS = (
     situation.router,
 )
 
+SILENT: TelemetryConfig = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}
+"""The framework tells nobody outside this machine anything, whatever the environment says; see `journal`."""
+
 
 def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None) -> FastAPI:
     """Return the application; its database is connected to at the first question."""
@@ -80,7 +84,7 @@ def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None)
 
     app = FastAPI(
         title="Safety map 平安地图", version="0.1.0", description=__doc__, docs_url=None, redoc_url=None,
-        dependencies=[Depends(guard)], responses=errors.DOCUMENTED, lifespan=lifespan,
+        dependencies=[Depends(guard)], responses=errors.DOCUMENTED, lifespan=lifespan, telemetry=SILENT,
     )  # fmt: skip
     app.state.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
     app.state.engines, app.state.seen, app.state.recorder = engines, Seen({}), recorder

@@ -30,9 +30,9 @@ from tiles.tile import Tile
 
 VIEW_TABLES = frozenset({"categories", "city", "grids", "levels", "revisions", "schemes"})
 """Tables that decide what a view means."""
-_IN_STEP = frozenset({"square_counts", "grid_shapes"})
-"""Tables that change only together with one whose changes are heard: counts with the rows that they count,
-shapes with the record of those shaped."""
+_IN_STEP = frozenset({"footprints", "grid_shapes", "square_counts"})
+"""Tables that change only together with one whose changes are heard: footprints and counts with the rows that
+they are of, shapes with the record of those shaped."""
 _VIEWS = 10_000
 _LONGEST_QUERY = 500
 _EARLY_S = 5

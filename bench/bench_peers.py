@@ -46,7 +46,7 @@ class Fresh:
     target: float
 
 
-FRESH = (Fresh(16, 60, 4, 1.2), Fresh(14, 12, 4, 3), Fresh(10, 1, 1, 20))
+FRESH = (Fresh(16, 240, 4, 1.2), Fresh(14, 60, 4, 3), Fresh(10, 1, 1, 20))
 
 
 @dataclass(frozen=True)

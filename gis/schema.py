@@ -24,6 +24,8 @@ COLOURS = ("blue", "yellow", "red")
 """Grades of an incident, from everyday to grave."""
 STATES = ("reported", "dispatched", "handling", "verifying", "closed", "withdrawn")
 """The closed loop in its order; a withdrawn incident stays in the table but is counted nowhere."""
+WIDEST_BUILDING = 0.2
+"""Degrees, some 20 km: what is wider is no building, and would be drawn in thousands of tiles."""
 
 
 def _identity() -> Column[int]:
@@ -308,6 +310,11 @@ buildings = Table(
     _geom("POINT", "point"),
     *_cell_columns(),
     CheckConstraint("floors >= 0 AND households >= 0 AND units >= 0", name="counts_not_negative"),
+    CheckConstraint(
+        f"ST_XMax(geom) - ST_XMin(geom) <= {WIDEST_BUILDING}"
+        f" AND ST_YMax(geom) - ST_YMin(geom) <= {WIDEST_BUILDING}",
+        name="no_wider_than_one_is",
+    ),
     UniqueConstraint("origin", "origin_id"),
     # Usage: footprints in a tile.
     _spatial("buildings"),

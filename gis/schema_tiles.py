@@ -66,3 +66,17 @@ grid_shapes = Table(
     Index("ix_grid_shapes_geom", "geom", postgresql_using="gist"),
     comment="Grids as they are drawn at a zoom: simplified together, so that neighbours still touch.",
 )
+
+footprints = Table(
+    "footprints",
+    metadata,
+    Column("x", sa.Integer, primary_key=True, autoincrement=False),
+    Column("y", sa.Integer, primary_key=True),
+    Column("id", sa.BigInteger, primary_key=True),
+    Column("kind", sa.Text),
+    Column("floors", sa.SmallInteger),
+    Column("households", sa.Integer),
+    Column("geom", Geometry("GEOMETRY", srid=0, spatial_index=False), nullable=False),
+    comment="Buildings by tile of zoom 14, in its units, 4096 to a side; in several tiles where they touch "
+    "their margins.",
+)

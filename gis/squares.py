@@ -68,6 +68,14 @@ def here(depth: int) -> tuple[OfPlace, OfPlace]:
     )
 
 
+def column_and_row() -> tuple[OfPlace, OfPlace]:
+    """Return the column and the row of the square that the statement is run for."""
+    return (
+        OfPlace("tile_x", lambda place: place[1], sa.Integer),
+        OfPlace("tile_y", lambda place: place[2], sa.Integer),
+    )
+
+
 @lru_cache(maxsize=256)
 def bounds(place: Place, margin: float) -> Box:
     """Return a square's box, widened by `margin` of its sides.
@@ -121,3 +129,8 @@ def as_point(shape: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
 def as_outline(shape: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """Say of an expression that it is the outline of something small, for which a tile needs no clipping."""
     return sa.type_coerce(shape, Geometry("POLYGON", srid=WGS84))
+
+
+def as_placed(shape: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Say of a shape that it lies in the units of the tile asked for, which then has nothing left to do."""
+    return sa.type_coerce(shape, Geometry("POLYGON", srid=0))

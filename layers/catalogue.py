@@ -13,8 +13,8 @@ from gis import schema as t
 from gis.crs import WEB_MERCATOR
 from gis.db import Query
 from gis.schema import COLOURS
-from gis.schema_tiles import grid_shapes
-from gis.squares import as_outline, as_point, box_here, fixed
+from gis.schema_tiles import footprints, grid_shapes
+from gis.squares import as_outline, as_placed, as_point, box_here, column_and_row, fixed
 from layers.clusters import Counted, clustered, in_tile
 from layers.filters import conditions
 from layers.hexagons import CONSTANT_FROM, hexagons
@@ -126,10 +126,20 @@ def _buildings(view: View) -> Query:
     """Select footprints; from 16 on with their names, which nobody can read before."""
     if view.zoom < BUILDINGS_FROM:
         return clustered(_COUNTED_BUILDINGS, view)
+    if view.zoom == BUILDINGS_FROM and view.of_tile and view.filter is None:
+        return _footprints()
     b = t.buildings.c
     named = [] if view.zoom < NAMES_FROM else [b.name, b.address]
     rows = sa.select(b.id, as_outline(b.geom).label("geom"), b.kind, b.floors, b.households, *named)
     return rows.where(*conditions(view.filter, "buildings"))
+
+
+def _footprints() -> Query:
+    """Select the footprints of a tile that has thousands of them, which are kept as it draws them."""
+    f, (x, y) = footprints.c, column_and_row()
+    return sa.select(f.id, as_placed(f.geom).label("geom"), f.kind, f.floors, f.households).where(
+        f.x == x, f.y == y
+    )
 
 
 def _cameras(view: View) -> Query:

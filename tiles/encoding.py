@@ -14,7 +14,7 @@ SMALL = 200
 
 
 def _gzip(raw: bytes) -> bytes:
-    return igzip.compress(raw, 3, mtime=0)
+    return igzip.compress(raw, 2, mtime=0)
 
 
 def _br(raw: bytes) -> bytes:

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from gis.crs import WEB_MERCATOR, WGS84
 from gis.db import Query
-from gis.squares import OfPlace, Place, bounds, box_here, fixed
+from gis.squares import OfPlace, Place, bounds, box_here, column_and_row, fixed
 from tiles.tile import BUFFER, EXTENT, Tile
 
 STRAIGHT_FROM = 14
@@ -54,12 +54,11 @@ class Cut:
             row = cursor.execute(self.sql, self.values(tile), prepare=not self.fixed).fetchone()
         return bytes(row[0] or b"") if row else b""
 
-    async def fetch(self, driver: "psycopg.AsyncConnection[Any]", tile: Tile) -> bytes:
-        """Do the same on a connection that is awaited."""
+    async def fetch(self, cursor: "psycopg.AsyncCursor[Any]", tile: Tile) -> bytes:
+        """Do the same with a cursor, for binary answers, that is awaited."""
         values = self.values(tile) if self.is_light else await asyncio.to_thread(self.values, tile)
-        async with driver.cursor(binary=True) as cursor:
-            await cursor.execute(self.sql, values, prepare=not self.fixed)
-            row = await cursor.fetchone()
+        await cursor.execute(self.sql, values, prepare=not self.fixed)
+        row = await cursor.fetchone()
         return bytes(row[0] or b"") if row else b""
 
 
@@ -103,6 +102,7 @@ def statement(rows: Query, name: str, zoom: int) -> Query:
     Rows whose geom is declared a point are in exactly one tile, at 0..4095 in both directions; others are in
     every tile that their shape or its margin touches. Rows are in WGS-84, or in web mercator where so
     declared; those declared a polygon in WGS-84 are small and are not cut at the tile's edge when near.
+    Rows declared without a CRS are those of the tile, in its units.
     """
     inner = rows.subquery("inner")
     others = [column for column in inner.c if column.name != "geom"]
@@ -116,6 +116,8 @@ def statement(rows: Query, name: str, zoom: int) -> Query:
 
 
 def _way(kind: Any, zoom: int) -> Callable[[sa.Subquery, list[Any], int], sa.Subquery]:
+    if isinstance(kind, Geometry) and kind.srid == 0:
+        return _placed
     if _declared(kind) == "POINT":
         return _points
     if _declared(kind) == "POLYGON" and kind.srid == WGS84 and zoom >= STRAIGHT_FROM:
@@ -126,6 +128,10 @@ def _way(kind: Any, zoom: int) -> Callable[[sa.Subquery, list[Any], int], sa.Sub
 def _declared(kind: Any) -> str | None:
     """Return what shapes a column is declared to hold."""
     return kind.geometry_type if isinstance(kind, Geometry) else None
+
+
+def _placed(inner: sa.Subquery, _: list[Any], __: int) -> sa.Subquery:
+    return sa.select(inner).subquery("cut")
 
 
 def _shapes(inner: sa.Subquery, others: list[Any], zoom: int) -> sa.Subquery:
@@ -184,11 +190,7 @@ def _affine(place: Place) -> tuple[float, float, float, float]:
 
 def _envelope(zoom: int) -> sa.ColumnElement[Any]:
     """Return the square of the tile in web mercator."""
-    column, row = (
-        OfPlace(name, lambda place, at=at: place[at], sa.Integer)  # type: ignore[misc]
-        for at, name in ((1, "tile_x"), (2, "tile_y"))
-    )
-    return sa.func.ST_TileEnvelope(zoom, column, row)
+    return sa.func.ST_TileEnvelope(zoom, *column_and_row())
 
 
 def _points(inner: sa.Subquery, others: list[Any], zoom: int) -> sa.Subquery:

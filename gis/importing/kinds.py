@@ -19,7 +19,7 @@ from gis.importing.parsing import (
     text,
     words,
 )  # fmt: skip
-from gis.schema import COLOURS, SOURCES, STATES
+from gis.schema import COLOURS, SOURCES, STATES, WIDEST_BUILDING
 
 Shape = Literal["point", "polygon", "line", "any"]
 _SMALL, _INT, _BIG = 32_767, 2_147_483_647, 2**53
@@ -39,6 +39,7 @@ class Kind:
     """One kind of row: where it is kept, what it has, and which geometry.
 
     `stamped`: the row bears its cells. `inner`: the table keeps a point inside the shape as well.
+    `widest`: degrees that a shape may be across.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Kind:
     shape: Shape | None
     stamped: bool = False
     inner: bool = False
+    widest: float = 360.0
 
 
 _ID = Field("origin_id", text, required=True)
@@ -70,7 +72,7 @@ _ALL = (
     Kind("buildings", "buildings", (
         _ID, _NAME, _ADDRESS, Field("kind", text), Field("floors", integer(0, _SMALL)),
         Field("households", integer(0, _INT)), Field("units", integer(0, _INT)),
-    ), "polygon", stamped=True, inner=True),
+    ), "polygon", stamped=True, inner=True, widest=WIDEST_BUILDING),
     Kind("cameras", "cameras", (
         _ID, Field("gb28181", pattern("[0-9]{20}", "is no GB/T 28181 code of 20 digits")), _NAME,
         Field("kind", text), Field("headings", bearings), Field("fov", number(1, 360, "degrees")),

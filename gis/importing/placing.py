@@ -55,6 +55,11 @@ def place(made: Draft, kind: Kind, mapping: Mapping, source: Source) -> Placed:
     _check_shapes(made, kind, given)
     if source.crs is not None:
         given = crs.to_degrees(given, source.crs)
+    west, south, east, north = shapely.bounds(given).T
+    wide: Bools = np.fmax(east - west, north - south) > kind.widest
+    made.sieve.refuse(
+        wide, "geometry", f"is over {kind.widest} degrees across; correct it, or draw its parts as rows"
+    )
     return placed(only(made.sieve.ok, given))
 
 
