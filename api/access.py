@@ -61,6 +61,9 @@ class Seen:
         self.found[access.digest(token)] = (time.monotonic(), whose)
 
 
+_CREDENTIALS = {b"authorization", b"cookie"}
+
+
 async def who(request: Request, engines: Annotated[Engines, Depends(engines)]) -> Principal:
     """Return whoever asks; without credentials, or with a cookie that is over, that is anybody.
 
@@ -75,6 +78,8 @@ def recall(request: Request) -> Principal | None:
 
     Raises what `who` raises.
     """
+    if not any(name in _CREDENTIALS for name, _ in request.scope["headers"]):
+        return ANYBODY
     token = _token(request)
     seen: Seen = request.app.state.seen
     fresh, whose = seen.recall(token) if token else (True, None)

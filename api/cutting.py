@@ -27,8 +27,8 @@ from tiles.tile import Tile
 TILES = Counter("safetymap_tiles_total", "Tiles asked for, by how they were answered.", ["how"])
 BUSY = "too many tiles are being cut; try again in a moment"
 _SLOW = "tile {0.z}/{0.x}/{0.y} of {1} took longer than {2:g} s; ask for a nearer zoom or fewer features"
-_LARGE = 20_000
-"""Bytes from which packing would keep the event loop busy for more than a millisecond."""
+_LARGE = {"br": 20_000, "gzip": 150_000, "zstd": 150_000}
+"""Bytes from which packing would keep the event loop busy for more than a millisecond; a thread costs 0.1."""
 
 Cursor = psycopg.AsyncCursor[Any]
 
@@ -154,4 +154,6 @@ async def _cut(cursor: Cursor, order: Order, square: Tile) -> bytes:
 async def packed(body: bytes, form: str) -> bytes:
     """Return a body in an encoding; large ones are packed beside the event loop."""
     pack = encoding.ENCODERS[form]
-    return pack(body) if len(body) < _LARGE else await asyncio.to_thread(pack, body)
+    if len(body) < _LARGE.get(form, len(body) + 1):
+        return pack(body)
+    return await asyncio.to_thread(pack, body)

@@ -101,7 +101,6 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | Non
     twentieth of a tile.
     """
     watch = _Watch(request)
-    begun = asyncio.get_running_loop().call_later(_SOON_S, watch.begin)
     try:
         return await work
     except asyncio.CancelledError:
@@ -109,30 +108,31 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T | Non
             raise
         return None
     finally:
-        begun.cancel()
         watch.end()
 
 
 class _Watch:
-    """Whether a client hangs up; it then cancels the task that made this."""
+    """Whether a client hangs up, after a moment; the task that made this is then cancelled."""
 
     def __init__(self, request: Request) -> None:
-        self._request, self._task = request, asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        self._request, self._task = request, asyncio.current_task(loop)
+        self._begun: asyncio.Handle = loop.call_later(_SOON_S, self._begin)
         self._watching: asyncio.Task[None] | None = None
         self._is_gone = False
 
-    def begin(self) -> None:
-        """Begin to listen."""
-        self._watching = asyncio.create_task(self._listen())
-
     def end(self) -> None:
-        """Listen no more."""
+        """Watch no more."""
+        self._begun.cancel()
         if self._watching is not None:
             self._watching.cancel()
 
     def ended_the_work(self) -> bool:
         """Say whether the task was cancelled because the client is gone, and for nothing else."""
         return self._is_gone and self._task is not None and self._task.uncancel() == 0
+
+    def _begin(self) -> None:
+        self._watching = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
         while (await self._request.receive())["type"] != "http.disconnect":

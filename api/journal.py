@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 from functools import lru_cache
+from itertools import count
 from secrets import token_hex
 from typing import Any
 
@@ -18,9 +19,11 @@ log = structlog.get_logger()
 REQUESTS = Counter("safetymap_requests_total", "Requests answered.", ["route", "method", "status"])
 SECONDS = Histogram("safetymap_request_seconds", "Time to the end of the answer.", ["route"])
 
+_PROCESS, _NUMBERS = token_hex(10), count()
+"""A request's id is its process and its number: to draw each anew cost more than to write it."""
 _MANY, _WELL = "/tiles/{layer}/{z}/{x}/{y}.mvt", {200, 204, 304}
 """A look at the map is dozens of tiles, and the line of each cost a tenth of it: those that went well are
-counted, and told only at level DEBUG."""
+counted."""
 
 
 def _json(value: Any, **_: Any) -> str:
@@ -54,7 +57,7 @@ class Journal:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began, request_id, status = time.perf_counter(), token_hex(16), 500
+        began, request_id, status = time.perf_counter(), f"{_PROCESS}{next(_NUMBERS):012x}", 500
 
         async def noting(message: Message) -> None:
             nonlocal status
@@ -74,8 +77,9 @@ def _note(scope: Scope, request_id: str, status: int, seconds: float) -> None:
     counter, histogram = _measures(route, scope["method"], status)
     counter.inc()
     histogram.observe(seconds)
-    told = log.debug if route == _MANY and status in _WELL else log.info
-    told(
+    if route == _MANY and status in _WELL:
+        return
+    log.info(
         "request", id=request_id, method=scope["method"], path=scope["path"], route=route, status=status,
         client=scope["client"][0] if scope["client"] else None,
         ms=round(seconds * 1000, 1),

@@ -46,7 +46,8 @@ class Cut:
 
     def values(self, tile: Tile) -> dict[str, Any]:
         """Return the statement's parameters for a tile."""
-        return dict(self.fixed) | {name: reckon(tile.place) for name, reckon in self.reckoned.items()}
+        place = tile.place
+        return {**self.fixed, **{name: reckon(place) for name, reckon in self.reckoned.items()}}
 
     def run(self, driver: "psycopg.Connection[Any]", tile: Tile) -> bytes:
         """Return the tile as MVT 2 bytes, empty when nothing lies in it."""
