@@ -155,10 +155,14 @@ def _store(conn: Connection, ident: int, zoom: int, row: npt.NDArray[np.int64], 
     staging.copy(conn, columns, grid_shapes.name)
 
 
-def coverage_of(scheme: str, day: date, known: int) -> sa.ScalarSelect[Any]:
-    """Return the id of the simplified record of grids that is right for a day and a revision, or null."""
+def coverage_of(scheme: str, day: date, known: int, *, exactly: bool = True) -> sa.ScalarSelect[Any]:
+    """Return the id of the simplified record of grids that is right for a day and a revision, or null.
+
+    Else (not `exactly`) of the newest before it: it is right for every grid that did not change since.
+    """
     of_scheme = (revisions.c.scheme == scheme, revisions.c.id <= known)
     last = sa.select(sa.func.max(revisions.c.id)).where(*of_scheme).scalar_subquery()
     c = shaped_coverages.c
-    in_force = c.valid.op("@>")(sa.cast(day, sa.Date))
-    return sa.select(c.id).where(c.scheme == scheme, in_force, c.revision == last).scalar_subquery()
+    fits = c.revision == last if exactly else c.revision <= known
+    found = sa.select(c.id).where(c.scheme == scheme, c.valid.op("@>")(sa.cast(day, sa.Date)), fits)
+    return found.order_by(c.revision.desc(), c.id.desc()).limit(1).scalar_subquery()

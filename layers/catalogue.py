@@ -63,14 +63,18 @@ def _grids(view: View) -> Query:
     if view.zoom > shaping.LAST_ZOOM:
         return _drawn_grids(view, t.grids.c.geom)
     g, s = t.grids.c, grid_shapes.c
-    at_hand = shaping.coverage_of(view.scheme, view.on, view.known)
+    right = shaping.coverage_of(view.scheme, view.on, view.known)
+    before = shaping.coverage_of(view.scheme, view.on, view.known, exactly=False)
     shaped = (
         sa.select(g.grid_id.label("id"), s.geom, g.code, g.name, g.level, g.kind)
         .join_from(grid_shapes, t.grids, g.id == s.row_id)
-        .where(s.coverage_id == at_hand, s.zoom == view.zoom, *conditions(view.filter, "grids"))
+        .where(s.coverage_id == before, s.zoom == view.zoom, *conditions(view.filter, "grids"))
+        .where(sa.or_(right.is_not(None), grid_questions.current(view.asked)))
     )
-    flat = sa.func.ST_Transform(t.grids.c.geom, WEB_MERCATOR).label("geom")
-    drawn = _drawn_grids(view, flat).where(at_hand.is_(None), *_near(view, g.geom))
+    # After a publication the grids that it changed are shown as drawn, until they are simplified as well.
+    has_shape = sa.exists().where(s.coverage_id == before, s.zoom == view.zoom, s.row_id == g.id)
+    flat = sa.func.ST_Transform(g.geom, WEB_MERCATOR).label("geom")
+    drawn = _drawn_grids(view, flat).where(right.is_(None), *_near(view, g.geom), ~has_shape)
     either = sa.union_all(shaped, drawn).subquery("either")
     shape = sa.type_coerce(either.c.geom, Geometry("MULTIPOLYGON", srid=WEB_MERCATOR)).label("geom")
     return sa.select(

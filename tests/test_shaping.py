@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from geoalchemy2.shape import to_shape
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.engine import Connection
 
 from gis import schema as t
@@ -60,13 +61,31 @@ def test_neighbours_and_parents_draw_the_same_lines(derived: Connection) -> None
             assert parent.symmetric_difference(children).area <= 1e-6 * parent.area
 
 
-def test_a_later_revision_is_shown_as_drawn_until_derived(derived: Connection) -> None:
+def test_what_a_later_revision_changed_is_shown_as_drawn_until_derived(derived: Connection) -> None:
     derived.execute(grid_shapes.update().values(geom=sa.func.ST_Translate(grid_shapes.c.geom, 1e6, 0)))
     before = _shapes(derived, 12, 2)
-    derived.execute(t.revisions.insert().values(scheme="safety", note="another"))
+    ends = sa.insert(t.revisions).values(scheme="safety", note="another").returning(t.revisions.c.id)
+    revision = derived.execute(ends).scalar_one()
+    assert _shapes(derived, 12, 2) == before, "what did not change is at hand in simpler shapes still"
+    changed = min(before)
+    _replace(derived, changed, revision)
     after = _shapes(derived, 12, 2)
     assert before.keys() == after.keys()
-    assert all(before[code].disjoint(after[code]) for code in after)
+    assert {code for code in after if not before[code].equals(after[code])} == {changed}
+    assert before[changed].disjoint(after[changed])
+    shaping.derive(derived)
+    assert all(before[code].disjoint(shape) for code, shape in _shapes(derived, 12, 2).items())
+
+
+def _replace(conn: Connection, code: str, revision: int) -> None:
+    """Let a grid's row end and begin anew with a revision, as publishing does."""
+    g = t.grids.c
+    now = sa.and_(g.code == code, sa.func.upper_inf(g.known))
+    copied = [c for c in t.grids.columns if c.name not in {"id", "known"} and c.computed is None]
+    row = conn.execute(sa.select(*copied).where(now)).mappings().one()
+    until = sa.func.int4range(sa.func.lower(g.known), revision)
+    conn.execute(t.grids.update().where(now).values(known=until))
+    conn.execute(t.grids.insert().values(**row, known=Range(revision, None)))
 
 
 def _wavy(seed: int) -> list[shapely.Geometry]:
