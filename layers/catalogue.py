@@ -231,10 +231,14 @@ CATALOG: tuple[Layer, ...] = (
     Layer("incidents", "事件", "Incidents", 0, 22, "point", "field", _incidents, ("incidents",)),
     Layer("responders", "处置力量", "Responders", 0, 22, "point", "field", _responders),
     Layer("places", "重点场所", "Places", 0, 22, "mixed", "public", _places),
-    Layer("hotspots", "热点", "Hotspots", 0, 22, "polygon", "public", hexagons, constant_from=CONSTANT_FROM),
-    Layer("risk", "风险", "Risk", 0, 22, "polygon", "commander", hexagons, constant_from=CONSTANT_FROM),
-    Layer(
-        "emerging", "演变", "Emerging", 0, 22, "polygon", "commander", hexagons, constant_from=CONSTANT_FROM
+    *(
+        # At zoom 0 a hexagon is smaller than a tile's unit.
+        Layer(name, zh, en, 1, 22, "polygon", audience, hexagons, constant_from=CONSTANT_FROM)
+        for name, zh, en, audience in (
+            ("hotspots", "热点", "Hotspots", "public"),
+            ("risk", "风险", "Risk", "commander"),
+            ("emerging", "演变", "Emerging", "commander"),
+        )
     ),
 )
 

@@ -59,20 +59,35 @@ def is_fault(said: ConsoleMessage) -> bool:
 Opener = Callable[..., tuple[BrowserContext, Page]]
 
 
+@pytest.fixture(scope="module")
+def sessions() -> dict[str, list[Any]]:
+    """Cookies by role."""
+    return {}
+
+
 @pytest.fixture
-def sit_down(browser: Browser, address: str, keys: dict[str, access.NewKey]) -> Iterator[Opener]:
+def sit_down(
+    browser: Browser, address: str, keys: dict[str, access.NewKey], sessions: dict[str, list[Any]]
+) -> Iterator[Opener]:
     """Somebody of a role before the page; at the end nothing was wrong on any console."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
+
+    def log_in(context: BrowserContext, role: str) -> None:
+        """Once per role: a one-time code is good for one session."""
+        if role not in sessions:
+            key = keys[role]
+            body = {"key": key.key} | ({"code": pyotp.TOTP(key.totp_secret).now()} if key.totp_secret else {})
+            assert context.request.post(f"{address}/session", data=body).status == 201
+            sessions[role] = context.cookies()
+        context.add_cookies(sessions[role])
 
     def go(role: str, path: str = "/planner", locale: str = "zh-CN") -> tuple[BrowserContext, Page]:
         context = browser.new_context(viewport={"width": 1500, "height": 900}, locale=locale)
         context.set_default_timeout(60_000)
         contexts.append(context)
         if role != "public":
-            key = keys[role]
-            body = {"key": key.key} | ({"code": pyotp.TOTP(key.totp_secret).now()} if key.totp_secret else {})
-            assert context.request.post(f"{address}/session", data=body).status == 201
+            log_in(context, role)
         page = context.new_page()
         page.on("console", lambda said: complaints.append(said.text) if is_fault(said) else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -117,9 +132,9 @@ def settled(page: Page, steps: int) -> None:
     until(page, "document.querySelectorAll('#work tbody tr').length > 0")
 
 
-def begin(page: Page, title: str) -> None:
+def begin(page: Page, title: str, scope: str = "T") -> None:
     page.fill("#new-title", title)
-    page.fill("#new-scope", "T")
+    page.fill("#new-scope", scope)
     page.click("#new-plan button.main")
     expect(page.locator("#state")).to_have_text("草案")
     look_at(page, 3, 2.5)
@@ -170,6 +185,33 @@ def name_it(page: Page, code: str, name: str) -> None:
     page.click("#tool-rename")
     page.fill("dialog.ask input", name)
     page.click("dialog.ask button.main")
+
+
+def _submitted(page: Page) -> int:
+    page.click("#life-submit")
+    expect(page.locator("#state")).to_have_text("待审批")
+    return int(the_plan(page)["id"])
+
+
+def test_a_suggested_balance_is_sent_back_with_a_reason(sit_down: Opener) -> None:
+    """On the town as it was drawn: what is published later is balanced otherwise."""
+    _, page = sit_down("planner")
+    begin(page, "均衡方案", "T1")
+    page.locator("summary", has_text="自动均衡建议").click()
+    page.fill("#low", "12")
+    page.fill("#high", "36")
+    page.click("#suggest-do")
+    until(page, "document.querySelectorAll('#steps li').length > 0")
+    plan = _submitted(page)
+    _, other = sit_down("approver", f"/planner#plan={plan}")
+    other.click("#life-reject")
+    other.fill("dialog.ask textarea", "沿河划分更合适")
+    other.click("dialog.ask button.main")
+    expect(other.locator("#state")).to_have_text("已退回")
+    page.reload()
+    expect(page.locator("#panel")).to_contain_text("沿河划分更合适")
+    page.click("#life-reopen")
+    expect(page.locator("#state")).to_have_text("草案")
 
 
 def test_a_plan_from_the_first_line_to_the_map_of_the_city(sit_down: Opener, address: str) -> None:
@@ -259,6 +301,43 @@ def test_a_refusal_is_told_and_nothing_is_kept(sit_down: Opener) -> None:
     page.click("#sketch-done")
     expect(page.locator(".toast.error")).to_contain_text("does not divide")
     expect(page.locator("#steps li")).to_have_count(0)
+
+
+def _split(page: Page, code: str, *line: tuple[float, float]) -> None:
+    page.select_option("#pick", code)
+    page.click("#tool-split")
+    click(page, *line)
+    page.click("#sketch-done")
+    settled(page, 1)
+
+
+def test_a_conflict_is_decided_on_the_page(sit_down: Opener) -> None:
+    """Two plans divide one grid; the one published later is told so, and takes its own."""
+    plans = []
+    for title, column in (("先", 1.5), ("后", 1.8)):
+        _, page = sit_down("planner")
+        begin(page, title)
+        _split(page, "T2d", (column, 2.5), (column, 5.5))
+        plans.append(_submitted(page))
+    _, other = sit_down("approver", f"/planner#plan={plans[0]}")
+    _publish(other)
+    _, other = sit_down("approver", f"/planner#plan={plans[1]}")
+    other.click("#life-approve")
+    other.click("#life-publish")
+    expect(other.locator(".conflicts li")).to_contain_text("T2d")
+    other.click("#conflict-mine")
+    expect(other.locator("#state")).to_have_text("草案")
+    expect(other.locator(".conflicts li")).to_have_count(0)
+    page.reload()
+    _submitted(page)
+    other.reload()
+    _publish(other)
+
+
+def _publish(page: Page) -> None:
+    page.click("#life-approve")
+    page.click("#life-publish")
+    expect(page.locator("#state")).to_have_text("已发布")
 
 
 def test_both_languages_and_who_may_not(sit_down: Opener) -> None:

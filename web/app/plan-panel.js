@@ -5,7 +5,7 @@ import { pick as choose, t } from "./i18n.js";
 import { sketch } from "./plan-draw.js";
 import { zoomTo } from "./plan-map.js";
 import { act, create, leave, load, nameOf, onOpen, open, pick, pickOnly, plans, redo, resolve, suggest, workOn } from "./plan-store.js";
-import { canEdit, chainAt, doing } from "./plan-tools.js";
+import { asked, canEdit, chainAt, doing } from "./plan-tools.js";
 import { session, signIn } from "./session.js";
 import { onChange } from "./state.js";
 import { files } from "./plan-files.js";
@@ -96,8 +96,15 @@ function life() {
     ["submitted", "rejected", "withdrawn"].includes(state) && mayPlan() && ["reopen", ""],
     state === "draft" && mayPlan() && ["withdraw", ""],
   ].filter(Boolean);
-  return h("p", { class: "row" }, doable.map(([what, kind]) => button(`life.${what}`, () => doing(act, what), kind)),
+  return h("p", { class: "row" }, doable.map(([what, kind]) => button(`life.${what}`, () => (what === "reject" ? sendBack() : doing(act, what)), kind)),
     state === "submitted" && !mayDecide() && h("span", { class: "quiet" }, t("life.waits")));
+}
+
+/** Ask why a plan is sent back; whoever drew it reads that. */
+async function sendBack() {
+  const note = h("textarea", { required: true, maxlength: 2000, rows: 3 });
+  const why = await asked(t("life.reject"), h("label", {}, t("life.reject.why"), note), () => ({ note: note.value }));
+  if (why) await doing(act, "reject", why);
 }
 
 function picked() {

@@ -113,7 +113,7 @@ async function moveVertex() {
 const toVertexOrNull = ([lng, lat]) => toVertex(true)({ lng, lat });
 
 /** Ask something in a small dialog; gives what `read` finds, or null when closed. */
-function asked(title, content, read) {
+export function asked(title, content, read) {
   return new Promise((done) => {
     const dialog = h("dialog", { class: "session ask", "aria-label": title });
     const close = (value) => {

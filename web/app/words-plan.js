@@ -43,6 +43,7 @@ export const PLAN = {
   "life.approve": ["批准", "Approve"],
   "life.publish": ["发布", "Publish"],
   "life.reject": ["退回", "Send back"],
+  "life.reject.why": ["退回的理由，规划员会看到", "Why; the planner reads it"],
   "life.reopen": ["改回草案", "Back to draft"],
   "life.withdraw": ["撤回方案", "Withdraw the plan"],
   "life.waits": ["等待另一位审批员批准", "Waiting for another person to approve"],
