@@ -99,13 +99,14 @@ class Cutters:
             return
         self._queued += 1
         try:
-            await asyncio.wait_for(self._gate.acquire(), settings().tile_wait_s)
+            async with asyncio.timeout(settings().tile_wait_s):  # `wait_for` makes a task of it, a way longer
+                await self._gate.acquire()
         except TimeoutError as error:
             raise Busy(BUSY) from error
         finally:
             self._queued -= 1
 
-    async def cut(self, order: Order) -> Kept:
+    async def cut(self, order: Order) -> bytes:
         """Return the tile, fresh from the store; whoever has a turn may. Cancelled, it ends the statement.
 
         Raises TileSlow when the statement ran out of time.
@@ -113,14 +114,12 @@ class Cutters:
         square = order.asked.tile
         cursor = self._idle.pop() if self._idle else await self._connect()
         try:
-            body = await _cut(cursor, order, square)
+            return await _cut(cursor, order, square)
         except psycopg.errors.QueryCanceled as error:
             seconds = settings().tile_timeout_ms / 1000
             raise TileSlow(_SLOW.format(square, order.asked.group[0], seconds)) from error
         finally:
             await self._give_back(cursor)
-        form = order.form if len(body) >= encoding.SMALL else encoding.IDENTITY
-        return Kept(order.asked, sha256(body).hexdigest()[:20], {form: await packed(body, form)})
 
     async def _give_back(self, cursor: Cursor) -> None:
         conn = cursor.connection
@@ -149,6 +148,12 @@ async def _cut(cursor: Cursor, order: Order, square: Tile) -> bytes:
     finally:
         if not conn.closed:
             await conn.execute("ROLLBACK")
+
+
+async def as_kept(order: Order, body: bytes) -> Kept:
+    """Return a tile as it is kept: with its tag, packed as it was asked for."""
+    form = order.form if len(body) >= encoding.SMALL else encoding.IDENTITY
+    return Kept(order.asked, sha256(body).hexdigest()[:20], {form: await packed(body, form)})
 
 
 async def packed(body: bytes, form: str) -> bytes:

@@ -30,7 +30,7 @@ CLIENT_LEFT = 499
 
 _REFUSED_AFTER_S = 0.4
 """A refusal waits so long, which costs nothing; whoever asks again at once would slow those served."""
-_SOON_S = 0.05
+_SOON_S = 0.2
 """Work that is done so soon is not worth watching whether the client hangs up."""
 
 Find = Callable[[Principal, str, int, int, int], tuple[Layer, Tile]]

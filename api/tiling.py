@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql import visitors
 
 from api.access import Engines
-from api.cutting import Cutters, Order, looking_at, packed, statement
+from api.cutting import Cutters, Order, as_kept, looking_at, packed, statement
 from api.deps import Look, transaction, view
 from gis import city, grids
 from gis.access import ANYBODY, Principal
@@ -247,10 +247,11 @@ class Desk:
     async def _render(self, order: Order) -> Kept:
         async with self.cutters.turn():
             since = self.cache.mark()
-            kept = await self.cutters.cut(order)
-            if self.cache.keep(kept, since):
-                self._measure()
-            return kept
+            body = await self.cutters.cut(order)
+        made = await as_kept(order, body)  # the next may be cut meanwhile
+        if self.cache.keep(made, since):
+            self._measure()
+        return made
 
     async def _encode(self, kept: Kept, form: str) -> None:
         """Add an encoding to a tile."""

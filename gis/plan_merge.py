@@ -92,7 +92,8 @@ class Side:
         """The grids that got ground of one, wider than so many units."""
         before = self.changes[code][0]
         others = [(b, self.changes[b][1]) for a, b in self._passed if a == code]
-        return {b for b, after in others if before and after and _is_wide(before.shape, after.shape, units)}
+        got = ((b, shapely.intersection(before.shape, v.shape)) for b, v in others if before and v)
+        return {b for b, ground in got if _is_wide(ground, units)}
 
     @cached_property
     def _links(self) -> list[tuple[str, str]]:
@@ -168,8 +169,7 @@ def _differ(one: Version | None, other: Version | None) -> bool:
     fields = _fields(one, other)
     if fields != {"shape"} or not (one.leaf and other.leaf):
         return bool(fields)
-    odd = shapely.symmetric_difference(one.shape, other.shape)
-    return not shapely.buffer(odd, -BEND_UNITS / 2).is_empty
+    return _is_wide(shapely.symmetric_difference(one.shape, other.shape), BEND_UNITS)
 
 
 def _joints(one: Version | None, other: Version | None) -> Chains | None:
@@ -248,9 +248,9 @@ def _fields(before: Version | None, after: Version | None) -> frozenset[str]:
     return frozenset(fields)
 
 
-def _is_wide(one: BaseGeometry, other: BaseGeometry, units: float) -> bool:
-    """Whether two shapes have ground in common that is wider than so many units."""
-    return not shapely.buffer(shapely.intersection(one, other), -units / 2).is_empty
+def _is_wide(ground: BaseGeometry, units: float) -> bool:
+    """Whether ground is anywhere wider than so many units."""
+    return not shapely.buffer(ground, -units / 2).is_empty
 
 
 def _sharing(

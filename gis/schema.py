@@ -310,11 +310,7 @@ buildings = Table(
     _geom("POINT", "point"),
     *_cell_columns(),
     CheckConstraint("floors >= 0 AND households >= 0 AND units >= 0", name="counts_not_negative"),
-    CheckConstraint(
-        f"ST_XMax(geom) - ST_XMin(geom) <= {WIDEST_BUILDING}"
-        f" AND ST_YMax(geom) - ST_YMin(geom) <= {WIDEST_BUILDING}",
-        name="no_wider_than_one_is",
-    ),
+    CheckConstraint(f"widest_part(geom) <= {WIDEST_BUILDING}", name="no_wider_than_one_is"),
     UniqueConstraint("origin", "origin_id"),
     # Usage: footprints in a tile.
     _spatial("buildings"),

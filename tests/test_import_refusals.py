@@ -250,10 +250,9 @@ def test_a_shapefile_in_gbk_without_saying_so(ready: Connection, tmp_path: Path)
 
 
 def test_a_building_wider_than_any_is_refused(ready: Connection, tmp_path: Path) -> None:
-    """Parts in two cities, or a corner with a digit lost: it would be drawn in thousands of tiles."""
-    (x, y), (u, v) = IN_A, IN_E
-    parts = [shapely.box(x, y, x + 1e-4, y + 1e-4), shapely.box(u + 0.3, v, u + 0.3001, v + 1e-4)]
-    shapes = [parts[0], shapely.multipolygons(parts)]
+    """A corner with a digit lost: it would be drawn in thousands of tiles."""
+    x, y = IN_A
+    shapes = [shapely.box(x, y, x + 1e-4, y + 1e-4), shapely.box(x, y, x + 0.3, y + 1e-4)]
     frame = gpd.GeoDataFrame({"origin_id": ["1", "2"]}, geometry=shapes, crs=4326)
     frame.to_file(tmp_path / "b.gpkg")
     outcome = bring(ready, "buildings", tmp_path / "b.gpkg")

@@ -36,8 +36,9 @@ WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
 """
 
 
-_NUMBERING = """
-SELECT pg_get_functiondef(name::regproc) FROM unnest(ARRAY['plane_x', 'plane_y', 'square_of']) name
+_FUNCTIONS = """
+SELECT pg_get_functiondef(name::regproc)
+FROM unnest(ARRAY['plane_x', 'plane_y', 'square_of', 'widest_part']) name
 """
 
 
@@ -45,7 +46,7 @@ SELECT pg_get_functiondef(name::regproc) FROM unnest(ARRAY['plane_x', 'plane_y',
 def built(server: sa.URL, administer: Callable[..., None], engine: sa.Engine) -> Iterator[Connection]:
     """A database made from the tables themselves, without migrations."""
     with engine.connect() as migrated:
-        numbering = migrated.execute(sa.text(_NUMBERING)).scalars().all()
+        functions = migrated.execute(sa.text(_FUNCTIONS)).scalars().all()
     name = "test_built_from_tables"
     administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}")
     engine = sa.create_engine(server.set(database=name), poolclass=sa.NullPool)
@@ -53,7 +54,7 @@ def built(server: sa.URL, administer: Callable[..., None], engine: sa.Engine) ->
         conn.execute(sa.text("CREATE EXTENSION IF NOT EXISTS postgis"))
         conn.execute(sa.text("CREATE EXTENSION IF NOT EXISTS btree_gist"))
         assert schema_plans.metadata is schema.metadata
-        for function in numbering:
+        for function in functions:
             conn.exec_driver_sql(function.replace("%", "%%"))
         assert schema_tiles.metadata is schema.metadata
         assert schema_situation.metadata is schema.metadata

@@ -55,12 +55,19 @@ def place(made: Draft, kind: Kind, mapping: Mapping, source: Source) -> Placed:
     _check_shapes(made, kind, given)
     if source.crs is not None:
         given = crs.to_degrees(given, source.crs)
-    west, south, east, north = shapely.bounds(given).T
-    wide: Bools = np.fmax(east - west, north - south) > kind.widest
     made.sieve.refuse(
-        wide, "geometry", f"is over {kind.widest} degrees across; correct it, or draw its parts as rows"
+        _across(given) > kind.widest, "geometry", f"is over {kind.widest} degrees across; correct it"
     )
     return placed(only(made.sieve.ok, given))
+
+
+def _across(shapes: Geoms) -> Floats:
+    """Return degrees across the widest part of each shape: what crosses the antimeridian has two."""
+    parts, owner = shapely.get_parts(shapes, return_index=True)
+    west, south, east, north = shapely.bounds(parts).T
+    widest = np.zeros(len(shapes))
+    np.fmax.at(widest, owner, np.fmax(east - west, north - south))
+    return widest
 
 
 def placed(shapes: Geoms) -> Placed:

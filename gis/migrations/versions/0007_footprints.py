@@ -24,14 +24,21 @@ COMMENT ON TABLE footprints IS 'Buildings by tile of zoom 14, in its units, 4096
 
 # Without settings of their own, so that they become part of the statement that calls them.
 _FUNCTIONS = """
--- The columns and rows of the tiles of zoom 14 that a shape or their margins of 1/64 can touch.
-CREATE FUNCTION tiles_touched(shape geometry) RETURNS TABLE (west int, east int, north int, south int)
+-- The tiles of zoom 14 that the box of a part of a shape or their margins of 1/64 can touch.
+CREATE FUNCTION tiles_touched(shape geometry) RETURNS TABLE (x int, y int)
 IMMUTABLE PARALLEL SAFE LANGUAGE sql AS $$
-  SELECT
-    greatest(0, floor(plane_x(ST_XMin(shape)) * 16384 - 0.016)::int),
-    least(16383, floor(plane_x(ST_XMax(shape)) * 16384 + 0.016)::int),
-    greatest(0, floor(plane_y(ST_YMax(shape)) * 16384 - 0.016)::int),
-    least(16383, floor(plane_y(ST_YMin(shape)) * 16384 + 0.016)::int)
+  SELECT DISTINCT c, r FROM ST_Dump(shape) part,
+    generate_series(
+      greatest(0, floor(plane_x(ST_XMin(part.geom)) * 16384 - 0.016)::int),
+      least(16383, floor(plane_x(ST_XMax(part.geom)) * 16384 + 0.016)::int)) c,
+    generate_series(
+      greatest(0, floor(plane_y(ST_YMax(part.geom)) * 16384 - 0.016)::int),
+      least(16383, floor(plane_y(ST_YMin(part.geom)) * 16384 + 0.016)::int)) r
+$$;
+
+-- How many degrees the widest part of a shape is across: what crosses the antimeridian has two.
+CREATE FUNCTION widest_part(shape geometry) RETURNS float8 IMMUTABLE PARALLEL SAFE LANGUAGE sql AS $$
+  SELECT max(greatest(ST_XMax(geom) - ST_XMin(geom), ST_YMax(geom) - ST_YMin(geom))) FROM ST_Dump(shape)
 $$;
 
 -- The latitude of the edge between two rows of tiles, within what PostGIS can bring to the mercator plane.
@@ -49,7 +56,7 @@ IMMUTABLE PARALLEL SAFE LANGUAGE sql AS $$
       THEN ST_SnapToGrid(ST_Affine(ST_ForcePolygonCW(shape), 16384 * 4096 / 360.0::float8, 0, 0, -down,
         -(c * 360 / 16384.0::float8 - 180) * (16384 * 4096 / 360.0::float8), edge_latitude(r) * down), 1)
       ELSE ST_AsMVTGeom(ST_Transform(shape, 3857), ST_TileEnvelope(14, c, r), 4096, 64, true) END AS geom
-    FROM tiles_touched(shape) t, generate_series(t.west, t.east) c, generate_series(t.north, t.south) r,
+    FROM tiles_touched(shape) t(c, r),
       LATERAL (SELECT 4096 / (edge_latitude(r) - edge_latitude(r + 1)) AS down) scale
     WHERE shape && ST_MakeEnvelope(
       greatest(-180, (c - 0.015625) * 360 / 16384.0::float8 - 180),
@@ -69,7 +76,7 @@ BEGIN
   END IF;
   IF TG_OP IN ('DELETE', 'UPDATE') THEN
     DELETE FROM footprints f USING old_rows b, tiles_touched(b.geom) t
-    WHERE f.id = b.id AND f.x BETWEEN t.west AND t.east AND f.y BETWEEN t.north AND t.south;
+    WHERE (f.x, f.y, f.id) = (t.x, t.y, b.id);
   END IF;
   IF TG_OP IN ('INSERT', 'UPDATE') THEN
     INSERT INTO footprints
@@ -79,9 +86,9 @@ BEGIN
   RETURN NULL;
 END $$;
 """
-_NAMES = ("keep_footprints", "drawn_in_tiles", "edge_latitude", "tiles_touched")
+_NAMES = ("keep_footprints", "drawn_in_tiles", "edge_latitude", "widest_part", "tiles_touched")
 
-_NO_WIDER = "ST_XMax(geom) - ST_XMin(geom) <= 0.2 AND ST_YMax(geom) - ST_YMin(geom) <= 0.2"
+_NO_WIDER = "widest_part(geom) <= 0.2"
 
 _EVENTS = {
     "insert": "REFERENCING NEW TABLE AS new_rows",
