@@ -4,8 +4,8 @@
 demo: # load the demo city and serve it (SAFETYMAP_PORT, SAFETYMAP_CITY, SAFETYMAP_SIZE)
 	@scripts/demo.sh
 
-test: # run the tests
-	@scripts/test.sh -m "not slow"
+test: # run the tests, as many files at once as there are cores, at most four
+	@scripts/test.sh -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 prove: # run the long proofs
 	@scripts/test.sh -m slow

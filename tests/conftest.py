@@ -1,5 +1,6 @@
 """Shared fixtures: real PostGIS databases cloned from one migrated template, real data, seeded hypothesis."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -48,6 +49,16 @@ def _drop(server: sa.URL, name: str, seconds: float = 10) -> None:
             return
 
 
+@contextlib.contextmanager
+def _alone(server: sa.URL) -> Iterator[None]:
+    """One process at a time: roles, which the first migration may make, belong to the whole server."""
+    engine = sa.create_engine(server, poolclass=sa.NullPool)
+    with engine.connect() as conn:
+        conn.execute(sa.text("SELECT pg_advisory_lock(hashtext('test_template'))"))
+        yield
+    engine.dispose()
+
+
 @pytest.fixture(scope="session")
 def server() -> sa.URL:
     """The server that tests make their databases on: the private cluster, or the configured one."""
@@ -66,7 +77,7 @@ def template(server: sa.URL) -> Iterator[str]:
     name = f"test_template_{uuid.uuid4().hex[:8]}"
     _run(server, f"CREATE DATABASE {name}")
     engine = sa.create_engine(server.set(database=name), poolclass=sa.NullPool)
-    with engine.begin() as conn:
+    with _alone(server), engine.begin() as conn:
         migrate(conn)
     engine.dispose()
     yield name
