@@ -77,14 +77,13 @@ class Cutters:
         while self._idle:
             await self._idle.pop().connection.close()
 
-    def is_full(self) -> bool:
-        """Say whether one question more would be refused."""
+    def _is_full(self) -> bool:
         return self._queued >= settings().tile_queue and self._gate.locked()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Wait for a place at the database. Raises Busy at once when too many wait, or after a while."""
-        if self.is_full():
+        if self._is_full():
             TILES.labels("refused").inc()
             raise Busy(BUSY)
         await self._wait()

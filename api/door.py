@@ -37,9 +37,10 @@ Find = Callable[[Principal, str, int, int, int], tuple[Layer, Tile]]
 T = TypeVar("T")
 
 
-def busy() -> Response:
-    """Return the refusal of a tile while too many are being cut."""
+async def busy() -> Response:
+    """Return the refusal of a tile while too many are being cut, after a while."""
     TILES.labels("refused").inc()
+    await asyncio.sleep(_REFUSED_AFTER_S)
     return _BUSY
 
 
@@ -164,9 +165,8 @@ class Shed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a tile, or pass the request on."""
-        if self._desk.cutters.is_full() and scope["type"] == "http" and self._is_unkept(scope["path"]):
-            TILES.labels("refused").inc()
-            await asyncio.sleep(_REFUSED_AFTER_S)
+        if self._desk.is_full() and scope["type"] == "http" and self._is_unkept(scope["path"]):
+            await busy()
             await send(dict(_REFUSED))
             await send({"type": "http.response.body", "body": _BUSY.body})
             return
@@ -203,10 +203,10 @@ class Door:
             asked = self._let_in(request, name, place)
         except Problem:
             return None
-        if asked is None and not self._desk.cutters.is_full():
+        if asked is None and not self._desk.is_full():
             return None
         scope["route"] = self._route
-        return await self._tile(asked) if asked else busy()
+        return await self._tile(asked) if asked else await busy()
 
     def _let_in(self, request: Request, name: str, place: Sequence[str]) -> Wanted | None:
         """Return what is asked for by whom; raise a Problem where the route has something to say."""
@@ -223,8 +223,8 @@ class Door:
         kept = self._desk.find(it.layer, it.square, it.look, it.who)
         if kept is not None and kept.form(wanted(it.request)):
             return answer(it.request, kept, it.layer, it.who, "hit")
-        if self._desk.cutters.is_full():
-            return busy()
+        if self._desk.is_full():
+            return await busy()
         work = self._desk.answer(it.layer, it.square, it.look, it.who, wanted(it.request))
         try:
             done = await unless_gone(it.request, work)

@@ -113,6 +113,15 @@ class Desk:
         """Give the connections back."""
         await self.cutters.close()
 
+    def is_full(self) -> bool:
+        """Say whether one tile more would be refused; whoever has come is counted before their task begins.
+
+        Else all who come in one turn of the event loop would find a place, and cost what a tile costs but for
+        its statement.
+        """
+        bound = settings().tile_queries + settings().tile_queue
+        return len(self._flights) + len(self._resolving) >= bound
+
     def begin(self, tables: Tables) -> None:
         """Begin clean: from now on changes are heard."""
         self.open = tables.open

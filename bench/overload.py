@@ -2,7 +2,7 @@
 
 `uv run python -m bench.overload [SECONDS]` asks for tiles of the loaded city by `wrk` (Debian's package; a
 client in Python would take the core that is measured). No tile is kept. Each client asks again as soon as it
-is answered: eight of them get the peak, eighty are the flood, in turn.
+is answered: eight of them get the peak; eighty are the flood and four hundred another, in turn.
 """
 
 import contextlib
@@ -26,7 +26,8 @@ from gis import city, db, grids
 from gis.settings import settings
 
 PORT = 8151
-CLIENTS, TIMES = 8, 10
+CLIENTS, FLOODS = 8, (10, 50)
+"""Clients, and how many times as many."""
 ROUNDS, PEAK_S = 10, 10
 """A flood in so many parts, a peak of so many seconds before and after each, for the machine is not the same
 from one minute to the next."""
@@ -134,34 +135,38 @@ def _measure(seconds: float, pid: int, paths: Path) -> bool:
     load(paths, CLIENTS, 5)
     watch = Watch(pid)
     watch.start()
-    peaks, floods = [load(paths, CLIENTS, PEAK_S)], []
-    for n in range(ROUNDS):
-        floods.append(load(paths, CLIENTS * TIMES, seconds / ROUNDS))
-        peaks.append(load(paths, CLIENTS, PEAK_S))
-        print(peaks[n].line(f"{CLIENTS} clients"), flush=True)
-        print(floods[n].line(f"{CLIENTS * TIMES} clients for {floods[n].seconds:.0f} s"), flush=True)
+    peaks = [_loaded(paths, CLIENTS, PEAK_S)]
+    floods: dict[int, list[Load]] = {times: [] for times in FLOODS}
+    for _ in range(ROUNDS):
+        for times, loads in floods.items():
+            loads.append(_loaded(paths, CLIENTS * times, seconds / ROUNDS / len(FLOODS)))
+        peaks.append(_loaded(paths, CLIENTS, PEAK_S))
     watch.end()
-    print(peaks[-1].line(f"{CLIENTS} clients"))
-    fair = (statistics.mean((one.goodput, other.goodput)) for one, other in pairwise(peaks))
-    shares = sorted(flood.goodput / peak for flood, peak in zip(floods, fair, strict=True))
-    share = statistics.median(shares)
+    fair = [statistics.mean((one.goodput, other.goodput)) for one, other in pairwise(peaks)]
+    held = [_is_held(times, loads, fair) for times, loads in floods.items()]
     most = settings().pool_size + settings().tile_queries + 1
     tenth = max(1, len(watch.memory_mb) // 10)
     early, late = (
         statistics.mean(part) for part in (watch.memory_mb[tenth : 2 * tenth], watch.memory_mb[-tenth:])
     )
-    longest = max(flood.longest_s for flood in floods)
-    print(f"goodput {share:.0%} ({shares[0]:.0%}-{shares[-1]:.0%}) of the peak before and after")
-    print(f"the slowest answer of all {longest:.2f} s")
     print(f"database connections at most {max(watch.connections)} (bound {most})")
     print(f"memory {early:.0f} MB in the second tenth, {late:.0f} MB in the last")
-    return (
-        share >= 0.9
-        and longest < 1
-        and all(flood.others == flood.broken == 0 for flood in floods)
-        and max(watch.connections) <= most
-        and late <= early * 1.05
-    )
+    return all(held) and max(watch.connections) <= most and late <= early * 1.05
+
+
+def _loaded(paths: Path, clients: int, seconds: float) -> Load:
+    done = load(paths, clients, seconds)
+    print(done.line(f"{clients} clients for {done.seconds:.0f} s"), flush=True)
+    return done
+
+
+def _is_held(times: int, loads: list[Load], fair: list[float]) -> bool:
+    """Tell how floods of so many times the clients stood against the peaks before and after each."""
+    shares = sorted(flood.goodput / peak for flood, peak in zip(loads, fair, strict=True))
+    share, longest = statistics.median(shares), max(flood.longest_s for flood in loads)
+    spread = f"{share:.0%} ({shares[0]:.0%}-{shares[-1]:.0%})"
+    print(f"{times} times the clients: goodput {spread} of the peak, the slowest answer {longest:.2f} s")
+    return share >= 0.9 and longest < 1 and all(flood.others == flood.broken == 0 for flood in loads)
 
 
 def main() -> None:

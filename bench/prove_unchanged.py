@@ -1,8 +1,8 @@
 """A 304 asks the database nothing, by the database's own account: pg_stat_statements over the loaded city.
 
 `uv run python -m bench.prove_unchanged [COUNT]`. A superuser lets the server load the extension
-(`ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'`, and a restart), makes it in the database, and
-grants the owner `pg_read_all_stats` and `EXECUTE ON FUNCTION pg_stat_statements_reset`.
+(`ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'`, and a restart), makes it in the database,
+and grants the owner `pg_read_all_stats` and `EXECUTE ON FUNCTION pg_stat_statements_reset`.
 """
 
 import statistics

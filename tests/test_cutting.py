@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
+from starlette.types import Message, Scope
 
 from api import cutting, door
 from api.deps import Look
@@ -65,6 +66,38 @@ def test_too_many_are_told_at_once_to_come_again(client: TestClient, monkeypatch
     assert refused.headers["content-type"] == "application/problem+json"
     assert int(refused.headers["retry-after"]) >= 1
     assert client.get("/tiles/buildings/15/77/9.mvt").status_code == 204
+
+
+def test_who_come_in_one_moment_find_no_more_places(
+    service_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A place is taken before the task that cuts has begun: the rest cost nothing but their refusal."""
+    monkeypatch.setattr(settings(), "tile_queue", 2)
+    monkeypatch.setattr(mvt.Cut, "fetch", _sleeping(0.1))
+    passed, statuses = [], []
+
+    async def play() -> None:
+        desk = Desk(lambda: service_engine, lambda: True)
+
+        async def app(scope: Scope, *_: object) -> None:
+            passed.append(
+                await desk.answer(LAYERS["buildings"], scope["at"], LOOK, access.ANYBODY, "identity")
+            )
+
+        async def send(message: Message) -> None:
+            statuses.append(message.get("status"))
+
+        async def ask(x: int) -> None:
+            scope = {"type": "http", "path": f"/tiles/buildings/15/{x}/1.mvt", "at": Tile(15, x, 1)}
+            await door.Shed(app, desk)(scope, asyncio.Queue().get, send)
+
+        await ask(0)  # from now on it is known what anybody sees
+        await asyncio.gather(*map(ask, range(1, 41)))
+        await desk.stop()
+
+    asyncio.run(play())
+    assert len(passed) == 1 + settings().tile_queries + 2
+    assert statuses.count(503) == 40 - settings().tile_queries - 2
 
 
 def _sleeping(seconds: float) -> Callable[..., Awaitable[bytes]]:
