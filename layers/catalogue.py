@@ -116,13 +116,16 @@ def _near(view: View, shape: sa.ColumnElement[Any]) -> list[sa.ColumnElement[boo
 
 def _labels(view: View) -> Query:
     """Select a point inside each grid of the zoom's level: a polygon's label would repeat in its parts."""
-    g = t.grids.c
-    inside = as_point(sa.func.ST_PointOnSurface(g.geom)).label("geom")
-    return sa.select(g.grid_id.label("id"), inside, g.code, g.name, g.level).where(
-        grid_questions.current(view.asked),
-        g.level == _shown_level(view),
-        *_near(view, g.geom),
-        *conditions(view.filter, "labels"),
+    rows, ident, known = t.grids.c, t.grids.c.grid_id, [grid_questions.current(view.asked)]
+    if view.plan is not None:
+        rows = plan_features.shown(view.plan, view.asked).subquery("draft").c
+        ident, known = rows.id, []
+    inside = as_point(sa.func.ST_PointOnSurface(rows.geom)).label("geom")
+    return sa.select(ident.label("id"), inside, rows.code, rows.name, rows.level).where(
+        *known,
+        rows.level == _shown_level(view),
+        *_near(view, rows.geom),
+        *conditions(view.filter, "labels", rows),
     )
 
 
