@@ -89,8 +89,8 @@ def test_a_step_answers_what_it_changed(client: TestClient, keys: dict[str, Ask]
 def test_a_tile_shows_the_draft_to_whom_it_may(layer: str, client: TestClient, keys: dict[str, Ask]) -> None:
     ask = keys["planner"]
     plan = begin(client, ask)
-    lon, lat = town.at(1, 1)
-    tile = f"/tiles/{layer}/14/{int((lon + 180) / 360 * 2**14)}/{_row(lat, 14)}.mvt?plan={plan}"
+    lon, lat = town.at(1, 1.5)
+    tile = f"/tiles/{layer}/13/{int((lon + 180) / 360 * 2**13)}/{_row(lat, 13)}.mvt?plan={plan}"
     before = client.get(tile, headers=ask)
     done = client.post(f"/plans/{plan}/steps", headers=ask, json=HALVE).json()
     (new,) = {f["properties"]["code"] for f in done["grids"]["features"]} - {"T1a"}
