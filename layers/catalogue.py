@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from geoalchemy2 import Geometry
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from gis import grids as grid_questions
 from gis import plan_features, shaping
@@ -116,7 +117,8 @@ def _near(view: View, shape: sa.ColumnElement[Any]) -> list[sa.ColumnElement[boo
 
 def _labels(view: View) -> Query:
     """Select a point inside each grid of the zoom's level: a polygon's label would repeat in its parts."""
-    rows, ident, known = t.grids.c, t.grids.c.grid_id, [grid_questions.current(view.asked)]
+    rows: ReadOnlyColumnCollection[str, Any] = t.grids.c
+    ident, known = t.grids.c.grid_id, [grid_questions.current(view.asked)]
     if view.plan is not None:
         rows = plan_features.shown(view.plan, view.asked).subquery("draft").c
         ident, known = rows.id, []
