@@ -116,15 +116,17 @@ def _near(view: View, shape: sa.ColumnElement[Any]) -> list[sa.ColumnElement[boo
 
 
 def _labels(view: View) -> Query:
-    """Select a point inside each grid of the zoom's level: a polygon's label would repeat in its parts."""
-    rows: ReadOnlyColumnCollection[str, Any] = t.grids.c
-    ident, known = t.grids.c.grid_id, [grid_questions.current(view.asked)]
-    if view.plan is not None:
-        rows = plan_features.shown(view.plan, view.asked).subquery("draft").c
-        ident, known = rows.id, []
+    """Select the names of the grids of the zoom's level, as they stand or as a draft has them."""
+    if view.plan is None:
+        return _names(view, t.grids.c, t.grids.c.grid_id).where(grid_questions.current(view.asked))
+    drafted = plan_features.shown(view.plan, view.asked).subquery("draft").c
+    return _names(view, drafted, drafted.id)
+
+
+def _names(view: View, rows: ReadOnlyColumnCollection[str, Any], ident: sa.ColumnElement[Any]) -> Query:
+    """Select a point inside each grid: a polygon's label would repeat in its parts."""
     inside = as_point(sa.func.ST_PointOnSurface(rows.geom)).label("geom")
     return sa.select(ident.label("id"), inside, rows.code, rows.name, rows.level).where(
-        *known,
         rows.level == _shown_level(view),
         *_near(view, rows.geom),
         *conditions(view.filter, "labels", rows),
