@@ -100,6 +100,13 @@ def _squares(zoom: int, most: int, *, fullest: bool = False) -> list[Tile]:
         return [Tile(zoom, x, y) for x, y in found]
 
 
+def _warm() -> None:
+    """Read through what is asked for, else the first of those that share a table reads it for the others."""
+    with db.work_engine().begin() as conn:
+        for table in ("buildings", "footprints"):
+            conn.execute(sa.text(f"SELECT sum(ST_NPoints(geom)) FROM {table}"))
+
+
 def _path(peer: Peer, square: Tile) -> str:
     layer = "buildings" if peer is OURS or square.z >= NAMES_FROM else "footprints"
     return peer.template.format(layer=layer, z=square.z, x=square.x, y=square.y)
@@ -225,6 +232,7 @@ def main() -> None:
             except Missing as why:
                 print(f"{peer.name} {peer.version} was not run here: {why}", flush=True)
         print(f"\n{CORES} cores for everybody; asked by {client()}\n\n{HEADER}", flush=True)
+        _warm()
         for asked in FRESH:
             _fresh(servers, asked)
         for wanted in (100_000, 10_000):
