@@ -63,47 +63,31 @@ def _entrance(who: Principal, *, is_planned_anew: bool) -> sql.Composed | None:
 
 
 class Cutters:
-    """As many connections as tiles may be cut at once, and who waits for one."""
+    """As many connections as tiles may be cut at once."""
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
         self._idle: list[Cursor] = []
         """One of each connection: making another one for every tile costs a tenth of its time."""
         self._gate = asyncio.Semaphore(settings().tile_queries)
-        self._queued = 0
 
     async def close(self) -> None:
         """Give the connections back."""
         while self._idle:
             await self._idle.pop().connection.close()
 
-    def _is_full(self) -> bool:
-        return self._queued >= settings().tile_queue and self._gate.locked()
-
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a place at the database. Raises Busy at once when too many wait, or after a while."""
-        if self._is_full():
-            TILES.labels("refused").inc()
-            raise Busy(BUSY)
-        await self._wait()
-        try:
-            yield
-        finally:
-            self._gate.release()
-
-    async def _wait(self) -> None:
-        if not self._gate.locked():
-            await self._gate.acquire()  # at once
-            return
-        self._queued += 1
+        """Wait for a place at the database. Raises Busy after a while."""
         try:
             async with asyncio.timeout(settings().tile_wait_s):  # `wait_for` makes a task of it, a way longer
                 await self._gate.acquire()
         except TimeoutError as error:
             raise Busy(BUSY) from error
+        try:
+            yield
         finally:
-            self._queued -= 1
+            self._gate.release()
 
     async def cut(self, order: Order) -> bytes:
         """Return the tile, fresh from the store; whoever has a turn may. Cancelled, it ends the statement.

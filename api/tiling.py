@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -16,17 +16,20 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql import visitors
 
 from api.access import Engines
-from api.cutting import Cutters, Order, as_kept, looking_at, packed, statement
+from api.cutting import BUSY, TILES, Cutters, Order, as_kept, looking_at, packed, statement
 from api.deps import Look, transaction, view
 from gis import city, grids
 from gis.access import ANYBODY, Principal
 from gis.changes import Change, Tables
+from gis.errors import Busy
 from gis.settings import settings
 from layers.catalogue import Layer
 from layers.view import View
 from tiles import encoding, mvt
 from tiles.cache import Asked, Cache, Kept
 from tiles.tile import Tile
+
+T = TypeVar("T")
 
 VIEW_TABLES = frozenset({"categories", "city", "grids", "levels", "revisions", "schemes"})
 """Tables that decide what a view means."""
@@ -108,19 +111,31 @@ class Desk:
         self._view_mark = 0
         self._resolving: dict[tuple[Look, Sight], asyncio.Task[Seeing]] = {}
         self._flights: dict[object, Flight] = {}
+        self._begun: set[asyncio.Task[Any]] = set()
+        """Whatever waits for the database or is at it."""
 
     async def stop(self) -> None:
         """Give the connections back."""
         await self.cutters.close()
 
     def is_full(self) -> bool:
-        """Say whether one tile more would be refused; whoever has come is counted before their task begins.
+        """Say whether one tile more would be refused."""
+        return len(self._begun) >= settings().tile_queries + settings().tile_queue
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Start what needs the database; raise Busy when too many wait. It is counted before its task runs.
 
         Else all who come in one turn of the event loop would find a place, and cost what a tile costs but for
         its statement.
         """
-        bound = settings().tile_queries + settings().tile_queue
-        return len(self._flights) + len(self._resolving) >= bound
+        if self.is_full():
+            work.close()
+            TILES.labels("refused").inc()
+            raise Busy(BUSY)
+        task = asyncio.create_task(work)
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
+        return task
 
     def begin(self, tables: Tables) -> None:
         """Begin clean: from now on changes are heard."""
@@ -199,7 +214,7 @@ class Desk:
         key = given, sight(who)
         task = self._resolving.get(key)
         if task is None:
-            task = self._resolving[key] = asyncio.create_task(self._find_view(given, who))
+            task = self._resolving[key] = self._start(self._find_view(given, who))
             task.add_done_callback(partial(self._resolved, key))
         return await asyncio.shield(task)
 
@@ -241,7 +256,7 @@ class Desk:
                 flight.task.cancel()
 
     def _depart(self, order: Order) -> Flight:
-        flight = Flight(asyncio.create_task(self._render(order)), self.cache.mark())
+        flight = Flight(self._start(self._render(order)), self.cache.mark())
         self._flights[order.asked.key] = flight
         flight.task.add_done_callback(partial(self._land, order.asked.key))
         return flight

@@ -56,7 +56,7 @@ def test_too_many_are_told_at_once_to_come_again(client: TestClient, monkeypatch
     tiles = [f"/tiles/buildings/{Z}/{x}/9.mvt" for x in range(settings().tile_queries + 2)]
     with ThreadPoolExecutor(len(tiles)) as many:
         waiting = [many.submit(client.get, one) for one in tiles]
-        wait(lambda: desk_of(client).cutters._queued == 2)
+        wait(desk_of(client).is_full)
         began = time.monotonic()
         refused = client.get("/tiles/buildings/15/77/9.mvt")
         assert time.monotonic() - began < 1
