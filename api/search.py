@@ -8,7 +8,8 @@ from sqlalchemy.engine import Connection
 
 from api.access import audience
 from api.deps import DatumName, Transaction, Wished
-from gis import addresses, crs, grids
+from gis import crs, grids
+from gis.addresses import match as addresses
 from gis.errors import NotFound
 
 router = APIRouter()

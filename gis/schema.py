@@ -1,12 +1,11 @@
 """Every table of the store, each index with the question it answers; migrations must equal this."""
 
 import sqlalchemy as sa
-from geoalchemy2 import Geometry
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Table, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY, DATERANGE, INT4RANGE, JSONB, ExcludeConstraint
 
+from gis import schema_columns as columns
 from gis.cells import RESOLUTIONS
-from gis.crs import WGS84
 
 metadata = sa.MetaData(
     naming_convention={
@@ -28,51 +27,16 @@ WIDEST_BUILDING = 0.2
 """Degrees, some 20 km: what is wider is no building, and would be drawn in thousands of tiles."""
 
 
-def _identity() -> Column[int]:
-    """Stable feature ids: vector tiles need bigint below 2^53."""
-    return Column("id", sa.BigInteger, sa.Identity(always=False), primary_key=True)
-
-
-def _geom(kind: str, name: str = "geom", *, nullable: bool = False) -> Column[object]:
-    return Column(name, Geometry(kind, srid=WGS84, spatial_index=False), nullable=nullable)
-
-
-def _provenance(*, batch: bool = True) -> list[Column[object]]:
-    """Whence a row came: source system, its id there, and the batch that brought it last, if one did."""
-    return [
-        Column("origin", sa.Text, nullable=False),
-        Column("origin_id", sa.Text, nullable=False),
-        Column("batch_id", sa.BigInteger, ForeignKey("batches.id"), nullable=not batch),
-    ]
-
-
-def _cell_columns() -> list[Column[object]]:
-    """The point's cell at each served resolution, indexed directly, null where it has no place."""
-    return [Column(f"cell_{res}", sa.BigInteger) for res in RESOLUTIONS]
-
-
-def _text(name: str, *, required: bool = False) -> Column[object]:
-    return Column(name, sa.Text, nullable=not required)
-
-
-def _one_of(column: str, allowed: tuple[str, ...]) -> CheckConstraint:
-    return CheckConstraint(f"{column} IN ({', '.join(repr(value) for value in allowed)})", name=column)
-
-
-def _spatial(table: str, column: str = "geom") -> Index:
-    return Index(f"ix_{table}_{column}", column, postgresql_using="gist")
-
-
 batches = Table(
     "batches",
     metadata,
-    _identity(),
-    _text("kind", required=True),
-    _text("origin", required=True),
-    _text("file", required=True),
-    _text("sha256", required=True),
-    _text("mapping", required=True),
-    _text("datum", required=True),
+    columns.identity(),
+    columns.text("kind", required=True),
+    columns.text("origin", required=True),
+    columns.text("file", required=True),
+    columns.text("sha256", required=True),
+    columns.text("mapping", required=True),
+    columns.text("datum", required=True),
     Column("imported_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     Column("rows", sa.BigInteger, nullable=False),
     Column("accepted", sa.BigInteger, nullable=False),
@@ -87,13 +51,13 @@ city = Table(
     "city",
     metadata,
     Column("singleton", sa.Boolean, primary_key=True, server_default=sa.true()),
-    _text("code", required=True),
-    _text("name_zh", required=True),
-    _text("name_en", required=True),
-    _text("timezone", required=True),
-    _text("size", required=True),
+    columns.text("code", required=True),
+    columns.text("name_zh", required=True),
+    columns.text("name_en", required=True),
+    columns.text("timezone", required=True),
+    columns.text("size", required=True),
     Column("synthetic", sa.Boolean, nullable=False),
-    _text("attribution", required=True),
+    columns.text("attribution", required=True),
     Column("planted", JSONB(none_as_null=True)),
     CheckConstraint("singleton", name="single_row"),
     comment="The one city of this database; planted holds the known clusters of a synthetic one.",
@@ -103,8 +67,8 @@ schemes = Table(
     "schemes",
     metadata,
     Column("name", sa.Text, primary_key=True),
-    _text("title_zh", required=True),
-    _text("title_en", required=True),
+    columns.text("title_zh", required=True),
+    columns.text("title_en", required=True),
     Column("is_default", sa.Boolean, nullable=False, server_default=sa.false()),
     # Usage: at most one scheme answers when none is named.
     Index("uq_schemes_default", "is_default", unique=True, postgresql_where=sa.text("is_default")),
@@ -116,8 +80,8 @@ levels = Table(
     metadata,
     Column("scheme", sa.Text, ForeignKey("schemes.name"), primary_key=True),
     Column("level", sa.SmallInteger, primary_key=True, autoincrement=False),
-    _text("name_zh", required=True),
-    _text("name_en", required=True),
+    columns.text("name_zh", required=True),
+    columns.text("name_en", required=True),
     Column("minzoom", sa.SmallInteger, nullable=False, server_default="0"),
     comment="minzoom = from which zoom on the map shows this level, set from its grids' typical size.",
 )
@@ -126,9 +90,9 @@ revisions = Table(
     "revisions",
     metadata,
     Column("id", sa.Integer, sa.Identity(always=False), primary_key=True),
-    _text("scheme", required=True),
+    columns.text("scheme", required=True),
     Column("known_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    _text("note", required=True),
+    columns.text("note", required=True),
     sa.ForeignKeyConstraint(["scheme"], ["schemes.name"]),
     comment="Each moment the world's record of grids changed, in order.",
 )
@@ -136,9 +100,9 @@ revisions = Table(
 grid_codes = Table(
     "grid_codes",
     metadata,
-    _identity(),
+    columns.identity(),
     Column("scheme", sa.Text, ForeignKey("schemes.name"), nullable=False),
-    _text("code", required=True),
+    columns.text("code", required=True),
     # Usage: one identity per code for ever; also the target of grids' composite key.
     UniqueConstraint("scheme", "code"),
     UniqueConstraint("id", "scheme", "code"),
@@ -148,15 +112,15 @@ grid_codes = Table(
 grids = Table(
     "grids",
     metadata,
-    _identity(),
+    columns.identity(),
     Column("grid_id", sa.BigInteger, nullable=False),
-    _text("scheme", required=True),
-    _text("code", required=True),
+    columns.text("scheme", required=True),
+    columns.text("code", required=True),
     Column("level", sa.SmallInteger, nullable=False),
-    _text("parent_code"),
-    _text("name", required=True),
-    _text("kind"),
-    _geom("MULTIPOLYGON"),
+    columns.text("parent_code"),
+    columns.text("name", required=True),
+    columns.text("kind"),
+    columns.geometry("MULTIPOLYGON"),
     Column("area_m2", sa.Double, nullable=False),
     Column("valid", DATERANGE, nullable=False),
     Column("known", INT4RANGE, nullable=False),
@@ -176,33 +140,39 @@ grids = Table(
         ("grid_id", "="), ("valid", "&&"), ("known", "&&"), using="gist", name="ex_grids_one_truth"
     ),
     # Usage: whose is this point? what lies in this tile?
-    _spatial("grids"),
+    columns.spatial("grids"),
     # Usage: one grid, its history, the chain upward.
     Index("ix_grids_scheme_code", "scheme", "code"),
     # Usage: the children of a grid.
     Index("ix_grids_scheme_parent_code", "scheme", "parent_code"),
+    columns.key("name"),
+    # Usage: a grid by its name.
+    columns.by_key("grids", "name"),
     comment="Versions of grids: valid = days in force, known = revisions during which we believed so.",
 )
 
 staff = Table(
     "staff",
     metadata,
-    _identity(),
-    *_provenance(),
-    _text("name", required=True),
-    _text("phone"),
+    columns.identity(),
+    *columns.provenance(),
+    columns.text("name", required=True),
+    columns.text("phone"),
     UniqueConstraint("origin", "origin_id"),
+    columns.key("name"),
+    # Usage: somebody by name.
+    columns.by_key("staff", "name"),
 )
 
 posts = Table(
     "posts",
     metadata,
-    _identity(),
+    columns.identity(),
     Column("staff_id", sa.BigInteger, ForeignKey("staff.id"), nullable=False),
     Column("grid_id", sa.BigInteger, ForeignKey("grid_codes.id"), nullable=False),
-    _text("post", required=True),
+    columns.text("post", required=True),
     # The number on the grid's notice board: all that the public learns of who holds the post.
-    _text("public_phone"),
+    columns.text("public_phone"),
     Column("valid", DATERANGE, nullable=False),
     # Usage: who is answerable for this grid? A b-tree, because the exclusion's GiST is slow to descend.
     Index("ix_posts_grid_id", "grid_id"),
@@ -219,51 +189,51 @@ categories = Table(
     metadata,
     Column("code", sa.Text, primary_key=True),
     Column("parent", sa.Text, ForeignKey("categories.code")),
-    _text("name_zh", required=True),
-    _text("name_en", required=True),
+    columns.text("name_zh", required=True),
+    columns.text("name_en", required=True),
     comment="The tree of incident categories; the importer refuses codes that are not in it.",
 )
 
 cells = Table(
     "cells",
     metadata,
-    _identity(),
+    columns.identity(),
     Column("cell", sa.BigInteger, nullable=False),
     Column("res", sa.SmallInteger, nullable=False),
-    _geom("POLYGON"),
+    columns.geometry("POLYGON"),
     Column("area_m2", sa.Double, nullable=False),
     # Usage: the shape of a counted cell.
     UniqueConstraint("cell"),
     # Usage: the cells of one resolution in a tile; the planner combines it with the filter on res.
-    _spatial("cells"),
+    columns.spatial("cells"),
     comment="Every cell that ever held a feature; its small id serves tiles, whose ids stay below 2^53.",
 )
 
 incidents = Table(
     "incidents",
     metadata,
-    _identity(),
-    *_provenance(batch=False),
-    _text("code", required=True),
+    columns.identity(),
+    *columns.provenance(batch=False),
+    columns.text("code", required=True),
     Column("category", sa.Text, ForeignKey("categories.code"), nullable=False),
-    _text("source", required=True),
-    _text("colour", required=True),
-    _text("state", required=True),
+    columns.text("source", required=True),
+    columns.text("colour", required=True),
+    columns.text("state", required=True),
     Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
     Column("reported_at", sa.DateTime(timezone=True), nullable=False),
     Column("responded_at", sa.DateTime(timezone=True)),
     Column("closed_at", sa.DateTime(timezone=True)),
-    _text("description"),
-    _text("address"),
+    columns.text("description"),
+    columns.text("address"),
     Column("accuracy_m", sa.REAL),
-    _text("datum", required=True),
-    _text("recorded_grid"),
-    _text("grid_code"),
-    _geom("POINT", nullable=True),
-    *_cell_columns(),
-    _one_of("source", SOURCES),
-    _one_of("colour", COLOURS),
-    _one_of("state", STATES),
+    columns.text("datum", required=True),
+    columns.text("recorded_grid"),
+    columns.text("grid_code"),
+    columns.geometry("POINT", nullable=True),
+    *columns.cell_columns(),
+    columns.one_of("source", SOURCES),
+    columns.one_of("colour", COLOURS),
+    columns.one_of("state", STATES),
     CheckConstraint(
         "num_nulls(geom, "
         + ", ".join(f"cell_{r}" for r in RESOLUTIONS)
@@ -275,7 +245,7 @@ incidents = Table(
     # Usage: an incident by its unified code.
     UniqueConstraint("code"),
     # Usage: points in a tile, incidents inside an area.
-    _spatial("incidents"),
+    columns.spatial("incidents"),
     # Usage: every count over a period.
     Index("ix_incidents_occurred_at", "occurred_at"),
     comment="recorded_grid = what the source said; grid_code = the leaf that owned it then, found at intake.",
@@ -284,13 +254,13 @@ incidents = Table(
 transitions = Table(
     "transitions",
     metadata,
-    _identity(),
+    columns.identity(),
     Column("incident_id", sa.BigInteger, ForeignKey("incidents.id"), nullable=False),
-    _text("from_state"),
-    _text("to_state", required=True),
+    columns.text("from_state"),
+    columns.text("to_state", required=True),
     Column("at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    _text("note"),
-    _one_of("to_state", STATES),
+    columns.text("note"),
+    columns.one_of("to_state", STATES),
     # Usage: the life of one incident.
     Index("ix_transitions_incident_id", "incident_id"),
 )
@@ -298,106 +268,121 @@ transitions = Table(
 buildings = Table(
     "buildings",
     metadata,
-    _identity(),
-    *_provenance(),
-    _text("name"),
-    _text("address"),
-    _text("kind"),
+    columns.identity(),
+    *columns.provenance(),
+    columns.text("name"),
+    columns.text("address"),
+    columns.text("kind"),
     Column("floors", sa.SmallInteger),
     Column("households", sa.Integer),
     Column("units", sa.Integer),
-    _geom("GEOMETRY"),
-    _geom("POINT", "point"),
-    *_cell_columns(),
+    columns.geometry("GEOMETRY"),
+    columns.geometry("POINT", "point"),
+    *columns.cell_columns(),
     CheckConstraint("floors >= 0 AND households >= 0 AND units >= 0", name="counts_not_negative"),
     CheckConstraint(f"widest_part(geom) <= {WIDEST_BUILDING}", name="no_wider_than_one_is"),
     UniqueConstraint("origin", "origin_id"),
     # Usage: footprints in a tile.
-    _spatial("buildings"),
+    columns.spatial("buildings"),
     # Usage: which buildings does this grid own? A building has one owner, that of its point.
-    _spatial("buildings", "point"),
-    # Usage: an address as it is typed, from its beginning.
-    Index("ix_buildings_address", "address", postgresql_ops={"address": "text_pattern_ops"}),
+    columns.spatial("buildings", "point"),
+    columns.key("name"),
+    columns.key("address"),
+    # Usage: a name or an address in any of its spellings, or from its beginning.
+    columns.by_key("buildings", "name"),
+    columns.by_key("buildings", "address"),
+    # Usage: an address without the regions before it.
+    columns.by_local_part("buildings", "address"),
     comment="point = a point on the footprint, by which the building is owned and counted.",
 )
 
 cameras = Table(
     "cameras",
     metadata,
-    _identity(),
-    *_provenance(),
-    _text("gb28181"),
-    _text("name"),
-    _text("kind"),
+    columns.identity(),
+    *columns.provenance(),
+    columns.text("gb28181"),
+    columns.text("name"),
+    columns.text("kind"),
     Column("headings", ARRAY(sa.REAL)),
     Column("fov", sa.REAL),
     Column("range_m", sa.REAL),
-    _text("state"),
-    _text("address"),
-    _geom("POINT"),
-    *_cell_columns(),
+    columns.text("state"),
+    columns.text("address"),
+    columns.geometry("POINT"),
+    *columns.cell_columns(),
     CheckConstraint("gb28181 ~ '^[0-9]{20}$'", name="gb28181_20_digits"),
     CheckConstraint("0 <= ALL (headings) AND 360 > ALL (headings)", name="headings_are_bearings"),
     CheckConstraint("fov > 0 AND fov <= 360", name="fov"),
     CheckConstraint("range_m > 0", name="range_m"),
     UniqueConstraint("origin", "origin_id"),
-    _spatial("cameras"),
+    # Usage: a camera by its code.
+    Index("ix_cameras_gb28181", "gb28181"),
+    columns.spatial("cameras"),
     comment="headings = the bearings watched, degrees clockwise from north; one camera may watch several.",
 )
 
 responders = Table(
     "responders",
     metadata,
-    _identity(),
-    *_provenance(),
-    _text("name", required=True),
-    _text("kind", required=True),
+    columns.identity(),
+    *columns.provenance(),
+    columns.text("name", required=True),
+    columns.text("kind", required=True),
     Column("skills", ARRAY(sa.Text), nullable=False, server_default="{}"),
-    _text("status", required=True),
+    columns.text("status", required=True),
     Column("units", sa.Integer),
-    _text("address"),
+    columns.text("address"),
     Column("position_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    _geom("POINT"),
-    _one_of("status", ("available", "busy", "off")),
+    columns.geometry("POINT"),
+    columns.one_of("status", ("available", "busy", "off")),
     UniqueConstraint("origin", "origin_id"),
     # Usage: who is nearest (KNN)? geography, so that the order is that of geodesic metres.
     Index("ix_responders_geog", sa.text("(geom::geography)"), postgresql_using="gist"),
-    _spatial("responders"),
+    columns.spatial("responders"),
     comment="A person or crew that can be sent; position_at = when geom was last true.",
 )
 
 places = Table(
     "places",
     metadata,
-    _identity(),
-    *_provenance(),
-    _text("name", required=True),
-    _text("kind", required=True),
-    _text("address"),
-    _geom("GEOMETRY"),
-    _geom("POINT", "point"),
-    *_cell_columns(),
+    columns.identity(),
+    *columns.provenance(),
+    columns.text("name", required=True),
+    columns.text("kind", required=True),
+    columns.text("address"),
+    columns.geometry("GEOMETRY"),
+    columns.geometry("POINT", "point"),
+    *columns.cell_columns(),
     UniqueConstraint("origin", "origin_id"),
-    _spatial("places"),
-    # Usage: a place by the beginning of its name.
-    Index("ix_places_name", "name", postgresql_ops={"name": "text_pattern_ops"}),
+    columns.spatial("places"),
+    columns.key("name"),
+    columns.key("address"),
+    # Usage: as with buildings.
+    columns.by_key("places", "name"),
+    columns.by_key("places", "address"),
+    columns.by_local_part("places", "name"),
+    columns.by_local_part("places", "address"),
     comment="Key places and service points.",
 )
 
 roads = Table(
     "roads",
     metadata,
-    _identity(),
-    *_provenance(),
-    _text("name"),
-    _text("class", required=True),
+    columns.identity(),
+    *columns.provenance(),
+    columns.text("name"),
+    columns.text("class", required=True),
     Column("oneway", sa.Boolean, nullable=False, server_default=sa.false()),
     Column("speed_kmh", sa.REAL),
     Column("length_m", sa.Double, nullable=False),
     Column("u", sa.BigInteger, nullable=False),
     Column("v", sa.BigInteger, nullable=False),
-    _geom("LINESTRING"),
+    columns.geometry("LINESTRING"),
     UniqueConstraint("origin", "origin_id"),
-    _spatial("roads"),
+    columns.spatial("roads"),
+    columns.key("name"),
+    # Usage: a road by its name.
+    columns.by_key("roads", "name"),
     comment="Edges of the road graph; u and v are its nodes.",
 )

@@ -38,7 +38,7 @@ WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
 
 _FUNCTIONS = """
 SELECT pg_get_functiondef(name::regproc)
-FROM unnest(ARRAY['plane_x', 'plane_y', 'square_of', 'widest_part']) name
+FROM unnest(ARRAY['plane_x', 'plane_y', 'square_of', 'widest_part', 'fold_text', 'local_part']) name
 """
 
 

@@ -1,12 +1,12 @@
 """Addresses as people write them: which building or place is meant, best first."""
 
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from gis.addresses.normalise import fold
 from gis.db import Query
 from gis.schema import buildings, places
 
@@ -31,31 +31,26 @@ class Matcher:
     select: Callable[[str], Query]
 
 
-def plain(text: str) -> str:
-    """Return a text as it is compared: full-width forms narrowed (NFKC), single spaces."""
-    return " ".join(unicodedata.normalize("NFKC", text).split())
-
-
 def _at(name: sa.Column[str], point: sa.Column[object]) -> Query:
     return sa.select(name.label("text"), sa.func.ST_X(point).label("lon"), sa.func.ST_Y(point).label("lat"))
 
 
 def _building_is(text: str) -> Query:
-    return _at(buildings.c.address, buildings.c.point).where(buildings.c.address == text)
+    return _at(buildings.c.address, buildings.c.point).where(buildings.c.address_key == text)
 
 
 def _place_is(text: str) -> Query:
-    return _at(places.c.name, places.c.point).where(places.c.name == text)
+    return _at(places.c.name, places.c.point).where(places.c.name_key == text)
 
 
 def _building_begins(text: str) -> Query:
     return _at(buildings.c.address, buildings.c.point).where(
-        buildings.c.address.startswith(text, autoescape=True)
+        buildings.c.address_key.startswith(text, autoescape=True)
     )
 
 
 def _place_begins(text: str) -> Query:
-    return _at(places.c.name, places.c.point).where(places.c.name.startswith(text, autoescape=True))
+    return _at(places.c.name, places.c.point).where(places.c.name_key.startswith(text, autoescape=True))
 
 
 MATCHERS: tuple[Matcher, ...] = (
@@ -69,7 +64,7 @@ MATCHERS: tuple[Matcher, ...] = (
 
 def find(conn: Connection, text: str, limit: int) -> list[Match]:
     """Return up to `limit` known addresses that a text may mean, best first; none when nothing fits."""
-    wanted, found = plain(text), dict[tuple[str, float, float], Match]()
+    wanted, found = fold(conn, text)[0], dict[tuple[str, float, float], Match]()
     for matcher in MATCHERS:
         if len(found) >= limit or not wanted:
             break

@@ -1,0 +1,1 @@
+"""Names and addresses: folded to one spelling, taken apart, and found."""

@@ -1,0 +1,62 @@
+"""Columns and indexes that the tables of the store have in common."""
+
+import sqlalchemy as sa
+from geoalchemy2 import Geometry
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index
+
+from gis.cells import RESOLUTIONS
+from gis.crs import WGS84
+
+
+def identity() -> Column[int]:
+    """Stable feature ids: vector tiles need bigint below 2^53."""
+    return Column("id", sa.BigInteger, sa.Identity(always=False), primary_key=True)
+
+
+def geometry(kind: str, name: str = "geom", *, nullable: bool = False) -> Column[object]:
+    """Return a WGS-84 geometry; its index is named where its use is told."""
+    return Column(name, Geometry(kind, srid=WGS84, spatial_index=False), nullable=nullable)
+
+
+def provenance(*, batch: bool = True) -> list[Column[object]]:
+    """Whence a row came: source system, its id there, and the batch that brought it last, if one did."""
+    return [
+        Column("origin", sa.Text, nullable=False),
+        Column("origin_id", sa.Text, nullable=False),
+        Column("batch_id", sa.BigInteger, ForeignKey("batches.id"), nullable=not batch),
+    ]
+
+
+def cell_columns() -> list[Column[object]]:
+    """The point's cell at each served resolution, indexed directly, null where it has no place."""
+    return [Column(f"cell_{res}", sa.BigInteger) for res in RESOLUTIONS]
+
+
+def text(name: str, *, required: bool = False) -> Column[object]:
+    """Return a column of text."""
+    return Column(name, sa.Text, nullable=not required)
+
+
+def key(of: str) -> Column[object]:
+    """A text as it is looked for: width, case, brackets, spaces, dashes and old characters folded away."""
+    return Column(f"{of}_key", sa.Text, sa.Computed(f"fold_text({of})", persisted=True))
+
+
+def by_key(table: str, of: str) -> Index:
+    """Return the index of a folded text, for whole texts and beginnings alike."""
+    return Index(f"ix_{table}_{of}_key", f"{of}_key", postgresql_ops={f"{of}_key": "text_pattern_ops"})
+
+
+def by_local_part(table: str, of: str) -> Index:
+    """Return the index of a folded address without the regions before it."""
+    return Index(f"ix_{table}_{of}_local", sa.text(f"local_part({of}_key) text_pattern_ops"))
+
+
+def one_of(column: str, allowed: tuple[str, ...]) -> CheckConstraint:
+    """Return the rule that a column holds one of the allowed words."""
+    return CheckConstraint(f"{column} IN ({', '.join(repr(value) for value in allowed)})", name=column)
+
+
+def spatial(table: str, column: str = "geom") -> Index:
+    """Return the index of a geometry."""
+    return Index(f"ix_{table}_{column}", column, postgresql_using="gist")
