@@ -19,7 +19,7 @@ from gis.access import COMMAND, Principal, enter
 from gis.errors import Problem
 from gis.plan_impact import Impact
 from gis.schema import buildings, cameras, grids, incidents
-from gis.settle import NOBODY, Coverage
+from gis.settle import Coverage, is_grid
 
 LIMIT_S = 2.0
 PLANNER = Principal("planner", name="bench", full_role="planner")
@@ -27,9 +27,9 @@ PLANNER = Principal("planner", name="bench", full_role="planner")
 
 def crossing(cov: Coverage, rng: np.random.Generator) -> dict[str, object] | None:
     """A step that gives the ground around the middle of a border to the neighbour."""
-    leaves = sorted(set(cov.shapes) - {NOBODY})
+    leaves = sorted(filter(is_grid, cov.shapes))
     one = leaves[rng.integers(len(leaves))]
-    near = [c for c in cov.near(cov.shapes[one]) if c not in {one, NOBODY}]
+    near = [c for c in cov.near(cov.shapes[one]) if c != one and is_grid(c)]
     other = near[rng.integers(len(near))]
     border = shapely.line_merge(shapely.intersection(cov.shapes[one].boundary, cov.shapes[other].boundary))
     if border.is_empty or border.length < 1:

@@ -29,7 +29,7 @@ from gis.errors import Conflicted, Problem
 from gis.grids import Asked, Wish, resolve
 from gis.migrate import migrate
 from gis.plan_diff import Version, version_of
-from gis.settle import NOBODY, Coverage
+from gis.settle import Coverage, is_grid
 from tests import town
 from tests.steps import random_step
 
@@ -233,7 +233,7 @@ class Round:
         _, _, before = self._sides(conn, draft, revision - 1)
         if not self.publisher.held:
             conn.rollback()
-        for code in sorted({*base, *mine, *after, *before} - {NOBODY}):
+        for code in sorted(filter(is_grid, {*base, *mine, *after, *before})):
             wanted = mine if differs(base.get(code), mine.get(code)) else before
             if differs(wanted.get(code), after.get(code)):
                 self.tally.wrong.append(f"plan {draft.plan}, revision {revision}: {code} is not as published")
@@ -249,7 +249,7 @@ class Round:
             merged = {c: v for c, v in now.items() if c not in ours}
             wanted = loose(merged | {c: mine[c] for c in ours if c in mine})
             self.tally.counts["conflicts in the hierarchy"] += 1
-        if not wanted <= told <= wanted | possible | {NOBODY}:
+        if not wanted <= told <= wanted | possible:
             self.tally.wrong.append(f"plan {draft.plan}: told {sorted(told)}, but it is {sorted(wanted)}")
 
 
@@ -276,7 +276,7 @@ def differs(one: Version | None, other: Version | None, width: float = SURE) -> 
 
 def both_touched(base: Versions, mine: Versions, now: Versions, width: float) -> set[str]:
     """The grids that two sides touched, and not to the same end."""
-    codes = {*base, *mine, *now} - {NOBODY}
+    codes = set(filter(is_grid, {*base, *mine, *now}))
     ours, theirs = ({c for c in codes if differs(base.get(c), side.get(c), width)} for side in (mine, now))
     return {
         c
@@ -299,7 +299,7 @@ def heirs(base: Versions, side: Versions, code: str, width: float) -> set[str]:
 def loose(grids: Versions) -> set[str]:
     """Parents that are not there, and upper grids with nothing below."""
     above = {v.grid.parent for v in grids.values()}
-    top = min(v.grid.level for c, v in grids.items() if c != NOBODY)
+    top = min(v.grid.level for c, v in grids.items() if is_grid(c))
     missing = {v.grid.parent for v in grids.values() if v.grid.level > top} - set(grids)
     bare = {c for c, v in grids.items() if not v.leaf and c not in above}
     return {str(c) for c in missing | bare}

@@ -22,7 +22,8 @@ import sqlalchemy as sa
 from gis import coverage, db
 from gis.errors import Problem
 from gis.redraw import apply
-from gis.settle import NOBODY, Coverage, Grid, cover
+from gis.settle import Coverage, Grid, is_grid
+from gis.spare import cover
 from tests.steps import random_step
 from tests.towns import Grids, archipelago, chicago, outline, town, townships
 
@@ -177,7 +178,7 @@ def prints(cov: Coverage, before: Coverage | None = None, known: Prints | None =
 
 def write(cov: Coverage, path: Path) -> None:
     """The lowest grids as GeoJSON with seven decimals, for tools of other make."""
-    codes = [code for code in sorted(cov.shapes) if code != NOBODY]
+    codes = [code for code in sorted(cov.shapes) if is_grid(code)]
     frame = gpd.GeoDataFrame({"code": codes}, geometry=[cov.geometry(code) for code in codes], crs=4326)
     path.write_text(json.dumps(json.loads(frame.to_json())), encoding="utf-8")
 

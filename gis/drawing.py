@@ -22,7 +22,7 @@ from gis.case import HouseholdRange
 from gis.coverage import Bools, Floats, Geoms, Ints
 from gis.errors import BadInput
 from gis.redraw import fresh_codes
-from gis.settle import NOBODY, Coverage, total
+from gis.settle import Coverage, is_grid, total
 
 TREES = 40
 """Spanning trees tried for each cut; the shortest cut of all is taken."""
@@ -267,7 +267,7 @@ def as_step(cov: Coverage, code: str, drawn: Drawn) -> tuple[dict[str, Any], lis
     units = coverage.to_units(np.array(drawn.shapes, dtype=object))
     order = np.argsort(-shapely.area(units), kind="stable")
     codes = [code, *fresh_codes(cov, code, len(order) - 1)]
-    others = [other for other in cov.shapes if other not in {code, NOBODY}]
+    others = [other for other in cov.shapes if other != code and is_grid(other)]
     beside = [cov.shapes[other] for other in others]
     matched = coverage.match(np.array([*units[order], *beside], dtype=object))
     named = dict(zip([*codes, *others], shapely.normalize(matched), strict=True))

@@ -38,6 +38,9 @@ class Tees:
         return len(self.at)
 
 
+NO_TEES = Tees(np.empty((0, 2), np.int64), np.empty((0, 2), np.int64), np.empty((0, 2), np.int64))
+
+
 @dataclass
 class _Edges:
     """Undirected edges while a line is laid among them; `root` is the edge that a piece was cut from."""

@@ -12,11 +12,12 @@ from shapely.geometry.base import BaseGeometry
 from sqlalchemy.engine import Connection
 
 from gis import coverage
-from gis.errors import NotDrawable, NotFound
+from gis.errors import NotFound
 from gis.grids import Asked, current
 from gis.plan_diff import Delta, applied
 from gis.schema import grids, revisions
-from gis.settle import NOBODY, Coverage, Grid, cover
+from gis.settle import Coverage, Grid, is_grid
+from gis.spare import cover
 
 KEPT = 16
 """Coverages a process keeps: a city of 5,500 grids takes some 20 MB."""
@@ -41,13 +42,11 @@ def ground_of(
 ) -> dict[str, BaseGeometry]:
     """The lowest grids of a coverage in EPSG:4326; what `of` has alike is taken from `known`."""
     same = {c for c in known if of is not None and cov.shapes.get(c) is of.shapes.get(c)}
-    new = [code for code in cov.shapes if code not in same and code != NOBODY]
+    new = [code for code in cov.shapes if code not in same and is_grid(code)]
     made = dict(
         zip(new, coverage.to_degrees(np.array([cov.shapes[code] for code in new], dtype=object)), strict=True)
     )
-    return {
-        code: known[code] if code in same else made[code] for code in sorted(cov.shapes) if code != NOBODY
-    }
+    return {code: known[code] if code in same else made[code] for code in sorted(cov.shapes) if is_grid(code)}
 
 
 class _Kept:
@@ -127,18 +126,10 @@ def _read(conn: Connection, asked: Asked, scope: str) -> Coverage:
         raise NotFound(f"grid {scope} of scheme {asked.scheme} has no boundary on {asked.on}")
     shapes = dict(zip((row.code for row in rows), shapely.from_wkb([row[-1] for row in rows]), strict=True))
     members = [Grid(r.code, r.level, r.parent_code, r.name, r.display_order or 0, r.kind or "") for r in rows]
-    return _covered(members, {c: _plain(shape) for c, shape in shapes.items()}, scope)
+    return cover(members, {c: _plain(shape) for c, shape in shapes.items()})
 
 
 def _plain(shape: BaseGeometry) -> BaseGeometry:
     """A MultiPolygon of one part as that part."""
     parts = shapely.get_parts(shape)
     return parts[0] if len(parts) == 1 else shape
-
-
-def _covered(members: list[Grid], shapes: dict[str, BaseGeometry], scope: str) -> Coverage:
-    """The coverage within the scope's boundary or, where that is drawn apart, of the grids alone."""
-    try:
-        return cover(members, shapes, shapes[scope])
-    except NotDrawable:
-        return cover(members, shapes)

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gis import coverage
-from gis.settle import NOBODY, Coverage, Grid, changed
+from gis.settle import NOBODY, Coverage, Grid, changed, is_grid, same_shape
+from gis.spare import shared_out, spare_keys
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +48,6 @@ Delta = Mapping[str, Version | None]
 """Grids that differ from a base; None: gone."""
 
 
-def same_shape(one: BaseGeometry | None, other: BaseGeometry | None) -> bool:
-    """Whether two shapes are the same to the byte."""
-    return one is other or (
-        one is not None and other is not None and bool(shapely.equals_identical(one, other))
-    )
-
-
 def version(code: str, fields: Mapping[str, Any], shape: BaseGeometry) -> Version:
     """The version that `Version.fields` and a shape describe."""
     rest = {name: value for name, value in fields.items() if name != "leaf"}
@@ -62,9 +55,10 @@ def version(code: str, fields: Mapping[str, Any], shape: BaseGeometry) -> Versio
 
 
 def version_of(cov: Coverage, code: str) -> Version | None:
-    """A grid of a coverage; nobody's ground counts as a grid without a level."""
-    if code == NOBODY:
-        return Version(Grid(NOBODY, 0), cov.shapes[NOBODY], leaf=True) if NOBODY in cov.shapes else None
+    """A grid of a coverage; ground without an owner counts as a grid without a level."""
+    if not is_grid(code):
+        spare = Grid(code, 0, cov.parent(code))
+        return Version(spare, cov.shapes[code], leaf=True) if code in cov.shapes else None
     if code not in cov.grids:
         return None
     return Version(cov.grids[code], cov.shape(code), code in cov.shapes)
@@ -72,9 +66,9 @@ def version_of(cov: Coverage, code: str) -> Version | None:
 
 def diff(old: Coverage, new: Coverage) -> dict[str, Change]:
     """Every grid that differs between two coverages of the same ground, upper ones too, by code."""
-    leaves = set(changed(old, new))
-    if not same_shape(old.shapes.get(NOBODY), new.shapes.get(NOBODY)):
-        leaves.add(NOBODY)
+    spare = {*spare_keys(old), *spare_keys(new)}
+    leaves = {key for key in spare if not same_shape(old.shapes.get(key), new.shapes.get(key))}
+    leaves.update(changed(old, new))
     amended = {c for c in {*old.grids, *new.grids} if old.grids.get(c) != new.grids.get(c)}
     codes = leaves | amended | _bent(old, new, leaves, amended)
     return {code: (version_of(old, code), version_of(new, code)) for code in sorted(codes)}
@@ -85,7 +79,7 @@ def _bent(old: Coverage, new: Coverage, leaves: set[str], amended: set[str]) -> 
     moved = set(leaves)
     for code in amended:
         for cov in (old, new):
-            moved.update(cov.leaves(code) if code in cov.grids else ())
+            moved.update(cov.ground(code) if code in cov.grids else ())
     before, after = (_under(cov, moved) for cov in (old, new))
     return {
         code for code in {*before, *after} if not _alike(old, before.get(code, []), new, after.get(code, []))
@@ -93,10 +87,10 @@ def _bent(old: Coverage, new: Coverage, leaves: set[str], amended: set[str]) -> 
 
 
 def _under(cov: Coverage, leaves: Iterable[str]) -> dict[str, list[str]]:
-    """The leaves below each upper grid."""
+    """The leaves, and spare ground, below each upper grid."""
     below: dict[str, list[str]] = {}
-    for leaf in sorted(leaves):
-        parent = cov.grids[leaf].parent if leaf in cov.grids else None
+    for leaf in sorted(key for key in leaves if key in cov.shapes):
+        parent = cov.parent(leaf)
         while parent is not None and parent in cov.grids:
             below.setdefault(parent, []).append(leaf)
             parent = cov.grids[parent].parent
@@ -117,13 +111,27 @@ def _alike(old: Coverage, before: list[str], new: Coverage, after: list[str]) ->
 
 def applied(base: Coverage, delta: Delta) -> Coverage:
     """A base with some grids otherwise; what is gone counts as retired."""
+    delta = _by_parent(base, delta)
     grids, shapes = dict(base.grids), dict(base.shapes)
     for code, there in delta.items():
         shapes.pop(code, None)
         grids.pop(code, None)
         if there is not None and there.leaf:
             shapes[code] = there.shape
-        if there is not None and code != NOBODY:
+        if there is not None and is_grid(code):
             grids[code] = there.grid
-    gone = {code for code, there in delta.items() if there is None and code != NOBODY}
+    gone = {code for code, there in delta.items() if there is None and is_grid(code)}
     return replace(base, grids=grids, shapes=shapes, retired=base.retired | gone)
+
+
+def _by_parent(base: Coverage, delta: Delta) -> Delta:
+    """A delta stored before ground without an owner was kept by the grid that it lies in."""
+    spare = set(spare_keys(base))
+    if NOBODY not in delta or NOBODY in spare or not spare:
+        return delta
+    grids = {code: version and version.grid for code, version in delta.items()}
+    there = {code for code in {*base.grids, *grids} if grids.get(code, base.grids.get(code)) is not None}
+    left = delta[NOBODY]
+    shared = shared_out(base, left.shape, there) if left is not None else {}
+    spares = {key: version_of(replace(base, shapes=shared), key) for key in {*spare, *shared}}
+    return {code: version for code, version in delta.items() if code != NOBODY} | spares

@@ -11,7 +11,8 @@ from gis import coverage, faults
 from gis.case import Fault
 from gis.errors import Faulty
 from gis.plan_around import surroundings
-from gis.settle import NOBODY, Coverage
+from gis.plan_outlines import BEND_UNITS
+from gis.settle import Coverage, is_grid
 
 
 def of_changed(conn: Connection, cov: Coverage, codes: Iterable[str]) -> list[Fault]:
@@ -42,10 +43,19 @@ def demand_sound(before: Coverage, after: Coverage) -> None:
 
 
 def new_errors(before: Coverage, after: Coverage) -> list[Fault]:
-    """The errors of a coverage that another had not."""
+    """The errors of a coverage that another had not: those wider anywhere than a vertex bends a border."""
     errors = _errors(after)
-    known = {_mark(fault) for fault in _errors(before)} if errors else set()
-    return [fault for fault in errors if _mark(fault) not in known]
+    old: dict[str, list[BaseGeometry]] = {}
+    for fault in _errors(before) if errors else ():
+        old.setdefault(fault.kind, []).append(coverage.to_units(fault.geometry))
+    return [fault for fault in errors if not _was_there(fault, old.get(fault.kind, []))]
+
+
+def _was_there(fault: Fault, old: list[BaseGeometry]) -> bool:
+    """Whether a fault lies within old ones of its kind, but for what bent vertices make of their border."""
+    there = coverage.to_units(fault.geometry)
+    near = [shape for shape in old if shapely.dwithin(shape, there, BEND_UNITS)]
+    return bool(near) and bool(shapely.buffer(shapely.union_all(near), BEND_UNITS).covers(there))
 
 
 def _mark(fault: Fault) -> tuple[str, bytes]:
@@ -53,13 +63,19 @@ def _mark(fault: Fault) -> tuple[str, bytes]:
 
 
 def _errors(cov: Coverage) -> list[Fault]:
-    """The errors of a whole coverage: of its lowest grids, and of those above them pieces too narrow.
+    """The errors of a whole coverage: of its lowest grids, and of those above them.
 
-    For the rest those above are the sum of them; but a narrow grid may be a piece of the one above it.
+    Those above are the sum of what lies below, but for pieces too narrow (a narrow grid may be a piece of the
+    one above it), and where children do not fit into a recorded polygon.
     """
-    lowest = _degrees({code: shape for code, shape in cov.shapes.items() if code != NOBODY})
+    lowest = _degrees({code: shape for code, shape in cov.shapes.items() if is_grid(code)})
     above = _degrees({code: cov.shape(code) for code in cov.grids if code not in cov.shapes})
     found = faults.check(lowest, coverage.to_degrees(cov.outline())) + faults.thin_parts(above)
+    told = {_mark(fault) for fault in found}
+    for code, outline in cov.outlines.items():
+        below = {child: cov.shape(child) for child in cov.children.get(code, [])}
+        there = faults.check(_degrees(below), coverage.to_degrees(outline)) if below else []
+        found += [fault for fault in there if _mark(fault) not in told]
     return [fault for fault in found if fault.severity == "error"]
 
 

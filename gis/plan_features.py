@@ -17,7 +17,7 @@ from gis.grids import DECIMALS, Asked, current
 from gis.plan_diff import Change, Version
 from gis.schema import grid_codes, grids
 from gis.schema_plans import plan_grids
-from gis.settle import NOBODY
+from gis.settle import is_grid
 
 Json = dict[str, Any]
 
@@ -66,7 +66,7 @@ def changed(
     conn: Connection, scheme: str, changes: Mapping[str, Change], datum: Datum
 ) -> tuple[Json, list[str]]:
     """The grids that changes leave, each marked new or changed, and the codes of those that are gone."""
-    there = {code: after for code, (_, after) in changes.items() if after is not None and code != NOBODY}
+    there = {code: after for code, (_, after) in changes.items() if after is not None and is_grid(code)}
     marks = {code: {"change": "changed" if changes[code][0] else "new"} for code in there}
     ids = plan_store.ids_of(conn, scheme, there)
     return collection(features(ids, there, marks, datum)), [c for c, (_, b) in changes.items() if b is None]

@@ -19,8 +19,7 @@ from gis.coverage import Geoms
 from gis.crs import to_degrees
 from gis.errors import BadInput
 from gis.importing import sandbox
-from gis.plan_diff import same_shape
-from gis.settle import NOBODY, Coverage
+from gis.settle import Coverage, is_grid, same_shape
 
 FORMATS = {"gpkg": "GPKG", "geojson": "GeoJSON", "shp.zip": "ESRI Shapefile"}
 """Suffixes of files and the drivers that write them."""
@@ -112,7 +111,7 @@ def _together(units: Geoms, cov: Coverage) -> tuple[Geoms, BaseGeometry]:
 
 
 def _own(cov: Coverage) -> tuple[list[str], Geoms, BaseGeometry]:
-    codes = [code for code in cov.shapes if code != NOBODY]
+    codes = [code for code in cov.shapes if is_grid(code)]
     return codes, np.array([cov.shapes[code] for code in codes], dtype=object), cov.outline()
 
 
@@ -138,7 +137,7 @@ def _step(cov: Coverage, drawn: gpd.GeoDataFrame, shapes: Geoms) -> dict[str, An
         if not (same and old and (old.parent, old.name) == (parent, name)):
             geometry = shapely.geometry.mapping(coverage.to_degrees(shape))
             grids.append({"code": code, "parent": parent, "name": name, "shape": geometry})
-    gone = sorted(code for code in cov.shapes if code not in there and code != NOBODY)
+    gone = sorted(code for code in cov.shapes if code not in there and is_grid(code))
     return {"op": "adopt", "grids": grids, "gone": gone} if grids or gone else None
 
 
@@ -149,6 +148,6 @@ def _text(given: gpd.GeoDataFrame, code: str, column: str) -> str:
 
 def _parent(cov: Coverage, shape: BaseGeometry) -> str | None:
     """The parent of the lowest grid that has most of a new one's ground."""
-    near = [code for code in cov.near(shape) if code != NOBODY]
+    near = [code for code in cov.near(shape) if is_grid(code)]
     shares = [float(shape.intersection(cov.shapes[code]).area) for code in near]
     return cov.grids[near[int(np.argmax(shares))]].parent if near else None

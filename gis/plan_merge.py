@@ -16,7 +16,8 @@ from shapely.geometry.base import BaseGeometry
 
 from gis import coverage
 from gis.errors import BadInput, Emptied, NotDrawable
-from gis.plan_diff import Version, diff, same_shape, version_of
+from gis.lattice import Tees
+from gis.plan_diff import Version, diff, version_of
 from gis.plan_outlines import (
     BEND_UNITS,
     Chains,
@@ -29,7 +30,8 @@ from gis.plan_outlines import (
     welds,
     with_vertices_at,
 )
-from gis.settle import NOBODY, Coverage, Grid, settle, with_tees
+from gis.settle import Coverage, Grid, combined, is_grid, same_shape, settle, with_tees
+from gis.spare import shared_out
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,20 @@ class Side:
 
     @cached_property
     def touched(self) -> dict[str, frozenset[str]]:
-        """The grids touched, and what of them."""
-        codes = (code for code in self.changes if code not in self.followers)
+        """The grids touched, and what of them; spare ground is what they leave, and never in conflict."""
+        codes = (code for code in self.changes if code not in self.followers and is_grid(code))
         return {code: fields for code in codes if (fields := _fields(*self.changes[code]))}
+
+    @cached_property
+    def spare(self) -> set[str]:
+        """The keys of spare ground that became more or less."""
+        return {key for key in self.changes if not is_grid(key) and key not in self.followers}
 
     @cached_property
     def chains(self) -> Chains:
         """Every vertex that came into an edge of the base."""
-        ground = [c for c in self.touched if any(one and one.leaf for one in self.changes[c])]
+        codes = [*self.touched, *sorted(self.spare)]
+        ground = [c for c in codes if any(one and one.leaf for one in self.changes[c])]
         sides = [[v.shape for c in ground if (v := self.changes[c][side]) and v.leaf] for side in (0, 1)]
         outline = inserted(directed(sides[0]), directed(sides[1])) or {}
         return joined([outline, *self.followers.values()])
@@ -136,7 +144,7 @@ def merge(base: Coverage, mine: Coverage, now: Coverage, takes: Mapping[str, str
     target = {code: version_of(base, code) for code in undone} | {code: ours.after(code) for code in kept}
     if not target:
         return Merged(now)
-    return _settled(ours, theirs, target)
+    return _settled(ours, theirs, target, ours.spare | (theirs.spare if undone else set()))
 
 
 def _welded(ours: Side, theirs: Side) -> Coverage:
@@ -189,11 +197,11 @@ def _decided(ours: Side, theirs: Side, takes: Mapping[str, str]) -> tuple[set[st
     return dropped & set(ours.touched), undone & set(theirs.touched)
 
 
-def _settled(ours: Side, theirs: Side, target: Mapping[str, Version | None]) -> Merged:
+def _settled(ours: Side, theirs: Side, target: Mapping[str, Version | None], spare: set[str]) -> Merged:
     """The ground now with some grids as given, proven; conflicts where grids hang in the air."""
     now = theirs.cov
     grids = {code: grid for code, grid in now.grids.items() if code not in target}
-    grids |= {code: one.grid for code, one in target.items() if one is not None and code != NOBODY}
+    grids |= {code: one.grid for code, one in target.items() if one is not None}
     leaves = {code: one.shape for code, one in target.items() if one is not None and one.leaf}
     gone = {code for code in target if code in now.shapes and code not in leaves}
     loose = _loose(grids, {*leaves, *now.shapes} - gone)
@@ -202,14 +210,39 @@ def _settled(ours: Side, theirs: Side, target: Mapping[str, Version | None]) -> 
     twice = (_joints(one, theirs.after(c)) for c, one in target.items() if c in theirs.touched)
     tees = as_tees(joined([ours.chains, theirs.chains, *filter(None, twice)]))
     shapes = dict(zip(leaves, with_tees(leaves.values(), tees), strict=True)) if leaves else {}
-    if NOBODY in gone:
-        gone.discard(NOBODY)
-        shapes[NOBODY] = shapely.Polygon()
-    try:
-        return Merged(settle(now, shapes, tees, grids, gone))
-    except (NotDrawable, Emptied):
-        beside = sorted(_beside(ours, theirs)) or sorted(ours.touched)
-        return Merged(now, tuple(_conflict(ours, theirs, code) for code in beside))
+    for left in (_spare_of_both, _spare_left) if spare else (_spare_of_both,):
+        try:
+            return Merged(
+                settle(now, shapes | left(ours, theirs, spare, shapes, gone, tees), tees, grids, gone)
+            )
+        except (NotDrawable, Emptied):
+            continue
+    beside = sorted(_beside(ours, theirs)) or sorted(ours.touched)
+    return Merged(now, tuple(_conflict(ours, theirs, code) for code in beside))
+
+
+def _spare_of_both(
+    ours: Side, theirs: Side, spare: set[str], _: Mapping[str, BaseGeometry], __: set[str], tees: Tees
+) -> dict[str, BaseGeometry]:
+    """Spare ground as it is now, with what our draft made of the base's: by edges."""
+    found = {}
+    for key in spare:
+        now, mine, base = ([s[key]] if key in s else [] for s in (
+            theirs.cov.shapes, ours.cov.shapes, ours.base.shapes))  # fmt: skip
+        found[key] = combined(with_tees([*now, *mine], tees), with_tees(base, tees))
+    return found
+
+
+def _spare_left(
+    _: Side, theirs: Side, spare: set[str], shapes: Mapping[str, BaseGeometry], gone: set[str], tees: Tees
+) -> dict[str, BaseGeometry]:
+    """What grids as given leave of the ground that they and spare ground have now."""
+    now = theirs.cov
+    old = [now.shapes[key] for key in sorted({*spare, *shapes, *gone}) if key in now.shapes]
+    rest = combined(with_tees(old, tees), shapes.values())
+    if not rest.is_valid:
+        raise NotDrawable("two grids would have the same ground")
+    return dict.fromkeys(spare, shapely.Polygon()) | shared_out(now, rest, set(now.grids))
 
 
 def _loose(grids: Mapping[str, Grid], lowest: set[str]) -> list[str]:
@@ -221,10 +254,10 @@ def _loose(grids: Mapping[str, Grid], lowest: set[str]) -> list[str]:
 
 def _conflict(ours: Side, theirs: Side, code: str) -> Conflict:
     fields = ours.touched.get(code, frozenset()) | theirs.touched.get(code, frozenset())
-    together = (ours.together(code) | theirs.together(code)) - {code, NOBODY}
+    together = (ours.together(code) | theirs.together(code)) - {code}
     return Conflict(
         code, tuple(sorted(fields or {"existence"})), ours.after(code), theirs.after(code),
-        tuple(sorted(together)),
+        tuple(sorted(filter(is_grid, together))),
     )  # fmt: skip
 
 

@@ -16,8 +16,8 @@ from shapely.geometry.base import BaseGeometry
 from gis import coverage
 from gis.errors import NotDrawable
 from gis.lattice import Tees
-from gis.plan_diff import Change, Version, same_shape
-from gis.settle import Coverage
+from gis.plan_diff import Change, Version
+from gis.settle import Coverage, same_shape
 
 BEND_UNITS = 10.0
 """An edge that gets vertices time and again bends by a unit each time; more than 11 cm is a new border."""

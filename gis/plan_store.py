@@ -20,7 +20,7 @@ from gis.errors import Forbidden, NotFound
 from gis.plan_diff import Change, Version, version
 from gis.schema import grid_codes, revisions
 from gis.schema_plans import plan_changes, plan_choices, plan_grids, plan_steps, plans
-from gis.settle import NOBODY
+from gis.settle import NOBODY, SPARE, is_grid
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,13 @@ def set_grids(conn: Connection, plan_id: int, there: Mapping[str, Version | None
     conn.execute(statement.on_conflict_do_update(index_elements=key, set_=chosen), rows)
 
 
+def _is_grid(code: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    """Whether a stored key of ground is the code of a grid (`settle.is_grid`)."""
+    return sa.and_(code != NOBODY, sa.not_(code.startswith(SPARE)))
+
+
 def _geom(code: str, one: Version | None) -> str | None:
-    return None if one is None or code == NOBODY else f"SRID=4326;{multi(one.shape).wkt}"
+    return None if one is None or not is_grid(code) else f"SRID=4326;{multi(one.shape).wkt}"
 
 
 def multi(shape: BaseGeometry) -> shapely.MultiPolygon:
@@ -167,7 +172,7 @@ def grids_of(conn: Connection, plan_id: int) -> dict[str, Version | None]:
 def count_grids(conn: Connection, plan_id: int) -> int:
     """Return how many grids of a draft its steps have touched."""
     p = plan_grids.c
-    count = sa.select(sa.func.count()).where(p.plan_id == plan_id, p.code != NOBODY)
+    count = sa.select(sa.func.count()).where(p.plan_id == plan_id, _is_grid(p.code))
     return int(conn.execute(count).scalar_one())
 
 
@@ -205,7 +210,7 @@ def count_steps(conn: Connection, plan_id: int) -> int:
 def steps(conn: Connection, plan_id: int, before: int | None, limit: int) -> list[dict[str, Any]]:
     """Return up to `limit` steps, newest first, each with the codes it changed."""
     s, c = plan_steps.c, plan_changes.c
-    codes = sa.select(sa.func.array_agg(c.code)).where(c.step_id == s.id, c.code != NOBODY).scalar_subquery()
+    codes = sa.select(sa.func.array_agg(c.code)).where(c.step_id == s.id, _is_grid(c.code)).scalar_subquery()
     query = sa.select(plan_steps, codes.label("codes")).where(s.plan_id == plan_id).order_by(s.id.desc())
     if before is not None:
         query = query.where(s.id < before)

@@ -16,7 +16,6 @@ from gis.errors import BadInput, Problem
 from gis.plan_around import near, surroundings
 from gis.plans import Draft
 from gis.schema import buildings
-from gis.settle import NOBODY
 
 MOST_BUILDINGS = 20_000
 """Buildings that one suggestion looks at: a few seconds' work."""
@@ -41,7 +40,7 @@ def rebalance(
     """
     here = plans.draft(conn, plan_id, lock=True)
     plans.demand(here.plan, "draft")
-    codes = sorted(set(here.cov.leaves(under or here.plan.scope)) - {NOBODY})
+    codes = sorted(here.cov.leaves(under or here.plan.scope))
     lon, lat, weight, unit = _houses(conn, here, codes)
     shapes = {code: here.cov.geometry(code) for code in codes}
     barriers = surroundings(conn, shapes.values()).barriers

@@ -18,7 +18,7 @@ from gis.plan_diff import Change, Version, applied, diff, version_of
 from gis.plan_store import Plan
 from gis.schema import buildings
 from gis.settings import settings
-from gis.settle import NOBODY, Coverage
+from gis.settle import Coverage, is_grid
 
 ANYWHERE = -1
 MOST_BUILDINGS = 2000
@@ -209,7 +209,7 @@ def compare(conn: Connection, plan_id: int, start: int | None, end: int | None) 
     one, other = (plan_store.state_at(conn, plan_id, point) for point in (start, end))
     base = base_of(conn, plan).cov
     found: dict[str, Change] = {}
-    for code in sorted({*one, *other} - {NOBODY}):
+    for code in sorted(filter(is_grid, {*one, *other})):
         there = [side[code] if code in side else version_of(base, code) for side in (one, other)]
         if there[0] != there[1]:
             found[code] = (there[0], there[1])
@@ -224,7 +224,7 @@ def versions(cov: Coverage, codes: Iterable[str]) -> dict[str, Version]:
 def changed(here: Draft) -> dict[str, Change]:
     """Return the grids of a draft that differ from its base, by code, nobody's ground left out."""
     found = diff(here.base.cov, here.cov)
-    return {code: change for code, change in found.items() if code != NOBODY}
+    return {code: change for code, change in found.items() if is_grid(code)}
 
 
 def withdraw(conn: Connection, who: Principal, plan_id: int) -> Plan:

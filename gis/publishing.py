@@ -22,7 +22,7 @@ from gis.plan_merge import Conflict, Merged, merge
 from gis.plan_store import Plan
 from gis.plans import Draft
 from gis.schema import grids
-from gis.settle import NOBODY, Coverage
+from gis.settle import Coverage, is_grid
 
 
 @dataclass(frozen=True)
@@ -190,6 +190,6 @@ def _write(conn: Connection, plan: Plan, stretches: list[Stretch]) -> Published:
     publishing_record.write_lineage(conn, revision, plan.scheme, lineage)
     posts.pass_on()
     plan_store.update(conn, plan.id, state="published", revision=revision, published_at=sa.func.now())
-    there = [code for code, (_, after) in each[0].items() if after is not None and code != NOBODY]
-    gone = [code for code, (_, after) in each[0].items() if after is None and code != NOBODY]
+    there = [code for code, (_, after) in each[0].items() if after is not None and is_grid(code)]
+    gone = [code for code, (_, after) in each[0].items() if after is None and is_grid(code)]
     return Published(plan_store.get(conn, plan.id), revision, there, gone)

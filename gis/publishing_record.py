@@ -22,7 +22,7 @@ from gis.plan_diff import Change, Version
 from gis.plan_outlines import bends, bent
 from gis.schema import buildings, grids, posts, revisions
 from gis.schema_plans import lineage as lineages
-from gis.settle import NOBODY, Coverage, with_tees
+from gis.settle import Coverage, is_grid, with_tees
 
 Days = tuple[date, date | None]
 _GONE = ("gone",)
@@ -38,9 +38,9 @@ class Record:
 
     def lay(self, days: Days, changes: Mapping[str, Change]) -> None:
         """Let grids be so in these days, or be gone."""
-        self._load(set(changes) - {NOBODY})
+        self._load(set(filter(is_grid, changes)))
         for code, (_, new) in changes.items():
-            if code != NOBODY:
+            if is_grid(code):
                 self._set(code, days, _GONE if new is None else _content(new))
 
     def follow(self, days: Days, old: Coverage, new: Coverage) -> None:
@@ -150,12 +150,12 @@ def passing(old: Grids, new: Grids, houses: Points) -> pd.DataFrame:
 
 
 def _levels(changes: Mapping[str, Change]) -> set[int]:
-    return {one.grid.level for code, pair in changes.items() for one in pair if one and code != NOBODY}
+    return {one.grid.level for code, pair in changes.items() for one in pair if one and is_grid(code)}
 
 
 def _sides(changes: Mapping[str, Change], level: int) -> list[dict[str, Version]]:
     """The grids of a level before and after, without those that merely got a vertex or a name."""
-    real = {code: pair for code, pair in changes.items() if code != NOBODY and not bent(*pair)}
+    real = {code: pair for code, pair in changes.items() if is_grid(code) and not bent(*pair)}
     return [
         {
             code: one

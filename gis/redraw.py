@@ -25,7 +25,19 @@ from gis.parts import (
     rings,
     without_slivers,
 )
-from gis.settle import NOBODY, Coverage, amend, edges_of, lay, minus, named, settle, total, with_tees
+from gis.settle import (
+    Coverage,
+    amend,
+    edges_of,
+    is_grid,
+    minus,
+    named,
+    settle,
+    spare_of,
+    total,
+    with_tees,
+)
+from gis.spare import lay, passed_on, spare_keys
 
 REACH = 450.0
 """Units (5 m): a vertex this near to the place pointed at is the one meant."""
@@ -68,7 +80,8 @@ def merge(cov: Coverage, codes: Sequence[str], into: str | None = None) -> Cover
     if any(code in cov.shapes for code in codes):
         raise BadInput("codes", "some of them have grids below them and some have not")
     below = {child: replace(cov.grids[child], parent=into) for code in gone for child in cov.children[code]}
-    return replace(cov, grids=grids | below, retired=cov.retired | set(gone))
+    shapes = passed_on(cov.shapes, gone, into)
+    return replace(cov, grids=grids | below, shapes=shapes, retired=cov.retired | set(gone))
 
 
 def reshape(cov: Coverage, codes: Sequence[str], line: BaseGeometry) -> Coverage:
@@ -112,7 +125,7 @@ def assign(
         raise BadInput("to", f"grid {to} has grids below it; name one of those")
     houses = np.array(coverage.to_units(list(buildings)), dtype=object)
     wanted = joined(cov.shapes[to], houses) if area is None else coverage.to_units(area)
-    givers = [code for code in cov.near(wanted) if code not in {to, NOBODY}]
+    givers = [code for code in cov.near(wanted) if code != to and is_grid(code)]
     wanted, paths, tees = rings(wanted, [cov.shapes[code] for code in [*givers, to]])
     left, taken = {}, []
     for code, shape in zip(givers, with_tees([cov.shapes[code] for code in givers], tees), strict=True):
@@ -129,12 +142,17 @@ def take_in(cov: Coverage, at: Lonlat, to: str) -> Coverage:
     """Give the unowned ground around a place to a grid."""
     if cov.grid(to).code not in cov.shapes:
         raise BadInput("to", f"grid {to} has grids below it; name one of those")
-    parts = shapely.get_parts(cov.shapes.get(NOBODY, shapely.Polygon()))
-    here = shapely.intersects(parts, shapely.Point(*_whole(at)))
-    if not here.any():
+    point = shapely.Point(*_whole(at))
+    left, taken = {}, []
+    for key in spare_keys(cov):
+        parts = shapely.get_parts(cov.shapes[key])
+        here = shapely.intersects(parts, point)
+        if here.any():
+            left[key] = total(parts[~here]) if not here.all() else shapely.Polygon()
+            taken += list(parts[here])
+    if not taken:
         raise NotFound(f"the ground at {at[0]}, {at[1]} has an owner, or lies outside the scope")
-    rest = total(parts[~here]) if not here.all() else shapely.Polygon()
-    return settle(cov, {to: total([cov.shapes[to], *parts[here]]), NOBODY: rest})
+    return settle(cov, {to: total([cov.shapes[to], *taken])} | left)
 
 
 def transfer(cov: Coverage, code: str, parent: str) -> Coverage:
@@ -166,7 +184,7 @@ def adopt(cov: Coverage, grids: Sequence[Mapping[str, Any]], gone: Sequence[str]
     for code in gone:
         cov.grid(code)
     rows = {code: grid for code, grid in cov.grids.items() if code not in gone}
-    shapes = {code: shape for code, shape in cov.shapes.items() if code not in gone and code != NOBODY}
+    shapes = {code: shape for code, shape in cov.shapes.items() if code not in gone and is_grid(code)}
     for given in grids:
         code, parent = str(given["code"]), str(given["parent"])
         old = rows.get(code) or replace(cov.grids[_sibling(cov, parent)], code=code, name="", order=0)
@@ -335,12 +353,28 @@ def _split_upper(cov: Coverage, code: str, line: BaseGeometry, into: Sequence[st
     if len(used) < 2:
         raise BadInput("line", f"all grids of {code} lie on one side of it")
     codes = dict(zip(used, [code, *_new_codes(cov, code, into, len(used) - 1)], strict=True))
+    spare, tees = _divided_spare(cov, code, line, {codes[s]: sides[s] for s in used})
     grids = dict(cov.grids) | {new: replace(cov.grid(code), code=new) for new in codes.values()}
     grids |= {
         child: replace(cov.grids[child], parent=codes[s])
         for child, s in zip(below, side.tolist(), strict=True)
     }
-    return replace(cov, grids=grids)
+    return settle(cov, spare, tees, grids) if spare else replace(cov, grids=grids)
+
+
+def _divided_spare(
+    cov: Coverage, code: str, line: BaseGeometry, sides: Mapping[str, BaseGeometry]
+) -> tuple[dict[str, BaseGeometry], lattice.Tees]:
+    """The spare ground of a grid that is split, cut by the line and kept under the code of each side."""
+    old = cov.shapes.get(spare_of(code))
+    if old is None:
+        return {}, lattice.NO_TEES
+    path, tees = lattice.conform(reaching(_points(line), old), *edges_of([old]))
+    found: dict[str, list[BaseGeometry]] = {spare_of(side): [] for side in sides}
+    for piece in divide(with_tees([old], tees)[0], [path]):
+        to = max(sides, key=lambda side: float(sides[side].intersection(piece).area))
+        found[spare_of(to)].append(piece)
+    return {key: total(pieces) for key, pieces in found.items()}, tees
 
 
 def _shares(shape: BaseGeometry, sides: list[BaseGeometry], path: BaseGeometry) -> list[float]:
@@ -361,12 +395,19 @@ def _hand_over(
     ground = {code: [shapes[code]] for code in cov.leaves(taker) if code in shapes}
     left: dict[str, BaseGeometry] = {}
     todo: list[tuple[str, BaseGeometry, bool]] = []
-    for code in [c for c in cov.leaves(giver) if c in shapes]:
+    spare: list[BaseGeometry] = []
+    for code in [c for c in cov.ground(giver) if c in shapes]:
         pieces = divide(shapes[code], [stretch])
         mine = [piece for piece in pieces if held(lost, piece)]
-        if mine and len(mine) < len(pieces):
+        if mine and (len(mine) < len(pieces) or not is_grid(code)):
             left[code] = minus(shapes[code], mine)
-        todo += [(code, piece, len(mine) == len(pieces)) for piece in mine]
+        if is_grid(code):
+            todo += [(code, piece, len(mine) == len(pieces)) for piece in mine]
+        else:
+            spare += mine
+    if spare:
+        key = spare_of(taker)
+        left[key] = total([*with_tees([cov.shapes[key]] if key in cov.shapes else [], tees), *spare])
     return _join_all(cov, ground, left, todo, tees)
 
 

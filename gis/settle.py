@@ -1,10 +1,10 @@
 """A coverage: an immutable set of grids without gap or overlap, and the proof that it stays so.
 
-The lowest grids hold the ground, in whole units; the grids above are the sum of those below. Every piece of
-ground has exactly one owner, or is nobody's and kept under the code "". A step changes the edges of the grids
-it names; a vertex it puts into an edge goes into every grid with that edge. `settle` then proves the step:
-the polygons are valid and their edges add up to what they added up to before, which leaves no room for a gap
-or an overlap.
+The lowest grids hold the ground, in whole units. Ground that none of them owns is kept as the *spare* ground
+of the lowest grid above it, so that an upper grid is its children and its own spare (gis/spare.py finds it).
+A step changes the edges of the grids it names; a vertex it puts into an edge goes into every grid with that
+edge. `settle` then proves the step: the polygons are valid and their edges add up to what they added up to
+before, which leaves no room for a gap or an overlap.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,12 +20,12 @@ from shapely.geometry.base import BaseGeometry
 from gis import coverage
 from gis.coverage import Edges, Geoms, Ints
 from gis.errors import BadInput, Emptied, NotDrawable, NotFound
-from gis.lattice import Tees
+from gis.lattice import NO_TEES, Tees
 
 NOBODY = ""
-"""The code under which ground without an owner is kept."""
-
-_NO_TEES = Tees(np.empty((0, 2), np.int64), np.empty((0, 2), np.int64), np.empty((0, 2), np.int64))
+"""The key of ground that lies in no grid of the coverage at all."""
+SPARE = "\x1f"
+"""Begins the keys of spare ground; no code of a grid has such a sign (imports and steps refuse it)."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,28 @@ class Grid:
     kind: str = ""
 
 
+def spare_of(parent: str | None) -> str:
+    """The key of the ground of a grid that none of its children owns; without a grid, of nobody's."""
+    return SPARE + parent if parent else NOBODY
+
+
+def is_grid(key: str) -> bool:
+    """Whether a key of ground is the code of a grid, not spare ground."""
+    return key != NOBODY and not key.startswith(SPARE)
+
+
 @dataclass(frozen=True, eq=False)
 class Coverage:
-    """Grids of all levels and the ground (units) of the lowest; `retired` codes are never given again."""
+    """Grids of all levels and the ground (units) of the lowest, spare ground among it by `spare_of`.
+
+    `retired` codes are never given again. `outlines` are the recorded polygons (units) of upper grids that
+    their children do not fit into: overlap or stray out of; those are the sum of what lies below them.
+    """
 
     grids: Mapping[str, Grid]
     shapes: Mapping[str, BaseGeometry]
     retired: frozenset[str] = field(default_factory=frozenset)
+    outlines: Mapping[str, BaseGeometry] = field(default_factory=dict)
 
     @cached_property
     def children(self) -> dict[str | None, list[str]]:
@@ -81,12 +96,26 @@ class Coverage:
             return [code]
         return [leaf for child in self.children.get(code, []) for leaf in self.leaves(child)]
 
+    def ground(self, code: str) -> list[str]:
+        """The keys of all ground within a grid: its lowest grids, and spare ground."""
+        if code in self.shapes:
+            return [code]
+        below = [key for child in self.children.get(code, []) for key in self.ground(child)]
+        return [*below, *([spare_of(code)] if spare_of(code) in self.shapes else [])]
+
+    def parent(self, key: str) -> str | None:
+        """The grid right above a grid or spare ground; None at the top."""
+        if is_grid(key):
+            return self.grids[key].parent if key in self.grids else None
+        return key.removeprefix(SPARE) or None
+
     def shape(self, code: str) -> BaseGeometry:
-        """The ground of a grid in units; of an upper one, the sum of those below."""
+        """The ground of a grid in units; of an upper one, the sum of those below and its spare ground."""
         if code in self.shapes:
             return self.shapes[code]
         if code not in self._derived:
-            self._derived[code] = total(self.shapes[leaf] for leaf in self.leaves(code))
+            self.grid(code)
+            self._derived[code] = total(self.shapes[key] for key in self.ground(code))
         return self._derived[code]
 
     def geometry(self, code: str) -> BaseGeometry:
@@ -112,31 +141,10 @@ class Coverage:
         return gpd.GeoDataFrame(pd.DataFrame(rows, columns=columns), geometry=geometry, crs=4326)
 
 
-def cover(
-    grids: Iterable[Grid],
-    shapes: Mapping[str, BaseGeometry],
-    frame: BaseGeometry | None = None,
-    retired: Iterable[str] = (),
-) -> Coverage:
-    """The coverage of snapped grids (EPSG:4326); only the shapes of the lowest count.
-
-    Ground of `frame` that none owns is kept as nobody's. Raises NotDrawable where grids overlap, leave the
-    frame or are not valid: put those faults right first.
-    """
-    by_code = {grid.code: grid for grid in grids}
-    above = {grid.parent for grid in by_code.values()}
-    lowest = sorted(code for code in by_code if code not in above)
-    leaves = {code: shapely.normalize(coverage.to_units(shapes[code])) for code in lowest}
-    _refuse_invalid(leaves)
-    outside = coverage.to_units(frame) if frame is not None else None
-    spare = _spare(leaves, outside)
-    return Coverage(by_code, leaves | ({NOBODY: spare} if spare is not None else {}), frozenset(retired))
-
-
 def settle(
     before: Coverage,
     shapes: Mapping[str, BaseGeometry],
-    tees: Tees = _NO_TEES,
+    tees: Tees = NO_TEES,
     grids: Mapping[str, Grid] | None = None,
     gone: Iterable[str] = (),
 ) -> Coverage:
@@ -148,33 +156,16 @@ def settle(
     followers = {} if not len(tees) else _following(before, tees, set(shapes) | gone)
     new = {code: shapely.normalize(_exact(shape)) for code, shape in shapes.items()} | followers
     for code, shape in new.items():
-        if shape.is_empty and code != NOBODY:
+        if shape.is_empty and is_grid(code):
             raise Emptied(f"grid {code} would lose all its ground; merge it instead")
     new = {code: shape for code, shape in new.items() if not shape.is_empty}
-    _refuse_invalid(new)
+    refuse_invalid(new)
     old = [before.shapes[code] for code in {*new, *gone, *shapes} if code in before.shapes]
     _prove(old, list(new.values()), tees)
     kept = {code: shape for code, shape in before.shapes.items() if code not in gone and code not in shapes}
-    return _refuse_childless(Coverage(grids or before.grids, kept | new, before.retired | gone))
-
-
-def lay(
-    before: Coverage, shapes: Mapping[str, BaseGeometry], grids: Mapping[str, Grid], gone: Iterable[str]
-) -> Coverage:
-    """A coverage of other shapes (units) on the ground of another one, proven; what they leave is nobody's.
-
-    Raises NotDrawable where they overlap, leave the ground or lack a vertex of each other.
-    """
-    lowest = {code: shapely.normalize(shape) for code, shape in shapes.items()}
-    _refuse_invalid(lowest)
-    owned = total(lowest.values())
-    outer, same = coverage.match(np.array([before.outline(), owned], dtype=object))
-    rest = minus(outer, [owned])
-    parts = sum(_doubled(shape) for shape in [*lowest.values(), rest])
-    if not same.equals_exact(owned) or _doubled(outer) != parts or not (rest.is_valid and owned.is_valid):
-        raise NotDrawable("the grids overlap, or leave the ground of the plan; put the faults right first")
-    spare = {} if rest.is_empty else {NOBODY: rest}
-    return _refuse_childless(Coverage(grids, lowest | spare, before.retired | set(gone)))
+    retired = before.retired | {code for code in gone if is_grid(code)}
+    after = replace(before, grids=grids or before.grids, shapes=kept | new, retired=retired)
+    return refuse_childless(after)
 
 
 def total(shapes: Iterable[BaseGeometry]) -> BaseGeometry:
@@ -205,11 +196,12 @@ def changed(old: Coverage, new: Coverage) -> list[str]:
 
     A grid that only got a vertex from a neighbour's step counts: its edge bent by a unit.
     """
-    codes = {*old.shapes, *new.shapes} - {NOBODY}
-    return sorted(c for c in codes if not _same(old.shapes.get(c), new.shapes.get(c)))
+    codes = filter(is_grid, {*old.shapes, *new.shapes})
+    return sorted(c for c in codes if not same_shape(old.shapes.get(c), new.shapes.get(c)))
 
 
-def _same(one: BaseGeometry | None, other: BaseGeometry | None) -> bool:
+def same_shape(one: BaseGeometry | None, other: BaseGeometry | None) -> bool:
+    """Whether two shapes are the same to the byte."""
     return one is other or (
         one is not None and other is not None and bool(shapely.equals_identical(one, other))
     )
@@ -246,16 +238,16 @@ def _prove(before: list[BaseGeometry], after: list[BaseGeometry], tees: Tees) ->
         )
 
 
-def _refuse_invalid(shapes: Mapping[str, BaseGeometry]) -> None:
+def refuse_invalid(shapes: Mapping[str, BaseGeometry]) -> None:
+    """Raise NotDrawable for shapes (units) whose border crosses or touches itself."""
     for code, shape in shapes.items():
         if not shape.is_valid:
             why = shapely.is_valid_reason(coverage.to_degrees(shape))
-            raise NotDrawable(
-                f"the border of {code or 'the unowned ground'} would cross or touch itself: {why}"
-            )
+            whose = code if is_grid(code) else "the unowned ground"
+            raise NotDrawable(f"the border of {whose} would cross or touch itself: {why}")
 
 
-def _refuse_childless(after: Coverage) -> Coverage:
+def refuse_childless(after: Coverage) -> Coverage:
     """The coverage, if every grid without ground of its own has grids below it."""
     bare = [c for c in after.grids if c not in after.shapes and c not in after.children]
     if bare:
@@ -263,24 +255,22 @@ def _refuse_childless(after: Coverage) -> Coverage:
     return after
 
 
-def _spare(leaves: Mapping[str, BaseGeometry], frame: BaseGeometry | None) -> BaseGeometry | None:
-    """The frame's ground that no grid owns; raises NotDrawable unless grids and it make up the frame."""
-    owned = total(leaves.values())
-    outer = owned if frame is None else frame
-    rest = minus(outer, [owned])
-    whole, parts = _doubled(outer), sum(_doubled(shape) for shape in [*leaves.values(), rest])
-    if whole != parts or not rest.is_valid or not owned.is_valid:
-        raise NotDrawable("the grids overlap or leave their frame; put the faults of the check right first")
-    return None if rest.is_empty else rest
-
-
-def _doubled(shape: BaseGeometry) -> int:
+def doubled(shape: BaseGeometry) -> int:
+    """Twice the area of a shape in square units, exact."""
     return int(coverage.doubled_areas(np.array([shape], dtype=object))[0])
 
 
 def minus(shape: BaseGeometry, taken: Iterable[BaseGeometry]) -> BaseGeometry:
     """A polygon without parts of it, by their edges; the parts' and its vertices match."""
-    mine, theirs = (coverage.polygon_edges(np.array(g, dtype=object)) for g in ([shape], list(taken)))
+    return combined([shape], taken)
+
+
+def combined(added: Iterable[BaseGeometry], taken: Iterable[BaseGeometry]) -> BaseGeometry:
+    """Shapes together without others, by their edges, whose vertices match.
+
+    Where that is no ground owned once, the result has another area than the sum, or is not valid.
+    """
+    mine, theirs = (coverage.polygon_edges(np.array(list(g), dtype=object)) for g in (added, taken))
     start, end = np.vstack([mine.start, theirs.end]), np.vstack([mine.end, theirs.start])
     return shapely.normalize(coverage.from_edges(Edges(start, end, np.zeros(len(start), dtype=np.int64))))
 
@@ -296,4 +286,4 @@ def named(codes: Iterable[str]) -> list[str]:
 def amend(cov: Coverage, code: str, **fields: str | int | None) -> Coverage:
     """The coverage with some fields of one grid changed."""
     grids = dict(cov.grids) | {code: replace(cov.grid(code), **fields)}  # type: ignore[arg-type]
-    return _refuse_childless(replace(cov, grids=grids))
+    return refuse_childless(replace(cov, grids=grids))

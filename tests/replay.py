@@ -21,7 +21,8 @@ from gis.coverage import to_degrees
 from gis.errors import Problem
 from gis.importing import revising
 from gis.redraw import STEPS, apply
-from gis.settle import NOBODY, Coverage, Grid, cover
+from gis.settle import Coverage, Grid, is_grid
+from gis.spare import cover
 from tests import town
 from tests.steps import random_step
 from tests.towns import archipelago, outline
@@ -196,7 +197,7 @@ def questions(replay: Replay, rng: np.random.Generator, count: int, *, middles: 
         for maps in replay.revisions
         for one in maps
         for c, shape in one.cov.shapes.items()
-        if c != NOBODY
+        if is_grid(c)
     ]
     some = to_degrees(np.array(shapes, dtype=object)[rng.integers(0, len(shapes), 400)])
     low, high = np.array(shapely.total_bounds(some)).reshape(2, 2)

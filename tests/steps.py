@@ -7,14 +7,15 @@ import shapely
 
 from gis import coverage
 from gis.parts import shared
-from gis.settle import NOBODY, Coverage, edges_of
+from gis.settle import Coverage, edges_of, is_grid
+from gis.spare import spare_keys
 
 Step = dict[str, Any]
 
 
 def random_step(cov: Coverage, rng: np.random.Generator, size: int) -> Step:
     """A step that fits the coverage more often than not; `size` is the number of grids to stay near."""
-    leaves = sorted(set(cov.shapes) - {NOBODY})
+    leaves = sorted(filter(is_grid, cov.shapes))
     grow = len(leaves) < size * rng.uniform(0.8, 1.2)
     kinds = [_split, _split] if grow else [_merge, _merge]
     kinds += [_reshape, _move_vertex, _move_edge, _assign, _buildings, _take_in, _rename, _renumber, _upper]
@@ -55,7 +56,7 @@ def _ring(centre: Any, radius: float, rng: np.random.Generator) -> Any:
 
 def _pair(cov: Coverage, leaves: list[str], rng: np.random.Generator) -> tuple[str, str]:
     one = _pick(leaves, rng)
-    near = [code for code in cov.near(cov.shapes[one]) if code not in {one, NOBODY}]
+    near = [code for code in cov.near(cov.shapes[one]) if code != one and is_grid(code)]
     return one, _pick(near, rng) if near else _pick(leaves, rng)
 
 
@@ -113,9 +114,10 @@ def _buildings(cov: Coverage, leaves: list[str], rng: np.random.Generator) -> St
 
 
 def _take_in(cov: Coverage, leaves: list[str], rng: np.random.Generator) -> Step:
-    spare = shapely.get_parts(cov.shapes.get(NOBODY, shapely.Point(1.131e9, 2.78e8)))
+    there = [cov.shapes[key] for key in spare_keys(cov)]
+    spare = shapely.get_parts(there or [shapely.Point(1.131e9, 2.78e8)])
     at = shapely.get_coordinates(spare[rng.integers(len(spare))].point_on_surface())[0]
-    near = [code for code in cov.near(shapely.Point(at).buffer(3000)) if code != NOBODY]
+    near = [code for code in cov.near(shapely.Point(at).buffer(3000)) if is_grid(code)]
     return {"op": "take_in", "at": _lonlat(at), "to": _pick(near or leaves, rng)}
 
 

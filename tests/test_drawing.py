@@ -10,7 +10,8 @@ from gis.drawing import Houses, new_area
 from gis.errors import BadInput
 from gis.faults import check
 from gis.redraw import apply
-from gis.settle import Grid, cover
+from gis.settle import Grid
+from gis.spare import cover
 
 LON, LAT, PITCH = 113.1, 27.8, 0.002
 COLUMNS, ROWS = 8, 6

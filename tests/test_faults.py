@@ -14,7 +14,8 @@ from shapely.geometry.base import BaseGeometry
 from gis import coverage, faults, plan_faults
 from gis.case import KINDS, Surroundings
 from gis.errors import BadInput
-from gis.settle import Coverage, Grid, cover
+from gis.settle import Coverage, Grid
+from gis.spare import cover
 from tests.towns import Grids, archipelago, chicago, outline, town, zhuzhou
 
 

@@ -11,14 +11,14 @@ from gis import coverage, locate
 from gis.errors import Problem
 from gis.impact import Points, impact, lineage, moved, workload
 from gis.redraw import apply
-from gis.settle import NOBODY, Coverage
+from gis.settle import Coverage, is_grid
 from tests.steps import random_step
 from tests.test_redraw import block, line, two_levels
 from tests.towns import town
 
 
 def ground(cov: Coverage) -> dict[str, shapely.Geometry]:
-    return {code: cov.geometry(code) for code in sorted(cov.shapes) if code != NOBODY}
+    return {code: cov.geometry(code) for code in sorted(cov.shapes) if is_grid(code)}
 
 
 def drafted(seed: int, steps: int) -> tuple[Coverage, Coverage]:

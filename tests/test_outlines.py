@@ -7,7 +7,8 @@ import shapely
 from gis import coverage
 from gis.plan_merge import merge
 from gis.plan_outlines import directed, meanders, welds
-from gis.settle import Coverage, Grid, cover
+from gis.settle import Coverage, Grid
+from gis.spare import cover
 
 SQUARE = [(0, 0), (900, 0), (900, 900), (0, 900)]
 

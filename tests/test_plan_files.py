@@ -13,7 +13,8 @@ from sqlalchemy.engine import Engine
 from gis import coverage, plan_files
 from gis.errors import BadInput, NotDrawable
 from gis.redraw import apply
-from gis.settle import Coverage, Grid, cover, total
+from gis.settle import Coverage, Grid, total
+from gis.spare import cover
 from tests import town as drawn
 from tests.towns import ORIGIN, STEP, archipelago, outline, square, town
 

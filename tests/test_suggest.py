@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from gis import coverage, faults, suggest
 from gis.errors import BadInput
 from gis.redraw import apply
-from gis.settle import Grid, cover
+from gis.settle import Grid
+from gis.spare import cover
 
 LON, LAT, PITCH = 113.1, 27.8, 0.0003
 

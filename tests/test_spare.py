@@ -1,0 +1,193 @@
+"""Ground that nobody owns stays with the grid above it, whatever is drawn beside it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from gis import coverage
+from gis.errors import BadInput, NotDrawable
+from gis.plan_diff import Version, applied, diff, version_of
+from gis.plan_faults import _errors, new_errors
+from gis.redraw import apply
+from gis.settle import NOBODY, Coverage, Grid, is_grid, spare_of
+from gis.spare import cover, spare_keys
+
+
+def box(west: float, south: float, east: float, north: float) -> BaseGeometry:
+    """A rectangle by hundredths of a degree from 113 E, 27 N."""
+    return shapely.box(113 + west / 100, 27 + south / 100, 113 + east / 100, 27 + north / 100)
+
+
+def line(*places: tuple[float, float]) -> dict[str, object]:
+    return {"type": "LineString", "coordinates": [(113 + x / 100, 27 + y / 100) for x, y in places]}
+
+
+SHAPES = {
+    "C": box(0, 0, 8, 2), "P": box(0, 0, 3, 2), "Q": box(3, 0, 6, 2),
+    "P1": box(0, 0, 1, 2), "P2": box(1, 0, 2, 2), "Q1": box(4, 0, 5, 2), "Q2": box(5, 0, 6, 2),
+}  # fmt: skip
+PARENTS = {"C": None, "P": "C", "Q": "C", "P1": "P", "P2": "P", "Q1": "Q", "Q2": "Q"}
+
+
+def county(**otherwise: BaseGeometry) -> Coverage:
+    """C holds P (P1, P2, spare 2-3) and Q (spare 3-4, Q1, Q2), and 6-8 itself that is nobody's."""
+    level = {"C": 1, "P": 2, "Q": 2}
+    rows = [Grid(code, level.get(code, 3), parent) for code, parent in PARENTS.items()]
+    return cover(rows, SHAPES | otherwise)
+
+
+def area(cov: Coverage, code: str) -> float:
+    """The area of a grid by shapely, in square hundredths of a degree."""
+    return round(cov.geometry(code).area * 1e4, 9)
+
+
+def areas(cov: Coverage) -> dict[str, float]:
+    return {code: area(cov, code) for code in sorted(cov.grids)}
+
+
+def test_spare_ground_lies_under_the_lowest_grid_above_it() -> None:
+    cov = county()
+    assert {cov.parent(key): round(cov.shapes[key].area / 1e10, 9) for key in spare_keys(cov)} == {
+        "P": 2, "Q": 2, "C": 4}  # fmt: skip
+    assert areas(cov) == {code: round(shape.area * 1e4, 9) for code, shape in sorted(SHAPES.items())}
+
+
+STEPS: list[tuple[str, dict[str, object], dict[str, float]]] = [
+    ("split beside it", {"op": "split", "code": "P2", "line": line((1, 1), (3, 1)), "into": ["P3"]}, {}),
+    ("split away from it", {"op": "split", "code": "P1", "line": line((-1, 1), (1, 1)), "into": ["P3"]}, {}),
+    ("merge", {"op": "merge", "codes": ["P1", "P2"]}, {}),
+    ("assign", {"op": "assign", "to": "P2", "area": box(0.5, 0.5, 1.5, 1)}, {}),
+    ("merge uppers", {"op": "merge", "codes": ["P", "Q"]}, {"P": 12}),
+    ("transfer", {"op": "transfer", "code": "Q1", "parent": "P"}, {"P": 8, "Q": 4}),
+    ("take in", {"op": "take_in", "at": [113.025, 27.01], "to": "P2"}, {}),
+    ("take in by another", {"op": "take_in", "at": [113.025, 27.01], "to": "Q1"}, {"P": 4, "Q": 8}),
+    (
+        "split an upper grid through it",
+        {"op": "split", "code": "C", "line": line((3, -1), (3, 1), (7, 1), (7, 3)), "into": ["D"]},
+        {},
+    ),
+    (
+        "reshape uppers",
+        {"op": "reshape", "codes": ["P", "Q"], "line": line((3, 0), (2.5, 1), (3, 2))},
+        {"P": 5.5, "Q": 6.5},
+    ),
+    (
+        "reshape uppers back",
+        {"op": "reshape", "codes": ["Q", "P"], "line": line((3, 0), (3.5, 1), (3, 2))},
+        {"P": 6.5, "Q": 5.5},
+    ),
+]
+
+
+@pytest.mark.parametrize(("step", "expected"), [pytest.param(s, e, id=name) for name, s, e in STEPS])
+def test_what_a_step_does_not_name_keeps_its_area(
+    step: dict[str, object], expected: dict[str, float]
+) -> None:
+    before = county()
+    if step["op"] == "split" and step["code"] == "C":
+        step = {**step, "line": line((3, -1), (3, 3))}
+    after = apply(before, step)
+    if step.get("code") == "C":
+        assert area(after, "C") + area(after, "D") == 16
+        assert {area(after, "C"), area(after, "D")} == {10, 6}
+        expected = {"C": area(after, "C")}
+    uppers = [code for code in ("C", "P", "Q") if code in after.grids]
+    assert {c: area(after, c) for c in uppers} == {c: expected.get(c, areas(before)[c]) for c in uppers}
+    assert round(after.outline().area / 1e10, 9) == 16
+
+
+def test_ground_of_a_grid_is_not_given_where_nobody_could_own_it() -> None:
+    with pytest.raises(BadInput, match="without touching the other side"):
+        apply(county(), {"op": "reshape", "codes": ["P", "Q"], "line": line((3, 0), (1.5, 1), (3, 2))})
+
+
+def test_a_map_drawn_elsewhere_leaves_its_ground_to_the_parent() -> None:
+    smaller = shapely.geometry.mapping(box(1, 0, 1.5, 2))
+    row = {"code": "P2", "parent": "P", "name": "", "shape": smaller}
+    step = {"op": "adopt", "grids": [row], "gone": []}
+    before = county()
+    after = apply(before, step)
+    assert areas(after) == areas(before) | {"P2": 1}
+    assert round(after.shapes[spare_of("P")].area / 1e10, 9) == 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "code", "spared"),
+    [
+        (box(4.9, 0, 6, 2), "Q2", None),  # overlaps Q1
+        (box(5, 0, 6, 2.2), "Q2", {"P", "C"}),  # strays out of its parent
+        (box(3, 0, 6, 2.2), "Q", {"P", "Q"}),  # strays out of the scope
+    ],
+)
+def test_children_that_do_not_fit_are_never_the_parent(
+    shape: BaseGeometry, code: str, spared: set[str] | None
+) -> None:
+    if spared is None:
+        with pytest.raises(NotDrawable, match="overlap"):
+            county(**{code: shape})
+        return
+    cov = county(**{code: shape})
+    assert {cov.parent(key) for key in spare_keys(cov)} == spared
+    assert set(cov.outlines) == {"C", "P", "Q"} - spared
+    kept = coverage.to_degrees(next(iter(cov.outlines.values())))
+    assert kept.equals((SHAPES | {code: shape})[next(iter(cov.outlines))])
+    assert shapely.is_valid(np.array(list(cov.shapes.values()), dtype=object)).all()
+
+
+def test_a_parent_that_lacks_a_vertex_of_its_children_keeps_its_spare_ground() -> None:
+    bent = shapely.Polygon(
+        [(113.02, 27), (113.01, 27), (113.01, 27.02), (113.0150003, 27.0200001), (113.02, 27.02)]
+    )
+    cov = county(P2=bent)
+    assert "P" not in cov.outlines or spare_of("P") in cov.shapes
+    assert round(cov.shapes[spare_of("P")].area / 1e10, 3) == 2
+
+
+def _legacy(of: Coverage, key: str = NOBODY) -> Version:
+    """All spare ground under one key, as drafts were stored before."""
+    one = shapely.union_all([of.shapes[spare] for spare in spare_keys(of)])
+    return Version(Grid(key, 0), shapely.normalize(one), leaf=True)
+
+
+def test_a_draft_stored_before_is_read_by_parent() -> None:
+    base = county()
+    step = {"op": "take_in", "at": [113.065, 27.01], "to": "Q2"}
+    there = apply(base, step)
+    delta = {code: after for code, (_, after) in diff(base, there).items() if is_grid(code)}
+    assert areas(applied(base, {**delta, NOBODY: _legacy(there)})) | {"P": 6, "Q": 10} == areas(there)
+
+
+def test_a_delta_by_parent_is_applied_as_it_is() -> None:
+    base: Coverage = county()
+    judge: Callable[[Coverage], dict[str, bytes]] = lambda cov: {k: s.wkb for k, s in cov.shapes.items()}  # noqa: E731
+    for name, step, _ in STEPS:
+        if name != "split an upper grid through it":
+            there = apply(base, step)
+            delta = {code: after for code, (_, after) in diff(base, there).items()}
+            assert judge(applied(base, delta)) == judge(there), name
+            assert all(version_of(there, code) == after for code, after in delta.items())
+
+
+def test_a_gap_whose_border_a_step_bends_is_no_new_error() -> None:
+    """A line that ends on the border of spare ground puts a vertex into it, a unit beside."""
+    before = county()
+    sloped = line((1, 0.3), (2.000003, 1.7000041))
+    after = apply(before, {"op": "split", "code": "P2", "line": sloped, "into": ["P3"]})
+    assert after.shapes[spare_of("P")].wkb != before.shapes[spare_of("P")].wkb
+    assert new_errors(before, after) == []
+
+
+def test_a_gap_that_a_step_makes_is_a_new_error() -> None:
+    before = county()
+    row = {"code": "Q1", "parent": "Q", "name": "", "shape": shapely.geometry.mapping(box(4.5, 0, 5, 2))}
+    after = apply(before, {"op": "adopt", "grids": [row], "gone": []})
+    assert [fault.kind for fault in new_errors(before, after)] == ["orphan"]
+
+
+def test_a_child_that_strays_is_told_as_a_fault_of_the_draft() -> None:
+    strayed = county(Q2=box(5, 0, 6, 2.2))
+    assert any(f.kind == "outside_parent" and f.codes == ("Q2",) for f in _errors(strayed))
+    assert new_errors(county(), strayed)
