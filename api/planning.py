@@ -280,19 +280,23 @@ def impact(
 
 
 class Wanted(BaseModel):
-    """The range of households that unit grids should have, and under which grid."""
+    """The range of households that unit grids should have, and under which grid.
+
+    `across`: ground may pass from one parent to another.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    low: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 300
-    high: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 500
+    low: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 300
+    high: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 500
     under: Code | None = None
+    across: bool = False
 
 
 @router.post("/plans/{plan_id}/suggest", dependencies=[Depends(heavy)], openapi_extra=EDIT)
 def suggest(transaction: Transaction, who: Who, plan_id: Id, body: Wanted) -> Json:
-    """Bring unit grids into a range of households by steps of the draft, to be judged like any other."""
+    """Bring unit grids into a range of households by steps of the draft, taken and undone as one."""
     with transaction() as conn:
-        done = plan_suggest.rebalance(conn, who, plan_id, body.under, body.low, body.high)
+        done = plan_suggest.rebalance(conn, who, plan_id, body.under, body.low, body.high, across=body.across)
         told = planning_told.whole(conn, plan_store.get(conn, plan_id))
     return {"plan": told, **asdict(done)}

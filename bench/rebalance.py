@@ -18,7 +18,7 @@ from gerrychain.tree import recursive_tree_part
 from scipy import optimize
 
 from gis import suggest
-from tests.test_suggest import parts, quarter
+from tests.test_suggest import adjacency, parts, quarter
 
 ROUNDS = 3
 
@@ -47,7 +47,7 @@ def tell(name: str, method: Callable[..., np.ndarray], units: int) -> float:
     """Run once on a town of so many units; print what came of it; seconds."""
     columns = int(np.sqrt(units))
     lon, lat, weight, unit = quarter(columns, units // columns, 6, 0, 0.1)
-    pairs = suggest.adjacency(lon, lat)
+    pairs = adjacency(lon, lat)
     began = time.process_time()
     new = method(weight, unit, pairs)
     seconds = time.process_time() - began

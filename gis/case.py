@@ -18,6 +18,12 @@ from gis.errors import BadInput
 
 Severity = Literal["error", "advice"]
 
+SLIVER_WIDTH_M = 1.0
+"""A gap, overlap or piece narrower than this on average (twice area over perimeter) is a sliver, narrower
+than a wall, and cannot be meant."""
+NARROW = {"gap", "overlap", "hole", "orphan", "outside_parent"}
+"""Kinds that say so where they are narrower."""
+
 KINDS: dict[str, tuple[Severity, str, str]] = {
     "gap": (
         "error",
@@ -25,10 +31,10 @@ KINDS: dict[str, tuple[Severity, str, str]] = {
         "{area} m² between {codes} belong to no grid",
     ),
     "overlap": ("error", "{codes} 重叠 {area} 平方米", "{codes} overlap by {area} m²"),
-    "sliver": (
+    "loose_piece": (
         "error",
-        "{codes} 处有宽度不足 1 米的碎片,面积 {area} 平方米",
-        "a sliver of {area} m², less than 1 m wide, at {codes}",
+        "{codes} 有一块分离的碎片,宽度不足 1 米,面积 {area} 平方米",
+        "a loose piece of {codes}, {area} m² and less than 1 m wide, lies apart from the rest",
     ),
     "hole": (
         "error",
@@ -72,7 +78,10 @@ KINDS: dict[str, tuple[Severity, str, str]] = {
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong; `geometry` in EPSG:4326 shows where, `area_m2` is 0.0 for lines and points."""
+    """One thing that is wrong; `geometry` in EPSG:4326 shows where.
+
+    `area_m2` and the mean `width_m` are 0.0 for lines and points.
+    """
 
     kind: str
     severity: Severity
@@ -81,6 +90,7 @@ class Fault:
     area_m2: float
     message_zh: str
     message_en: str
+    width_m: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -144,7 +154,13 @@ class Case:
         said = {"codes": "、".join(codes) or "?", "area": _number(area)}
         default, zh, en = KINDS[kind]
         english = en.format(**said | {"codes": ", ".join(codes) or "the parent"})
-        return Fault(kind, severity or default, codes, where, area, zh.format(**said), english)
+        width = borders.width_m(units) if area else 0.0
+        narrow = kind in NARROW and 0 < width < SLIVER_WIDTH_M
+        chinese = zh.format(**said) + ",宽度不足 1 米" * narrow
+        return Fault(
+            kind, severity or default, codes, where, area, chinese,
+            english + ", less than 1 m wide" * narrow, width,
+        )  # fmt: skip
 
 
 def parse(

@@ -10,11 +10,8 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gis import borders, coverage
-from gis.case import Case, Fault, Surroundings, parse
+from gis.case import SLIVER_WIDTH_M, Case, Fault, Surroundings, parse
 
-SLIVER_WIDTH_M = 1.0
-"""A gap, overlap or piece narrower than this on average (twice area over perimeter) is a sliver: narrower
-than a wall."""
 ROUNDING_M = coverage.MATCH_UNITS * coverage.PRECISION * coverage.METRES_PER_DEGREE
 """What is narrower than this comes from rounding a vertex that one side lacks."""
 MIN_COMPACTNESS = 0.1
@@ -53,6 +50,7 @@ def to_geojson(faults: Iterable[Fault]) -> dict[str, Any]:
                     "severity": fault.severity,
                     "codes": list(fault.codes),
                     "area_m2": fault.area_m2,
+                    "width_m": round(fault.width_m, 3),
                     "message_zh": fault.message_zh,
                     "message_en": fault.message_en,
                 },
@@ -104,22 +102,17 @@ def duplicate(case: Case) -> list[Fault]:
     ]
 
 
-def sliver(case: Case) -> list[Fault]:
-    """Gaps, overlaps and separate pieces of a grid too narrow to be meant."""
-    found = [fault for kind, fault in chain(_lost(case), _doubled(case)) if kind == "sliver"]
-    return found + _thin(case)
-
-
-def thin_parts(grids: Mapping[str, BaseGeometry]) -> list[Fault]:
-    """Separate pieces of grids (EPSG:4326) too narrow to be meant, whatever lies between the grids."""
-    return _thin(parse(grids, None, Surroundings()))
-
-
-def _thin(case: Case) -> list[Fault]:
+def loose_piece(case: Case) -> list[Fault]:
+    """Separate pieces of a grid too narrow to be meant."""
     parts, owner = shapely.get_parts(case.units, return_index=True)
     several = np.flatnonzero(np.bincount(owner, minlength=len(case.units))[owner] > 1)
     thin = several[borders.widths_m(parts[several]) < SLIVER_WIDTH_M]
-    return [case.fault("sliver", [owner[i]], parts[i]) for i in thin]
+    return [case.fault("loose_piece", [owner[i]], parts[i]) for i in thin]
+
+
+def thin_parts(grids: Mapping[str, BaseGeometry]) -> list[Fault]:
+    """The loose pieces of grids (EPSG:4326), whatever lies between the grids."""
+    return loose_piece(parse(grids, None, Surroundings()))
 
 
 def outside_parent(case: Case) -> list[Fault]:
@@ -206,7 +199,7 @@ CHECKS: list[Callable[[Case], list[Fault]]] = [
     no_parent,
     gap,
     overlap,
-    sliver,
+    loose_piece,
     hole,
     orphan,
     outside_parent,
@@ -221,19 +214,18 @@ CHECKS: list[Callable[[Case], list[Fault]]] = [
 
 
 def _lost(case: Case) -> Iterator[tuple[str, Fault]]:
-    """Unowned ground by kind; where no parent says what should be covered, a gap may be meant: advice."""
+    """Unowned ground by kind; a wide gap where no parent says what should be covered may be meant: advice."""
     for family in case.families:
         for piece in family.lost:
-            beside = family.beside(piece)
-            kind = _lost_kind(piece, family.parent, len(beside))
-            meant = kind in {"gap", "hole"} and family.parent is None
+            beside, width = family.beside(piece), borders.width_m(piece)
+            kind = (
+                "unmatched_vertices" if width < ROUNDING_M else _lost_kind(piece, family.parent, len(beside))
+            )
+            meant = kind in {"gap", "hole"} and family.parent is None and width >= SLIVER_WIDTH_M
             yield kind, case.fault(kind, beside, piece, "advice" if meant else "error")
 
 
 def _lost_kind(piece: BaseGeometry, parent: BaseGeometry | None, neighbours: int) -> str:
-    width = borders.width_m(piece)
-    if width < SLIVER_WIDTH_M:
-        return _thin_kind(width)
     if parent is not None and shapely.length(shapely.intersection(piece.boundary, parent.boundary)) > 0:
         return "orphan"
     return "hole" if neighbours == 1 else "gap"
@@ -249,8 +241,7 @@ def _doubled(case: Case) -> Iterator[tuple[str, Fault]]:
 def _doubled_kind(piece: BaseGeometry, one: BaseGeometry, other: BaseGeometry) -> str:
     if min(piece.area / one.area, piece.area / other.area) > 1 - 1e-9:
         return "duplicate"
-    width = borders.width_m(piece)
-    return "overlap" if width >= SLIVER_WIDTH_M else _thin_kind(width)
+    return "overlap" if borders.width_m(piece) >= ROUNDING_M else "unmatched_vertices"
 
 
 def _stray(case: Case) -> Iterator[tuple[str, Fault]]:
@@ -258,10 +249,6 @@ def _stray(case: Case) -> Iterator[tuple[str, Fault]]:
         for owner, piece in family.stray:
             kind = "outside_parent" if borders.width_m(piece) >= ROUNDING_M else "unmatched_vertices"
             yield kind, case.fault(kind, [owner], piece, "error")
-
-
-def _thin_kind(width_m: float) -> str:
-    return "sliver" if width_m >= ROUNDING_M else "unmatched_vertices"
 
 
 def _where_invalid(units: BaseGeometry) -> BaseGeometry:

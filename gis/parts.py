@@ -8,9 +8,9 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gis import borders, coverage, lattice
+from gis.case import SLIVER_WIDTH_M
 from gis.coverage import Edges, Geoms
 from gis.errors import BadInput
-from gis.faults import SLIVER_WIDTH_M
 from gis.lattice import Line, Point, Tees
 from gis.settle import edges_of, join, total
 

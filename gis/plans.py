@@ -1,6 +1,6 @@
 """Plans: drafts of new boundaries within a scope, step by step, with undo and redo that last."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -21,6 +21,8 @@ from gis.settings import settings
 from gis.settle import Coverage, is_grid
 
 ANYWHERE = -1
+GROUP = "group"
+"""The op of steps that were taken together and are undone together."""
 MOST_BUILDINGS = 2000
 """Buildings that one step assigns."""
 
@@ -101,7 +103,23 @@ def take(
     demand(here.plan, "draft")
     if head not in {ANYWHERE, here.plan.head}:
         raise Problem(f"plan {plan_id} has moved on to step {here.plan.head}; look at it again")
-    done, new = _stepped(conn, here, params)
+    return _kept(conn, who, here, *stepped(conn, here, params))
+
+
+def take_group(
+    conn: Connection,
+    who: Principal,
+    here: Draft,
+    title: str,
+    steps: Sequence[Mapping[str, Any]],
+    new: Coverage,
+) -> Done:
+    """Store steps already taken on a locked draft, and the coverage they make, as one step to undo."""
+    return _kept(conn, who, here, {"op": GROUP, "title": title, "steps": list(steps)}, new)
+
+
+def _kept(conn: Connection, who: Principal, here: Draft, done: Mapping[str, Any], new: Coverage) -> Done:
+    """Store a step and what it changed."""
     changes = diff(here.cov, new)
     if not changes:
         raise BadInput("op", "the step changes nothing")
@@ -111,8 +129,8 @@ def take(
     return Done(Draft(there, here.base, new), step, changes)
 
 
-def _stepped(conn: Connection, here: Draft, params: Mapping[str, Any]) -> tuple[Mapping[str, Any], Coverage]:
-    """The step with the codes it gave, and the coverage after it."""
+def stepped(conn: Connection, here: Draft, params: Mapping[str, Any]) -> tuple[Mapping[str, Any], Coverage]:
+    """Return a step with the codes it gave, and the coverage after it; stores nothing but the codes."""
     cov, op = here.cov, params.get("op")
     read = _with_buildings(conn, plan_input.read(params))
     if op == "split":

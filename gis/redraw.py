@@ -195,6 +195,13 @@ def adopt(cov: Coverage, grids: Sequence[Mapping[str, Any]], gone: Sequence[str]
     return lay(cov, shapes, rows, gone)
 
 
+def group(cov: Coverage, steps: Sequence[Mapping[str, Any]], title: str = "") -> Coverage:  # noqa: ARG001
+    """Take several steps as one; `title` says what they are for."""
+    for step in steps:
+        cov = apply(cov, step)
+    return cov
+
+
 def _sibling(cov: Coverage, parent: str) -> str:
     """A lowest grid below a parent."""
     below = [code for code in cov.children.get(parent, []) if code in cov.shapes]
@@ -215,6 +222,7 @@ STEPS: list[Callable[..., Coverage]] = [
     rename,
     renumber,
     adopt,
+    group,
 ]
 
 

@@ -82,10 +82,26 @@ def overlap(grids: Grids) -> Seeded:
     return Seeded(grids | {a: grids[a].union(doubled)}, "overlap", doubled)
 
 
-def sliver(grids: Grids) -> Seeded:
+def thin_gap(grids: Grids) -> Seeded:
     a, _, edge = _neighbours(grids, 2000)
     lost = _triangle(*np.array(edge.coords), -40)
-    return Seeded(grids | {a: grids[a].difference(lost)}, "sliver", lost)
+    return Seeded(grids | {a: grids[a].difference(lost)}, "gap", lost)
+
+
+def thin_overlap(grids: Grids) -> Seeded:
+    a, _, edge = _neighbours(grids, 2000)
+    doubled = _triangle(*np.array(edge.coords), 40)
+    return Seeded(grids | {a: grids[a].union(doubled)}, "overlap", doubled)
+
+
+def loose_piece(grids: Grids) -> Seeded:
+    """A strip half a metre wide in the middle of another grid."""
+    giver = _big(grids)
+    taker = next(code for code in sorted(grids) if code != giver and not grids[code].intersects(grids[giver]))
+    west, south, east, _ = _patch(grids[giver]).bounds
+    strip = shapely.box(west, south, east, south + 40)
+    changed = {giver: grids[giver].difference(strip), taker: grids[taker].union(strip)}
+    return Seeded(grids | changed, "loose_piece", shapely.union(strip, grids[taker]))
 
 
 def hole(grids: Grids) -> Seeded:
@@ -187,7 +203,9 @@ def barrier_crossed(grids: Grids) -> Seeded:
 DEFECTS: list[Callable[[Grids], Seeded]] = [
     gap,
     overlap,
-    sliver,
+    thin_gap,
+    thin_overlap,
+    loose_piece,
     hole,
     orphan,
     outside_parent,
@@ -227,16 +245,17 @@ def _hold(sound: Grids) -> None:
 
 
 ALSO = {
-    "bow_tie": {"outside_parent", "orphan", "sliver", "overlap", "gap", "not_contiguous", "hole"},
+    "bow_tie": {"outside_parent", "orphan", "overlap", "gap", "not_contiguous", "hole"},
     "not_contiguous": {"compactness"},
     "hole": {"compactness"},
+    "loose_piece": {"not_contiguous", "compactness"},
 }
 """What a defect also is: a bow-tie has ground of its own, a split grid is ragged."""
 
 
 def test_a_kind_for_every_check_and_a_check_for_every_kind() -> None:
     assert {one.__name__ for one in faults.CHECKS} == set(KINDS)
-    assert {seed.__name__ for seed in DEFECTS} | {"no_parent"} == set(KINDS)
+    assert {seed.__name__.removeprefix("thin_") for seed in DEFECTS} | {"no_parent"} == set(KINDS)
 
 
 def test_levels_are_checked_within_their_parents() -> None:
@@ -310,8 +329,30 @@ def test_defects_in_counties_of_zhuzhou(realdata: Path) -> None:
     _hold(zhuzhou(realdata))
 
 
+def test_gap_overlap_and_loose_piece_under_a_metre_are_three_kinds() -> None:
+    """M9: strips some 60 cm wide; each says so, and a narrow gap is an error without a parent, too."""
+    grids = {
+        "A": shapely.box(0, 0, 20_000, 20_000),
+        "B": shapely.box(19_940, 0, 40_000, 20_000),
+        "C": shapely.union(shapely.box(0, 20_000, 40_000, 40_000), shapely.box(50_000, 0, 50_060, 20_000)),
+        "R": shapely.box(0, 50_000, 40_000, 90_000).difference(shapely.box(10_000, 60_000, 20_000, 70_000)),
+        "P": shapely.box(10_000, 60_000, 19_940, 70_000),
+    }
+    found = faults.check({code: coverage.to_degrees(g) for code, g in grids.items()})
+    wrong = [f for f in found if f.severity == "error"]
+    assert {(f.kind, f.codes) for f in wrong} == {
+        ("overlap", ("A", "B")),
+        ("loose_piece", ("C",)),
+        ("gap", ("P", "R")),
+    }
+    for fault in wrong:
+        assert 0.5 < fault.width_m < 1
+        assert "less than 1 m wide" in fault.message_en
+        assert "不足 1 米" in fault.message_zh
+
+
 def test_a_narrow_grid_far_from_its_parent_is_a_narrow_piece_of_it() -> None:
-    """Found by interleaving plans: whole as a lowest grid, it is a sliver of the community that it joined."""
+    """Found by interleaving plans: whole as a lowest grid, it is a piece of the community that it joined."""
 
     def town(parent: str) -> Coverage:
         rows = [Grid("T", 3, None), Grid("T1", 4, "T"), Grid("T2", 4, "T")]
@@ -321,5 +362,5 @@ def test_a_narrow_grid_far_from_its_parent_is_a_narrow_piece_of_it() -> None:
         return cover(rows, dict(zip(["a", "b", "thin", "c"], strips, strict=True)))
 
     (found,) = plan_faults.new_errors(town("T2"), town("T1"))
-    assert (found.kind, found.codes) == ("sliver", ("T1",))
+    assert (found.kind, found.codes) == ("loose_piece", ("T1",))
     assert not plan_faults.new_errors(town("T2"), town("T2"))
