@@ -16,7 +16,7 @@ from gis.importing import mapping, sandbox
 from gis.importing.job import Options, Outcome
 from gis.importing.kinds import KINDS
 from gis.importing.run import run
-from gis.importing.source import Source
+from gis.importing.source import ReadOptions, Source
 from gis.migrate import migrate
 from gis.settings import settings
 
@@ -98,12 +98,15 @@ def import_(
         str | None, typer.Option("--mapping", help="Ready mapping, or a TOML file.")
     ] = None,
     datum: Annotated[str | None, typer.Option(help="wgs84, gcj02, bd09 or cgcs2000.")] = None,
-    layer: Annotated[str | None, typer.Option(help="Layer or sheet of a file that has several.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer, sheet or archive's file, of several.")] = None,
     origin: Annotated[
         str | None, typer.Option(help="Name of the source system; default the mapping's.")
     ] = None,
     refused: Annotated[Path | None, typer.Option(help="Where refused rows go (CSV).")] = None,
     *,
+    encoding: Annotated[str | None, typer.Option(help="Of texts: utf-8, gb18030, windows-1252 …")] = None,
+    crs: Annotated[str | None, typer.Option(help="Coordinate system: EPSG:4547 …")] = None,
+    header_row: Annotated[int | None, typer.Option(help="Line or row of the headings, from 1.")] = None,
     commit: Annotated[bool, typer.Option("--commit", help="Keep the result; else a dry run.")] = False,
     accept_faults: Annotated[bool, typer.Option("--accept-faults", help="Import grids with faults.")] = False,
 ) -> None:
@@ -111,7 +114,8 @@ def import_(
     if kind not in KINDS:
         raise BadInput("KIND", f"{kind!r} is unknown; use one of {', '.join(KINDS)}")
     chosen = mapping.load(mapping_name, kind) if mapping_name else None
-    source = sandbox.read(file, layer)
+    said = ReadOptions(layer=layer, encoding=encoding, crs=crs, header_row=header_row)
+    source = sandbox.read(file, chosen.reading(said) if chosen else said)
     with _transaction(commit=commit) as conn, _telling() as telling:
         options = Options(
             mapping=chosen, datum=datum, origin=origin, refused=refused, accept_faults=accept_faults,

@@ -1,5 +1,6 @@
 """Plans as files: a draft taken along to other tools, and a map drawn elsewhere brought in as a step."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -18,7 +19,8 @@ from gis.case import Fault
 from gis.coverage import Geoms
 from gis.crs import to_degrees
 from gis.errors import BadInput
-from gis.importing import sandbox
+from gis.importing import codes, sandbox
+from gis.importing.source import Chunk, ReadOptions
 from gis.settle import Coverage, is_grid, same_shape
 
 FORMATS = {"gpkg": "GPKG", "geojson": "GeoJSON", "shp.zip": "ESRI Shapefile"}
@@ -68,22 +70,33 @@ def read(path: Path) -> gpd.GeoDataFrame:
 
     Read in a process of its own, as all foreign files are. Raises BadInput for what is no such file.
     """
-    source = sandbox.read(path, LAYER if path.suffix == ".gpkg" else None)
+    layer = LAYER if path.suffix.lower() == ".gpkg" else None
+    source = sandbox.read(path, ReadOptions(layer=layer))
     if not source.has_geometry or "code" not in source.columns:
         raise BadInput("file", "it needs polygons and a column `code`; export the draft and draw on that")
     chunks = list(source.chunks())
     shapes = np.concatenate([np.asarray(c.geometry, dtype=object) for c in chunks] or [np.array([])])
     if source.crs is not None:
         shapes = to_degrees(shapes, source.crs)
-    table = pd.concat([chunk.table.to_pandas() for chunk in chunks], ignore_index=True)
-    wanted = [name for name in ("code", "parent", "name") if name in table]
-    frame = gpd.GeoDataFrame(table[wanted].astype(object), geometry=coverage.as_geoms(shapes), crs=4326)
-    frame["code"] = [str(code).strip() if pd.notna(code) else "" for code in frame["code"]]
-    if (frame["code"] == "").any():
-        raise BadInput(
-            "code", f"row {int(np.argmax(frame['code'] == '')) + 1} has none; give each grid its code"
-        )
+    wanted = [name for name in ("code", "parent", "name") if name in source.columns]
+    texts = {name: [text for chunk in chunks for text in _texts(chunk, name)] for name in wanted}
+    frame = gpd.GeoDataFrame(texts, geometry=coverage.as_geoms(shapes), crs=4326, dtype=object)
+    _check_codes(list(frame["code"]))
     return frame
+
+
+def _texts(chunk: Chunk, name: str) -> list[str]:
+    """A column's texts, stripped, empty where it has none; codes that are numbers as `codes` writes them."""
+    written = codes.written(chunk.table[name].combine_chunks())
+    return [(text or "").strip() for text in written.to_pylist()]
+
+
+def _check_codes(given: list[str]) -> None:
+    for row, code in enumerate(given, start=1):
+        if not code:
+            raise BadInput("code", f"row {row} has none; give each grid its code")
+        if re.match(codes.LOST, code):
+            raise BadInput("code", f"row {row}: {code} {codes.TOLD}")
 
 
 def bring(cov: Coverage, drawn: gpd.GeoDataFrame) -> Brought:

@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gis.importing import codes, encodings
 from gis.importing.kinds import Field, Kind
 from gis.importing.mapping import Mapping, Value, pick
-from gis.importing.parsing import Bools, Rules, as_text, mask, relisted
+from gis.importing.parsing import Bools, Rules, as_text, mask, prose, relisted, text
 from gis.importing.refusals import FORMULA, Sieve
 from gis.importing.source import Chunk
 
@@ -36,12 +37,21 @@ def draft(chunk: Chunk, kind: Kind, mapping: Mapping, rules: Rules) -> Draft:
     for one in kind.fields:
         values = _mapped(chunk, one.name, mapping, sieve)
         if values is not None:
+            _refuse_lost(one, values, sieve)
             parsed = one.parse(values, rules)
             sieve.refuse(parsed.bad, one.name, parsed.reason, values)
             made.columns[one.name] = parsed.values
         if one.required:
             _require(made, one)
     return made
+
+
+def _refuse_lost(one: Field, values: pa.Array, sieve: Sieve) -> None:
+    """Refuse numbers in a field of text that may once have been other ones."""
+    if one.parse in (text, prose) and not pa.types.is_nested(values.type):
+        sieve.refuse(
+            mask(pc.match_substring_regex(as_text(values), codes.LOST)), one.name, codes.TOLD, values
+        )
 
 
 def _require(made: Draft, one: Field) -> None:
@@ -99,6 +109,11 @@ def cleaned(chunk: Chunk, column: str, mapping: Mapping, sieve: Sieve, name: str
     sieve.refuse(
         mask(pc.match_substring_regex(trimmed, FORMULA)), name,
         "is a formula; paste its value instead", trimmed,
+    )  # fmt: skip
+    sieve.refuse(
+        mask(pc.match_substring_regex(trimmed, encodings.UNREADABLE)), name,
+        "holds signs that are none (cut in half, or of another encoding); mend it, or say --encoding",
+        trimmed,
     )  # fmt: skip
     nothing = pc.is_in(trimmed, pa.array(["", *mapping.nulls]))
     return pc.if_else(nothing, None, trimmed)

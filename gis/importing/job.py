@@ -118,6 +118,7 @@ def prepare(conn: Connection, kind: Kind, source: Source, options: Options) -> J
     job = Job(
         kind, source, mapping, datum, rules(conn, mapping), options.ground or city_ground.load(conn), refused
     )
+    job.notes.extend(source.notes)
     if unused := sorted(set(source.columns) - mapping.used(source.columns)):
         job.notes.append(f"columns that mapping {mapping.name} does not use: {', '.join(unused)}")
     return job

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gis.crs import Datum
 from gis.errors import BadInput, NotFound
 from gis.importing.kinds import KINDS, Kind
+from gis.importing.source import ReadOptions
 
 READY = Path(__file__).resolve().parent.parent / "mappings"
 """The mappings that come with the product."""
@@ -56,13 +57,18 @@ class Mapping(_Strict):
     `columns`: our field = its column, or several of which the first that exists is taken. `join`: several
     columns as one text. `split`: the sign between the items of a list. `extract`: a regular expression whose
     first group is the value. `values`: their value = ours. `nulls`: texts that mean nothing. `defaults` fill
-    what is missing, `constants` hold for every row.
+    what is missing, `constants` hold for every row. `layer`, `encoding`, `crs` and `header_row` tell how the
+    file is to be read, as the options of the command do.
     """
 
     name: str = ""
     origin: str
     datum: Datum | None = None
     zone: str | None = None
+    layer: str | None = None
+    encoding: str | None = None
+    crs: str | None = None
+    header_row: int | None = None
     formats: list[str] = Field(default=list(TIME_FORMATS))
     columns: dict[str, Columns] = {}
     join: dict[str, list[str]] = {}
@@ -81,6 +87,11 @@ class Mapping(_Strict):
         """Return the column of a source that holds `field`, None when it has none."""
         named = getattr(self, field) if field in _PLACE else self.columns.get(field)
         return pick(named, columns)
+
+    def reading(self, said: ReadOptions) -> ReadOptions:
+        """Return how a file is to be read: what is said with the command goes before what this says."""
+        ours = {name: getattr(self, name) for name in vars(said)}
+        return ReadOptions(**(ours | {name: one for name, one in vars(said).items() if one is not None}))
 
     def used(self, columns: Sequence[str]) -> set[str]:
         """Return the columns of a source that are taken for anything."""
@@ -114,8 +125,10 @@ def pick(named: Columns | None, columns: Iterable[str]) -> str | None:
 def plain(kind: str, origin: str = "import") -> Mapping:
     """Return the mapping of a source whose columns bear our own names."""
     fields = KINDS[kind].fields
+    ids = {"origin_id": ["origin_id", "fid", "id"]}
     return Mapping(
-        name="plain", origin=origin, columns={field.name: field.name for field in fields},
+        name="plain", origin=origin,
+        columns={field.name: ids.get(field.name, field.name) for field in fields},
         lon="lon", lat="lat", geometry=["geometry", "geom", "wkt"],
         split={field.name: "|" for field in fields if field.name in ("headings", "skills")},
     )  # fmt: skip

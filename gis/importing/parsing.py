@@ -12,6 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gis.importing import codes
+
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
@@ -56,9 +58,7 @@ def objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
 
 def as_text(values: pa.Array) -> pa.Array:
     """Return any column as texts."""
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    return values.cast(pa.string())
+    return codes.written(values)
 
 
 def text(values: pa.Array, _rules: Rules) -> Parsed:

@@ -1,78 +1,148 @@
-"""Files as sources: Parquet, Arrow, CSV in UTF-8 or GBK, xlsx, and every vector format of GDAL."""
+"""Files as sources: Parquet, Arrow, CSV, xlsx, every vector format of GDAL; plain, gzipped, in an archive."""
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
-import pyogrio
 import shapely
+from pyproj import CRS
+from pyproj.exceptions import CRSError
 
-from gis.errors import BadInput, NotFound
-from gis.importing import sheets
-from gis.importing.source import CHUNK, Chunk, Geoms, Source, digest, numbered
+from gis.errors import BadInput, NotFound, Problem
+from gis.importing import columns, encodings, files, sheets, vectors, workbooks
+from gis.importing.files import File
+from gis.importing.source import CHUNK, Chunk, Geoms, ReadOptions, Source, digest, numbered
 
-_NO_CRS = ("OGC:CRS84", "EPSG:4326")
-"""Coordinate systems that are longitude and latitude as they stand."""
+Floats = npt.NDArray[np.float64]
+_MOSTLY = 0.9
+"""The share of shapes whose coordinates must deny a coordinate system before a file is refused."""
+_FARTHEST = 2e8
+"""Metres that no system reaches, even with a zone's number before its eastings; what is more is broken."""
+_PLAIN = ReadOptions()
 
 
-# The driver's own way to Arrow gives corrupt offsets behind a feature without geometry (GDAL 3.12).
-pyogrio.set_gdal_config_options({"OGR_FLATGEOBUF_STREAM_BASE_IMPL": True})
+def read(path: Path, options: ReadOptions = _PLAIN) -> Source:
+    """Return the file at `path` as a source.
 
-
-def read(path: Path, layer: str | None = None) -> Source:
-    """Return the file at `path` as a source; `layer` names a layer or sheet where a file has several.
-
-    Raises NotFound when there is no such file, BadInput when it cannot be read as what its name says.
+    Raises NotFound when there is no such file, BadInput when it cannot be read as what its name says; so do
+    its chunks, where that shows only later.
     """
     if not path.exists():
         raise NotFound(f"no file at {path}")
-    opener = _OPENERS.get(path.suffix.lower(), _open_vector)
+    if options.encoding:
+        encodings.named(options.encoding)
     try:
-        return opener(path, layer)
-    except (pa.ArrowException, pyogrio.errors.DataSourceError, OSError, ValueError) as error:
-        raise BadInput("file", f"{path.name} cannot be read: {_plain(error)}") from error
+        file, layer = files.find(path, options.layer)
+        opener = _OPENERS.get(file.suffix, vectors.open_vector)
+        source = opener(file, replace(options, layer=layer))
+    except Exception as error:
+        raise _as_problem(path, error) from error
+    return replace(source, chunks=lambda: _guarded(path, source))
+
+
+def _guarded(path: Path, source: Source) -> Iterator[Chunk]:
+    """Yield a source's chunks; whatever a reader stumbles over is told as the file's fault."""
+    try:
+        for chunk in source.chunks():
+            _doubt_crs(chunk, source)
+            yield chunk
+    except Exception as error:
+        raise _as_problem(path, error) from error
+
+
+def _as_problem(path: Path, error: Exception) -> Exception:
+    known = isinstance(error, Problem | MemoryError)
+    return error if known else BadInput("file", f"{path.name} cannot be read: {_plain(error)}")
+
+
+_HINTS = {
+    "not recognized as being in a supported file format": (
+        "it is none of CSV, xlsx, Parquet, Arrow, GeoJSON, GeoPackage, shapefile …"
+    ),
+    "straddling object": "a cell is larger than 8 MB; a quote may be open and never closed",
+    "Bad password": "it is locked with a password; save it without one",
+    "password": "it is locked with a password; save it without one",
+}
+"""What libraries say, and what it means to whoever has the file."""
 
 
 def _plain(error: Exception) -> str:
     """Return the first line of a reader's complaint; GDAL's hints at its own programs help nobody here."""
-    told = (str(error).splitlines() or [type(error).__name__])[0]
-    unknown = "not recognized as being in a supported file format" in told
-    return "it is none of CSV, xlsx, Parquet, Arrow, GeoJSON, GeoPackage, shapefile …" if unknown else told
+    told = (str(error).splitlines() or [""])[0] or type(error).__name__
+    return next((hint for sign, hint in _HINTS.items() if sign in told), told)
 
 
-def _open_parquet(path: Path, _layer: str | None) -> Source:
-    with pq.ParquetFile(path) as opened:
+def _doubt_crs(chunk: Chunk, source: Source) -> None:
+    """Refuse a file whose coordinates cannot be in the system it says: degrees as metres, or the reverse."""
+    bounds = _bounds(chunk.geometry)
+    if not len(bounds):
+        return
+    degrees = np.abs(bounds) <= [180, 90, 180, 90]
+    largest = np.abs(bounds).max(axis=1)
+    metres = (largest > 360) & (largest < _FARTHEST)
+    said = source.crs or "degrees, as no coordinate system is named"
+    if _is_projected(source.crs) and degrees.all(axis=1).mean() > _MOSTLY:
+        fix = "which is in metres, but its coordinates are degrees; say --crs EPSG:4326, or what they are in"
+    elif not _is_projected(source.crs) and metres.mean() > _MOSTLY:
+        fix = "but its coordinates are metres; say in which system with --crs, such as EPSG:4547"
+    else:
+        return
+    raise BadInput("crs", f"{source.name} says {_short(said)}, {fix}")
+
+
+def _bounds(shapes: Geoms | None) -> Floats:
+    if shapes is None:
+        return np.zeros((0, 4))
+    bounds = np.asarray(shapely.bounds(shapes), float)
+    finite: Floats = bounds[np.isfinite(bounds).all(axis=1)]
+    return finite
+
+
+def _is_projected(system: str | None) -> bool:
+    try:
+        return system is not None and bool(CRS.from_user_input(system).is_projected)
+    except CRSError:
+        return False
+
+
+def _short(system: str) -> str:
+    return system if len(system) < 60 else CRS.from_user_input(system).name
+
+
+def _open_parquet(file: File, _options: ReadOptions) -> Source:
+    with pq.ParquetFile(file.seekable()) as opened:
         schema, rows = opened.schema_arrow, opened.metadata.num_rows
-    return _arrow_source(path, schema, rows, lambda: _parquet_tables(path))
+    return _arrow_source(file, _options, schema, rows, lambda: _parquet_tables(file))
 
 
-def _parquet_tables(path: Path) -> Iterator[pa.Table]:
-    with pq.ParquetFile(path) as opened:
+def _parquet_tables(file: File) -> Iterator[pa.Table]:
+    with pq.ParquetFile(file.seekable()) as opened:
         for batch in opened.iter_batches(batch_size=CHUNK):
             yield pa.Table.from_batches([batch])
 
 
-def _open_arrow(path: Path, _layer: str | None) -> Source:
-    table = pa.feather.read_table(path, memory_map=True)
-    return _arrow_source(path, table.schema, table.num_rows, lambda: iter([table]))
+def _open_arrow(file: File, options: ReadOptions) -> Source:
+    table = pa.feather.read_table(file.seekable(), memory_map=file.plain)
+    return _arrow_source(file, options, table.schema, table.num_rows, lambda: iter([table]))
 
 
 def _arrow_source(
-    path: Path, schema: pa.Schema, rows: int, tables: Callable[[], Iterator[pa.Table]]
+    file: File, options: ReadOptions, schema: pa.Schema, rows: int, tables: Callable[[], Iterator[pa.Table]]
 ) -> Source:
     column, crs = _geo_metadata(schema)
     return Source(
-        name=path.name,
-        sha256=digest(path),
+        name=file.name,
+        sha256=digest(file.path),
         columns=tuple(name for name in schema.names if name != column),
-        chunks=lambda: numbered(_apart(table, column) for table in tables()),
+        chunks=lambda: numbered(_apart(table, column, options.encoding) for table in tables()),
         has_geometry=column is not None,
-        crs=crs,
+        crs=options.crs or crs,
         total=rows,
     )
 
@@ -91,48 +161,15 @@ def _geo_metadata(schema: pa.Schema) -> tuple[str | None, str | None]:
     return column, json.dumps(crs) if isinstance(crs, dict) else crs
 
 
-def _apart(table: pa.Table, column: str | None) -> tuple[pa.Table, Geoms | None]:
-    """Split a table into its plain columns and its shapes; broken WKB becomes None."""
-    if column is None:
-        return table, None
-    wkb = table[column].to_numpy()
-    return table.drop_columns([column]), np.asarray(shapely.from_wkb(wkb, on_invalid="ignore"), dtype=object)
+def _apart(table: pa.Table, column: str | None, encoding: str | None) -> tuple[pa.Table, Geoms | None]:
+    """Split a table into its readable columns and its shapes; broken WKB becomes None."""
+    wkb = None if column is None else table[column].to_numpy()
+    plain = table if column is None else table.drop_columns([column])
+    readable = columns.readable(plain, encodings.named(encoding) if encoding else "utf-8")
+    return readable, None if wkb is None else vectors.shapes(wkb)
 
 
-def _open_vector(path: Path, layer: str | None) -> Source:
-    """Open a file through GDAL; of several layers one must be named."""
-    layers = [str(name) for name, _ in pyogrio.list_layers(path)]
-    if layer is None and len(layers) > 1:
-        raise BadInput("layer", f"{path.name} has several; choose one with --layer: {', '.join(layers)}")
-    if layer is not None and layer not in layers:
-        raise BadInput("layer", f"{path.name} has no {layer!r}; it has {', '.join(layers)}")
-    encoding = sheets.dbf_encoding(path)
-    info = pyogrio.read_info(path, layer=layer, encoding=encoding)
-    return Source(
-        name=path.name,
-        sha256=digest(path),
-        columns=tuple(info["fields"]),
-        chunks=lambda: _vector_chunks(path, layer, encoding),
-        has_geometry=info["geometry_type"] is not None,
-        crs=info["crs"],
-        total=info["features"] if info["features"] >= 0 else None,
-    )
-
-
-def _vector_chunks(path: Path, layer: str | None, encoding: str | None) -> Iterator[Chunk]:
-    def tables() -> Iterator[tuple[pa.Table, Geoms | None]]:
-        opened: Any = pyogrio.raw.open_arrow(
-            path, layer=layer, encoding=encoding, batch_size=CHUNK, use_pyarrow=True
-        )
-        with opened as (meta, reader):
-            column = (meta["geometry_name"] or "wkb_geometry") if meta["geometry_type"] else None
-            for batch in reader:
-                yield _apart(pa.Table.from_batches([batch]), column)
-
-    return numbered(tables())
-
-
-_OPENERS: dict[str, Callable[[Path, str | None], Source]] = {
+_OPENERS: dict[str, Callable[[File, ReadOptions], Source]] = {
     ".parquet": _open_parquet,
     ".geoparquet": _open_parquet,
     ".arrow": _open_arrow,
@@ -140,6 +177,6 @@ _OPENERS: dict[str, Callable[[Path, str | None], Source]] = {
     ".csv": sheets.open_csv,
     ".tsv": sheets.open_csv,
     ".txt": sheets.open_csv,
-    ".xlsx": sheets.open_xlsx,
-    ".xlsm": sheets.open_xlsx,
+    ".xlsx": workbooks.open_xlsx,
+    ".xlsm": workbooks.open_xlsx,
 }

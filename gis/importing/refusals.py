@@ -87,7 +87,7 @@ class RefusedFile:
     def _write(self, refusal: Refusal, original: list[str]) -> None:
         self.count += 1
         self.reasons[refusal.field, refusal.reason] += 1
-        line = str(refusal.row + 1) if self.source.lines else ""
+        line = str(refusal.row + self.source.above) if self.source.lines else ""
         head = [str(refusal.row), line, refusal.field, refusal.reason, refusal.value]
         csv.writer(self._opened()).writerow(disarmed(head + original))
 

@@ -23,7 +23,7 @@ import shapely
 
 from gis.errors import BadInput, NotFound, Problem
 from gis.importing import reading
-from gis.importing.source import Broken, Chunk, Source
+from gis.importing.source import Broken, Chunk, ReadOptions, Source
 
 DRIVERS = frozenset({
     "DXF", "ESRI Shapefile", "FlatGeobuf", "GML", "GPKG", "GPX", "GeoJSON", "GeoJSONSeq", "JSONFG", "KML",
@@ -34,13 +34,14 @@ MEMORY = 6 << 30
 """Bytes of address space, beyond the size of the file."""
 SECONDS = 120
 """Time on the processor, and one more per two megabytes of the file."""
-_ARCHIVES = frozenset({".zip", ".kmz", ".xlsx", ".xlsm"})
+_ARCHIVES = frozenset({".zip", ".shz", ".kmz", ".xlsx", ".xlsm"})
 _MOST_FILES, _MOST_BYTES, _MOST_RATIO = 10_000, 4 << 30, 200
 _ROW, _SHAPE = "\x00row", "\x00shape"
+_PLAIN = ReadOptions()
 _ERRORS = {"NotFound": NotFound}
 
 
-def read(path: Path, layer: str | None = None) -> Source:
+def read(path: Path, options: ReadOptions = _PLAIN) -> Source:
     """Return the file at `path` as a source whose rows come from a child process.
 
     Raises NotFound when there is no such file; BadInput when it cannot be read, is an archive that would not
@@ -52,10 +53,10 @@ def read(path: Path, layer: str | None = None) -> Source:
         raise BadInput("file", "is a path of GDAL's virtual file systems; give a file of this machine")
     if path.suffix.lower() in _ARCHIVES:
         _check_archive(path)
-    child = _Child(path, layer)
+    child = _Child(path, options)
     told = child.header()
     child.close()
-    return replace(_source(told), chunks=lambda: _chunks(path, layer))
+    return replace(_source(told), chunks=lambda: _chunks(path, options))
 
 
 def _check_archive(path: Path) -> None:
@@ -77,13 +78,21 @@ def _check_archive(path: Path) -> None:
 class _Child:
     """The reading process, seen from here."""
 
-    def __init__(self, path: Path, layer: str | None) -> None:
+    def __init__(self, path: Path, options: ReadOptions) -> None:
         self._path = path
         skip = ",".join(sorted(set(pyogrio.list_drivers()) - DRIVERS))
         told = {"GDAL_SKIP": skip, "OGR_SKIP": skip, "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none"}
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in os.environ}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(path.absolute()), layer or "", str(MEMORY), str(SECONDS)],
+            [
+                sys.executable,
+                "-m",
+                __name__,
+                str(path.absolute()),
+                json.dumps(vars(options)),
+                str(MEMORY),
+                str(SECONDS),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -129,11 +138,13 @@ class _Child:
 
 
 def _source(told: dict[str, Any]) -> Source:
-    return Source(**(told | {"columns": tuple(told["columns"])}), chunks=lambda: iter(()))
+    return Source(
+        **(told | {name: tuple(told[name]) for name in ("columns", "notes")}), chunks=lambda: iter(())
+    )
 
 
-def _chunks(path: Path, layer: str | None) -> Iterator[Chunk]:
-    child = _Child(path, layer)
+def _chunks(path: Path, options: ReadOptions) -> Iterator[Chunk]:
+    child = _Child(path, options)
     try:
         child.header()
         while (told := child.header())["more"]:
@@ -173,12 +184,12 @@ def _say(out: IO[bytes], **told: object) -> None:
     out.flush()
 
 
-def _serve(path: Path, layer: str | None, out: IO[bytes]) -> None:
+def _serve(path: Path, options: ReadOptions, out: IO[bytes]) -> None:
     """Tell what the file is, then its chunks one after another."""
-    source = reading.read(path, layer)
+    source = reading.read(path, options)
     _say(
         out, name=source.name, sha256=source.sha256, columns=source.columns, has_geometry=source.has_geometry,
-        crs=source.crs, total=source.total, lines=source.lines,
+        crs=source.crs, total=source.total, lines=source.lines, above=source.above, notes=source.notes,
     )  # fmt: skip
     for chunk in source.chunks():
         _say(out, more=True, broken=[vars(one) for one in chunk.broken])
@@ -189,13 +200,13 @@ def _serve(path: Path, layer: str | None, out: IO[bytes]) -> None:
     _say(out, more=False)
 
 
-def _main(path: Path, layer: str | None, memory: int, seconds: int) -> None:
+def _main(path: Path, options: ReadOptions, memory: int, seconds: int) -> None:
     """Be the child."""
     out = sys.stdout.buffer
     _limit(path, memory, seconds)
     with suppress(BrokenPipeError):  # nobody listens any more
         try:
-            _serve(path, layer, out)
+            _serve(path, options, out)
         except BadInput as error:
             _say(out, error="BadInput", field=error.field, text=error.detail)
         except Problem as error:
@@ -208,4 +219,4 @@ def _main(path: Path, layer: str | None, memory: int, seconds: int) -> None:
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), sys.argv[2] or None, int(sys.argv[3]), int(sys.argv[4]))
+    _main(Path(sys.argv[1]), ReadOptions(**json.loads(sys.argv[2])), int(sys.argv[3]), int(sys.argv[4]))

@@ -1,6 +1,7 @@
 """A source of rows: any file or frame as chunks of Arrow columns, with row numbers and geometry apart."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,12 +43,26 @@ class Chunk:
         return len(self.rows)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """What an operator says of a file: its layer or sheet, its encoding, its coordinate system, its heading.
+
+    `crs` is anything that PROJ knows (`EPSG:4547`); `header_row` counts lines, or a sheet's rows, from 1.
+    """
+
+    layer: str | None = None
+    encoding: str | None = None
+    crs: str | None = None
+    header_row: int | None = None
+
+
 @dataclass(frozen=True)
 class Source:
     """Something to import: `chunks()` may be called again, and gives the same rows each time.
 
     `crs` is that of the geometry (None: WGS-84 degrees or another datum's, as the import says);
-    `total` counts rows where the format knows it; `lines` tells that row n lies on line n + 1.
+    `total` counts rows where the format knows it; `lines` tells that row n lies on line n + `above`.
+    `notes` say what was decided about the file: titles skipped, an encoding found.
     """
 
     name: str
@@ -58,6 +73,8 @@ class Source:
     crs: str | None = None
     total: int | None = None
     lines: bool = False
+    above: int = 1
+    notes: tuple[str, ...] = ()
 
 
 def digest(path: Path) -> str:
@@ -75,16 +92,27 @@ def digest(path: Path) -> str:
     return total.hexdigest()
 
 
-def unique_names(names: list[str], path: Path) -> tuple[str, ...]:
+def plain_name(name: str) -> str:
+    """Return a heading without blanks at its ends and without line breaks; Chinese needs no space for one."""
+    joined = re.sub(r"(?<=[^\x00-\x7f])\s*[\r\n]+\s*(?=[^\x00-\x7f])", "", name.strip().lstrip("\ufeff"))
+    return re.sub(r"\s*[\r\n]+\s*", " ", joined).strip()
+
+
+def unique_names(names: list[str], file: str) -> tuple[str, ...]:
     """Return a header's column names, stripped. Raises BadInput when one occurs twice or none has a name."""
-    stripped = [name.strip().lstrip("\ufeff") for name in names]
+    stripped = [plain_name(name) for name in names]
     named = [name for name in stripped if name]
     if not named:
-        raise BadInput("header", f"{path.name} has no column names in its first row; put them there")
+        raise BadInput("header", f"{file} has no column names in its first row; put them there")
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:
-        raise BadInput("header", f"{path.name} has two columns named {', '.join(twice)}; rename one of them")
-    return tuple(name or f"column {at + 1}" for at, name in enumerate(stripped))
+        raise BadInput("header", f"{file} has two columns named {', '.join(twice)}; rename one of them")
+    return tuple(name or _unnamed(at, named) for at, name in enumerate(stripped))
+
+
+def _unnamed(at: int, named: list[str]) -> str:
+    name = f"column {at + 1}"
+    return name if name not in named else f"{name} (unnamed)"
 
 
 def numbered(

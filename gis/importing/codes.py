@@ -1,0 +1,56 @@
+"""Numbers as texts: a code that a file keeps as a number is written digit by digit, or told to be lost.
+
+A double holds whole numbers exactly below 2^53. Any other double, in a field of text, is a code whose digits
+were lost (a spreadsheet's 4.30202E+19) or a number where none belongs. It is written with `e+`, as no code
+is: parsers of numbers read it as the number it is, parsers of text refuse it by `LOST`.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+LOST = r"^-?\d+(?:\.\d+)?[eE]\+\d{2,3}$"
+"""A number written with an exponent: what spreadsheets make of long codes, and `written` of such doubles."""
+TOLD = "is a number whose digits were lost; write the column as text in its source"
+_EXACT = {pa.float16(): 2.0**11, pa.float32(): 2.0**24, pa.float64(): 2.0**53}
+"""Below these, a whole number in such a column has all its digits."""
+
+
+def number_text(value: float, exact: float = 2.0**53) -> str:
+    """Return a finite double as text: a whole number below `exact` in digits, any other one with `e+`."""
+    if value.is_integer() and abs(value) < exact:
+        return str(int(value))
+    if not np.isfinite(value):
+        return "-9e+999" if value < 0 else "9e+999"
+    shown = repr(value)
+    return shown if "e+" in shown else f"{np.format_float_positional(value, trim='-')}e+00"
+
+
+def written(values: pa.Array) -> pa.Array:
+    """Return any column as texts, shape (n,); NaN is a gap. Numbers are written as `number_text` does."""
+    of = values.type
+    if pa.types.is_dictionary(of):
+        return written(values.cast(of.value_type))
+    if of in _EXACT:
+        return _doubles(values.cast(pa.float64()), _EXACT[of])
+    if pa.types.is_decimal(of):
+        return pc.replace_substring_regex(_plain_decimals(values), r"\.0*$", "")
+    return values.cast(pa.string())
+
+
+def _plain_decimals(values: pa.Array) -> pa.Array:
+    """Return decimals as texts without exponents."""
+    return pa.array([None if one is None else f"{one:f}" for one in values.to_pylist()], pa.string())
+
+
+def _doubles(values: pa.Array, exact: float) -> pa.Array:
+    numbers: npt.NDArray[np.float64] = values.to_numpy(zero_copy_only=False)
+    whole = (np.abs(numbers) < exact) & (numbers == np.floor(numbers))
+    digits = pa.array(np.where(whole, numbers, 0).astype(np.int64), mask=~whole).cast(pa.string())
+    others = np.flatnonzero(~whole & ~np.isnan(numbers))
+    if not len(others):
+        return digits
+    shown = digits.to_numpy(zero_copy_only=False).copy()
+    shown[others] = [number_text(float(one), exact) for one in numbers[others]]
+    return pa.array(shown, pa.string())

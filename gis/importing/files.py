@@ -1,0 +1,145 @@
+"""A file to read, wherever it lies: on the disk, in a zip archive (in whichever folder of it), or gzipped."""
+
+import gzip
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, cast
+
+from gis.errors import BadInput
+
+TABLES = frozenset({".csv", ".tsv", ".xlsx", ".xlsm", ".parquet", ".geoparquet", ".arrow", ".feather"})
+SHAPES = frozenset({
+    ".shp", ".geojson", ".json", ".topojson", ".geojsonl", ".geojsons", ".gpkg", ".fgb", ".kml", ".gml",
+    ".gpx", ".tab", ".mif", ".dxf", ".sqlite", ".kmz",
+})  # fmt: skip
+_ZIPPED = frozenset({".zip", ".shz"})
+_BOUND = 1 << 30
+"""Bytes of a packed file that are unpacked into memory."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file to read; `member` is its path within the archive at `path`."""
+
+    path: Path
+    member: str | None = None
+
+    @property
+    def _inner(self) -> PurePosixPath:
+        return PurePosixPath(self.member or self.path.as_posix())
+
+    @property
+    def packed(self) -> bool:
+        """Tell whether it is gzipped."""
+        return self._inner.suffix.lower() == ".gz"
+
+    @property
+    def suffix(self) -> str:
+        """Return the suffix in lower case, without that of gzip."""
+        inner = self._inner.with_suffix("") if self.packed else self._inner
+        return inner.suffix.lower() or self._inner.suffix.lower()
+
+    @property
+    def name(self) -> str:
+        """Return the name by which people know it."""
+        return self.path.name if self.member is None else f"{self.path.name}/{self.member}"
+
+    @property
+    def plain(self) -> bool:
+        """Tell whether it lies on the disk as it is."""
+        return self.member is None and not self.packed
+
+    @property
+    def gdal(self) -> str:
+        """Return GDAL's name of it."""
+        told = str(self.path) if self.member is None else f"/vsizip/{{{self.path.absolute()}}}/{self.member}"
+        return f"/vsigzip/{told}" if self.packed else told
+
+    def open(self) -> IO[bytes]:
+        """Return its bytes as a stream from the start."""
+        if self.member is None:
+            raw: IO[bytes] = self.path.open("rb")
+        else:
+            with zipfile.ZipFile(self.path) as archive:
+                raw = archive.open(self.member)
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if self.packed else raw
+
+    def size(self) -> int:
+        """Return its bytes, unpacked."""
+        if self.member is None:
+            return self.path.stat().st_size
+        with zipfile.ZipFile(self.path) as archive:
+            return archive.getinfo(self.member).file_size
+
+    def content(self) -> bytes:
+        """Return all its bytes. Raises BadInput when there are too many for memory."""
+        with self.open() as stream:
+            found = stream.read(_BOUND + 1)
+        if len(found) > _BOUND:
+            raise BadInput(
+                "file", f"{self.name} is larger than {_BOUND >> 30} GB unpacked; unpack it, or split it"
+            )
+        return found
+
+    def seekable(self) -> Path | io.BytesIO:
+        """Return what libraries that jump about in a file can read."""
+        return self.path if self.plain else io.BytesIO(self.content())
+
+    def beside(self, suffix: str) -> "File | None":
+        """Return the file of the same name with another suffix, in whichever case both are written."""
+        wanted = self._inner.with_suffix(suffix).name.lower()
+        if self.member is not None:
+            with zipfile.ZipFile(self.path) as archive:
+                inside = [PurePosixPath(name) for name in archive.namelist()]
+            hits = [one for one in inside if one.parent == self._inner.parent and one.name.lower() == wanted]
+            return File(self.path, str(hits[0])) if hits else None
+        found = sorted(one for one in self.path.parent.iterdir() if one.name.lower() == wanted)
+        return File(found[0]) if found else None
+
+
+def find(path: Path, layer: str | None) -> tuple[File, str | None]:
+    """Return the file to read at a path, and the layer that is to be looked for in it.
+
+    Of an archive it is the one file in it that can be read, in whichever folder; of several, `layer` names
+    one by its path, its name or its stem. Raises BadInput when it is none of them.
+    """
+    if path.suffix.lower() not in _ZIPPED or not path.is_file():
+        return File(path), layer
+    inside = _readable(path)
+    if len(inside) <= 1:
+        return (File(path, inside[0]) if inside else File(path)), layer
+    chosen = [member for member in inside if layer is not None and layer in _names(member)]
+    if len(chosen) == 1:
+        return File(path, chosen[0]), None
+    told = ", ".join(_shortest(member, inside) for member in inside[:20])
+    problem = "holds several files; choose one" if layer is None else f"has not one {layer!r}; choose"
+    raise BadInput("layer", f"{path.name} {problem} with --layer: {told}")
+
+
+def _names(member: str) -> set[str]:
+    inner = PurePosixPath(member)
+    return {member, inner.name, inner.stem}
+
+
+def _shortest(member: str, inside: list[str]) -> str:
+    """Return the shortest name by which an archive's file is known in it."""
+    names = sorted(_names(member), key=len)
+    return next(name for name in names if sum(name in _names(one) for one in inside) == 1 or name == member)
+
+
+def _readable(path: Path) -> list[str]:
+    """Return the members of an archive that can be read; of a shapefile its .shp, a .txt only if alone."""
+    with zipfile.ZipFile(path) as archive:
+        members = [one for one in archive.namelist() if not one.endswith("/")]
+    if any(".gdb/" in one.lower() for one in members):
+        return []  # a file geodatabase is a folder, and GDAL opens it as it lies
+    inside = [one for one in members if not _is_hidden(one)]
+    found = [one for one in inside if File(path, one).suffix in TABLES | SHAPES]
+    return sorted(found or [one for one in inside if File(path, one).suffix == ".txt"])
+
+
+def _is_hidden(member: str) -> bool:
+    parts = PurePosixPath(member).parts
+    return "__MACOSX" in parts or parts[-1].startswith((".", "~$"))

@@ -1,0 +1,72 @@
+"""Where the heading of a table is: below title rows, over one row or two, as told or as found."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gis.errors import BadInput
+from gis.importing.source import unique_names
+
+LOOKED_AT = 25
+"""Rows from the top in which a heading is looked for."""
+
+Row = Sequence[str | None]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A table's heading: its column names, how many rows there are above the data, and what is told."""
+
+    names: tuple[str, ...]
+    above: int
+    notes: tuple[str, ...] = ()
+
+
+def find(rows: Sequence[Row], file: str, given: int | None) -> Head:
+    """Return the heading among the first rows of a table.
+
+    `given`: its place among `rows`, from 0; without it, the first row that fills at least half of what most
+    rows have: what stands above is a title. A second row that names what the first left empty (merged cells)
+    belongs to it. Raises BadInput when there is none, or two columns have one name.
+    """
+    at = _found(rows) if given is None else given
+    if not 0 <= at < len(rows):
+        raise BadInput("header", f"{file} has no column names where they are looked for; say --header-row")
+    names, above = [cell or "" for cell in rows[at]], at + 1
+    if above < len(rows) and _continues(rows[at], rows[above]):
+        names, above = _joined(rows[at], rows[above]), above + 1
+    titles = [" ".join(cell.strip() for cell in row if cell and cell.strip()) for row in rows[:at]]
+    told = " / ".join(filter(None, titles))[:120]
+    notes = (f"title rows above the heading are left out: {told}",) if told else ()
+    return Head(unique_names(names, file), above, notes)
+
+
+def _filled(row: Row) -> int:
+    return sum(bool(cell and cell.strip()) for cell in row)
+
+
+def _found(rows: Sequence[Row]) -> int:
+    """Return the place of the first row that fills half of the usual number of cells."""
+    widths = Counter(_filled(row) for row in rows if _filled(row))
+    usual = widths.most_common(1)[0][0] if widths else 0
+    return next((at for at, row in enumerate(rows) if 0 < usual <= 2 * _filled(row)), 0)
+
+
+def _continues(first: Row, second: Row) -> bool:
+    """Tell whether the second row names exactly what merged cells of the first leave open."""
+    width = max(len(first), len(second))
+    upper, lower = ([*row, *[None] * (width - len(row))] for row in (first, second))
+    empty = [not cell for cell in upper]
+    grouped = [at for at in range(width) if empty[at] or (at + 1 < width and empty[at + 1])]
+    below = [at for at in range(width) if lower[at] and not _is_number(lower[at])]
+    return any(empty) and not empty[0] and below == grouped and 0 < len(below) < width
+
+
+def _is_number(cell: str | None) -> bool:
+    return (cell or "").strip().lstrip("+-")[:1].isdigit()
+
+
+def _joined(first: Row, second: Row) -> list[str]:
+    width = max(len(first), len(second))
+    upper, lower = ([*row, *[None] * (width - len(row))] for row in (first, second))
+    return [below or above or "" for above, below in zip(upper, lower, strict=True)]

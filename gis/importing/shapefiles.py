@@ -1,0 +1,90 @@
+"""The texts of a Shapefile: which encoding its table is in, by what is said beside it and by its bytes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyogrio
+
+from gis.errors import BadInput
+from gis.importing import columns, encodings
+from gis.importing.encodings import Declared
+from gis.importing.files import File
+from gis.importing.source import CHUNK
+
+RAW = "ISO-8859-1"
+"""In this encoding GDAL hands over each byte as one sign, so that nothing is lost before we decide."""
+_LANGUAGES = {
+    0x01: "cp437", 0x02: "cp850", 0x03: "cp1252", 0x13: "cp932", 0x4D: "gb18030", 0x4E: "cp949",
+    0x4F: "big5hkscs", 0x78: "big5hkscs", 0x79: "cp949", 0x7A: "gb18030", 0x7B: "cp932", 0x57: "",
+    0x64: "cp852", 0x65: "cp866", 0xC8: "cp1250", 0xC9: "cp1251", 0xCA: "cp1254", 0xCB: "cp1253",
+}  # fmt: skip
+"""Language drivers, byte 29 of a .dbf (ESRI's list); 0x57 is ANSI, of whichever country."""
+
+
+def encoding(file: File, layer: str | int, said: Declared | None) -> str:
+    """Return the encoding of a Shapefile's names and texts.
+
+    What the operator says goes before the .cpg, that before the language driver of the .dbf; without any the
+    bytes decide. Raises BadInput when they contradict it, or do not suffice.
+    """
+    declared = said or _by_cpg(file) or _by_table(file)
+    return encodings.settle(encodings.sample(_bytes(file, layer)), declared, file.name)
+
+
+def check_whole(file: File) -> None:
+    """Raise BadInput when a Shapefile's parts are shorter than their heads say: GDAL would give fewer rows."""
+    table = file.beside(".dbf")
+    if table is None or file.beside(".shx") is None:
+        lacks = ".dbf" if table is None else ".shx"
+        raise BadInput("file", f"{file.name} has no {lacks} beside it; bring its .shp, .shx, .dbf and .prj")
+    shapes, rows = _head(file), _head(table)
+    wanted = {
+        file: int.from_bytes(shapes[24:28], "big") * 2,
+        table: int.from_bytes(rows[8:10], "little")
+        + int.from_bytes(rows[4:8], "little") * int.from_bytes(rows[10:12], "little"),
+    }
+    for part, size in wanted.items():
+        if part.size() < size:
+            raise BadInput("file", f"{part.name} is cut short: {part.size()} bytes of {size}; bring it again")
+
+
+def _head(file: File) -> bytes:
+    with file.open() as stream:
+        return stream.read(32)
+
+
+def _by_cpg(file: File) -> Declared | None:
+    beside = file.beside(".cpg")
+    written = beside.content()[:100].decode("ascii", "ignore").strip() if beside else ""
+    return _known(written, "its .cpg")
+
+
+def _by_table(file: File) -> Declared | None:
+    beside = file.beside(".dbf")
+    if beside is None:
+        return None
+    start = _head(beside)
+    return _known(_LANGUAGES.get(start[29], "") if len(start) == 32 else "", "the head of its .dbf")
+
+
+def _known(written: str, by: str) -> Declared | None:
+    """Return what a file declares, None where nobody knows what it means (`ANSI`, `OEM`)."""
+    try:
+        encodings.named(written)
+    except BadInput:
+        return None
+    return Declared(written, by)
+
+
+def _bytes(file: File, layer: str | int) -> Iterator[bytes]:
+    """Yield the names of a table's columns and the values of its texts, as they lie in it."""
+    opened: Any = pyogrio.raw.open_arrow(
+        file.gdal, layer=layer, encoding=RAW, batch_size=CHUNK, read_geometry=False, use_pyarrow=True
+    )
+    with opened as (_, reader):
+        yield from (name.encode(RAW, "replace") for name in reader.schema.names)
+        for batch in reader:
+            table = pa.Table.from_batches([batch])
+            for name in columns.texts_of(table):
+                yield from (one.encode(RAW) for one in table[name].unique().to_pylist() if one is not None)

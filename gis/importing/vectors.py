@@ -1,0 +1,184 @@
+"""Files that GDAL reads: their layers, their texts in the right encoding, their shapes without curves."""
+
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyogrio
+import shapely
+
+from gis.errors import BadInput
+from gis.importing import columns, shapefiles, textfiles
+from gis.importing.encodings import Declared
+from gis.importing.files import File
+from gis.importing.sheets import declared
+from gis.importing.source import CHUNK, Geoms, ReadOptions, Source, digest, numbered
+
+_TEXTS = frozenset({".geojson", ".json", ".topojson", ".geojsonl", ".geojsons", ".kml", ".gml", ".gpx"})
+_XML = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([\w.:-]+)["']""")
+_FEATURE_ID = re.compile(rb'"id"\s*:\s*-?\d+\s*[,}]')
+_CURVES = frozenset(range(8, 13))
+"""WKB types with arcs (ISO 13249-3): CircularString, CompoundCurve, CurvePolygon, MultiCurve, MultiSurface"""
+
+# The driver's own way to Arrow gives corrupt offsets behind a feature without geometry (GDAL 3.12).
+pyogrio.set_gdal_config_options({"OGR_FLATGEOBUF_STREAM_BASE_IMPL": True})
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One layer as GDAL is to open it.
+
+    `given`: GDAL's name of the file, or the file itself as UTF-8; `at`: the place of the layer; `encoding` of
+    its texts, `raw` for GDAL; `ids`: the column in which features' own numbers are kept, None without any.
+    """
+
+    given: str | bytes
+    at: int
+    encoding: str
+    raw: str | None
+    ids: str | None
+
+    def open(self) -> Any:
+        return pyogrio.raw.open_arrow(
+            self.given, layer=self.at, encoding=self.raw, batch_size=CHUNK, return_fids=True, use_pyarrow=True
+        )
+
+    def name(self, given: str) -> str:
+        """Return the name of a column as it is meant."""
+        return columns.read(given.encode(self.raw), self.encoding) if self.raw else given
+
+
+def open_vector(file: File, options: ReadOptions) -> Source:
+    """Return one layer of a file that GDAL reads; of several layers one must be named.
+
+    Raises BadInput when the layer or the encoding is not known, or features share an id.
+    """
+    given, notes = _given(file, declared(options))
+    at = _chosen(given, file, options.layer)
+    raw = shapefiles.RAW if file.suffix == ".shp" else None
+    if raw:
+        shapefiles.check_whole(file)
+    encoding = shapefiles.encoding(file, at, declared(options)) if raw else "utf-8"
+    info = pyogrio.read_info(given, layer=at, encoding=raw)
+    ids = info["fid_column"] or _feature_ids(file, info)
+    layer = _Layer(given, at, encoding, raw, None if ids in info["fields"] else ids or None)
+    named = tuple(layer.name(name) for name in info["fields"])
+    if raw and encoding != "utf-8" and not options.encoding:
+        notes = (f"its table is read as {encoding}",)
+    return Source(
+        name=file.name,
+        sha256=digest(file.path),
+        columns=named if layer.ids is None else (layer.ids, *named),
+        chunks=lambda: numbered(_tables(layer)),
+        has_geometry=info["geometry_type"] is not None,
+        crs=options.crs or info["crs"],
+        total=info["features"] if info["features"] >= 0 else None,
+        notes=(*notes, *_without_crs(file, info, options)),
+    )
+
+
+def _given(file: File, said: Declared | None) -> tuple[str | bytes, tuple[str, ...]]:
+    """Return what GDAL is to open: a text that is no clean UTF-8 is made one; and what is told of it."""
+    if file.suffix not in _TEXTS:
+        return file.gdal, ()
+    with file.open() as stream:
+        prolog = _XML.search(stream.read(1000))
+    if prolog is not None and said is None:
+        said = Declared(prolog[1].decode(), "its first line")
+    text = textfiles.examine(file, said)
+    if text.clean:
+        return file.gdal, ()
+    with textfiles.utf8(file, text) as stream:
+        content = b"".join(iter(lambda: stream.read(textfiles.BLOCK), b""))
+    return _XML.sub(b'<?xml version="1.0" encoding="UTF-8"', content, count=1), text.notes
+
+
+def _chosen(given: str | bytes, file: File, layer: str | None) -> int:
+    layers = [str(name) for name, _ in pyogrio.list_layers(given)]
+    if not layers:
+        raise BadInput("file", f"{file.name} has no layer; it holds nothing to import")
+    if layer is None and len(layers) > 1:
+        raise BadInput("layer", f"{file.name} has several; choose one with --layer: {', '.join(layers)}")
+    if layer is not None and layer not in layers:
+        raise BadInput("layer", f"{file.name} has no {layer!r}; it has {', '.join(layers)}")
+    return 0 if layer is None else layers.index(layer)
+
+
+def _feature_ids(file: File, info: dict[str, Any]) -> str:
+    """Return the column for the ids of GeoJSON's features; without any of their own GDAL only counts them."""
+    if info["driver"] not in ("GeoJSON", "GeoJSONSeq") or "id" in info["fields"]:
+        return ""
+    with file.open() as stream:
+        return "id" if _FEATURE_ID.search(stream.read(textfiles.BLOCK).replace(b"\x00", b"")) else ""
+
+
+def _without_crs(file: File, info: dict[str, Any], options: ReadOptions) -> list[str]:
+    if options.crs or info["crs"] or info["geometry_type"] is None:
+        return []
+    beside = " (no .prj beside it)" if file.suffix == ".shp" else ""
+    return [f"says no coordinate system{beside}, so coordinates are taken for degrees; say it with --crs"]
+
+
+def _tables(layer: _Layer) -> Iterator[tuple[pa.Table, Geoms | None]]:
+    with layer.open() as (meta, reader):
+        shape = (meta["geometry_name"] or "wkb_geometry") if meta["geometry_type"] else None
+        batches = iter(reader)
+        while (batch := _next(batches)) is not None:
+            yield _apart(layer, pa.Table.from_batches([batch]), shape)
+
+
+def _next(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
+    """Return the next rows. Raises BadInput where GDAL has given one of them another id than its own."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        batch = next(batches, None)
+    if any("Altering it to be unique" in str(one.message) for one in told):
+        raise BadInput("id", "several features have one id; give each its own")
+    return batch
+
+
+def _apart(layer: _Layer, table: pa.Table, shape: str | None) -> tuple[pa.Table, Geoms | None]:
+    """Split a table into its readable columns and its shapes."""
+    fids, wkb = table.column(0), None if shape is None else table[shape].to_numpy()
+    plain = table.remove_column(0)
+    plain = plain.drop_columns([shape]) if shape else plain
+    plain = plain.rename_columns([layer.name(name) for name in plain.column_names])
+    plain = columns.from_latin1(plain, layer.encoding) if layer.raw else columns.readable(plain)
+    if layer.ids:
+        plain = plain.add_column(0, layer.ids, fids)
+    return plain, None if wkb is None else shapes(_straight(layer, wkb, fids.to_numpy()))
+
+
+def _straight(layer: _Layer, wkb: Geoms, fids: np.ndarray[Any, Any]) -> Geoms:
+    """Return WKB with arcs as GDAL strokes them: the rows that hold any are read again the slow way."""
+    curved = np.array([one is not None and _type(one) % 1000 in _CURVES for one in wkb], bool)
+    if not curved.any():
+        return wkb
+    wkb = wkb.copy()
+    _, _, wkb[curved], _ = pyogrio.raw.read(
+        layer.given, layer=layer.at, encoding=layer.raw, columns=[], fids=fids[curved]
+    )
+    return wkb
+
+
+def _type(wkb: bytes) -> int:
+    return int.from_bytes(wkb[1:5], "little" if wkb[:1] == b"\x01" else "big") & 0x1FFFFFFF
+
+
+def shapes(wkb: Geoms) -> Geoms:
+    """Return shapes from WKB; what no shape can be made of (broken bytes, surfaces, arcs) becomes None."""
+    try:
+        return np.asarray(shapely.from_wkb(wkb, on_invalid="ignore"), dtype=object)
+    except (NotImplementedError, shapely.errors.ShapelyError, TypeError):
+        return np.array([*map(_shape, wkb), None], dtype=object)[:-1]
+
+
+def _shape(wkb: Any) -> Any:
+    try:
+        return shapely.from_wkb(wkb, on_invalid="ignore")
+    except (NotImplementedError, shapely.errors.ShapelyError, TypeError):
+        return None
