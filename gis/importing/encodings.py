@@ -182,7 +182,12 @@ def settle(given: bytes, declared: Declared | None, file: str) -> str:
     if declared is None:
         return decide(given, file)
     said = named(declared.encoding)
-    if given and (better := _contradiction(given, said)):
+    better = _contradiction(given, said) if given else None
+    if better == said:
+        raise BadInput(
+            "encoding", f"{file}: {declared.by} says {declared.encoding}, which its bytes do not fit"
+        )
+    if better:
         raise BadInput(
             "encoding",
             f"{file}: {declared.by} says {declared.encoding}, but its bytes speak for {better} "
@@ -192,7 +197,7 @@ def settle(given: bytes, declared: Declared | None, file: str) -> str:
 
 
 def _contradiction(given: bytes, said: str) -> str | None:
-    """Return the encoding that bytes speak for against the one that is said."""
+    """Return what bytes speak for against the encoding that is said: itself, where nothing else is known."""
     readable = readable_share(given, said)
     if said == "utf-8":
         return None if readable >= 0.5 else _otherwise(given, said)
@@ -209,8 +214,7 @@ def _contradiction(given: bytes, said: str) -> str | None:
 
 
 def _otherwise(given: bytes, said: str) -> str:
-    likely = "gb18030" if said != "gb18030" and _is_chinese(given) else guess(given)
-    return likely if likely != said else "another encoding"
+    return "gb18030" if said != "gb18030" and _is_chinese(given) else guess(given)
 
 
 def _is_surely_utf8(given: bytes, said: str) -> bool:

@@ -64,7 +64,11 @@ class File:
         else:
             with zipfile.ZipFile(self.path) as archive:
                 raw = archive.open(self.member)
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if self.packed else raw
+        if not self.packed:
+            return raw
+        unpacked = gzip.GzipFile(fileobj=raw)
+        unpacked.myfileobj = cast("io.FileIO", raw)  # what it closes with itself
+        return cast("IO[bytes]", unpacked)
 
     def size(self) -> int:
         """Return its bytes, unpacked."""
@@ -133,8 +137,8 @@ def _readable(path: Path) -> list[str]:
     """Return the members of an archive that can be read; of a shapefile its .shp, a .txt only if alone."""
     with zipfile.ZipFile(path) as archive:
         members = [one for one in archive.namelist() if not one.endswith("/")]
-    if any(".gdb/" in one.lower() for one in members):
-        return []  # a file geodatabase is a folder, and GDAL opens it as it lies
+    if databases := {one[: at + 4] for one in members if (at := one.lower().find(".gdb/")) > 0}:
+        return sorted(databases)
     inside = [one for one in members if not _is_hidden(one)]
     found = [one for one in inside if File(path, one).suffix in TABLES | SHAPES]
     return sorted(found or [one for one in inside if File(path, one).suffix == ".txt"])

@@ -48,7 +48,7 @@ def _filled(row: Row) -> int:
 def _found(rows: Sequence[Row]) -> int:
     """Return the place of the first row that fills half of the usual number of cells."""
     widths = Counter(_filled(row) for row in rows if _filled(row))
-    usual = widths.most_common(1)[0][0] if widths else 0
+    usual = max(widths, key=lambda width: (widths[width], width if widths[width] > 1 else 0), default=0)
     return next((at for at, row in enumerate(rows) if 0 < usual <= 2 * _filled(row)), 0)
 
 

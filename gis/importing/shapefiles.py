@@ -33,7 +33,7 @@ def encoding(file: File, layer: str | int, said: Declared | None) -> str:
 
 
 def check_whole(file: File) -> None:
-    """Raise BadInput when a Shapefile's parts are shorter than their heads say: GDAL would give fewer rows."""
+    """Raise BadInput when a Shapefile is shorter than its heads say: GDAL would give fewer rows."""
     table = file.beside(".dbf")
     if table is None or file.beside(".shx") is None:
         lacks = ".dbf" if table is None else ".shx"

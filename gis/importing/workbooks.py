@@ -72,8 +72,8 @@ def _rows(file: File, name: str) -> Iterator[Row]:
     seen = _seen(file, name)
     with CalamineWorkbook.from_object(file.seekable()) as book:
         sheet = book.get_sheet_by_name(name)
-        first, left = sheet.start or (0, 0)
-        for number, cells in enumerate(sheet.iter_rows(), start=first + 1):
+        _, left = sheet.start or (0, 0)  # of the rows it gives those above too, of the columns none before
+        for number, cells in enumerate(sheet.iter_rows(), start=1):
             row = [*[None] * left, *(None if cell == "" else cell for cell in cells)]
             for column, text in seen.pop(number, {}).items():
                 row.extend([None] * (column + 1 - len(row)))
