@@ -510,8 +510,8 @@ def test_any_file_in_an_archive(tmp_path: Path, name: str) -> None:
         named = shapes().rename(columns={"name": "Name" if kml else "name"})
         named.to_file(path, **({"driver": "KML"} if kml else {}))
     archive = zipped(tmp_path / "f.zip", {f"深/更深/{name}": path.read_bytes()})
-    got = {key.lower(): value for key, value in rows(archive)[0].items()}
-    assert got["name"] == NAMES[0]
+    got = [{key.lower(): value for key, value in row.items()}["name"] for row in rows(archive)]
+    assert got in ([NAMES[0]], NAMES) or sorted(got) == sorted(NAMES)  # FlatGeobuf sorts by place
 
 
 def test_coordinates_that_deny_their_system(tmp_path: Path) -> None:

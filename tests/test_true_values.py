@@ -33,7 +33,8 @@ WORDS = {
     "ja": ["東京都", "千代田区", "ひらがな", "カタカナ", "番地"],
 }  # fmt: skip
 ENCODINGS = {
-    "utf-8": "zh", "gbk": "zh", "gb18030": "zh", "utf-16": "zh", "utf-16-le": "zh", "big5": "tw", "cp1252": "west",
+    "utf-8": "zh", "gbk": "zh", "gb18030": "zh", "utf-16": "zh", "utf-16-le": "zh", "big5": "tw",
+    "cp1252": "west",
     "cp1251": "ru", "euc_kr": "ko", "shift_jis": "ja", "euc_jp": "ja",
 }  # fmt: skip
 
