@@ -70,7 +70,7 @@ def text_file(rng: np.random.Generator, folder: Path, number: int) -> tuple[Path
     encoding = str(rng.choice(list(ENCODINGS)))
     said = WORDS[ENCODINGS[encoding]]
     true = [phrase(rng, said) for _ in range(int(rng.integers(1, 40)))]
-    raw = [one.encode(encoding.replace("utf-16", "utf-8") if "16" in encoding else encoding) for one in true]
+    raw = [one.encode("utf-8" if "16" in encoding else encoding) for one in true]
     if ENCODINGS[encoding] == "zh" and "16" not in encoding:
         other = "utf-8" if encoding != "utf-8" else "gbk"
         others = [phrase(rng, said).encode(other) for _ in range(5)]
