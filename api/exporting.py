@@ -1,12 +1,11 @@
-"""`safetymap export`: a layer as a file, in the format its suffix names."""
+"""`safetymap export`: a kind's record or a layer as a file, in the format its suffix names."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import geopandas as gpd
-import pandas as pd
 import typer
 from rich.progress import track
 from sqlalchemy.engine import Connection
@@ -16,6 +15,9 @@ from api.packing import Zooms, pack
 from gis import audit, city, db, grids
 from gis.access import COMMAND, Principal
 from gis.errors import BadInput, NotFound
+from gis.exporting import record
+from gis.exporting.files import WRITERS
+from gis.importing.kinds import KINDS
 from gis.schema_access import ROLES
 from gis.settings import settings
 from layers.catalogue import LAYERS, Layer
@@ -26,49 +28,16 @@ from tiles.archive import SUFFIX
 from tiles.styles import FINEST_ZOOM
 from tiles.tile import Tile
 
-_GDAL = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".geojson": "GeoJSON"}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A cell of text that begins so is run as a formula by spreadsheets (OWASP, CSV injection)."""
-
-
-def _flat(rows: gpd.GeoDataFrame) -> pd.DataFrame:
-    """Return rows without geometry but with a point's lon and lat, safe to open in a spreadsheet."""
-    place = rows.geometry.representative_point()
-    table = rows.drop(columns=rows.geometry.name).assign(lon=place.x.round(7), lat=place.y.round(7))
-    for name in table.select_dtypes(["object", "string"]):
-        text = table[name]
-        table[name] = text.where(~text.astype("string").str.startswith(_FORMULA).fillna(False), "'" + text)
-    return pd.DataFrame(table)
-
-
-def _csv(rows: gpd.GeoDataFrame, file: Path) -> None:
-    _flat(rows).to_csv(file, index=False, encoding="utf-8-sig")
-
-
-def _xlsx(rows: gpd.GeoDataFrame, file: Path) -> None:
-    _flat(rows).to_excel(file, index=False)
-
-
-def _parquet(rows: gpd.GeoDataFrame, file: Path) -> None:
-    rows.to_parquet(file)
-
-
-def _gdal(rows: gpd.GeoDataFrame, file: Path) -> None:
-    rows.to_file(file, driver=_GDAL[file.suffix])
-
-
-WRITERS: dict[str, Callable[[gpd.GeoDataFrame, Path], None]] = {
-    ".parquet": _parquet,
-    ".csv": _csv,
-    ".xlsx": _xlsx,
-    **dict.fromkeys(_GDAL, _gdal),
-}
+VIEW = "layer:"
+"""What comes before the name of a layer whose features are wanted as the map shows them."""
 
 
 def find(layer: str) -> Layer:
     """Return a layer by its name. Raises NotFound for an unknown one."""
     if layer not in LAYERS:
-        raise NotFound(f"there is no layer {layer}; there are {', '.join(LAYERS)}")
+        raise NotFound(
+            f"there is no kind or layer {layer}; kinds: {', '.join(KINDS)}; layers: {', '.join(LAYERS)}"
+        )
     return LAYERS[layer]
 
 
@@ -87,7 +56,9 @@ def rows_of(conn: Connection, layer: Layer) -> gpd.GeoDataFrame:
 @app.command()
 @plain_errors
 def export(
-    layer: Annotated[str, typer.Argument(help="A layer of GET /layers.")],
+    what: Annotated[
+        str, typer.Argument(help="A kind of the importer: its record. Or layer:NAME: what the map shows.")
+    ],
     file: Annotated[Path, typer.Argument(help="Where to; its suffix names the format.")],
     minzoom: Annotated[int | None, typer.Option(help="PMTiles: first zoom; the layer's.")] = None,
     maxzoom: Annotated[
@@ -98,23 +69,38 @@ def export(
     ] = None,
     scope: Annotated[str | None, typer.Option(help="PMTiles: only what lies in this grid.")] = None,
 ) -> None:
-    """Write a layer to a file: GeoParquet, GeoPackage, FlatGeobuf, GeoJSON, CSV, xlsx or PMTiles."""
-    chosen = find(layer)
+    """Write a kind's record, which imports again unchanged, or what a layer shows.
+
+    Formats: CSV, xlsx, Parquet, GeoPackage, FlatGeobuf, GeoJSON; layers also as PMTiles.
+    """
     if role not in (None, *ROLES):
         raise BadInput("role", f"{role!r} is none of {', '.join(ROLES)}")
-    if file.suffix == SUFFIX:
-        who = Principal(role or chosen.audience, scope=scope, may_export=True)
-        _archive(chosen, file, who, Zooms(minzoom, maxzoom).of(chosen))
-    elif file.suffix in WRITERS:
-        _table(chosen, file)
-    else:
+    suffix = file.suffix.lower()
+    if suffix not in (*WRITERS, SUFFIX):
         known = ", ".join([*WRITERS, SUFFIX])
         raise BadInput("FILE", f"{file.suffix or 'no suffix'} is not one of {known}")
+    if what in KINDS and suffix != SUFFIX:
+        _record(what, file)
+        return
+    chosen = find(what.removeprefix(VIEW))
+    if suffix == SUFFIX:
+        who = Principal(role or chosen.audience, scope=scope, may_export=True)
+        _archive(chosen, file, who, Zooms(minzoom, maxzoom).of(chosen))
+    else:
+        _table(chosen, file)
 
 
-def _note(layer: Layer, file: Path, **more: object) -> None:
-    """Write into the audit that a layer leaves in a file."""
-    told: dict[str, object] = {"layer": layer.name, "file": str(file), **more}
+def _record(kind: str, file: Path) -> None:
+    _note({"kind": kind}, file)
+    with db.work_engine().begin() as conn:
+        rows = record.read(conn, kind)
+    WRITERS[file.suffix.lower()](rows, file)
+    out.print(f"{len(rows):,} rows of {kind} in {file}", soft_wrap=True, highlight=False)
+
+
+def _note(what: dict[str, object], file: Path, **more: object) -> None:
+    """Write into the audit what leaves in a file."""
+    told: dict[str, object] = {**what, "file": str(file), **more}
     with db.work_engine().begin() as conn:
         audit.change(conn, settings().data_dir, COMMAND, "export", told)
     with db.work_engine().begin() as conn:
@@ -122,15 +108,15 @@ def _note(layer: Layer, file: Path, **more: object) -> None:
 
 
 def _table(layer: Layer, file: Path) -> None:
-    _note(layer, file)
+    _note({"layer": layer.name}, file)
     with db.work_engine().begin() as conn:
         rows = rows_of(conn, layer)
-    WRITERS[file.suffix](rows, file)
+    WRITERS[file.suffix.lower()](rows, file)
     out.print(f"{len(rows):,} features of {layer.name} in {file}")
 
 
 def _archive(layer: Layer, file: Path, who: Principal, zooms: range) -> None:
-    _note(layer, file, role=who.role, scope=who.scope)
+    _note({"layer": layer.name}, file, role=who.role, scope=who.scope)
     engine = db.work_engine().execution_options(isolation_level="REPEATABLE READ")
     with engine.begin() as conn:
         count = pack(conn, layer, file, who, zooms, _telling)

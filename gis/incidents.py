@@ -129,6 +129,8 @@ def correct(conn: Connection, incident_id: int, changes: Fields[str, Any], note:
     if ("lon" in changes) != ("lat" in changes) or ("datum" in changes and "lon" not in changes):
         raise BadInput("lon/lat", "go together; give both when one changes, or the datum does")
     moved = {"lon": old.lon, "lat": old.lat, "datum": "wgs84"} | dict(changes)
+    if "lon" in changes:
+        moved["placed_by"] = None
     row = _checked(conn, {name: getattr(old, name) for name in _KEPT} | moved)
     if "lon" not in changes:
         row["datum"] = old.datum
@@ -168,7 +170,7 @@ def withdraw(conn: Connection, incident_id: int, note: str) -> None:
 
 _KEPT = (
     "origin_id", "code", "category", "source", "colour", "state", "occurred_at", "reported_at",
-    "responded_at", "closed_at", "description", "address", "accuracy_m", "recorded_grid",
+    "responded_at", "closed_at", "description", "address", "accuracy_m", "recorded_grid", "placed_by",
 )  # fmt: skip
 _MAPPING = mapping.plain("incidents", "intake")
 
@@ -205,7 +207,8 @@ def _checked(conn: Connection, given: Fields[str, Any]) -> dict[str, Any]:
     if refusals:
         raise BadInput(refusals[0].field, f"{refusals[0].value!r} {refusals[0].reason}")
     staging.add_cells(conn, np.fromiter(task.cells, np.uint64, len(task.cells)))
-    row: dict[str, Any] = {name: values[0].as_py() for name, values in columns.items() if name != "row_no"}
+    kept = {*incidents.c.keys()} - {"origin"}
+    row: dict[str, Any] = {name: values[0].as_py() for name, values in columns.items() if name in kept}
     row["geom"] = f"SRID={WGS84};{shapely.to_wkt(shapely.from_wkb(row['geom']), rounding_precision=-1)}"
     return row
 

@@ -57,7 +57,8 @@ _CHICAGO_FILES = {
     "roads": "road_edges_derived.parquet",
 }
 _ZHUZHOU_KINDS = (
-    "categories", "grids", "staff", "buildings", "places", "cameras", "responders", "roads", "incidents",
+    "categories", "grids", "staff", "buildings", "places", "cameras", "responders", "roads", "areas",
+    "incidents",
 )  # fmt: skip
 _DEMO_CODES = ("chicago", CITY_CODE)
 

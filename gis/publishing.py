@@ -77,7 +77,7 @@ def publish(conn: Connection, plan_id: int) -> Published:
     One publication or import of grids at a time, so that scopes that hold each other, or lie against each
     other, never cross. Raises Conflicted with the grids that others changed since, Faulty with new errors.
     """
-    staging.lock(conn, "grids", "all")
+    staging.lock(conn, "grids")
     here = plans.draft(conn, plan_id, lock=True)
     plans.demand(here.plan, "approved")
     stretches = _stretches(conn, here)

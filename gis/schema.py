@@ -23,6 +23,10 @@ COLOURS = ("blue", "yellow", "red")
 """Grades of an incident, from everyday to grave."""
 STATES = ("reported", "dispatched", "handling", "verifying", "closed", "withdrawn")
 """The closed loop in its order; a withdrawn incident stays in the table but is counted nowhere."""
+AREAS = ("water", "park", "wood", "other")
+"""What covers an area of the base map."""
+PARITIES = ("odd", "even", "both")
+"""Which house numbers stand on a side of a road."""
 WIDEST_BUILDING = 0.2
 """Degrees, some 20 km: what is wider is no building, and would be drawn in thousands of tiles."""
 
@@ -226,6 +230,8 @@ incidents = Table(
     columns.text("description"),
     columns.text("address"),
     Column("accuracy_m", sa.REAL),
+    # How the place was found where the source gave no coordinates.
+    columns.text("placed_by"),
     columns.text("datum", required=True),
     columns.text("recorded_grid"),
     columns.text("grid_code"),
@@ -378,11 +384,28 @@ roads = Table(
     Column("length_m", sa.Double, nullable=False),
     Column("u", sa.BigInteger, nullable=False),
     Column("v", sa.BigInteger, nullable=False),
+    *columns.address_ranges(),
     columns.geometry("LINESTRING"),
+    columns.one_of("left_parity", PARITIES),
+    columns.one_of("right_parity", PARITIES),
     UniqueConstraint("origin", "origin_id"),
     columns.spatial("roads"),
     columns.key("name"),
     # Usage: a road by its name.
     columns.by_key("roads", "name"),
-    comment="Edges of the road graph; u and v are its nodes.",
+    comment="Edges of the road graph; u and v are its nodes. House numbers run from u to v on each side.",
+)
+
+areas = Table(
+    "areas",
+    metadata,
+    columns.identity(),
+    *columns.provenance(),
+    columns.text("name"),
+    columns.text("kind", required=True),
+    columns.geometry("GEOMETRY"),
+    columns.one_of("kind", AREAS),
+    UniqueConstraint("origin", "origin_id"),
+    columns.spatial("areas"),
+    comment="Water, parks and woods of the base map.",
 )

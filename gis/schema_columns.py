@@ -32,6 +32,15 @@ def cell_columns() -> list[Column[object]]:
     return [Column(f"cell_{res}", sa.BigInteger) for res in RESOLUTIONS]
 
 
+def address_ranges() -> list[Column[object]]:
+    """House numbers of each side of a line, as it is drawn: at its start, at its end, and which of them."""
+    return [
+        Column(f"{side}_{what}", sa.Text if what == "parity" else sa.Integer)
+        for side in ("left", "right")
+        for what in ("from", "to", "parity")
+    ]
+
+
 def text(name: str, *, required: bool = False) -> Column[object]:
     """Return a column of text."""
     return Column(name, sa.Text, nullable=not required)

@@ -197,6 +197,13 @@ def _places(view: View) -> Query:
     return rows.where(*conditions(view.filter, "places"))
 
 
+def _areas(view: View) -> Query:
+    a = t.areas.c
+    return sa.select(a.id, as_outline(a.geom).label("geom"), a.name, a.kind).where(
+        *conditions(view.filter, "areas")
+    )
+
+
 def _roads(view: View) -> Query:
     r = t.roads.c
     rows = sa.select(r.id, r.geom, r.name, r["class"]).where(*conditions(view.filter, "roads"))
@@ -232,6 +239,7 @@ MAIN_ROADS = ("motorway", "trunk", "primary", "secondary", "arterial")
 CATALOG: tuple[Layer, ...] = (
     Layer("grids", "网格", "Grids", 0, 22, "polygon", "public", _grids),
     Layer("labels", "网格名称", "Grid names", 0, 22, "point", "public", _labels),
+    Layer("areas", "水域绿地", "Water and parks", 0, 22, "polygon", "public", _areas),
     Layer("roads", "道路", "Roads", 9, 22, "line", "public", _roads),
     Layer("buildings", "建筑", "Buildings", 0, 22, "polygon", "public", _buildings, ("buildings",)),
     Layer("cameras", "摄像机", "Cameras", 0, 22, "point", "commander", _cameras, ("cameras",)),

@@ -25,6 +25,7 @@ INCIDENTS = ("code", "category", "source", "colour", "state", "occurred_at")
 PROPERTIES: Mapping[str, tuple[sa.Table, tuple[str, ...]]] = {
     "grids": (t.grids, ("code", "name", "level", "kind")),
     "labels": (t.grids, ("code", "name", "level", "kind")),
+    "areas": (t.areas, ("name", "kind")),
     "roads": (t.roads, ("name", "class")),
     "buildings": (t.buildings, ("name", "address", "kind", "floors", "households")),
     "cameras": (t.cameras, ("name", "kind", "state", "fov", "range_m")),

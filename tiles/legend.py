@@ -79,6 +79,14 @@ def _places(p: Palette) -> list[Item]:
     return [_item("diamond", "重点场所（数字：多处）", "key place (a number: several)", fill=p.place)]
 
 
+def _areas(p: Palette) -> list[Item]:
+    return [
+        _item("area", "水域", "water", fill=p.water),
+        _item("area", "公园", "park", fill=p.park),
+        _item("area", "林地", "wood", fill=p.wood),
+    ]
+
+
 def _grids(p: Palette) -> list[Item]:
     return [
         _item("line", "网格边界", "grid border", fill=p.border),
@@ -93,5 +101,6 @@ ENTRIES = [
     ("cameras", _cameras),
     ("places", _places),
     ("grids", _grids),
+    ("areas", _areas),
 ]
 """Layers that need explaining, in the order they are read."""

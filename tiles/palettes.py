@@ -9,6 +9,10 @@ class Palette:
 
     outside: str
     land: str
+    water: str
+    water_text: str
+    park: str
+    wood: str
     border: str
     text: str
     halo: str
@@ -34,6 +38,10 @@ class Palette:
 LIGHT = Palette(
     outside="#e9ebec",
     land="#fbfbf9",
+    water="#cfe1ee",
+    water_text="#3f6f93",
+    park="#dfeed8",
+    wood="#d3e3cb",
     border="#6f7c8a",
     text="#2b3542",
     halo="#ffffff",
@@ -56,6 +64,10 @@ LIGHT = Palette(
 DARK = Palette(
     outside="#0e1216",
     land="#171c22",
+    water="#12283a",
+    water_text="#7fb0d6",
+    park="#18291d",
+    wood="#142419",
     border="#66788c",
     text="#d6dee7",
     halo="#11161b",
@@ -80,6 +92,10 @@ DARK = Palette(
 SAFE = Palette(
     outside="#e6e8ea",
     land="#fcfcfc",
+    water="#d5dde4",
+    water_text="#3b5c78",
+    park="#eef1ea",
+    wood="#e3e8dd",
     border="#5c6670",
     text="#1d242c",
     halo="#ffffff",

@@ -115,6 +115,11 @@ def _land(p: Palette) -> list[Json]:
     ]
 
 
+def _areas(p: Palette) -> list[Json]:
+    kind = ["match", ["get", "kind"], "water", p.water, "park", p.park, "wood", p.wood, p.outside]
+    return [_layer("areas", "areas", "fill", paint={"fill-color": kind})]
+
+
 def _buildings(p: Palette) -> list[Json]:
     paint = {
         "fill-color": p.building,
@@ -323,6 +328,7 @@ def _names(p: Palette) -> list[Json]:
     below = {"text-anchor": "top", "text-offset": [0, 0.8], "text-optional": True, "text-max-width": 8}
     return [
         _name("buildings", 16.5, 10.5, _ink(p.border, p.halo), **{"text-max-width": 7}),
+        _name("areas", 11, 11.5, _ink(p.water_text, p.halo), **{"text-max-width": 7}),
         _name("roads", 14.5, 11, _ink(p.border, p.halo), **along),
         _name("places", 14, 11.5, _ink(p.place, p.halo), **below),
         _name("responders", 13, 11.5, _ink(p.text, p.halo), **below),
@@ -335,5 +341,17 @@ def _name(source: str, minzoom: float, size: Any, paint: Json, **layout: Any) ->
     return _layer(f"{source}-name", source, "symbol", minzoom=minzoom, layout=text, paint=paint)
 
 
-PARTS = [_land, _buildings, _roads, _cells, _borders, _names, _places, _cameras, _incidents, _responders]
+PARTS = [
+    _land,
+    _areas,
+    _buildings,
+    _roads,
+    _cells,
+    _borders,
+    _names,
+    _places,
+    _cameras,
+    _incidents,
+    _responders,
+]
 """What is drawn, from the ground up: names give way to numbers."""

@@ -72,7 +72,7 @@ class DemoCity:
     responders: gpd.GeoDataFrame
     places: gpd.GeoDataFrame
     roads: gpd.GeoDataFrame
-    water: gpd.GeoDataFrame
+    areas: gpd.GeoDataFrame
     planted: list[dict[str, object]]
 
 
@@ -97,7 +97,9 @@ def _water(ground: Ground) -> gpd.GeoDataFrame:
     """Return the river as one polygon, for the base map."""
     wet = ground.mesh.faces["water"].to_numpy() & (ground.mesh.faces["county"] >= 0).to_numpy()
     shape = areas(ground.mesh, np.where(wet, 0, -1), 1)
-    return gpd.GeoDataFrame({"name": ["湘江"], "kind": ["river"]}, geometry=shape, crs=4326)
+    return gpd.GeoDataFrame(
+        {"origin_id": ["xiangjiang"], "name": ["湘江"], "kind": ["water"]}, geometry=shape, crs=4326
+    )
 
 
 def generate(size: Size, seed: int = 430200, until: date = date(2025, 12, 31)) -> DemoCity:
@@ -130,7 +132,7 @@ def generate(size: Size, seed: int = 430200, until: date = date(2025, 12, 31)) -
         responders=make_responders(ground, houses, rng["responders"]),
         places=make_places(ground, houses, rng["places"]),
         roads=roads,
-        water=_water(ground),
+        areas=_water(ground),
         planted=planted,
     )  # fmt: skip
 

@@ -7,11 +7,10 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyproj import Geod
 
 from gis.crs import DATUMS
-from gis.importing import placing
-from gis.importing.drafting import Draft, repeated
+from gis.importing import centrelines, placing
+from gis.importing.drafting import Draft
 from gis.importing.evidence import check_datum
 from gis.importing.ground import Codes
 from gis.importing.job import Job
@@ -34,7 +33,8 @@ def locate(job: Job, made: Draft) -> Placed:
     for datum in DATUMS:
         where = placing.shifted(where, datum, mask(pc.equal(datums, datum)) & made.sieve.ok)
     placing.check_city(made, where, job.ground)
-    made.columns["datum"] = datums
+    # A place that is written in another datum than it came in says which that was.
+    made.columns["datum"] = pc.coalesce(made.text("original_datum"), datums)
     _own(job, made, where, mask(pc.is_valid(said)))
     return where
 
@@ -60,10 +60,12 @@ def _days(made: Draft, zone: str) -> Days:
     return days
 
 
-def incidents(job: Job, made: Draft, _where: Placed | None) -> None:
+def incidents(job: Job, made: Draft, where: Placed | None) -> Placed | None:
     """Give each incident a unified code and a time of report, and refuse a life that runs backwards."""
     given = made.columns
-    named = pc.binary_join_element_wise(job.mapping.origin, given["origin_id"], ":")
+    named = pc.binary_join_element_wise(
+        pc.fill_null(made.text("origin"), job.mapping.origin), given["origin_id"], ":"
+    )
     given["code"] = pc.coalesce(made.text("code"), named)
     given["reported_at"] = pc.coalesce(given.get("reported_at", given["occurred_at"]), given["occurred_at"])
     last = given["occurred_at"]
@@ -74,9 +76,10 @@ def incidents(job: Job, made: Draft, _where: Placed | None) -> None:
                 backwards, step, "is before the step that precedes it; correct one", given[step]
             )
             last = pc.coalesce(given[step], last)
+    return where
 
 
-def staff(_job: Job, made: Draft, _where: Placed | None) -> None:
+def staff(_job: Job, made: Draft, where: Placed | None) -> Placed | None:
     """A person with a grid needs a post there."""
     for name in ("grid_code", "post"):
         made.columns[name] = made.text(name)
@@ -85,26 +88,26 @@ def staff(_job: Job, made: Draft, _where: Placed | None) -> None:
     made.sieve.refuse(
         bare, "post", "is missing, though the row names a grid; fill in what the person is there"
     )
+    return where
 
 
-def responders(_job: Job, made: Draft, _where: Placed | None) -> None:
+def responders(_job: Job, made: Draft, where: Placed | None) -> Placed | None:
     """A responder without skills has an empty list of them."""
     made.columns["skills"] = pc.fill_null(made.text("skills"), "{}")
+    return where
 
 
-def roads(_job: Job, made: Draft, where: Placed | None) -> None:
-    """Measure roads that bring no length (geodesic metres); one that says nothing runs both ways."""
+def roads(_job: Job, made: Draft, where: Placed | None) -> Placed:
+    """Bring centre lines into the form of the graph: driven as drawn, with nodes, numbers and lengths."""
     assert where is not None  # roads have a shape
-    made.columns["oneway"] = pc.fill_null(made.columns.get("oneway", repeated(False, len(made))), False)
-    geod = Geod(ellps="WGS84")
-    given = made.columns.get("length_m", pa.nulls(len(made), pa.float64()))
-    wanted = np.flatnonzero(mask(pc.is_null(given)) & made.sieve.ok)
-    lengths = np.full(len(made), np.nan)
-    lengths[wanted] = [geod.geometry_length(where.shape[at]) for at in wanted]
-    made.columns["length_m"] = pc.coalesce(given, pa.array(lengths))
+    centrelines.tidy_numbers(made)
+    where = centrelines.turned(made, where)
+    centrelines.number_nodes(made, where)
+    centrelines.measure(made, where)
+    return where
 
 
-DERIVE: dict[str, Callable[[Job, Draft, Placed | None], None]] = {
+DERIVE: dict[str, Callable[[Job, Draft, Placed | None], Placed | None]] = {
     "incidents": incidents,
     "staff": staff,
     "responders": responders,

@@ -1,5 +1,6 @@
 """From a source's columns to our fields by a mapping: joined, split, translated, filled, parsed."""
 
+import json
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +11,8 @@ from gis.importing import codes, encodings
 from gis.importing.kinds import Field, Kind
 from gis.importing.mapping import Mapping, Value, pick
 from gis.importing.parsing import Bools, Rules, as_text, mask, prose, relisted, text
-from gis.importing.refusals import FORMULA, Sieve
+from gis.importing.quoting import FORMULA, unquoted
+from gis.importing.refusals import Sieve
 from gis.importing.source import Chunk
 
 
@@ -116,14 +118,28 @@ def cleaned(chunk: Chunk, column: str, mapping: Mapping, sieve: Sieve, name: str
         trimmed,
     )  # fmt: skip
     nothing = pc.is_in(trimmed, pa.array(["", *mapping.nulls]))
-    return pc.if_else(nothing, None, trimmed)
+    return pc.if_else(nothing, None, unquoted(trimmed))
 
 
 def _split(values: pa.Array, sign: str) -> pa.Array:
     if pa.types.is_nested(values.type):
         return values
-    lists = pc.split_pattern(as_text(values), sign)
-    return relisted(lists, pc.utf8_trim_whitespace(lists.flatten()))
+    texts = as_text(values)
+    lists = pc.split_pattern(texts, sign)
+    split = relisted(lists, pc.utf8_trim_whitespace(lists.flatten()))
+    if not mask(pc.starts_with(texts, "[")).any():
+        return split
+    each = zip(texts.to_pylist(), split.to_pylist(), strict=True)
+    return pa.array([_json_list(text, parts) for text, parts in each], pa.list_(pa.string()))
+
+
+def _json_list(text: str | None, parts: list[str]) -> list[str]:
+    """Return the items of a list in JSON, as our exports write it; `parts` where a text is none."""
+    try:
+        read = json.loads(text) if text and text.startswith("[") else parts
+    except ValueError:
+        return parts
+    return [str(item) for item in read]
 
 
 def _translated(values: pa.Array, words: dict[str, Value]) -> pa.Array:

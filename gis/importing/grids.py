@@ -22,7 +22,7 @@ from gis.importing import placing, staging
 from gis.importing.drafting import Draft, draft
 from gis.importing.job import Job, Options, Outcome, new_batch, outcome, prepare
 from gis.importing.kinds import KINDS
-from gis.importing.mapping import Scheme
+from gis.importing.mapping import Level, Scheme
 from gis.importing.parsing import mask
 from gis.importing.revising import Change, lay, publish
 from gis.importing.source import Chunk, Source
@@ -41,7 +41,7 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
     BadInput when the set has errors as a coverage that nobody accepted; a GeoJSON file then has all faults.
     """
     job = prepare(conn, KINDS["grids"], source, options)
-    staging.lock(conn, "grids", "all")
+    staging.lock(conn, "grids")
     try:
         frame = _frame(conn, job)
     finally:
@@ -64,7 +64,7 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
 
 def _frame(conn: Connection, job: Job) -> pd.DataFrame:
     """Return the good rows of all chunks, with `geometry`; a scheme's highest level has no parents."""
-    _declare(conn, job.mapping.schemes)
+    _declare(conn, [*job.mapping.schemes, *_described(job)])
     known = _known_levels(conn)
     usual = conn.execute(sa.select(schemes.c.name).where(schemes.c.is_default)).scalar()
     frames = [_chunk_frame(job, chunk, known, usual) for chunk in job.source.chunks()]
@@ -121,6 +121,29 @@ def _overlapping(made: Draft) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         bad[at] = any(other.start < mine.end and mine.start < other.end for other in others)
         others.append(mine)
     return bad
+
+
+def _described(job: Job) -> list[Scheme]:
+    """Return the schemes that the rows themselves describe, as our exports do; the first is the default."""
+    levels: dict[tuple[str, str, str], dict[int, Level]] = {}
+    for chunk in job.source.chunks():
+        made = draft(chunk, job.kind, job.mapping, job.rules)
+        for scheme, zh, en, level, level_zh, level_en in _distinct(made):
+            if scheme and level is not None and (zh or en) and (level_zh or level_en):
+                of = levels.setdefault((scheme, zh or en, en or zh), {})
+                of[level] = Level(level=level, name_zh=level_zh or level_en, name_en=level_en or level_zh)
+    return [
+        Scheme(name=name, title_zh=zh, title_en=en, default=at == 0, levels=[*of.values()])
+        for at, ((name, zh, en), of) in enumerate(levels.items())
+    ]
+
+
+_DESCRIBING = ("scheme", "scheme_zh", "scheme_en", "level", "level_zh", "level_en")
+
+
+def _distinct(made: Draft) -> list[tuple[Any, ...]]:
+    """Return how the rows of a draft describe schemes and levels, each way once, in their order."""
+    return list(dict.fromkeys(zip(*(made.text(name).to_pylist() for name in _DESCRIBING), strict=True)))
 
 
 def _declare(conn: Connection, declared: list[Scheme]) -> None:

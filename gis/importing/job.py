@@ -54,7 +54,7 @@ class Options:
 
 @dataclass
 class Job:
-    """One import under way; `unowned` counts accepted rows that lie in no grid."""
+    """One import under way; `unowned` counts accepted rows in no grid, `parts` rows cut off others."""
 
     kind: Kind
     source: Source
@@ -67,7 +67,13 @@ class Job:
     cells: set[int] = field(default_factory=set)
     rows: int = 0
     unowned: int = 0
+    parts: int = 0
     notes: list[str] = field(default_factory=list)
+
+    def count_parts(self, more: int) -> None:
+        """Count rows that came of one row's several lines."""
+        self.rows += more
+        self.parts += more
 
     @property
     def said(self) -> str:

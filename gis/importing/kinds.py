@@ -9,7 +9,6 @@ from gis.importing.parsing import (
     bearings,
     category,
     day,
-    flag,
     integer,
     moment,
     number,
@@ -19,7 +18,8 @@ from gis.importing.parsing import (
     text,
     words,
 )  # fmt: skip
-from gis.schema import COLOURS, SOURCES, STATES, WIDEST_BUILDING
+from gis.importing.road_words import direction, parity
+from gis.schema import AREAS, COLOURS, SOURCES, STATES, WIDEST_BUILDING
 
 Shape = Literal["point", "polygon", "line", "any"]
 _SMALL, _INT, _BIG = 32_767, 2_147_483_647, 2**53
@@ -52,6 +52,7 @@ class Kind:
 
 
 _ID = Field("origin_id", text, required=True)
+_FROM = Field("origin", text)
 _NAME, _ADDRESS = Field("name", text), Field("address", text)
 
 _ALL = (
@@ -60,9 +61,10 @@ _ALL = (
         Field("level", integer(0, 99), required=True), Field("parent_code", text),
         Field("name", text, required=True), Field("kind", text),
         Field("valid_from", day), Field("valid_to", day),
+        Field("scheme_zh", text), Field("scheme_en", text), Field("level_zh", text), Field("level_en", text),
     ), "polygon"),
     Kind("staff", "staff", (
-        _ID, Field("name", text, required=True), Field("phone", text), Field("post", text),
+        _FROM, _ID, Field("name", text, required=True), Field("phone", text), Field("post", text),
         Field("grid_code", text), Field("valid_from", day), Field("public_phone", text),
     ), None),
     Kind("categories", "categories", (
@@ -70,35 +72,45 @@ _ALL = (
         Field("name_zh", text, required=True), Field("name_en", text, required=True),
     ), None),
     Kind("buildings", "buildings", (
-        _ID, _NAME, _ADDRESS, Field("kind", text), Field("floors", integer(0, _SMALL)),
+        _FROM, _ID, _NAME, _ADDRESS, Field("kind", text), Field("floors", integer(0, _SMALL)),
         Field("households", integer(0, _INT)), Field("units", integer(0, _INT)),
     ), "polygon", stamped=True, inner=True, widest=WIDEST_BUILDING),
     Kind("cameras", "cameras", (
-        _ID, Field("gb28181", pattern("[0-9]{20}", "is no GB/T 28181 code of 20 digits")), _NAME,
+        _FROM, _ID, Field("gb28181", pattern("[0-9]{20}", "is no GB/T 28181 code of 20 digits")), _NAME,
         Field("kind", text), Field("headings", bearings), Field("fov", number(1, 360, "degrees")),
         Field("range_m", number(0.1, 100_000, "metres")), Field("state", text), _ADDRESS,
     ), "point", stamped=True),
     Kind("incidents", "incidents", (
-        _ID, Field("code", text), Field("category", category, required=True),
+        _FROM, _ID, Field("code", text), Field("category", category, required=True),
         Field("source", one_of(SOURCES), required=True), Field("colour", one_of(COLOURS), required=True),
         Field("state", one_of(STATES), required=True), Field("occurred_at", moment, required=True),
         Field("reported_at", moment), Field("responded_at", moment), Field("closed_at", moment),
         Field("description", prose), _ADDRESS, Field("accuracy_m", number(0, 1_000_000, "metres")),
-        Field("datum", one_of(DATUMS)), Field("recorded_grid", text),
+        Field("datum", one_of(DATUMS)), Field("original_datum", one_of(DATUMS)),
+        Field("recorded_grid", text), Field("placed_by", text),
     ), "point", stamped=True),
     Kind("responders", "responders", (
-        _ID, Field("name", text, required=True), Field("kind", text, required=True), Field("skills", words),
+        _FROM, _ID, Field("name", text, required=True), Field("kind", text, required=True),
+        Field("skills", words),
         Field("status", one_of(("available", "busy", "off")), required=True),
         Field("units", integer(0, _INT)), _ADDRESS,
     ), "point"),
     Kind("places", "places", (
-        _ID, Field("name", text, required=True), Field("kind", text, required=True), _ADDRESS,
+        _FROM, _ID, Field("name", text, required=True), Field("kind", text, required=True), _ADDRESS,
     ), "any", stamped=True, inner=True),
     Kind("roads", "roads", (
-        _ID, _NAME, Field("class", text, required=True), Field("oneway", flag),
+        _FROM, _ID, _NAME, Field("class", text, required=True), Field("oneway", direction),
         Field("speed_kmh", number(0.1, 500, "km/h")), Field("length_m", number(0, 1_000_000, "metres")),
-        Field("u", integer(-_BIG, _BIG), required=True), Field("v", integer(-_BIG, _BIG), required=True),
+        Field("u", integer(-_BIG, _BIG)), Field("v", integer(-_BIG, _BIG)),
+        Field("u_level", integer(-13, 12)), Field("v_level", integer(-13, 12)),
+        Field("left_from", integer(0, _INT)), Field("left_to", integer(0, _INT)),
+        Field("left_parity", parity),
+        Field("right_from", integer(0, _INT)), Field("right_to", integer(0, _INT)),
+        Field("right_parity", parity),
     ), "line"),
+    Kind("areas", "areas", (
+        _FROM, _ID, _NAME, Field("kind", one_of(AREAS), required=True),
+    ), "polygon"),
 )  # fmt: skip
 
 KINDS = {kind.name: kind for kind in _ALL}

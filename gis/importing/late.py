@@ -12,18 +12,18 @@ from gis.importing.kinds import KINDS
 from gis.importing.refusals import Refusal
 from gis.importing.staging import STAGE
 
-Check = Callable[[Connection, str], list[Refusal]]
+Check = Callable[[Connection], list[Refusal]]
 
 
 def _refused(rows: Sequence[sa.Row[*tuple[Any, ...]]], field: str, reason: str) -> list[Refusal]:
     return [Refusal(row.row_no, field, reason, str(row.value)) for row in rows]
 
 
-def repeated(key: str, conn: Connection, _origin: str) -> list[Refusal]:
-    """Take out rows whose `key` an earlier row of the file has."""
+def repeated(key: str, conn: Connection, beside: str = "NULL") -> list[Refusal]:
+    """Take out rows whose `key` an earlier row of the file has, with the same in the column `beside`."""
     again = (
-        f'SELECT row_no, "{key}" AS value, min(row_no) OVER (PARTITION BY "{key}") AS first FROM {STAGE} '
-        f'WHERE "{key}" IN (SELECT "{key}" FROM {STAGE} GROUP BY 1 HAVING count(*) > 1)'
+        f'SELECT row_no, "{key}" AS value, min(row_no) OVER (PARTITION BY "{key}", {beside}) AS first '
+        f'FROM {STAGE} WHERE "{key}" IN (SELECT "{key}" FROM {STAGE} GROUP BY 1 HAVING count(*) > 1)'
     )
     rows = conn.execute(
         sa.text(
@@ -38,21 +38,20 @@ def repeated(key: str, conn: Connection, _origin: str) -> list[Refusal]:
     ]
 
 
-def taken_codes(conn: Connection, origin: str) -> list[Refusal]:
+def taken_codes(conn: Connection) -> list[Refusal]:
     """Take out incidents whose unified code another incident of the store bears."""
     rows = conn.execute(
         sa.text(
             f"DELETE FROM {STAGE} s USING incidents t WHERE t.code = s.code "
-            "AND (t.origin, t.origin_id) <> (:origin, s.origin_id) RETURNING s.row_no, s.code AS value"
-        ),
-        {"origin": origin},
+            "AND (t.origin, t.origin_id) <> (s.origin, s.origin_id) RETURNING s.row_no, s.code AS value"
+        )
     ).all()
     return _refused(
         rows, "code", "is the code of another incident; codes are unique, give it its own or none"
     )
 
 
-def unknown_parents(conn: Connection, _origin: str) -> list[Refusal]:
+def unknown_parents(conn: Connection) -> list[Refusal]:
     """Take out categories whose parent is neither in the store nor in the file."""
     rows = conn.execute(
         sa.text(
@@ -65,7 +64,7 @@ def unknown_parents(conn: Connection, _origin: str) -> list[Refusal]:
     return _refused(rows, "parent", "is no category; put it in the file, or correct it")
 
 
-def unknown_grids(conn: Connection, _origin: str) -> list[Refusal]:
+def unknown_grids(conn: Connection) -> list[Refusal]:
     """Take out staff whose grid is none of the default scheme."""
     rows = conn.execute(
         sa.text(
@@ -79,9 +78,10 @@ def unknown_grids(conn: Connection, _origin: str) -> list[Refusal]:
     )
 
 
+_REPEATED_ID = partial(repeated, "origin_id", beside="origin")
 LATE: dict[str, list[Check]] = {
-    **{name: [partial(repeated, "origin_id")] for name in KINDS},
-    "incidents": [partial(repeated, "origin_id"), partial(repeated, "code"), taken_codes],
+    **{name: [_REPEATED_ID] for name in KINDS},
+    "incidents": [_REPEATED_ID, partial(repeated, "code"), taken_codes],
     "categories": [partial(repeated, "code"), unknown_parents],
-    "staff": [partial(repeated, "origin_id"), unknown_grids],
+    "staff": [_REPEATED_ID, unknown_grids],
 }

@@ -146,17 +146,6 @@ def integer(low: int, high: int) -> Parser:
     return parse
 
 
-_TRUE, _FALSE = ("true", "1", "yes", "y", "t", "是", "有"), ("false", "0", "no", "n", "f", "否", "无")
-
-
-def flag(values: pa.Array, _rules: Rules) -> Parsed:
-    """Parse yes or no, in English or Chinese."""
-    texts = pc.utf8_lower(as_text(values))
-    yes, no = pc.is_in(texts, pa.array(_TRUE)), pc.is_in(texts, pa.array(_FALSE))
-    bad = mask(pc.is_valid(texts)) & ~mask(yes) & ~mask(no)
-    return Parsed(pc.if_else(pc.is_valid(texts), yes, None), bad, "is neither true nor false")
-
-
 def moment(values: pa.Array, rules: Rules) -> Parsed:
     """Parse a time to UTC; a naive one is in the zone of the rules.
 

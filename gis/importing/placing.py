@@ -23,7 +23,7 @@ _UNREADABLE = "has no place, or none that can be read; draw it or take the row o
 _TYPES: dict[str, tuple[str, ...]] = {
     "point": ("Point",),
     "polygon": ("Polygon", "MultiPolygon"),
-    "line": ("LineString",),
+    "line": ("LineString", "MultiLineString"),
     "any": ("Point", "LineString", "MultiLineString", "Polygon", "MultiPolygon"),
 }
 

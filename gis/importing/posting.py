@@ -9,7 +9,7 @@ from gis.importing.staging import STAGE
 _WANTED = f"""
 CREATE TEMP TABLE wanted ON COMMIT DROP AS
 SELECT p.id AS staff_id, g.id AS grid_id, s.post, s.valid_from, s.public_phone
-FROM {STAGE} s JOIN staff p ON p.origin = :origin AND p.origin_id = s.origin_id
+FROM {STAGE} s JOIN staff p ON (p.origin, p.origin_id) = (s.origin, s.origin_id)
 JOIN schemes h ON h.is_default JOIN grid_codes g ON g.scheme = h.name AND g.code = s.grid_code
 """
 _OTHER = """
@@ -39,7 +39,7 @@ _STEPS = (
 )
 
 
-def merge(conn: Connection, origin: str) -> None:
+def merge(conn: Connection) -> None:
     """Give the staged staff their posts; a person's earlier post ends on the day the new one begins."""
     for step in _STEPS:
-        conn.execute(sa.text(step), {"origin": origin} if ":origin" in step else {})
+        conn.execute(sa.text(step))

@@ -9,14 +9,12 @@ from typing import Any, TextIO, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from gis.importing.parsing import Bools
+from gis.importing.quoting import quoted
 from gis.importing.source import Chunk, Ints, Source
 
 _HEAD = ("row", "line", "field", "reason", "value")
-FORMULA = r"^[=@]|^[+\-](?:[^\d\s.(+\-]|.*[A-Za-z(].*[(!])"
-"""What a spreadsheet takes for a formula; signed numbers, telephone numbers and a lone dash are none."""
 
 
 Values: TypeAlias = Sequence[Any] | Callable[[int], Any] | None
@@ -111,5 +109,5 @@ def _original(chunk: Chunk, at: int) -> list[str]:
 
 def disarmed(cells: Sequence[str]) -> list[str]:
     """Return texts none of which a spreadsheet runs as a formula."""
-    armed = pc.match_substring_regex(pa.array(cells, pa.string()), FORMULA).to_pylist()
-    return [f"'{cell}" if hot else cell for cell, hot in zip(cells, armed, strict=True)]
+    safe: list[str] = quoted(pa.array(cells, pa.string())).to_pylist()
+    return safe

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import shapely
 from sqlalchemy.engine import Connection
 
 from gis.errors import BadInput
-from gis.importing import grids, posting, staging
+from gis.importing import centrelines, grids, posting, staging, wide
 from gis.importing.deriving import DERIVE, locate
 from gis.importing.drafting import draft
 from gis.importing.job import Job, Options, Outcome, new_batch, outcome, prepare
@@ -24,10 +25,11 @@ def run(conn: Connection, kind: str, source: Source, options: Options) -> Outcom
     Raises BadInput when the source as a whole is unusable: no mapping fits, a column is missing, most rows
     speak for another datum.
     """
+    source = wide.joined(source)
     if kind == "grids":
         return grids.run(conn, source, options)
     job = prepare(conn, KINDS[kind], source, options)
-    staging.lock(conn, kind, job.mapping.origin)
+    staging.lock(conn, kind)
     try:
         _stage_all(conn, job, options)
         _refuse_late(conn, job)
@@ -61,18 +63,29 @@ def stage_columns(job: Job, chunk: Chunk) -> dict[str, pa.Array]:
         return {}
     columns, refusals = examine(job, chunk)
     job.refused.add(refusals, chunk)
+    if "origin" in metadata.tables[job.kind.table].c:
+        columns["origin"] = origins(columns, job.mapping.origin)
     return columns
+
+
+def origins(columns: dict[str, pa.Array], usual: str) -> pa.Array:
+    """Return the name of each row's source system: its own, or that of the import."""
+    given = columns.get("origin", pa.nulls(len(columns["row_no"]), pa.string()))
+    return pc.fill_null(given, usual)
 
 
 def examine(job: Job, chunk: Chunk) -> tuple[dict[str, pa.Array], list[Refusal]]:
     """Return a chunk's good rows as columns of the store with `row_no`, and the refusals of the others."""
     made = draft(chunk, job.kind, job.mapping, job.rules)
     where = locate(job, made) if job.kind.shape else None
+    if where is not None and job.kind.shape == "line":
+        made, where = centrelines.parts(made, where)
+        job.count_parts(len(made) - len(chunk))
     if job.kind.name in DERIVE:
-        DERIVE[job.kind.name](job, made, where)
+        where = DERIVE[job.kind.name](job, made, where)
     good = made.sieve.ok
     wanted = {*metadata.tables[job.kind.table].c.keys(), *(field.name for field in job.kind.fields)}
-    columns = {"row_no": pa.array(chunk.rows)} | {n: of for n, of in made.columns.items() if n in wanted}
+    columns = {"row_no": pa.array(made.chunk.rows)} | {n: of for n, of in made.columns.items() if n in wanted}
     kept = {name: values.filter(pa.array(good)) for name, values in columns.items()}
     if where is not None:
         kept |= _geometry_columns(job, Placed(where.shape[good], where.lon[good], where.lat[good]))
@@ -92,7 +105,7 @@ def _geometry_columns(job: Job, where: Placed) -> dict[str, pa.Array]:
 
 def _refuse_late(conn: Connection, job: Job) -> None:
     """Refuse what only shows when all rows are together; their originals are read again."""
-    refusals = [refusal for check in LATE[job.kind.name] for refusal in check(conn, job.mapping.origin)]
+    refusals = [refusal for check in LATE[job.kind.name] for refusal in check(conn)]
     if not refusals:
         return
     for chunk in job.source.chunks():
@@ -107,6 +120,10 @@ def _judge(job: Job) -> None:
         if job.datum is None:
             raise BadInput("datum", f"{told}; use --datum {likely} (refused rows: {job.refused.path})")
         job.notes.append(f"{told}, but the import says {job.datum}: check it before you commit")
+    if job.parts:
+        job.notes.append(
+            f"rows of several separate lines are cut into them: {job.parts} rows more, ids end in /1, /2 …"
+        )
     if job.ground.box is None and job.kind.shape:
         job.notes.append("no grids are loaded yet, so places were not checked against the city")
     elif job.unowned:
@@ -115,9 +132,9 @@ def _judge(job: Job) -> None:
 
 def _merge(conn: Connection, job: Job) -> Outcome:
     batch = new_batch(conn, job)
-    merged = staging.merge(conn, job.kind.table, job.mapping.origin, batch)
+    merged = staging.merge(conn, job.kind.table, batch)
     if job.kind.name == "staff":
-        posting.merge(conn, job.mapping.origin)
+        posting.merge(conn)
     staging.add_cells(conn, np.fromiter(job.cells, np.uint64, len(job.cells)))
     conn.execute(batches.update().where(batches.c.id == batch).values(unchanged=merged.unchanged))
     return outcome(job, merged)

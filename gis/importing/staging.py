@@ -16,7 +16,7 @@ from gis.schema import metadata
 
 STAGE = "stage"
 _LOCK = 0x5AFE
-"""Namespace of the advisory locks that let one import of an origin's kind run at a time."""
+"""Namespace of the advisory locks that let one import of a kind run at a time."""
 
 
 class Merged(NamedTuple):
@@ -28,9 +28,9 @@ class Merged(NamedTuple):
     kept: int
 
 
-def lock(conn: Connection, kind: str, origin: str) -> None:
-    """Wait until no other import of this origin's kind runs; held to the end of the transaction."""
-    conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK, sa.func.hashtext(f"{kind}:{origin}"))))
+def lock(conn: Connection, kind: str) -> None:
+    """Wait until no other import of this kind runs; held to the end of the transaction."""
+    conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK, sa.func.hashtext(kind))))
 
 
 def create(conn: Connection, table: str, columns: dict[str, pa.Array]) -> None:
@@ -78,7 +78,7 @@ def ready(conn: Connection) -> None:
     conn.execute(sa.text(f"ANALYZE {STAGE}"))
 
 
-def merge(conn: Connection, table: str, origin: str, batch: int) -> Merged:
+def merge(conn: Connection, table: str, batch: int) -> Merged:
     """Bring the stage into `table`: new rows in, changed ones updated, others untouched.
 
     Rows are the same by (origin, origin_id), categories by their code. Incidents that have been worked on
@@ -86,19 +86,19 @@ def merge(conn: Connection, table: str, origin: str, batch: int) -> Merged:
     """
     there = metadata.tables[table].c
     owned = "origin" in there
-    bound: dict[str, object] = {"origin": origin, "batch": batch} if owned else {}
-    key = "origin_id" if owned else "code"
-    same = f"t.{key} = s.{key}" + " AND t.origin = :origin" * owned
-    names = [f'"{name}"' for name in _stage_columns(conn) if name in there and name != key]
-    changed = _note_changes(conn, table, f"{same} AND {_differ(names)}", bound)
+    bound: dict[str, object] = {"batch": batch} if owned else {}
+    keys = ["origin", "origin_id"] if owned else ["code"]
+    same = " AND ".join(f"t.{key} = s.{key}" for key in keys)
+    names = [f'"{name}"' for name in _stage_columns(conn) if name in there and name not in keys]
+    changed = _note_changes(conn, table, keys, f"{same} AND {_differ(names)}")
     sets = [f"{name} = s.{name}" for name in names] + ["batch_id = :batch"] * owned
     guard = _UNTOUCHED if table == "incidents" else "true"
-    update = f"UPDATE {table} t SET {', '.join(sets)} FROM changed JOIN {STAGE} s USING (row_no)"
+    update = f"UPDATE {table} t SET {', '.join(sets)} FROM changed JOIN {STAGE} s USING ({', '.join(keys)})"
     updated = _affected(conn, f"{update} WHERE {same} AND {guard}", bound) if changed else 0
-    into = ", ".join([key, *names, *["origin", "batch_id"] * owned])
-    values = ", ".join([*(f"s.{name}" for name in [key, *names]), *[":origin", ":batch"] * owned])
+    into = ", ".join([*keys, *names, *["batch_id"] * owned])
+    values = ", ".join([*(f"s.{name}" for name in [*keys, *names]), *[":batch"] * owned])
     # The index decides what is new: a join planned while the table was empty would scan it as it grows.
-    target = "(origin, origin_id)" if owned else "(code)"
+    target = f"({', '.join(keys)})"
     insert = f"INSERT INTO {table} ({into}) SELECT {values} FROM {STAGE} s ON CONFLICT {target} DO NOTHING"
     inserted = _affected(conn, insert, bound)
     staged = int(conn.execute(sa.text(f"SELECT count(*) FROM {STAGE}")).scalar_one())
@@ -117,16 +117,18 @@ def _differ(names: list[str]) -> str:
     return f"ROW({ours}) IS DISTINCT FROM ROW({theirs})"
 
 
-def _note_changes(conn: Connection, table: str, condition: str, bound: dict[str, object]) -> int:
-    """List the staged rows that differ from those of `table`, and return how many there are."""
+def _note_changes(conn: Connection, table: str, keys: list[str], condition: str) -> int:
+    """List the keys of staged rows that differ from those of `table`, and return how many there are."""
     conn.execute(sa.text("DROP TABLE IF EXISTS changed"))
-    listed = f"SELECT s.row_no FROM {table} t JOIN {STAGE} s ON {condition}"
-    conn.execute(sa.text(f"CREATE TEMP TABLE changed ON COMMIT DROP AS {listed}"), bound)
+    listed = f"SELECT {', '.join(f's.{key}' for key in keys)} FROM {table} t JOIN {STAGE} s ON {condition}"
+    conn.execute(sa.text(f"CREATE TEMP TABLE changed ON COMMIT DROP AS {listed}"))
     return int(conn.execute(sa.text("SELECT count(*) FROM changed")).scalar_one())
 
 
 def _stage_columns(conn: Connection) -> list[str]:
-    return list(conn.execute(sa.text(f"SELECT * FROM {STAGE} LIMIT 0")).keys())
+    # Asked by name: a plan kept for `SELECT *` would not survive a stage of another shape.
+    found = f"SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('{STAGE}') AND attnum > 0"
+    return list(conn.execute(sa.text(f"{found} AND NOT attisdropped ORDER BY attnum")).scalars())
 
 
 def add_cells(conn: Connection, wanted: cells.Cells) -> None:

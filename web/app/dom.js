@@ -30,7 +30,7 @@ export function icon(name) {
   return svg;
 }
 
-/** A small drawn sign as in the legend: hex, dot, bubble, star, diamond or line in the colours given. */
+/** A small drawn sign as in the legend: hex, dot, bubble, star, diamond, line or area in the colours given. */
 export function swatch({ shape, fill, edge }) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 16 16");
@@ -52,6 +52,7 @@ const SHAPES = {
   star: "M8 1 9.9 5.9 15 6.2 11 9.4 12.4 14.5 8 11.6 3.6 14.5 5 9.4 1 6.2 6.1 5.9Z",
   diamond: "M8 1.5 14.5 8 8 14.5 1.5 8Z",
   line: "M1 8H15",
+  area: "M1.5 3.5H14.5V12.5H1.5Z",
 };
 
 /** Replace what an element holds. */

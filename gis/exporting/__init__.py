@@ -1,0 +1,1 @@
+"""The record as files that import again unchanged."""

@@ -1,0 +1,1 @@
+"""Streets as a network: their names, house numbers and crossings."""
