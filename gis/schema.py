@@ -24,9 +24,8 @@ COLOURS = ("blue", "yellow", "red")
 STATES = ("reported", "dispatched", "handling", "verifying", "closed", "withdrawn")
 """The closed loop in its order; a withdrawn incident stays in the table but is counted nowhere."""
 AREAS = ("water", "park", "wood", "other")
-"""What covers an area of the base map."""
 PARITIES = ("odd", "even", "both")
-"""Which house numbers stand on a side of a road."""
+"""What covers an area of the base map; which house numbers stand on a side of a road."""
 WIDEST_BUILDING = 0.2
 """Degrees, some 20 km: what is wider is no building, and would be drawn in thousands of tiles."""
 

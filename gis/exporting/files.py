@@ -25,6 +25,10 @@ _SURE_DIGITS = 10**15
 _GDAL = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".geojson": "GeoJSON"}
 
 
+_OPTIONS = {"GPKG": {}, "FlatGeobuf": {}, "GeoJSON": {"RFC7946": "NO", "COORDINATE_PRECISION": "16"}}
+"""What drivers are told beside their defaults: GeoJSON with every digit of a place."""
+
+
 def plain(value: Any) -> Any:
     """Return a value as formats without lists and zones hold it: lists as JSON, times in ISO 8601."""
     if isinstance(value, list):
@@ -39,7 +43,8 @@ def _arrow(values: Sequence[Any]) -> pa.Array:
     given = list(values)
     if any(isinstance(value, str) for value in given):
         return quoted(pa.array([None if value is None else str(value) for value in given], pa.string()))
-    return pa.array(given, from_pandas=True)
+    typed = pa.array(given, from_pandas=True)
+    return typed.cast(pa.string()) if pa.types.is_null(typed.type) else typed
 
 
 def _table(rows: pd.DataFrame) -> pa.Table:
@@ -142,7 +147,8 @@ def write_gdal(rows: pd.DataFrame, file: Path) -> None:
     if shapes is not None:
         wkb = pa.array(shapely.to_wkb(shapes, include_srid=False), pa.binary())
         table = table.append_column("geometry", wkb)
-    options = {"RFC7946": "NO", "COORDINATE_PRECISION": "16"} if driver == "GeoJSON" else {}
+    whole = shapes is not None and not shapely.is_missing(shapes).any()
+    options = _OPTIONS[driver] | ({} if whole or driver != "FlatGeobuf" else {"SPATIAL_INDEX": "NO"})
     file.unlink(missing_ok=True)
     pyogrio.write_arrow(
         table, file, layer="data", driver=driver, layer_options=options,

@@ -31,7 +31,8 @@ def read(conn: Connection, kind: str) -> pd.DataFrame:
     if found.shape is None:
         return frame
     shapes = shapely.from_wkb([None if row.wkb is None else bytes(row.wkb) for row in rows])
-    return gpd.GeoDataFrame(frame, geometry=np.asarray(shapes, dtype=object), crs=4326)
+    located: pd.DataFrame = gpd.GeoDataFrame(frame, geometry=np.asarray(shapes, dtype=object), crs=4326)
+    return located
 
 
 def _wkb(table: sa.Table) -> sa.ColumnElement[Any]:

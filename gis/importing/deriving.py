@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gis.crs import DATUMS
-from gis.importing import centrelines, placing
+from gis.importing import addressing, centrelines, placing
 from gis.importing.drafting import Draft
 from gis.importing.evidence import check_datum
 from gis.importing.ground import Codes
 from gis.importing.job import Job
-from gis.importing.parsing import mask
+from gis.importing.parsing import Bools, mask
 from gis.importing.placing import Placed
 
 Days = npt.NDArray[np.datetime64]
@@ -23,20 +23,35 @@ _LIFE = ("occurred_at", "reported_at", "responded_at", "closed_at")
 
 def locate(job: Job, made: Draft) -> Placed:
     """Return where a draft's rows lie in WGS-84, refusing those that cannot be right."""
-    where = placing.place(made, job.kind, job.mapping, job.source)
+    where, by_address = _given_places(job, made)
     placing.check_range(made, where, job.ground)
     said = made.text("datum")
     if job.datum is not None:
         contradicts = mask(pc.not_equal(said, job.datum))
         made.sieve.refuse(contradicts, "datum", f"contradicts --datum {job.datum}; leave that out", said)
-    datums = pc.fill_null(said, job.said)
+    datums = pc.if_else(pa.array(by_address), "wgs84", pc.fill_null(said, job.said))
     for datum in DATUMS:
         where = placing.shifted(where, datum, mask(pc.equal(datums, datum)) & made.sieve.ok)
     placing.check_city(made, where, job.ground)
     # A place that is written in another datum than it came in says which that was.
     made.columns["datum"] = pc.coalesce(made.text("original_datum"), datums)
-    _own(job, made, where, mask(pc.is_valid(said)))
+    _own(job, made, where, mask(pc.is_valid(said)) | by_address)
     return where
+
+
+def _given_places(job: Job, made: Draft) -> tuple[Placed, Bools]:
+    """Return the places that rows give, in their datum, or have by their address, and which have those."""
+    if job.addresses is None:
+        return placing.place(made, job.kind, job.mapping, job.source), np.zeros(len(made), bool)
+    wanted = addressing.lacking(made, job.mapping)
+    made.sieve.ok &= ~wanted
+    if addressing.has_place_columns(made, job.mapping):
+        where = placing.place(made, job.kind, job.mapping, job.source)
+    else:
+        where = addressing.nowhere(len(made))
+        made.sieve.refuse(~wanted, "address", "is missing, and there are no coordinates; fill in either")
+    made.sieve.ok |= wanted
+    return addressing.fill(made, where, wanted, job.addresses)
 
 
 def _own(job: Job, made: Draft, where: Placed, labelled: npt.NDArray[np.bool_]) -> None:

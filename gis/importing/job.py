@@ -15,6 +15,7 @@ from gis.crs import DATUMS
 from gis.errors import BadInput
 from gis.importing import evidence as datum_evidence
 from gis.importing import ground as city_ground
+from gis.importing.addressing import Gazetteer
 from gis.importing.evidence import Evidence
 from gis.importing.ground import Ground
 from gis.importing.kinds import Kind
@@ -69,6 +70,7 @@ class Job:
     unowned: int = 0
     parts: int = 0
     notes: list[str] = field(default_factory=list)
+    addresses: Gazetteer | None = None
 
     def count_parts(self, more: int) -> None:
         """Count rows that came of one row's several lines."""

@@ -192,7 +192,8 @@ def _known_fields(mapping: Mapping, kind: str) -> Mapping:
 def missing(mapping: Mapping, kind: Kind, columns: Sequence[str], *, has_geometry: bool) -> list[str]:
     """Return what a source must have for this mapping and has not, by our names."""
     absent = [f.name for f in kind.fields if f.required and not mapping.gives(f.name, columns)]
-    placed = has_geometry or mapping.found("geometry", columns) is not None
+    by_address = kind.name == "incidents" and mapping.gives("address", columns)
+    placed = has_geometry or by_address or mapping.found("geometry", columns) is not None
     if kind.shape is None or placed:
         return absent
     pair = [name for name in ("lon", "lat") if mapping.found(name, columns) is None]

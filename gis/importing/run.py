@@ -8,6 +8,7 @@ from sqlalchemy.engine import Connection
 
 from gis.errors import BadInput
 from gis.importing import centrelines, grids, posting, staging, wide
+from gis.importing.addressing import Gazetteer
 from gis.importing.deriving import DERIVE, locate
 from gis.importing.drafting import draft
 from gis.importing.job import Job, Options, Outcome, new_batch, outcome, prepare
@@ -29,6 +30,8 @@ def run(conn: Connection, kind: str, source: Source, options: Options) -> Outcom
     if kind == "grids":
         return grids.run(conn, source, options)
     job = prepare(conn, KINDS[kind], source, options)
+    if kind == "incidents":
+        job.addresses = Gazetteer(conn)
     staging.lock(conn, kind)
     try:
         _stage_all(conn, job, options)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from gis.importing.parsing import as_text
 from gis.importing.source import Chunk, Source
 
-_MORE = re.compile(r"geometry [2-9]\d*$")
+_MORE = re.compile(r"geometry [1-9]\d*$")
 
 
 def joined(source: Source) -> Source:

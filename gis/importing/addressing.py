@@ -1,0 +1,160 @@
+"""Rows without coordinates: placed by what the store knows of their address, or refused with the reason."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import shapely
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis.importing.drafting import Draft, cleaned
+from gis.importing.mapping import Mapping
+from gis.importing.parsing import Bools, mask
+from gis.importing.placing import Placed
+from gis.importing.refusals import Sieve
+from gis.network.ranges import METRES, Found, Road, Streets
+from gis.network.street_names import parse
+from gis.schema import roads
+
+ONE_PLACE_M = 60.0
+"""Registered addresses alike that lie within this of their middle are one place: a building's parts."""
+_EXACT_M = 15.0
+# An address is a registered one where the two are alike but for the regions before the shorter of them.
+_REGISTERED = """
+SELECT q.text, ST_X(b.point) AS lon, ST_Y(b.point) AS lat
+FROM (SELECT text, fold_text(text) AS key FROM unnest(:texts) AS given (text)) q
+JOIN (SELECT address_key AS key, point FROM buildings UNION ALL SELECT address_key, point FROM places
+      UNION ALL SELECT name_key, point FROM places) b ON local_part(b.key) = local_part(q.key)
+WHERE q.key <> '' AND (right(b.key, length(q.key)) = q.key OR right(q.key, length(b.key)) = b.key)
+"""
+
+
+@dataclass
+class Gazetteer:
+    """What the store knows of addresses: registered ones, and the streets with their numbers."""
+
+    conn: Connection
+    streets: Streets | None = None
+
+    def find(self, texts: Sequence[str]) -> dict[str, Found | str]:
+        """Return where each address lies, or why it is not known."""
+        found = self._registered(texts)
+        return {text: found.get(text) or self._on_street(text) for text in texts}
+
+    def _registered(self, texts: Sequence[str]) -> dict[str, Found | str]:
+        rows = self.conn.execute(
+            sa.text(_REGISTERED).bindparams(sa.bindparam("texts", type_=sa.ARRAY(sa.Text))),
+            {"texts": list(texts)},
+        ).all()
+        places: dict[str, list[tuple[float, float]]] = {}
+        for row in rows:
+            places.setdefault(row.text, []).append((row.lon, row.lat))
+        return {text: _one_place(of) for text, of in places.items()}
+
+    def _on_street(self, text: str) -> Found | str:
+        if self.streets is None:
+            self.streets = load_streets(self.conn)
+        address = parse(text)
+        return "is no address that is known" if address is None else self.streets.find(address)
+
+
+def _one_place(places: list[tuple[float, float]]) -> Found | str:
+    xy = np.array(places)
+    lon, lat = xy.mean(axis=0)
+    scale = np.array([METRES * np.cos(np.radians(lat)), METRES])
+    spread = float(np.hypot(*((xy - (lon, lat)) * scale).T).max())
+    if spread > ONE_PLACE_M:
+        return f"is the address of {len(places)} places up to {spread:.0f} m from their middle"
+    return Found(float(lon), float(lat), round(max(_EXACT_M, spread), 1), "address")
+
+
+def load_streets(conn: Connection) -> Streets:
+    """Return the named centre lines of the store with their nodes and house numbers."""
+    r = roads.c
+    wkb = sa.func.ST_AsBinary(r.geom).label("wkb")
+    rows = conn.execute(sa.select(roads, wkb).where(r.name.is_not(None)).order_by(r.id)).all()
+    lines = shapely.from_wkb([bytes(row.wkb) for row in rows])
+    return Streets(
+        [
+            Road(
+                row.name, line, row.u, row.v,
+                _numbers(row.left_from, row.left_to, row.left_parity),
+                _numbers(row.right_from, row.right_to, row.right_parity),
+            )
+            for row, line in zip(rows, lines, strict=True)
+        ]
+    )  # fmt: skip
+
+
+def _numbers(first: int | None, last: int | None, parity: str | None) -> tuple[int, int, str] | None:
+    return None if first is None or last is None else (first, last, parity or "both")
+
+
+def has_place_columns(made: Draft, mapping: Mapping) -> bool:
+    """Tell whether a source has coordinates or shapes at all."""
+    columns = made.chunk.table.column_names
+    pair = all(mapping.found(name, columns) for name in ("lon", "lat"))
+    return made.chunk.geometry is not None or bool(mapping.found("geometry", columns)) or pair
+
+
+def lacking(made: Draft, mapping: Mapping) -> Bools:
+    """Return which good rows have an address and no coordinates."""
+    return np.asarray(made.sieve.ok & mask(pc.is_valid(made.text("address"))) & _without_place(made, mapping))
+
+
+def _without_place(made: Draft, mapping: Mapping) -> Bools:
+    if made.chunk.geometry is not None:
+        shapes = made.chunk.geometry
+        return np.asarray(shapely.is_missing(shapes) | shapely.is_empty(shapes), dtype=bool)
+    columns = made.chunk.table.column_names
+    named = ["geometry"] if mapping.found("geometry", columns) else ["lon", "lat"]
+    empty = [_empty(made, mapping, column) for name in named if (column := mapping.found(name, columns))]
+    return np.logical_and.reduce(empty) if empty else np.ones(len(made), bool)
+
+
+def _empty(made: Draft, mapping: Mapping, column: str) -> Bools:
+    unjudged = Sieve(made.sieve.rows, np.zeros(len(made), bool))
+    return mask(pc.is_null(cleaned(made.chunk, column, mapping, unjudged, column)))
+
+
+def nowhere(count: int) -> Placed:
+    """Return places of rows that have none."""
+    return Placed(np.full(count, None, dtype=object), np.full(count, np.nan), np.full(count, np.nan))
+
+
+def fill(made: Draft, where: Placed, rows: Bools, known: Gazetteer) -> tuple[Placed, Bools]:
+    """Place `rows` by their addresses and return which were; refuse the others, each with its reason."""
+    texts = made.text("address").to_pylist()
+    at = np.flatnonzero(rows)
+    found = known.find(sorted({texts[one] for one in at}))
+    hits = {int(one): hit for one in at if isinstance(hit := found[texts[one]], Found)}
+    placed = np.zeros(len(made), bool)
+    placed[list(hits)] = True
+    made.sieve.refuse(
+        rows & ~placed, "address",
+        lambda one: f"has no coordinates, and {found[texts[one]]}; add coordinates, or import what it names",
+        texts,
+    )  # fmt: skip
+    _note(made, hits)
+    return _moved(where, hits), placed
+
+
+def _note(made: Draft, hits: dict[int, Found]) -> None:
+    """Write down how exactly each was placed, and by what."""
+    by: list[str | None] = [None] * len(made)
+    metres: list[float | None] = [None] * len(made)
+    for at, hit in hits.items():
+        by[at], metres[at] = hit.by, hit.accuracy_m
+    given = made.columns.get("accuracy_m", pa.nulls(len(made), pa.float64()))
+    made.columns["accuracy_m"] = pc.coalesce(given, pa.array(metres, pa.float64()))
+    made.columns["placed_by"] = pc.coalesce(pa.array(by, pa.string()), made.text("placed_by"))
+
+
+def _moved(where: Placed, hits: dict[int, Found]) -> Placed:
+    moved = Placed(where.shape.copy(), where.lon.copy(), where.lat.copy())
+    for at, hit in hits.items():
+        moved.shape[at], moved.lon[at], moved.lat[at] = shapely.Point(hit.lon, hit.lat), hit.lon, hit.lat
+    return moved
