@@ -12,8 +12,8 @@ from sqlalchemy.engine import Connection
 from api.console import app, out, plain_errors
 from gis import db, loading
 from gis.errors import BadInput
-from gis.importing import mapping, sandbox
-from gis.importing.job import Options, Outcome
+from gis.importing import describing, mapping, proposing, sandbox
+from gis.importing.job import Options, Outcome, rules
 from gis.importing.kinds import KINDS
 from gis.importing.run import run
 from gis.importing.source import ReadOptions, Source
@@ -93,7 +93,9 @@ def _tell(outcomes: list[Outcome]) -> None:
 @plain_errors
 def import_(
     kind: Annotated[str, typer.Argument(help=", ".join(KINDS))],
-    file: Annotated[Path, typer.Argument(help="Anything that pyogrio or pyarrow reads, CSV, xlsx.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="Anything that pyogrio or pyarrow reads, CSV, xlsx.")
+    ] = None,
     mapping_name: Annotated[
         str | None, typer.Option("--mapping", help="Ready mapping, or a TOML file.")
     ] = None,
@@ -109,13 +111,28 @@ def import_(
     header_row: Annotated[int | None, typer.Option(help="Line or row of the headings, from 1.")] = None,
     commit: Annotated[bool, typer.Option("--commit", help="Keep the result; else a dry run.")] = False,
     accept_faults: Annotated[bool, typer.Option("--accept-faults", help="Import grids with faults.")] = False,
+    fields: Annotated[
+        bool, typer.Option("--fields", help="Tell the fields of the kind, and read no file.")
+    ] = False,
+    proposal: Annotated[
+        Path | None,
+        typer.Option("--propose-mapping", help="Write a mapping to correct; import nothing."),
+    ] = None,
 ) -> None:
     """Import a file. Without --commit nothing is kept, but every count is true."""
     if kind not in KINDS:
         raise BadInput("KIND", f"{kind!r} is unknown; use one of {', '.join(KINDS)}")
+    if fields:
+        out.print(describing.plain(KINDS[kind]), soft_wrap=True, highlight=False, markup=False)
+        return
+    if file is None:
+        raise BadInput("FILE", "is missing; give the file to import, or say --fields")
     chosen = mapping.load(mapping_name, kind) if mapping_name else None
     said = ReadOptions(layer=layer, encoding=encoding, crs=crs, header_row=header_row)
     source = sandbox.read(file, chosen.reading(said) if chosen else said)
+    if proposal is not None:
+        _propose(kind, source, proposal)
+        return
     with _transaction(commit=commit) as conn, _telling() as telling:
         options = Options(
             mapping=chosen, datum=datum, origin=origin, refused=refused, accept_faults=accept_faults,
@@ -128,6 +145,19 @@ def import_(
     if result.rows and not result.accepted:
         raise BadInput(str(file), "every row was refused; correct what is named above and import again")
     out.print("imported" if commit else "dry run: nothing was kept; say --commit to import", highlight=False)
+
+
+def _propose(kind: str, source: Source, file: Path) -> None:
+    """Write a mapping for a source into a new file."""
+    if file.exists():
+        raise BadInput("--propose-mapping", f"{file} is there already; name a new file")
+    with _transaction(commit=False) as conn:
+        text = proposing.propose(KINDS[kind], source, rules(conn, mapping.plain(kind)))
+    file.write_text(text, encoding="utf-8")
+    out.print(
+        f"a mapping is proposed in {file}: check it, then import with --mapping {file}",
+        soft_wrap=True, highlight=False,
+    )  # fmt: skip
 
 
 @app.command()

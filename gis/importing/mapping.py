@@ -202,19 +202,24 @@ def missing(mapping: Mapping, kind: Kind, columns: Sequence[str], *, has_geometr
 
 
 def choose(kind: Kind, columns: Sequence[str], *, has_geometry: bool) -> Mapping:
-    """Return the mapping whose needed columns a source has: our own names first, else the only one that fits.
+    """Return the mapping whose needed columns a source has: our own names first, else the one that uses most.
 
-    Raises BadInput when none fits, or several of others.
+    Raises BadInput when none fits, or several that use as many columns.
     """
     candidates = [plain(kind.name)] + [of[kind.name] for of in ready().values() if kind.name in of]
     fits = [m for m in candidates if not missing(m, kind, columns, has_geometry=has_geometry)]
-    if fits and (fits[0] is candidates[0] or len(fits) == 1):
+    if fits and fits[0] is candidates[0]:
         return fits[0]
-    if fits:
-        raise BadInput("mapping", f"several fit: {', '.join(m.name for m in fits)}; choose with --mapping")
+    most = max((len(m.used(columns)) for m in fits), default=0)
+    best = [m for m in fits if len(m.used(columns)) == most]
+    if len(best) > 1:
+        raise BadInput("mapping", f"several fit: {', '.join(m.name for m in best)}; choose with --mapping")
+    if best:
+        return best[0]
     lacks = ", ".join(missing(candidates[0], kind, columns, has_geometry=has_geometry))
     raise BadInput(
         "mapping",
         f"no ready mapping fits the columns {', '.join(columns)}; "
-        f"name them as ours (missing: {lacks}) or write a mapping file and give it with --mapping",
+        f"name them as ours (missing: {lacks}; safetymap import {kind.name} --fields tells all), or let "
+        "--propose-mapping FILE write a mapping for you to correct, and give it with --mapping",
     )

@@ -1,0 +1,256 @@
+"""A first mapping for a file that no ready one fits: proposed from headings and contents, with evidence."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gis.importing import parsing
+from gis.importing.kinds import Field, Kind
+from gis.importing.mapping import TIME_FORMATS, heading, ready
+from gis.importing.parsing import Rules, as_text, mask, numbers
+from gis.importing.source import Source
+
+_SHOWN = 60
+"""Values of one field that are listed, the commonest first."""
+_ORDERS = (
+    "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y", "%d/%m/%Y %H:%M:%S",
+    "%d/%m/%Y %H:%M", "%d/%m/%Y", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d-%m-%Y %H:%M",
+    "%d-%m-%Y", "%m-%d-%Y",
+)  # fmt: skip
+_GUESSES = {
+    ("incidents", "category"): "other", ("incidents", "source"): "hotline", ("incidents", "colour"): "blue",
+    ("incidents", "state"): "closed", ("roads", "class"): "residential", ("areas", "kind"): "other",
+    ("responders", "kind"): "crew", ("responders", "status"): "available", ("places", "kind"): "place",
+    ("grids", "scheme"): "safety", ("grids", "level"): 1,
+}  # fmt: skip
+_PLACE = {"lon": (-180.0, 180.0), "lat": (-90.0, 90.0)}
+
+
+@dataclass
+class Draft:
+    """A proposal under way: lines of the section, then tables below it."""
+
+    kind: Kind
+    rules: Rules
+    table: pa.Table
+    total: int
+    top: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    values: list[str] = field(default_factory=list)
+    defaults: list[str] = field(default_factory=list)
+    formats: list[str] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
+
+
+def propose(kind: Kind, source: Source, rules: Rules) -> str:
+    """Return a mapping file (TOML) for a source: loads as it is, and says above each line why.
+
+    Only the first chunk of rows is looked at; the file says how many those are.
+    """
+    table = next((chunk.table for chunk in source.chunks() if len(chunk)), pa.table({}))
+    draft = Draft(kind, rules, table, table.num_rows)
+    if kind.shape is not None and not source.has_geometry:
+        _place(draft)
+    for one in kind.fields:
+        _field(draft, one)
+    return _written(draft, source)
+
+
+def _words(kind: Kind, name: str) -> list[str]:
+    """Return the headings that ready mappings know for a field, our own name first."""
+    found: list[str] = [name]
+    for sections in ready().values():
+        if kind.name in sections:
+            of = sections[kind.name]
+            named = getattr(of, name) if name in (*_PLACE, "geometry") else of.columns.get(name)
+            found += [named] if isinstance(named, str) else (named or [])
+    return found
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\W_]+", "", heading(name))
+
+
+def _column(draft: Draft, name: str) -> tuple[str, str] | None:
+    """Return the free column whose heading means a field, and the word that says so."""
+    free = {
+        _bare(column): column for column in reversed(draft.table.column_names) if column not in draft.taken
+    }
+    for word in _words(draft.kind, name):
+        if (bare := _bare(word)) in free:
+            return free[bare], f"the heading is one of those known for {name}"
+    return None
+
+
+def _place(draft: Draft) -> None:
+    """Propose coordinates: by their heading where the contents agree, else by contents alone."""
+    for name, (low, high) in _PLACE.items():
+        named = _column(draft, name)
+        column = named[0] if named else None
+        if column is None or not _within(draft.table[column], low, high):
+            continue
+        draft.taken.add(column)
+        draft.top += [
+            f"# {named[1] if named else ''}; {_span(draft.table[column])}",
+            f"{name} = {_q(column)}",
+        ]
+
+
+def _within(column: pa.ChunkedArray, low: float, high: float) -> bool:
+    values, bad = numbers(_one(column))
+    there = values[~np.isnan(values)]
+    return bool(len(there) and not bad.any() and there.min() >= low and there.max() <= high)
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    whole = column.combine_chunks()
+    return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) and whole.num_chunks == 1 else pa.array(whole)
+
+
+def _span(column: pa.ChunkedArray) -> str:
+    values, _ = numbers(_one(column))
+    return f"numbers from {np.nanmin(values):.6g} to {np.nanmax(values):.6g}"
+
+
+def _field(draft: Draft, one: Field) -> None:
+    found = _identity(draft) if one.name == "origin_id" else _column(draft, one.name)
+    if found is None:
+        if one.required:
+            _without(draft, one)
+        return
+    column, why = found
+    draft.taken.add(column)
+    draft.columns += [f"# {why}; {_evidence(draft.table[column])}", f"{one.name} = {_q(column)}"]
+    if one.parse in (parsing.moment, parsing.day):
+        draft.formats += _time_formats(draft, one, draft.table[column])
+    elif one.parse is not parsing.text:
+        draft.values += _stubs(draft, one, draft.table[column])
+
+
+def _identity(draft: Draft) -> tuple[str, str] | None:
+    """Return the column that tells rows apart: by heading first, then any whose values are all different."""
+    named = _column(draft, "origin_id")
+    if named and _is_unique(draft.table[named[0]]):
+        return named
+    for column in draft.table.column_names:
+        if column not in draft.taken and _is_unique(draft.table[column]):
+            return column, "every row has a value of its own"
+    return named
+
+
+def _is_unique(column: pa.ChunkedArray) -> bool:
+    return bool(
+        column.null_count == 0 and len(column) and len(pc.unique(as_text(_one(column)))) == len(column)
+    )
+
+
+def _evidence(column: pa.ChunkedArray) -> str:
+    texts = pc.utf8_trim_whitespace(as_text(_one(column)))
+    texts = texts.filter(pc.not_equal(texts, ""))
+    texts = texts.drop_null()
+    seen = ", ".join(json.dumps(text[:30], ensure_ascii=False) for text in pc.unique(texts)[:3].to_pylist())
+    return f"{len(texts)} of {len(column)} rows have a value, {len(pc.unique(texts))} different: {seen}"
+
+
+def _without(draft: Draft, one: Field) -> None:
+    guess = _GUESSES.get((draft.kind.name, one.name), "")
+    told = "a guess; every row gets it" if guess else "FILL IN: a column above, or one value for every row"
+    draft.defaults += [
+        f"# no column was found for {one.name}, which is needed: {told}",
+        f"{one.name} = {_q(guess)}",
+    ]
+
+
+def _time_formats(draft: Draft, one: Field, column: pa.ChunkedArray) -> list[str]:
+    """Return the formats that read every value where the usual ones do not."""
+    values = pc.drop_null(_one(column))
+    if not len(values) or not one.parse(values, draft.rules).bad.any():
+        return []
+    texts = as_text(values)
+    reads = [form for form in _ORDERS if _reads(one, texts, draft.rules, form)]
+    if len({form[:2] for form in reads}) > 1:
+        return [f"# day or month first? Every {one.name} reads both ways; choose of {', '.join(reads)}"]
+    return [_q(form) for form in reads[:1]] or [f"# no known format reads every {one.name}"]
+
+
+def _reads(one: Field, texts: pa.Array, rules: Rules, form: str) -> bool:
+    again = Rules(rules.zone, (form,), rules.earliest, rules.latest, rules.categories)
+    return not one.parse(texts, again).bad.any()
+
+
+def _stubs(draft: Draft, one: Field, column: pa.ChunkedArray) -> list[str]:
+    """Return lines for the values that we do not take as they are, with how often each occurs."""
+    texts = pc.utf8_trim_whitespace(as_text(_one(column)))
+    known = {k: v for k, v in _known_values(draft.kind, one.name).items() if _takes_it(one, v, draft)}
+    bad = mask(pc.not_equal(texts, "")) & one.parse(texts, draft.rules).bad
+    counts = Counter(texts.filter(pa.array(bad)).to_pylist())
+    lines = [
+        f"# {count} rows\n{_q(word)} = {_q(known.get(word, ''))}"
+        for word, count in counts.most_common(_SHOWN)
+    ]
+    if not lines:
+        return []
+    more = len(counts) - _SHOWN
+    told = [f"# and {more} rarer values, told by a dry run"] if more > 0 else []
+    head = f'# ours for each of theirs; "" takes the default or refuses the row. Ours: {_takes(one, draft)}'
+    return [f"\n{head}\n[{draft.kind.name}.values.{one.name}]", *lines, *told]
+
+
+def _takes_it(one: Field, word: str, draft: Draft) -> bool:
+    return not one.parse(pa.array([word]), draft.rules).bad.any()
+
+
+def _takes(one: Field, draft: Draft) -> str:
+    if one.parse is parsing.category:
+        return "a code of the tree of categories: " + ", ".join(
+            sorted(set(draft.rules.categories.values()))[:40]
+        )
+    return (
+        one.parse(pa.array([], pa.string()), draft.rules).reason.partition(";")[0].removeprefix("is none of ")
+    )
+
+
+def _known_values(kind: Kind, name: str) -> dict[str, str]:
+    known: dict[str, str] = {}
+    for sections in ready().values():
+        if kind.name in sections:
+            known |= {k: str(v) for k, v in sections[kind.name].values.get(name, {}).items()}
+    return known
+
+
+def _q(value: object) -> str:
+    """Return a value as TOML: basic strings are those of JSON."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _written(draft: Draft, source: Source) -> str:
+    return "\n".join(_lines(draft, source)) + "\n"
+
+
+def _lines(draft: Draft, source: Source) -> Iterator[str]:
+    name = draft.kind.name
+    yield f"# Proposed for {source.name} by its headings and first {draft.total} rows: check every line."
+    unused = [column for column in draft.table.column_names if column not in draft.taken]
+    yield f"# Columns that nothing is taken from: {', '.join(unused) or 'none'}"
+    yield f"[{name}]\norigin = {_q(_origin(source))}"
+    yield from draft.top
+    if quoted := [line for line in draft.formats if not line.startswith("#")]:
+        yield f"formats = [{', '.join([*dict.fromkeys(quoted), *map(_q, TIME_FORMATS)])}]"
+    yield from (line for line in draft.formats if line.startswith("#"))
+    yield f"\n[{name}.columns]"
+    yield from draft.columns
+    if draft.defaults:
+        yield f"\n[{name}.defaults]"
+        yield from draft.defaults
+    yield from draft.values
+
+
+def _origin(source: Source) -> str:
+    return re.sub(r"[^\w]+", "-", Path(source.name).stem.lower()).strip("-") or "import"

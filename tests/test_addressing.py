@@ -1,0 +1,183 @@
+"""Incidents without coordinates are placed by their address, or refused with the reason."""
+
+from typing import Any
+
+import geopandas as gpd
+import pandas as pd
+import pytest
+import shapely
+import sqlalchemy as sa
+from shapely import LineString
+from sqlalchemy.engine import Connection
+
+from gis.importing import mapping
+from gis.importing.job import Options, Outcome
+from gis.importing.run import run
+from gis.importing.source import from_frame
+from gis.network.ranges import METRES, Road, Streets
+from gis.network.street_names import Block, Crossing, House, parse, street_key
+from gis.schema import incidents
+from tests import town
+
+NORTH = LineString([town.at(1, 2), town.at(1, 1)])
+"""A street of a block's length that runs north: its left side lies in the west."""
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("2411 north charles street", House(2411, "N CHARLES ST")),
+        ("2411 N. Charles St., Baltimore, MD 21218", House(2411, "N CHARLES ST")),
+        ("219 Monsignor O'Brien Hwy", House(219, "MONSIGNOR OBRIEN HWY")),
+        ("12A Elm Street Apt 5", House(12, "ELM ST")),
+        ("12-14 Elm St #3", House(12, "ELM ST")),
+        ("37 1/2 First Street", House(37, "1ST ST")),
+        ("012XX N STATE ST", Block(1200, 1299, "N STATE ST")),
+        ("0000X W TERMINAL ST".replace("0000X", "000XX"), Block(0, 99, "W TERMINAL ST")),
+        ("1200 BLOCK OF Hanover St SW", Block(1200, 1299, "HANOVER ST SW")),
+        ("1300 - 1399 BLOCK OF 5TH STREET NE", Block(1300, 1399, "5TH ST NE")),
+        ("N Charles St & W North Ave", Crossing(("N CHARLES ST", "W N AVE"))),
+        ("Charles Street at North Avenue", Crossing(("CHARLES ST", "N AVE"))),
+        ("CHARLES ST / NORTH AVE", Crossing(("CHARLES ST", "N AVE"))),
+        ("秋实路２号", House(2, "秋实路")),
+        ("红旗路与人民路交叉口", Crossing(("红旗路", "人民路"))),
+        ("somewhere", None),
+    ],
+)
+def test_addresses_are_read_as_people_write_them(text: str, meant: Any) -> None:
+    assert parse(text) == meant
+
+
+def test_streets_are_one_in_any_of_their_spellings() -> None:
+    spellings = ["North Charles Street", "N. CHARLES ST.", "n charles st", "Ｎorth  Charles  Street"]
+    assert {street_key(one) for one in spellings} == {"N CHARLES ST"}
+
+
+def street(**sides: Any) -> Streets:
+    numbers = {"left": (101, 199, "odd"), "right": (100, 198, "even")} | sides
+    return Streets([Road("N Charles St", NORTH, 1, 2, numbers["left"], numbers["right"])])
+
+
+@pytest.mark.parametrize(("number", "share", "west"), [(101, 0, True), (151, 0.51, True), (198, 1, False)])
+def test_a_house_stands_on_its_side_and_where_its_number_falls(number: int, share: float, west: bool) -> None:
+    found = street().find(House(number, "N CHARLES ST"))
+    assert not isinstance(found, str)
+    lon, south = NORTH.coords[0]
+    assert (found.lon < lon) is west
+    length = NORTH.length
+    assert (found.lat - south) / length == pytest.approx(share, abs=0.02)
+    beside = abs(found.lon - lon) * METRES * 0.89
+    assert 10 < beside < 20
+    assert found.by == "range"
+
+
+def test_a_street_without_its_direction_is_found_where_only_one_can_be_meant() -> None:
+    assert not isinstance(street().find(House(120, "CHARLES ST")), str)
+    both = Streets([*street().roads, Road("S Charles St", NORTH, 3, 4, None, (100, 198, "even"))])
+    assert both.find(House(120, "CHARLES ST")) == "CHARLES ST is no street of the store"
+
+
+def test_the_narrower_of_two_ranges_that_hold_a_number_is_taken() -> None:
+    wide = Road("N Charles St", LineString([town.at(3, 2), town.at(3, 1)]), 5, 6, (1, 999, "odd"), None)
+    found = Streets([wide, *street().roads]).find(House(151, "N CHARLES ST"))
+    assert not isinstance(found, str)
+    assert found.lon == pytest.approx(town.at(1, 1)[0], abs=3e-4)
+
+
+def test_a_block_lies_in_the_middle_of_its_numbers() -> None:
+    found = street().find(Block(100, 199, "N CHARLES ST"))
+    assert not isinstance(found, str)
+    assert (found.lon, found.lat) == pytest.approx(
+        NORTH.interpolate(0.5, normalized=True).coords[0], abs=2e-4
+    )
+    assert found.accuracy_m == pytest.approx(NORTH.length * METRES / 2, rel=0.05)
+
+
+def roads(conn: Connection) -> None:
+    west = LineString([town.at(0, 1), town.at(1, 1)])
+    data = gpd.GeoDataFrame(
+        {
+            "origin_id": ["a", "b", "c"], "class": "local", "name": ["N Charles St", "W North Ave", "秋实路"],
+            "left_from": [101, None, 1], "left_to": [199, None, 9], "right_from": [100, None, 2],
+            "right_to": [198, None, 10],
+        },
+        geometry=[NORTH, west, LineString([town.at(4, 4), town.at(5, 4)])], crs=4326,
+    )  # fmt: skip
+    bring(conn, data, "roads")
+
+
+def bring(conn: Connection, data: pd.DataFrame, kind: str = "incidents", **options: Any) -> Outcome:
+    return run(conn, kind, from_frame(data, "f"), Options(mapping=mapping.plain(kind, "t"), **options))
+
+
+def happened(addresses: list[str | None], **more: Any) -> pd.DataFrame:
+    fixed = {"category": "0101", "source": "hotline", "colour": "blue", "state": "closed"}
+    ids = [str(at) for at in range(len(addresses))]
+    when = {"occurred_at": "2024-05-01T12:00:00+08:00"}
+    return pd.DataFrame({"origin_id": ids, "address": addresses} | fixed | when | more)
+
+
+@pytest.fixture
+def store(conn: Connection) -> Connection:
+    """The town with three streets and two houses."""
+    town.add_grids(conn)
+    batch = town.add_city(conn)
+    roads(conn)
+    town.add_building(conn, batch, "小镇市东区人民路7号", town.at(5, 4.5))
+    town.add_building(conn, batch, "Mill House", town.at(0.5, 0.5))
+    return conn
+
+
+ADDRESSES = [
+    "151 North Charles Street", "001XX N CHARLES ST", "N Charles St & W North Ave", "人民路7号", "mill house",
+    "秋实路3号", "999 N Charles St", "1 Nowhere Ln", "N Charles St & Nowhere Ln", None,
+]  # fmt: skip
+
+
+def stored(conn: Connection) -> dict[str, Any]:
+    place = (sa.func.ST_X(incidents.c.geom).label("lon"), sa.func.ST_Y(incidents.c.geom).label("lat"))
+    return {row.origin_id: row for row in conn.execute(sa.select(incidents, *place))}
+
+
+@pytest.mark.parametrize("with_columns", [False, True])
+def test_incidents_without_coordinates_are_placed_or_refused(
+    store: Connection, with_columns: bool, tmp_path: Any
+) -> None:
+    more = {"lon": [None] * len(ADDRESSES), "lat": [None] * len(ADDRESSES)} if with_columns else {}
+    outcome = bring(store, happened(ADDRESSES, **more), refused=tmp_path / "r.csv")
+    assert (outcome.rows, outcome.inserted, outcome.refused) == (10, 6, 4)
+    rows = stored(store)
+    by = {key: row.placed_by for key, row in rows.items()}
+    assert by == {
+        "0": "range",
+        "1": "block",
+        "2": "intersection",
+        "3": "address",
+        "4": "address",
+        "5": "range",
+    }
+    assert all(row.accuracy_m >= 15 and row.datum == "wgs84" and row.grid_code for row in rows.values())
+    assert (rows["2"].lon, rows["2"].lat) == pytest.approx(town.at(1, 1))
+    told = (tmp_path / "r.csv").read_text("utf-8-sig")
+    for reason in ("no range that holds number 999", "NOWHERE LN is no street of the store"):
+        assert reason in told
+    again = bring(store, happened(ADDRESSES, **more), refused=tmp_path / "r.csv")
+    assert (again.unchanged, again.refused) == (6, 4)
+
+
+def test_coordinates_go_before_the_address_and_keep_their_datum(store: Connection) -> None:
+    lon, lat = town.at(2, 2)
+    data = happened(["人民路7号"] * 2, lon=[lon, None], lat=[lat, None])
+    bring(store, data, datum="gcj02")
+    rows = stored(store)
+    assert (rows["0"].placed_by, rows["0"].datum) == (None, "gcj02")
+    assert shapely.distance(shapely.Point(rows["0"].lon, rows["0"].lat), shapely.Point(lon, lat)) > 1e-3
+    assert (rows["1"].placed_by, rows["1"].datum) == ("address", "wgs84")
+    assert (rows["1"].lon, rows["1"].lat) == pytest.approx(town.at(5, 4.5), abs=2e-3)
+
+
+def test_an_address_of_two_places_is_refused(store: Connection, tmp_path: Any) -> None:
+    town.add_building(store, 1, "小镇市西区人民路7号", town.at(1, 1))
+    outcome = bring(store, happened(["人民路7号", "西区人民路7号"]), refused=tmp_path / "r.csv")
+    assert (outcome.inserted, outcome.refused) == (1, 1)
+    assert "is the address of 2 places" in (tmp_path / "r.csv").read_text("utf-8-sig")
