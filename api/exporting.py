@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import geopandas as gpd
+import pandas as pd
 import typer
 from rich.progress import track
 from sqlalchemy.engine import Connection
@@ -16,7 +17,7 @@ from gis import audit, city, db, grids
 from gis.access import COMMAND, Principal
 from gis.errors import BadInput, NotFound
 from gis.exporting import record
-from gis.exporting.files import WRITERS
+from gis.exporting.files import GDAL, SHEETS, WRITERS
 from gis.importing.kinds import KINDS
 from gis.schema_access import ROLES
 from gis.settings import settings
@@ -35,10 +36,21 @@ VIEW = "layer:"
 def find(layer: str) -> Layer:
     """Return a layer by its name. Raises NotFound for an unknown one."""
     if layer not in LAYERS:
-        raise NotFound(
-            f"there is no kind or layer {layer}; kinds: {', '.join(KINDS)}; layers: {', '.join(LAYERS)}"
-        )
+        raise NotFound(f"there is no layer {layer}; kinds: {', '.join(KINDS)}; layers: {', '.join(LAYERS)}")
     return LAYERS[layer]
+
+
+def write_view(rows: gpd.GeoDataFrame, file: Path) -> None:
+    """Write what a layer shows: in a spreadsheet with a point's lon and lat instead of its shape."""
+    suffix = file.suffix.lower()
+    if suffix in SHEETS:
+        place = rows.geometry.representative_point()
+        table = rows.drop(columns=rows.geometry.name).assign(lon=place.x.round(7), lat=place.y.round(7))
+        WRITERS[suffix](pd.DataFrame(table), file)
+    elif suffix == ".parquet":
+        rows.to_parquet(file)
+    else:
+        rows.to_file(file, driver=GDAL[suffix])
 
 
 COUNTED = {"hotspots": cells_with_counts}
@@ -111,7 +123,7 @@ def _table(layer: Layer, file: Path) -> None:
     _note({"layer": layer.name}, file)
     with db.work_engine().begin() as conn:
         rows = rows_of(conn, layer)
-    WRITERS[file.suffix.lower()](rows, file)
+    write_view(rows, file)
     out.print(f"{len(rows):,} features of {layer.name} in {file}")
 
 

@@ -177,7 +177,8 @@ def test_coordinates_go_before_the_address_and_keep_their_datum(store: Connectio
 
 
 def test_an_address_of_two_places_is_refused(store: Connection, tmp_path: Any) -> None:
-    town.add_building(store, 1, "小镇市西区人民路7号", town.at(1, 1))
+    batch = store.execute(sa.text("SELECT min(id) FROM batches")).scalar_one()
+    town.add_building(store, batch, "小镇市西区人民路7号", town.at(1, 1))
     outcome = bring(store, happened(["人民路7号", "西区人民路7号"]), refused=tmp_path / "r.csv")
     assert (outcome.inserted, outcome.refused) == (1, 1)
     assert "is the address of 2 places" in (tmp_path / "r.csv").read_text("utf-8-sig")

@@ -28,7 +28,7 @@ def settled(conn: Connection) -> Connection:
 def test_geometry_and_properties_come_back(settled: Connection, tmp_path: Path, suffix: str) -> None:
     rows = exporting.rows_of(settled, exporting.find("buildings"))
     file = tmp_path / f"buildings{suffix}"
-    exporting.WRITERS[suffix](rows, file)
+    exporting.write_view(rows, file)
     back = gpd.read_parquet(file) if suffix == ".parquet" else gpd.read_file(file)
     back = back.sort_values("address", ignore_index=True)
     assert back["address"].tolist() == ["=HYPERLINK(1)", "小镇一路1号"]
@@ -41,7 +41,7 @@ def test_geometry_and_properties_come_back(settled: Connection, tmp_path: Path, 
 @pytest.mark.parametrize(("suffix", "read"), [(".csv", pd.read_csv), (".xlsx", pd.read_excel)])
 def test_a_spreadsheet_runs_nothing(settled: Connection, tmp_path: Path, suffix: str, read: object) -> None:
     file = tmp_path / f"buildings{suffix}"
-    exporting.WRITERS[suffix](exporting.rows_of(settled, exporting.find("buildings")), file)
+    exporting.write_view(exporting.rows_of(settled, exporting.find("buildings")), file)
     table = read(file)  # type: ignore[operator]
     assert table["address"].tolist() == ["小镇一路1号", "'=HYPERLINK(1)"]
     assert table["lon"].tolist() == pytest.approx([town.at(0.7, 0)[0], town.at(5, 0)[0]])

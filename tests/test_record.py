@@ -105,7 +105,8 @@ def test_descriptions_of_several_lines_and_shifted_incidents_come_back(
     store: Engine, tmp_path: Path, suffix: str
 ) -> None:
     with store.begin() as conn:
-        town.add_incidents(conn, 1, [town.at(1, 1)])
+        batch = conn.execute(sa.text("SELECT min(id) FROM batches")).scalar_one()
+        town.add_incidents(conn, batch, [town.at(1, 1)])
         strange = {
             "description": '@first, "line"\n- second',
             "datum": "gcj02",
@@ -121,7 +122,7 @@ def test_descriptions_of_several_lines_and_shifted_incidents_come_back(
 
 def test_two_systems_with_the_same_ids_come_back_in_one_file(store: Engine, tmp_path: Path) -> None:
     with store.connect() as conn:
-        put(conn, cameras, name="one", headings=[0.1, 90], fov=33.3)
+        put(conn, cameras, name="one", headings=[0.1, 90.5], fov=33.3)
         conn.execute(
             sa.text(
                 "INSERT INTO cameras (origin, origin_id, batch_id, geom) "

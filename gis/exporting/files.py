@@ -22,7 +22,8 @@ LONGEST_CELL, MOST_ROWS = 32_000, 1_048_575
 """What a workbook's cell (characters) and sheet (rows below the heading) hold; longer shapes go on beside."""
 _SURE_DIGITS = 10**15
 """Whole numbers from here on are written as text in workbooks, whose programs keep 15 digits."""
-_GDAL = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".geojson": "GeoJSON"}
+SHEETS = (".csv", ".xlsx")
+GDAL = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".geojson": "GeoJSON"}
 
 
 _OPTIONS = {"GPKG": {}, "FlatGeobuf": {}, "GeoJSON": {"RFC7946": "NO", "COORDINATE_PRECISION": "16"}}
@@ -143,7 +144,7 @@ def write_gdal(rows: pd.DataFrame, file: Path) -> None:
     """Write a GeoPackage, FlatGeobuf or GeoJSON with whatever shapes there are, to the last digit."""
     table = _table(rows)
     shapes = rows.geometry.to_numpy() if isinstance(rows, gpd.GeoDataFrame) else None
-    driver = _GDAL[file.suffix.lower()]
+    driver = GDAL[file.suffix.lower()]
     if shapes is not None:
         wkb = pa.array(shapely.to_wkb(shapes, include_srid=False), pa.binary())
         table = table.append_column("geometry", wkb)
@@ -162,6 +163,6 @@ WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
     ".csv": write_csv,
     ".xlsx": write_xlsx,
     ".parquet": write_parquet,
-    **dict.fromkeys(_GDAL, write_gdal),
+    **dict.fromkeys(GDAL, write_gdal),
 }
 """What writes a file, by its suffix."""

@@ -89,7 +89,7 @@ _HEAD = (
 
 
 def _section(kind: Kind) -> str:
-    cells = [("field", "needed", "takes", "without it"), ("---",) * 4]
+    cells: list[tuple[str, ...]] = [("field", "needed", "takes", "without it"), ("---",) * 4]
     cells += [(f"`{name}`", *others) for name, *others in rows(kind)]
     table = "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in cells)
     return f"## {kind.name}\n\nPlace: {place(kind)}.\n\n{table}\n"

@@ -17,6 +17,11 @@ def quoted(texts: pa.Array) -> pa.Array:
     return pc.if_else(risky, pc.binary_join_element_wise("'", texts, ""), texts)
 
 
+def disarmed(texts: pa.Array) -> pa.Array:
+    """Return cells of a sheet as they were, with an apostrophe before those that would run as formulas."""
+    return pc.if_else(pc.match_substring_regex(texts, r"^'"), texts, quoted(texts))
+
+
 def unquoted(texts: pa.Array) -> pa.Array:
     """Return the texts that `quoted` was given."""
     return pc.replace_substring_regex(texts, r"^'('*[=+\-@\t\r])", r"\1")

@@ -10,8 +10,8 @@ from typing import Any, TextIO, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from gis.importing import quoting
 from gis.importing.parsing import Bools
-from gis.importing.quoting import quoted
 from gis.importing.source import Chunk, Ints, Source
 
 _HEAD = ("row", "line", "field", "reason", "value")
@@ -109,5 +109,5 @@ def _original(chunk: Chunk, at: int) -> list[str]:
 
 def disarmed(cells: Sequence[str]) -> list[str]:
     """Return texts none of which a spreadsheet runs as a formula."""
-    safe: list[str] = quoted(pa.array(cells, pa.string())).to_pylist()
+    safe: list[str] = quoting.disarmed(pa.array(cells, pa.string())).to_pylist()
     return safe
