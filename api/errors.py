@@ -21,6 +21,7 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.Unknown, 401),
     (errors.NotRecorded, 503),
     (errors.Busy, 503),
+    (errors.NotReady, 503),
     (errors.TileSlow, 503),
     (errors.Forbidden, 403),
     (errors.NotFound, 404),

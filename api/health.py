@@ -6,7 +6,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from api.access import audience
 from api.deps import Transaction
-from gis import grids
+from gis import city, grids
+from gis.errors import NotReady
 
 router = APIRouter()
 
@@ -19,8 +20,10 @@ def live() -> dict[str, str]:
 
 @router.get("/health/ready", openapi_extra=audience("public", "none"))
 def ready(transaction: Transaction) -> dict[str, object]:
-    """Answer that the database answers and a city is loaded."""
+    """Answer that the database answers and a city with grids is there, else what is lacking."""
     with transaction() as conn:
+        if lacking := city.lacks(conn):
+            raise NotReady("; ".join(lacking))
         asked = grids.resolve(conn, grids.Wish())
     return {"status": "ready", "revision": asked.known, "scheme": asked.scheme}
 

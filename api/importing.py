@@ -1,5 +1,6 @@
 """The commands that bring data in: `safetymap import` and `safetymap demo`."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from gis.settings import settings
 
 _PLAIN_EVERY = 500_000
 _SHOWN_REASONS = 12
+_SHOWN_VALUES = 40
 
 
 @contextmanager
@@ -85,8 +87,19 @@ def _tell(outcomes: list[Outcome]) -> None:
         commonest = sorted(one.reasons.items(), key=lambda item: -item[1])
         for (field, reason), count in commonest[:_SHOWN_REASONS]:
             out.print(f"  {count} × {field}: {reason}", soft_wrap=True, highlight=False)
+            if told := _values(one.values[field, reason]):
+                out.print(f"    {told}", soft_wrap=True, highlight=False)
         if (more := len(commonest) - _SHOWN_REASONS) > 0:
             out.print(f"  and {more} rarer reasons, each in that file", highlight=False)
+
+
+def _values(counted: Counter[str]) -> str:
+    """Return the values of a reason with their counts, commonest first; nothing where none comes twice."""
+    if max(counted.values()) < 2 and len(counted) > 1:
+        return ""
+    shown = [f"{value or '(empty)'} × {count}" for value, count in counted.most_common(_SHOWN_VALUES)]
+    more = len(counted) - _SHOWN_VALUES
+    return ", ".join(shown) + (f" and {more} rarer ones" if more > 0 else "")
 
 
 @app.command("import")
@@ -166,17 +179,18 @@ def demo(
     city: Annotated[str | None, typer.Argument(help="zhuzhou or chicago; SAFETYMAP_CITY.")] = None,
     folder: Annotated[Path | None, typer.Argument(help="Chicago's folder of Parquet files.")] = None,
     *,
-    replace: Annotated[bool, typer.Option("--replace", help="Delete data that are no demo.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Delete whatever the database holds.")] = False,
 ) -> None:
-    """Load a demo city in place of what the database holds; a second call changes nothing."""
+    """Load a demo city in place of another demo; a second call changes nothing."""
     name = city or settings().city
     if name not in ("zhuzhou", "chicago"):
         raise BadInput("CITY", f"{name!r} is unknown; use zhuzhou or chicago")
     wanted = loading.CHICAGO if name == "chicago" else loading.zhuzhou_city(settings().size)
     with _transaction(commit=True) as conn:
-        if loading.is_loaded(conn, wanted):
+        if loading.is_loaded(conn, wanted) and not replace:
             out.print(f"{wanted.name_en} ({wanted.size}) is loaded already", highlight=False)
             return
+        loading.make_room(conn, overwrite=replace)
         _load_demo(conn, name, folder, overwrite=replace)
     out.print(f"{wanted.name_zh} {wanted.name_en} ({wanted.size}) loaded", highlight=False)
 

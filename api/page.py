@@ -71,14 +71,25 @@ def docs() -> FileResponse:
 )
 def city(transaction: Transaction, wish: Wished, who: Who) -> dict[str, Any]:
     """Answer what the page shows of the city: name, extent, levels, span of its incidents."""
-    names = ("code", "name_zh", "name_en", "timezone", "size", "synthetic", "attribution")
+    names = (
+        "code",
+        "name_zh",
+        "name_en",
+        "timezone",
+        "size",
+        "synthetic",
+        "attribution",
+        "languages",
+        "demo",
+    )
     with transaction() as conn:
         row, asked = cities.the_city(conn), grids.resolve(conn, wish)
-        return {name: row._mapping[name] for name in names} | {
+        return {name: row._mapping[name] for name in (*names, "languages", "demo")} | {
             "bbox": cities.extent(conn, asked.scheme),
             "scheme": asked.scheme,
             "levels": cities.level_names(conn, asked.scheme),
             "revision": asked.known,
+            "examples": cities.examples(conn, asked.scheme),
             "incidents": dict(cities.incident_span(conn, suppressed=who.rank == 0)._mapping),
         }
 

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 from gis import access, grids
 from gis.db import Record
 from gis.grids import Wish
+from gis.schema import city
 from gis.schema import grids as grid_table
 from gis.schema_access import ROLES, access_keys
 
@@ -36,6 +37,14 @@ def withdraw(conn: Connection) -> None:
     """Revoke the demo's keys, as befits a database that holds no demo."""
     k = access_keys.c
     conn.execute(access_keys.update().where(k.demo, k.revoked_at.is_(None)).values(revoked_at=sa.func.now()))
+
+
+def end(conn: Connection) -> bool:
+    """Say of a demo city that it is none any more, and revoke its keys; tell whether it was one."""
+    was = conn.execute(city.update().where(city.c.demo).values(demo=False)).rowcount > 0
+    if was:
+        withdraw(conn)
+    return was
 
 
 def _labels(conn: Connection) -> list[str]:

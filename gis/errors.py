@@ -48,6 +48,10 @@ class Busy(Problem):
     """Too much is asked for at once."""
 
 
+class NotReady(Problem):
+    """The store lacks what every answer needs: the city, or its grids."""
+
+
 class TileSlow(Problem):
     """A tile's query ran out of time."""
 

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from gis.city import NO_DEFAULT, NO_GRIDS, UNSET
 from gis.db import Query, Record
 from gis.errors import BadInput, NotFound
 from gis.schema import city, grids, levels, revisions, schemes
@@ -42,7 +43,8 @@ hits AS (
   FROM chain c, asked a, LATERAL (
     SELECT * FROM grids WHERE scheme = a.scheme AND code = c.parent_code OFFSET 0
   ) g
-  WHERE g.valid @> a.day AND g.known @> a.known
+  -- Upwards only: as levels are finite, a circle forced into the table ends too.
+  WHERE g.valid @> a.day AND g.known @> a.known AND g.level < c.level
 )
 SELECT a.scheme, a.day, a.known, a.newest, c.code, c.name, c.level, c.at_edge, s.staff,
        CASE WHEN c.level = max(c.level) OVER () THEN public_contact(c.grid_id, a.day) END AS contact,
@@ -104,12 +106,14 @@ def resolve(conn: Connection, wish: Wish) -> Asked:
     if row.scheme is None and wish.scheme:
         raise NotFound(f"there is no scheme {wish.scheme}")
     known = row.newest if wish.known is None else wish.known
-    return _found(row.scheme, wish.on or row.day, known or 0, row.newest or 0)
+    return _found(row.scheme, wish.on or row.day, known or 0, row.newest)
 
 
-def _found(scheme: str | None, day: date | None, known: int, newest: int) -> Asked:
-    if scheme is None or day is None:
-        raise NotFound("no grids are loaded; run safetymap demo or safetymap import grids")
+def _found(scheme: str | None, day: date | None, known: int, newest: int | None) -> Asked:
+    lacking = ((day, UNSET), (newest, NO_GRIDS), (scheme, NO_DEFAULT))
+    if lack := next((what for has, what in lacking if has is None), None):
+        raise NotFound(lack)
+    assert scheme is not None and day is not None and newest is not None  # noqa: PT018 - the same three
     if known > newest:
         raise BadInput("known", f"there is no revision {known} yet; the newest is {newest}")
     return Asked(scheme, day, known)
@@ -124,7 +128,7 @@ def chain(conn: Connection, lon: float, lat: float, wish: Wish) -> Chain:
     """
     place = {"lon": round(lon, DECIMALS), "lat": round(lat, DECIMALS)}
     rows = conn.execute(_CHAIN, place | asdict(wish)).all()
-    asked = _found(rows[0].scheme, rows[0].day, rows[0].known, rows[0].newest or 0)
+    asked = _found(rows[0].scheme, rows[0].day, rows[0].known, rows[0].newest)
     if rows[0].code is None:
         raise NotFound(f"no grid of scheme {asked.scheme} owns {lon}, {lat} on {asked.on}")
     return Chain(asked, rows[0].at_edge, [_link(row) for row in rows])

@@ -200,7 +200,7 @@ def _checked(conn: Connection, given: Fields[str, Any]) -> dict[str, Any]:
     one = source.from_frame(pd.DataFrame([{name: given.get(name) for name in fields}]), "one incident")
     near = (float(given["lon"]), float(given["lat"]))
     task = job.Job(
-        KINDS["incidents"], one, _MAPPING, given["datum"], job.rules(conn, _MAPPING),
+        KINDS["incidents"], one, _MAPPING, given["datum"], job.rules(conn, _MAPPING, KINDS["incidents"]),
         ground.load(conn, near), RefusedFile(Path(os.devnull), one),
     )  # fmt: skip
     columns, refusals = run.examine(task, next(one.chunks()))

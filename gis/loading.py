@@ -15,7 +15,9 @@ from gis.importing.job import Options, Outcome
 from gis.importing.mapping import Mapping, Scheme
 from gis.importing.run import run
 from gis.importing.source import Source
-from gis.schema import batches, city, metadata
+from gis.schema import batches, city, incidents, metadata, transitions
+from gis.schema_plans import plans
+from gis.schema_situation import letters
 
 Telling = Callable[[str, Source], Callable[[int], None]]
 """Called with a kind and its source before it is loaded; returns what is to be told the rows read so far."""
@@ -60,21 +62,28 @@ _ZHUZHOU_KINDS = (
     "categories", "grids", "staff", "buildings", "places", "cameras", "responders", "roads", "areas",
     "incidents",
 )  # fmt: skip
-_DEMO_CODES = ("chicago", CITY_CODE)
+_WORK: tuple[tuple[str, sa.FromClause, sa.ColumnElement[bool]], ...] = (
+    ("imports", batches, ~batches.c.demo),
+    ("incidents reported here", incidents, incidents.c.batch_id.is_(None)),
+    ("steps of incidents", transitions, sa.true()),
+    ("plans", plans, sa.true()),
+    ("letters", letters, sa.true()),
+)
+"""What somebody did in the store beside the demo: its name, its table, and which rows."""
 
 
 def is_loaded(conn: Connection, wanted: City) -> bool:
-    """Tell whether this city in this size is in the store.
+    """Tell whether this demo city in this size is in the store.
 
     The city's row is written with its data in one transaction, so where it is, all is.
     """
-    row = conn.execute(sa.select(city.c.code, city.c.size)).one_or_none()
+    row = conn.execute(sa.select(city.c.code, city.c.size).where(city.c.demo)).one_or_none()
     return row is not None and (row.code, row.size) == (wanted.code, wanted.size)
 
 
 def is_demo(conn: Connection) -> bool:
-    """Tell whether the store holds a demo city."""
-    return conn.execute(sa.select(city.c.code)).scalar() in _DEMO_CODES
+    """Tell whether the store holds a demo city, and nothing was imported since."""
+    return bool(conn.execute(sa.select(city.c.demo)).scalar())
 
 
 def load(
@@ -82,9 +91,9 @@ def load(
 ) -> list[Outcome]:
     """Empty the store and load a demo city; commits nothing. Returns one outcome per source.
 
-    Raises BadInput when the store holds something other than a demo city, unless `overwrite`.
+    Raises BadInput when the store holds more than a demo city, unless `overwrite`.
     """
-    _make_room(conn, overwrite=overwrite)
+    make_room(conn, overwrite=overwrite)
     conn.execute(city.insert().values(**vars(wanted)))
     outcomes, known = [], None
     for part in parts:
@@ -95,16 +104,29 @@ def load(
         outcomes.append(run(conn, part.kind, part.source, options))
         if part.kind == "grids":
             known = ground.load(conn)
+    # Last: an import says of a store that it is no demo any more.
+    conn.execute(batches.update().values(demo=True))
+    conn.execute(city.update().values(demo=True))
     return outcomes
 
 
-def _make_room(conn: Connection, *, overwrite: bool) -> None:
-    holds = conn.execute(sa.select(city.c.code)).scalar()
-    imported = conn.execute(sa.select(sa.func.count()).select_from(batches)).scalar_one()
-    if not overwrite and ((holds is None and imported) or (holds is not None and holds not in _DEMO_CODES)):
-        raise BadInput(
-            "database", "it holds data that are no demo; say --replace to delete them, or use another"
-        )
+def at_stake(conn: Connection) -> list[str]:
+    """Return what a new demo would delete that is no demo, such as `2 plans`; empty when nothing is."""
+    counts = conn.execute(sa.select(*(_count(table, which) for _, table, which in _WORK))).one()
+    told = [f"{count} {name}" for count, (name, *_) in zip(counts, _WORK, strict=True) if count]
+    own = conn.execute(sa.select(city.c.name_en, city.c.code).where(~city.c.demo)).one_or_none()
+    return [f"the city {own.name_en} ({own.code})", *told] if own else told
+
+
+def _count(table: sa.FromClause, which: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+    return sa.select(sa.func.count()).select_from(table).where(which).scalar_subquery()
+
+
+def make_room(conn: Connection, *, overwrite: bool) -> None:
+    """Empty the store. Raises BadInput when that would delete more than a demo, unless `overwrite`."""
+    if not overwrite and (lost := at_stake(conn)):
+        told = f"it holds more than a demo: {', '.join(lost)}"
+        raise BadInput("database", f"{told}; safetymap demo --replace deletes all that, or use another")
     names = ", ".join(f'"{table}"' for table in metadata.tables)
     conn.execute(sa.text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
 

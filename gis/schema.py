@@ -46,6 +46,7 @@ batches = Table(
     Column("refused", sa.BigInteger, nullable=False),
     Column("unchanged", sa.BigInteger, nullable=False),
     Column("faults", JSONB(none_as_null=True)),
+    Column("demo", sa.Boolean, nullable=False, server_default=sa.false()),
     CheckConstraint("accepted + refused = rows", name="rows_add_up"),
     comment="One import of one file; faults holds those accepted by --accept-faults.",
 )
@@ -62,7 +63,12 @@ city = Table(
     Column("synthetic", sa.Boolean, nullable=False),
     columns.text("attribution", required=True),
     Column("planted", JSONB(none_as_null=True)),
+    # What the page speaks, the first unless its reader chooses.
+    Column("languages", ARRAY(sa.Text), nullable=False, server_default="{zh,en}"),
+    # Set by safetymap demo, cleared by any import and by safetymap city set.
+    Column("demo", sa.Boolean, nullable=False, server_default=sa.false()),
     CheckConstraint("singleton", name="single_row"),
+    CheckConstraint("cardinality(languages) > 0 AND languages <@ ARRAY['zh', 'en']", name="languages"),
     comment="The one city of this database; planted holds the known clusters of a synthetic one.",
 )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,12 +10,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import shapely
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import Range
+from sqlalchemy.dialects.postgresql import DATERANGE, Range
 from sqlalchemy.engine import Connection
 
+from gis.city import today
 from gis.crs import WEB_MERCATOR
 from gis.importing import staging
-from gis.schema import city, grids, levels, revisions, schemes
+from gis.schema import grids, levels, revisions, schemes
 from gis.schema_tiles import grid_shapes, shaped_coverages
 
 LAST_ZOOM = 12
@@ -56,28 +58,34 @@ def _derive(conn: Connection, scheme: str) -> None:
     conn.execute(sa.delete(shaped_coverages).where(of_scheme, shaped_coverages.c.revision != (revision or 0)))
     if revision is None:
         return
-    there = set(conn.execute(sa.select(shaped_coverages.c.valid).where(of_scheme)).scalars())
+    kept = conn.execute(sa.select(shaped_coverages.c.valid).where(of_scheme)).scalars()
+    there = {(span.lower, span.upper) for span in kept}
     for span in _spans(conn, scheme):
-        if span not in there:
+        if (span.lower, span.upper) not in there:
             _shape(conn, scheme, revision, span)
 
 
 def _spans(conn: Connection, scheme: str) -> list[Range[date]]:
     """Return the spans of days, from today's on, in which the scheme's grids stay the same."""
-    today = conn.execute(
-        sa.select(sa.cast(sa.func.timezone(city.c.timezone, sa.func.now()), sa.Date))
-    ).scalar()
     bound = sa.select(sa.func.lower(grids.c.valid), sa.func.upper(grids.c.valid))
     rows = conn.execute(bound.where(grids.c.scheme == scheme, sa.func.upper_inf(grids.c.known)).distinct())
-    days = sorted({day for row in rows for day in row if day is not None})
-    ends: list[date | None] = [*days[1:], None]
-    spans = [Range(first, end) for first, end in zip(days, ends, strict=True)]
-    return [span for span in spans if span.upper is None or (today and span.upper > today)]
+    return spans({day for row in rows for day in row if day is not None}, today(conn))
+
+
+def spans(turns: set[date], since: date) -> list[Range[date]]:
+    """Return the spans between days on which something changes that hold `since` or a later day.
+
+    The first has no beginning and the last no end: what bears no date holds on every day.
+    """
+    edges: list[date | None] = [None, *sorted(turns), None]
+    return [Range(first, end) for first, end in pairwise(edges) if end is None or end > since]
 
 
 def _shape(conn: Connection, scheme: str, revision: int, span: Range[date]) -> None:
     drawn = _read(conn, scheme, span)
-    if not all(shapely.coverage_is_valid(drawn.shape[drawn.level == level]) for level in set(drawn.level)):
+    if drawn is None or not all(
+        shapely.coverage_is_valid(drawn.shape[drawn.level == level]) for level in set(drawn.level)
+    ):
         return
     values = {"scheme": scheme, "revision": revision, "valid": span}
     ident = conn.execute(
@@ -87,11 +95,14 @@ def _shape(conn: Connection, scheme: str, revision: int, span: Range[date]) -> N
         _store(conn, ident, zoom, row, shape)
 
 
-def _read(conn: Connection, scheme: str, span: Range[date]) -> Drawn:
+def _read(conn: Connection, scheme: str, span: Range[date]) -> Drawn | None:
+    """Return the grids in force in a span, None where there are none."""
     g = grids.c
     flat = sa.func.ST_AsBinary(sa.func.ST_Transform(g.geom, WEB_MERCATOR), type_=sa.LargeBinary)
-    known = (g.scheme == scheme, sa.func.upper_inf(g.known), g.valid.op("@>")(sa.cast(span.lower, sa.Date)))
+    known = (g.scheme == scheme, sa.func.upper_inf(g.known), g.valid.op("@>")(sa.cast(span, DATERANGE)))
     rows = conn.execute(sa.select(g.id, g.level, g.code, g.parent_code, flat).where(*known)).all()
+    if not rows:
+        return None
     # The shapes never become an array of bytes: each would take as much room as the longest.
     *told, wkb = zip(*rows, strict=True)
     row, level, code, parent = (np.array(column) for column in told)

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from gis import cells as h3
 from gis import schema as t
 from gis.cells import RESOLUTIONS, Cells
-from gis.city import category_tree, the_city
+from gis.city import UNSET, category_tree, is_set, the_city
 from gis.db import Query, Record, columns
 from gis.errors import Unknown
 from gis.grids import owned
@@ -107,6 +107,8 @@ def release_months(conn: Connection) -> str:
 
     A month is told once, so that asking every day tells no single incident that came in late.
     """
+    if not is_set(conn):
+        return UNSET
     known = {row.month: row for row in conn.execute(sa.select(public_months))}
     found = {row.month: row for row in conn.execute(_fingerprints(conn))}
     due = [month for month, row in found.items() if _is_due(row, known.get(month))]

@@ -8,6 +8,7 @@ from sqlalchemy.engine import Connection
 from gis import cells as h3
 from gis import schema as t
 from gis import shaping
+from gis.city import lacks
 from gis.errors import Problem
 from gis.grids import Wish, resolve, set_minzooms
 from layers import clusters, promotion
@@ -51,8 +52,8 @@ def cells_agree(conn: Connection) -> str:
 
 def trials(conn: Connection) -> str:
     """Try models of risk against the baseline on the city's own past, once for each new month of it."""
-    if not conn.execute(sa.select(t.schemes.c.name).where(t.schemes.c.is_default)).first():
-        return "no grids yet"
+    if lacking := lacks(conn):
+        return "; ".join(lacking)
     asked, res = resolve(conn, Wish()), promotion.TRIED_RES
     view = View(asked.scheme, asked.on, asked.known)
     of = served(conn, res, view)

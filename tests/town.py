@@ -116,7 +116,7 @@ def add_keeper(conn: Connection, batch: int, code: str) -> None:
 
 
 def add_incidents(
-    conn: Connection, batch: int, places: list[tuple[float, float]], category: str = "0101",
+    conn: Connection, batch: int | None, places: list[tuple[float, float]], category: str = "0101",
     first: datetime = datetime(2025, 1, 1, tzinfo=ZONE), apart: timedelta = timedelta(hours=1),
 ) -> None:  # fmt: skip
     """Put one incident at each place, `apart` in time, with its cells stamped."""

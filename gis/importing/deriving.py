@@ -106,6 +106,16 @@ def staff(_job: Job, made: Draft, where: Placed | None) -> Placed | None:
     return where
 
 
+def categories(_job: Job, made: Draft, where: Placed | None) -> Placed | None:
+    """A name in one language stands for the other as well."""
+    zh, en = made.text("name_zh"), made.text("name_en")
+    made.columns |= {"name_zh": pc.coalesce(zh, en), "name_en": pc.coalesce(en, zh)}
+    made.columns["parent"] = made.text("parent")
+    nameless = mask(pc.is_null(made.columns["name_zh"]))
+    made.sieve.refuse(nameless, "name_zh", "is missing, and so is name_en; fill in one of them")
+    return where
+
+
 def responders(_job: Job, made: Draft, where: Placed | None) -> Placed | None:
     """A responder without skills has an empty list of them."""
     made.columns["skills"] = pc.fill_null(made.text("skills"), "{}")
@@ -125,6 +135,7 @@ def roads(_job: Job, made: Draft, where: Placed | None) -> Placed:
 DERIVE: dict[str, Callable[[Job, Draft, Placed | None], Placed | None]] = {
     "incidents": incidents,
     "staff": staff,
+    "categories": categories,
     "responders": responders,
     "roads": roads,
 }

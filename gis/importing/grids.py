@@ -18,7 +18,7 @@ from gis import coverage, faults
 from gis.case import Fault
 from gis.crs import WGS84
 from gis.errors import BadInput
-from gis.importing import placing, staging
+from gis.importing import placing, staging, trees
 from gis.importing.drafting import Draft, draft
 from gis.importing.job import Job, Options, Outcome, new_batch, outcome, prepare
 from gis.importing.kinds import KINDS
@@ -30,6 +30,8 @@ from gis.importing.staging import Merged
 from gis.importing.timeline import Version
 from gis.schema import batches, levels, schemes
 
+_DECLARE = "declare it in the mapping's [[grids.schemes]], or by safetymap levels set"
+_SHOWN = 5
 _EXACT = 1e-3
 """Of a unit: what a double nearest to a decimal of seven places may differ from it."""
 
@@ -46,6 +48,7 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
         frame = _frame(conn, job)
     finally:
         job.refused.close()
+    _refuse_broken(job, [lay(conn, str(name), rows) for name, rows in frame.groupby("scheme")])
     changes, found, snapped = _settled(conn, frame)
     _report_faults(job, found, accepted=options.accept_faults)
     batch = new_batch(conn, job, {"faults": _listed(found), "snapped": snapped})
@@ -64,16 +67,37 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
 
 def _frame(conn: Connection, job: Job) -> pd.DataFrame:
     """Return the good rows of all chunks, with `geometry`; a scheme's highest level has no parents."""
-    _declare(conn, [*job.mapping.schemes, *_described(job)])
+    declare(conn, [*job.mapping.schemes, *_described(job)])
     known = _known_levels(conn)
-    usual = conn.execute(sa.select(schemes.c.name).where(schemes.c.is_default)).scalar()
+    if not known:
+        raise BadInput("scheme", f"none is declared: {_DECLARE}")
+    usual = _usual(conn, job.mapping.schemes)
     frames = [_chunk_frame(job, chunk, known, usual) for chunk in job.source.chunks()]
     if not frames:
         raise BadInput("file", f"{job.source.name} has no rows below its header")
     frame = pd.concat(frames, ignore_index=True)
-    top = frame["scheme"].map({scheme: min(of) for scheme, of in known.items()})
-    frame.loc[frame["level"] == top, "parent_code"] = None
+    _clear_parents(job, frame, known)
     return frame
+
+
+def _usual(conn: Connection, declared: list[Scheme]) -> str | None:
+    """Return the scheme of rows that name none: the only one that the mapping declares, else the default."""
+    if len(declared) == 1:
+        return declared[0].name
+    return conn.execute(sa.select(schemes.c.name).where(schemes.c.is_default)).scalar()
+
+
+def _clear_parents(job: Job, frame: pd.DataFrame, known: dict[str, set[int]]) -> None:
+    """Clear the parents of a scheme's highest level, which has none, where they name none of its grids."""
+    there = set(zip(frame["scheme"], frame["code"], strict=True))
+    top = frame["scheme"].map({scheme: min(of) for scheme, of in known.items()})
+    named = [pair in there for pair in zip(frame["scheme"], frame["parent_code"], strict=True)]
+    strange = (frame["level"] == top) & frame["parent_code"].notna() & ~np.array(named, bool)
+    if strange.any():
+        told = ", ".join(sorted(set(frame.loc[strange, "parent_code"]))[:_SHOWN])
+        count = int(strange.sum())
+        job.notes.append(f"{count} grids of the highest level name parents above it, left out: {told}")
+    frame.loc[strange, "parent_code"] = None
 
 
 def _chunk_frame(job: Job, chunk: Chunk, known: dict[str, set[int]], usual: str | None) -> pd.DataFrame:
@@ -94,14 +118,12 @@ def _chunk_frame(job: Job, chunk: Chunk, known: dict[str, set[int]], usual: str 
 def _check_rows(made: Draft, known: dict[str, set[int]]) -> None:
     scheme, level = made.text("scheme").to_pylist(), made.text("level").to_pylist()
     strange = np.array([one not in known for one in scheme], bool)
-    reason = (
-        f"is none of the schemes {', '.join(sorted(known))}; declare it in the mapping's [[grids.schemes]]"
-    )
+    reason = f"is none of the schemes {', '.join(sorted(known))}; {_DECLARE}"
     made.sieve.refuse(strange, "scheme", reason, scheme)
     strange = np.array(
         [rank not in known.get(one, ()) for one, rank in zip(scheme, level, strict=True)], bool
     )
-    made.sieve.refuse(strange, "level", "is no level of its scheme; declare it in the mapping", level)
+    made.sieve.refuse(strange, "level", f"is no level of its scheme; {_DECLARE}", level)
     if "valid_from" in made.columns and "valid_to" in made.columns:
         backwards = mask(pc.greater_equal(made.columns["valid_from"], made.columns["valid_to"]))
         made.sieve.refuse(
@@ -146,14 +168,15 @@ def _distinct(made: Draft) -> list[tuple[Any, ...]]:
     return list(dict.fromkeys(zip(*(made.text(name).to_pylist() for name in _DESCRIBING), strict=True)))
 
 
-def _declare(conn: Connection, declared: list[Scheme]) -> None:
-    """Make the schemes that a mapping declares and the store lacks; the first default stays the default."""
-    has_default = conn.execute(sa.select(schemes.c.name).where(schemes.c.is_default)).scalar() is not None
-    for one in declared:
+def declare(conn: Connection, declared: list[Scheme]) -> None:
+    """Make the schemes that a mapping declares and the store lacks.
+
+    The first default stays the default; where none is called so, the first scheme is it.
+    """
+    for one in sorted(declared, key=lambda scheme: not scheme.default):
         values = {"name": one.name, "title_zh": one.title_zh, "title_en": one.title_en}
-        default = one.default and not has_default
+        default = ~sa.exists().where(schemes.c.is_default)
         conn.execute(upsert(schemes).values(**values, is_default=default).on_conflict_do_nothing())
-        has_default = has_default or default
         for level in one.levels:
             row = {"scheme": one.name, **level.model_dump()}
             conn.execute(upsert(levels).values(**row).on_conflict_do_nothing())
@@ -201,9 +224,23 @@ def _snap(frame: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def _refuse_broken(job: Job, changes: list[Change]) -> None:
+    """Raise BadInput for a hierarchy that is no tree, whatever is accepted: questions climb it."""
+    found = [fault for change in changes if change.new for fault in trees.broken(change.after)]
+    if found:
+        path = _write_faults(job, found)
+        told = "; ".join(fault.message_en for fault in found[:_SHOWN])
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        raise BadInput(
+            "parent_code",
+            f"{told}{more}, listed in {path}; correct them, --accept-faults does not accept these",
+        )
+
+
 def _faults(change: Change) -> list[Fault]:
-    """Return the faults of the scheme on each day on which something new begins."""
-    days = sorted({version.start for _, version in change.new})
+    """Return the faults of the scheme on each day on which something new begins, or comes after it."""
+    turns = {day for _, version in change.new for day in (version.start, version.end)}
+    days = sorted(turns - {date.max})
     return [fault for day in days for fault in faults.check(_on(change, day))]
 
 
@@ -232,11 +269,16 @@ def _report_faults(job: Job, found: list[Fault], *, accepted: bool) -> None:
     """Write all faults as GeoJSON; raise BadInput when some are errors that nobody accepted."""
     if not found:
         return
-    path = Path(job.refused.path).with_suffix(".faults.geojson")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(faults.to_geojson(found), ensure_ascii=False), encoding="utf-8")
+    path = _write_faults(job, found)
     errors = [fault for fault in found if fault.severity == "error"]
     told = f"{len(errors)} errors and {len(found) - len(errors)} advices, listed in {path}"
     if errors and not accepted:
         raise BadInput("grids", f"they are no coverage: {told}; mend them, or say --accept-faults")
     job.notes.append(f"grids as a coverage: {told}")
+
+
+def _write_faults(job: Job, found: list[Fault]) -> Path:
+    path = Path(job.refused.path).with_suffix(".faults.geojson")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(faults.to_geojson(found), ensure_ascii=False), encoding="utf-8")
+    return path

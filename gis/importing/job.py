@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from gis import city as cities
+from gis import demo_keys
 from gis.crs import DATUMS
 from gis.errors import BadInput
 from gis.importing import evidence as datum_evidence
@@ -20,15 +22,12 @@ from gis.importing.evidence import Evidence
 from gis.importing.ground import Ground
 from gis.importing.kinds import Kind
 from gis.importing.mapping import Mapping, choose, missing
-from gis.importing.parsing import Rules
+from gis.importing.parsing import Rules, moment
 from gis.importing.refusals import RefusedFile
 from gis.importing.source import Source
 from gis.importing.staging import Merged
 from gis.schema import batches, categories, city
 from gis.settings import settings
-
-DEFAULT_ZONE = "Asia/Shanghai"
-"""The zone of naive times while neither the mapping nor a city says one."""
 
 
 def _silent(_rows: int) -> None:
@@ -99,6 +98,7 @@ class Outcome:
     kept: int
     refused_file: Path | None
     reasons: dict[tuple[str, str], int]
+    values: dict[tuple[str, str], Counter[str]]
     notes: list[str]
 
     @property
@@ -119,12 +119,20 @@ def prepare(conn: Connection, kind: Kind, source: Source, options: Options) -> J
         mapping = mapping.model_copy(update={"origin": options.origin})
     if absent := missing(mapping, kind, source.columns, has_geometry=source.has_geometry):
         raise BadInput("columns", _absent(absent, mapping, source))
+    if mapping.city:
+        cities.declare(conn, mapping.city)
     datum = options.datum or mapping.datum
     if datum is not None and datum not in DATUMS:
         raise BadInput("datum", f"{datum!r} is unknown; use one of {', '.join(DATUMS)}")
     refused = RefusedFile(options.refused or _refused_path(source), source)
     job = Job(
-        kind, source, mapping, datum, rules(conn, mapping), options.ground or city_ground.load(conn), refused
+        kind,
+        source,
+        mapping,
+        datum,
+        rules(conn, mapping, kind),
+        options.ground or city_ground.load(conn),
+        refused,
     )
     job.notes.extend(source.notes)
     if unused := sorted(set(source.columns) - mapping.used(source.columns)):
@@ -144,9 +152,15 @@ def _refused_path(source: Source) -> Path:
     return settings().data_dir / "refused" / f"{Path(source.name).stem}-{stamp}.csv"
 
 
-def rules(conn: Connection, mapping: Mapping) -> Rules:
-    """Return what parsing depends on: the mapping's zone or the city's, plausible times, categories."""
-    zone = mapping.zone or conn.execute(sa.select(city.c.timezone)).scalar() or DEFAULT_ZONE
+def rules(conn: Connection, mapping: Mapping, kind: Kind) -> Rules:
+    """Return what parsing depends on: the mapping's zone or the city's, plausible times, categories.
+
+    Raises BadInput for a kind with times while neither says in which zone they are.
+    """
+    zone = mapping.zone or conn.execute(sa.select(city.c.timezone)).scalar()
+    if zone is None and any(field.parse is moment for field in kind.fields):
+        raise BadInput("zone", f"{kind.name} have times, and {cities.UNSET}; or put zone in the mapping")
+    zone = zone or "UTC"
     earliest = datetime.combine(settings().earliest, time.min, ZoneInfo(zone))
     latest = datetime.now(UTC) + timedelta(days=1)
     return Rules(zone, tuple(mapping.formats), earliest, latest, _category_names(conn))
@@ -163,6 +177,8 @@ def _category_names(conn: Connection) -> dict[str, str]:
 def new_batch(conn: Connection, job: Job, faults: dict[str, Any] | None = None) -> int:
     """Record the import and return its batch's id; `unchanged` follows once it is known."""
     refused = job.refused.count
+    if demo_keys.end(conn):
+        job.notes.append("the store is no demo any more, its keys are revoked: safetymap key create")
     insert = batches.insert().values(
         kind=job.kind.name, origin=job.mapping.origin, file=job.source.name, sha256=job.source.sha256,
         mapping=job.mapping.name, datum=job.said, rows=job.rows, accepted=job.rows - refused,
@@ -178,5 +194,5 @@ def outcome(job: Job, merged: Merged) -> Outcome:
         kind=job.kind.name, file=job.source.name, mapping=job.mapping.name, datum=job.said, rows=job.rows,
         refused=refused.count, inserted=merged.inserted, updated=merged.updated, unchanged=merged.unchanged,
         kept=merged.kept, refused_file=refused.path if refused.count else None,
-        reasons=dict(refused.reasons), notes=job.notes,
+        reasons=dict(refused.reasons), values=refused.values, notes=job.notes,
     )  # fmt: skip

@@ -69,7 +69,7 @@ _ALL = (
     ), None),
     Kind("categories", "categories", (
         Field("code", text, required=True), Field("parent", text),
-        Field("name_zh", text, required=True), Field("name_en", text, required=True),
+        Field("name_zh", text), Field("name_en", text),
     ), None),
     Kind("buildings", "buildings", (
         _FROM, _ID, _NAME, _ADDRESS, Field("kind", text), Field("floors", integer(0, _SMALL)),

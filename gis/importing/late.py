@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from gis.importing.kinds import KINDS
 from gis.importing.refusals import Refusal
 from gis.importing.staging import STAGE
+from gis.importing.trees import rootless
 
 Check = Callable[[Connection], list[Refusal]]
 
@@ -51,17 +52,20 @@ def taken_codes(conn: Connection) -> list[Refusal]:
     )
 
 
-def unknown_parents(conn: Connection) -> list[Refusal]:
-    """Take out categories whose parent is neither in the store nor in the file."""
-    rows = conn.execute(
-        sa.text(
-            f"DELETE FROM {STAGE} s WHERE parent IS NOT NULL "
-            f"AND NOT EXISTS (SELECT FROM {STAGE} p WHERE p.code = s.parent) "
-            "AND NOT EXISTS (SELECT FROM categories p WHERE p.code = s.parent) "
-            "RETURNING s.row_no, s.parent AS value"
-        )
-    ).all()
-    return _refused(rows, "parent", "is no category; put it in the file, or correct it")
+def no_tree(conn: Connection) -> list[Refusal]:
+    """Take out categories whose way up leaves both store and file, or comes back to where it was."""
+    stored = {row.code: row.parent for row in conn.execute(sa.text("SELECT code, parent FROM categories"))}
+    staged = conn.execute(sa.text(f"SELECT row_no, code, parent FROM {STAGE} ORDER BY row_no")).all()
+    lost = rootless(stored | {row.code: row.parent for row in staged})
+    wrong = [row for row in staged if row.code in lost]
+    conn.execute(
+        sa.text(f"DELETE FROM {STAGE} WHERE code = ANY (:codes)"), {"codes": [w.code for w in wrong]}
+    )
+    reasons = {
+        "unknown": "leads to no category; put it in the file, or correct it",
+        "circle": "leads round in a circle; categories are a tree, correct it",
+    }
+    return [Refusal(row.row_no, "parent", reasons[lost[row.code]], str(row.parent)) for row in wrong]
 
 
 def unknown_grids(conn: Connection) -> list[Refusal]:
@@ -82,6 +86,6 @@ _REPEATED_ID = partial(repeated, "origin_id", beside="origin")
 LATE: dict[str, list[Check]] = {
     **{name: [_REPEATED_ID] for name in KINDS},
     "incidents": [_REPEATED_ID, partial(repeated, "code"), taken_codes],
-    "categories": [partial(repeated, "code"), unknown_parents],
+    "categories": [partial(repeated, "code"), no_tree],
     "staff": [_REPEATED_ID, unknown_grids],
 }

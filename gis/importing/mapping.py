@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gis.city import Declared, either
 from gis.crs import Datum
 from gis.errors import BadInput, NotFound
 from gis.importing.kinds import KINDS, Kind
@@ -34,21 +35,25 @@ class _Strict(BaseModel):
 
 
 class Level(_Strict):
-    """One rank of a scheme of grids."""
+    """One rank of a scheme of grids; a name in one language suffices, `name` stands for both."""
 
-    level: int
-    name_zh: str
-    name_en: str
+    level: int = Field(ge=0, le=99)
+    name_zh: str = Field(min_length=1)
+    name_en: str = Field(min_length=1)
+
+    _either = model_validator(mode="before")(lambda values: either(values, "name"))
 
 
 class Scheme(_Strict):
-    """A network of grids, as a mapping or a demo city declares it."""
+    """A network of grids, as a mapping or a demo city declares it; a title in one language suffices."""
 
-    name: str
-    title_zh: str
-    title_en: str
+    name: str = Field(min_length=1)
+    title_zh: str = Field(min_length=1)
+    title_en: str = Field(min_length=1)
     default: bool = False
-    levels: list[Level]
+    levels: list[Level] = Field(min_length=1)
+
+    _either = model_validator(mode="before")(lambda values: either(values, "title"))
 
 
 class Mapping(_Strict):
@@ -59,6 +64,7 @@ class Mapping(_Strict):
     first group is the value. `values`: their value = ours. `nulls`: texts that mean nothing. `defaults` fill
     what is missing, `constants` hold for every row. `layer`, `encoding`, `crs` and `header_row` tell how the
     file is to be read, as the options of the command do.
+    `city`: whose data these are, from the file's `[city]`.
     """
 
     name: str = ""
@@ -82,6 +88,7 @@ class Mapping(_Strict):
     lat: Columns | None = None
     geometry: Columns | None = None
     schemes: list[Scheme] = []
+    city: Declared | None = None
 
     def found(self, field: str, columns: Iterable[str]) -> str | None:
         """Return the column of a source that holds `field`, None when it has none."""
@@ -158,10 +165,9 @@ def ready() -> dict[str, dict[str, Mapping]]:
 
 def _sections(path: Path) -> dict[str, Mapping]:
     try:
-        return {
-            kind: _known_fields(Mapping(name=path.stem, **section), kind)
-            for kind, section in tomllib.loads(path.read_text(encoding="utf-8")).items()
-        }
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        shared = {"name": path.stem, "city": told.pop("city", None)}
+        return {kind: _known_fields(Mapping(**shared, **section), kind) for kind, section in told.items()}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput("mapping", f"{path.name}: {error}") from error
     except (ValidationError, TypeError) as error:

@@ -17,6 +17,9 @@ from gis.importing.source import Chunk, Ints, Source
 _HEAD = ("row", "line", "field", "reason", "value")
 
 
+_DISTINCT = 1_000
+"""So many different values are counted of one reason; the file has them all."""
+
 Values: TypeAlias = Sequence[Any] | Callable[[int], Any] | None
 """What a row held, by its place in the chunk; an Arrow column is a sequence too."""
 
@@ -66,6 +69,7 @@ class RefusedFile:
     source: Source
     count: int = 0
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    values: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
     _stream: TextIO | None = None
 
     def add(self, refusals: Sequence[Refusal], chunk: Chunk) -> None:
@@ -85,6 +89,9 @@ class RefusedFile:
     def _write(self, refusal: Refusal, original: list[str]) -> None:
         self.count += 1
         self.reasons[refusal.field, refusal.reason] += 1
+        of = self.values.setdefault((refusal.field, refusal.reason), Counter())
+        if refusal.value in of or len(of) < _DISTINCT:
+            of[refusal.value] += 1
         line = str(refusal.row + self.source.above) if self.source.lines else ""
         head = [str(refusal.row), line, refusal.field, refusal.reason, refusal.value]
         csv.writer(self._opened()).writerow(disarmed(head + original))

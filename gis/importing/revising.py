@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.engine import Connection
 
 from gis import coverage
+from gis.city import today
 from gis.grids import set_minzooms
 from gis.importing import staging
 from gis.importing.timeline import Version, dated, overlay
@@ -50,14 +51,14 @@ def lay(conn: Connection, scheme: str, rows: pd.DataFrame) -> Change:
     before = _known(conn, scheme)
     after = {code: list(versions) for code, versions in before.items()}
     change = Change(scheme, before, after)
-    today = date.today()  # noqa: DTZ011 - a day announced without a date begins on the calendar here
+    day = today(conn)
     ordered = rows.sort_values("valid_from", key=lambda days: days.fillna(date.min))
     shapes = _multi_wkb(ordered["geometry"].to_numpy())
     for values, wkb in zip(ordered.to_dict("records"), shapes, strict=True):
         row = SimpleNamespace(**{str(name): value for name, value in values.items()})
         content = (row.level, row.parent_code, row.name, row.kind, wkb)
         old = after.get(row.code, [])
-        new = overlay(old, dated(Version(row.valid_from, row.valid_to, content), old, today))
+        new = overlay(old, dated(Version(row.valid_from, row.valid_to, content), old, day))
         after[row.code] = new
         change.inserted += row.code not in before
         change.unchanged += new == old

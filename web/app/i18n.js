@@ -46,7 +46,8 @@ const WORDS = {
   "theme.dark": ["深色", "Dark"],
   "theme.safe": ["色觉友好", "Colour-blind safe"],
   "search.label": ["搜索坐标、网格编码或地址", "Search a point, a grid code or an address"],
-  "search.placeholder": ["坐标 113.13,27.83 · 网格编码 · 地址", "113.13,27.83 · grid code · address"],
+  "search.text": ["地址", "address"],
+  "search.placeholder": ["坐标 {point} · 网格编码 {code} · {text}", "{point} · grid code {code} · {text}"],
   "search.empty": [
     "请输入坐标（经度，纬度）、网格编码或地址",
     "Type a point (longitude,latitude), a grid code or an address",

@@ -28,6 +28,8 @@ async function start() {
   onChange((changed) => (changed.has("lang") || changed.has("theme")) && dress());
   await openSession();
   const [city, tree, catalogue] = await Promise.all([get("/city"), get("/categories"), get("/layers")]);
+  // The city's own language where the reader's is none of its.
+  if (!city.languages.includes(state.lang)) change({ lang: city.languages[0] });
   nameCity(city);
   period(city);
   categories(tree);

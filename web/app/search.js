@@ -4,6 +4,7 @@ import { Refused, get } from "./api.js";
 import { $, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
 import { choose, goTo, goToBox, outline } from "./map.js";
+import { onChange } from "./state.js";
 import { tell, toast } from "./toast.js";
 
 const POINT = /^\s*(-?\d+(?:\.\d+)?)\s*[,;\s\uff0c\uff1b]\s*(-?\d+(?:\.\d+)?)\s*$/;
@@ -17,11 +18,20 @@ let typing;
 /** Wire the box, its results and the position button. */
 export function search(_, described) {
   city = described;
+  suggestInput();
+  onChange((changed) => changed.has("lang") && suggestInput());
   $("#search").addEventListener("submit", submit);
   $("#query").addEventListener("input", suggest);
   $("#here").addEventListener("click", locate);
   addEventListener("keydown", shortcut);
   addEventListener("click", (event) => !$("#search").contains(event.target) && offer([]));
+}
+
+/** Show in the empty box what can be searched for, by examples of this city. */
+function suggestInput() {
+  const { point, code, text } = city.examples;
+  const words = { point: point?.join(",") ?? "", code: code ?? "", text: text ?? t("search.text") };
+  $("#query").placeholder = t("search.placeholder", words);
 }
 
 function shortcut(event) {

@@ -1,0 +1,63 @@
+"""Hierarchies are trees: parents that are not there, not one level above, or above themselves."""
+
+from collections.abc import Mapping
+
+import shapely
+
+from gis import coverage
+from gis.case import KINDS, Fault
+from gis.importing.timeline import Version
+
+
+def rootless(parents: Mapping[str, str | None]) -> dict[str, str]:
+    """Return each member whose way up ends at no root: `unknown` where it leaves the table, else `circle`."""
+    ends: dict[str, str] = {}
+    for start in parents:
+        way: dict[str, None] = {}
+        at: str | None = start
+        while at is not None and at not in ends and at not in way:
+            way[at] = None
+            at = parents.get(at, at)
+        told = "root" if at is None else ends.get(at, "circle" if at in parents else "unknown")
+        ends.update(dict.fromkeys(way, told))
+    return {code: ends[code] for code in parents if ends[code] != "root"}
+
+
+def broken(after: Mapping[str, list[Version]]) -> list[Fault]:
+    """Return the faults of a scheme's hierarchy on all its days, by the codes at fault.
+
+    A parent is one level above on every day on which both are in force; days on which it is not in force are
+    told by the checks of those days.
+    """
+    return [
+        _fault(kind, code, version)
+        for code, versions in sorted(after.items())
+        for version in versions
+        if (kind := _wrong(code, version, after))
+    ]
+
+
+def _wrong(code: str, version: Version, after: Mapping[str, list[Version]]) -> str | None:
+    level, parent = version.content[:2]
+    if parent is None:
+        return None
+    if parent == code:
+        return "own_parent"
+    if parent not in after:
+        return "no_parent"
+    return None if all(_is_above(other, version, level) for other in after[parent]) else "parent_level"
+
+
+def _is_above(parent: Version, child: Version, level: int) -> bool:
+    apart = parent.end <= child.start or child.end <= parent.start
+    return apart or bool(parent.content[0] == level - 1)
+
+
+def _fault(kind: str, code: str, version: Version) -> Fault:
+    shape = shapely.from_wkb(version.content[4])
+    severity, zh, en = KINDS[kind]
+    codes = f"{code} ({version.content[1]})"
+    return Fault(
+        kind, severity, (code,), shape, float(coverage.areas_m2(shape)[0]),
+        zh.format(codes=codes), en.format(codes=codes),
+    )  # fmt: skip
