@@ -29,6 +29,7 @@ BD = crs.point_from_wgs84(*town.at(1.99, 1), "bd09")
 def ready(conn: Connection) -> Connection:
     """A store with the town's grids and two categories."""
     town.add_grids(conn)
+    city.set_city(conn, city.Declared(code="T", name_zh="镇", name_en="Town", zone="Asia/Shanghai"))
     rows = [("other", "其他", "Other"), ("theft", "盗窃", "Theft")]
     keys = ("code", "name_zh", "name_en")
     conn.execute(schema.categories.insert(), [dict(zip(keys, row, strict=True)) for row in rows])

@@ -1,5 +1,8 @@
 """Grids in simpler shapes: neighbours touch, parents are their children, what is missing is exact."""
 
+from datetime import date
+from pathlib import Path
+
 import numpy as np
 import pytest
 import shapely
@@ -12,11 +15,12 @@ from sqlalchemy.engine import Connection
 
 from gis import schema as t
 from gis import shaping
-from gis.grids import Wish, resolve, set_minzooms
+from gis.grids import Wish, current, resolve, set_minzooms
 from gis.schema_tiles import grid_shapes, shaped_coverages
 from layers.catalogue import LAYERS
 from layers.view import View
 from tests import town
+from tests.test_import_grids import bring, drawn
 
 
 @pytest.fixture
@@ -109,3 +113,58 @@ def test_a_simplified_coverage_is_one_with_fewer_corners(seed: int, tolerance: f
     assert shapely.union_all(simple).area == pytest.approx(shapely.union_all(drawn).area, rel=0.05)
     assert shapely.get_num_coordinates(simple).sum() < shapely.get_num_coordinates(drawn).sum()
     assert not shapely.is_empty(simple).any()
+
+
+_PAST, _FUTURE = date(2020, 1, 1), date(2190, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("turns", "told"),
+    [
+        ([], [(None, None)]),
+        ([_PAST], [(_PAST, None)]),
+        ([_PAST, date(2021, 1, 1)], [(date(2021, 1, 1), None)]),
+        ([_FUTURE], [(None, _FUTURE), (_FUTURE, None)]),
+        ([_PAST, _FUTURE], [(_PAST, _FUTURE), (_FUTURE, None)]),
+        ([date(2026, 11, 28)], [(date(2026, 11, 28), None)]),
+        ([date(2026, 11, 29)], [(None, date(2026, 11, 29)), (date(2026, 11, 29), None)]),
+        ([date(2026, 11, 27)], [(date(2026, 11, 27), None)]),
+    ],
+)
+def test_days_of_change_bound_the_spans(turns: list[date], told: list[tuple[date | None, ...]]) -> None:
+    found = shaping.spans(set(turns), date(2026, 11, 28))
+    assert [(span.lower, span.upper) for span in found] == told
+
+
+@pytest.mark.parametrize(
+    ("valid", "records"),
+    [
+        ({}, 1),
+        ({"T": (_PAST, None)}, 1),
+        ({"": (_PAST, None)}, 1),
+        ({"": (None, _PAST)}, 0),
+        ({"": (_PAST, date(2021, 1, 1))}, 0),
+        ({"": (_FUTURE, None)}, 1),
+        ({"a": (_FUTURE, None)}, 2),
+        ({"a": (None, _FUTURE)}, 2),
+        ({"a": (_PAST, _FUTURE), "b": (_FUTURE, None)}, 2),
+    ],
+    ids=["none", "past-top", "past", "ended", "only-past", "only-future", "one-future", "one-ends", "both"],
+)
+def test_grids_of_any_dates_are_derived(
+    conn: Connection, tmp_path: Path, valid: dict[str, tuple[date | None, date | None]], records: int
+) -> None:
+    frame = drawn("aabb").assign(valid_from=None, valid_to=None)
+    for code, days in valid.items():
+        rows = frame["code"] == code if code else frame["code"].notna()
+        frame.loc[rows, ["valid_from", "valid_to"]] = list(days)
+    town.add_city(conn)
+    bring(conn, frame, tmp_path, accept=True)
+    for _ in range(2):
+        assert shaping.derive(conn) == f"{records} records of grids in simpler shapes"
+    for day in {date(2026, 11, 28), *(day for days in valid.values() for day in days if day)}:
+        asked = resolve(conn, Wish(on=day))
+        there = conn.execute(sa.select(t.grids.c.code).where(current(asked))).scalars().all()
+        view = View(asked.scheme, asked.on, asked.known, zoom=shaping.LAST_ZOOM)
+        shown = {row.code for row in conn.execute(LAYERS["grids"].select(view))}
+        assert shown == set(there)
