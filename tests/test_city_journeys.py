@@ -222,15 +222,14 @@ def test_cambridge(realdata: Path, say: Say, ask: TestClient, tmp_path: Path) ->
 
 
 def workbook(path: Path) -> None:
-    """Write a county-level city of two streets and four unit grids, with categories and incidents of 30 days."""
+    """Write a county-level city of two streets and four communities, with incidents of 30 days."""
     units = town.draw("aabb\nccdd")
     streets = {"001": ("a", "b"), "002": ("c", "d")}
     rows = [("430281", "醴陵市", "区县", None, shapely.union_all(list(units.values())))]
     for street, letters in streets.items():
         code = f"430281{street}"
-        rows.append(
-            (code, f"街道{street}", "街道", "430281", shapely.union_all([units[one] for one in letters]))
-        )
+        together = shapely.union_all([units[one] for one in letters])
+        rows.append((code, f"街道{street}", "街道", "430281", together))
         rows += [(f"{code}00{n}", f"社区{one}", "社区", code, units[one]) for n, one in enumerate(letters, 1)]
     grids = pd.DataFrame(rows, columns=["网格编码", "网格名称", "层级", "上级编码", "边界"])
     grids["边界"] = [shape.wkt for shape in grids["边界"]]

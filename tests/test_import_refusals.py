@@ -12,7 +12,7 @@ import shapely
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from gis import crs, schema
+from gis import city, crs, schema
 from gis.errors import BadInput
 from gis.importing import reading
 from gis.importing.job import Options, Outcome
