@@ -194,9 +194,10 @@ def _columns(
         raise BadInput("code", "the frame of grids has no such column")
     codes = tuple(grids["code"].astype(str))
     above = grids["parent_code"] if "parent_code" in grids else [None] * len(codes)
-    level = grids["level"].to_numpy() if "level" in grids else np.zeros(len(codes))
-    # Below the highest level a grid without a parent lacks one; it is no neighbour of the grids at the top.
-    lacking = np.where(level > min(level, default=0), "", None)
+    level = list(grids["level"]) if "level" in grids else [0] * len(codes)
+    top = min(level, default=0)
+    # Below the highest level a grid without a parent lacks one: it is no neighbour of the grids at the top.
+    lacking = ("" if rank > top else None for rank in level)
     named = [lacks if pd.isna(code) else str(code) for code, lacks in zip(above, lacking, strict=True)]
     return codes, grids.geometry.to_numpy(), named
 
