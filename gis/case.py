@@ -52,12 +52,6 @@ KINDS: dict[str, tuple[Severity, str, str]] = {
         "{codes} reaches {area} m² outside its parent",
     ),
     "no_parent": ("error", "{codes} 的上级网格不存在", "the parent of {codes} does not exist"),
-    "own_parent": ("error", "{codes} 以自己为上级", "{codes} names itself as its parent"),
-    "parent_level": (
-        "error",
-        "{codes} 的上级不在紧邻的上一层级",
-        "the parent of {codes} is not exactly one level above",
-    ),
     "bow_tie": ("error", "{codes} 的边界自相交", "the border of {codes} crosses itself"),
     "duplicate": ("error", "{codes} 的范围完全相同或编码重复", "{codes} have the same area or the same code"),
     "unmatched_vertices": (

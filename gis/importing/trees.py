@@ -5,8 +5,17 @@ from collections.abc import Mapping
 import shapely
 
 from gis import coverage
-from gis.case import KINDS, Fault
+from gis.case import Fault
 from gis.importing.timeline import Version
+
+_MESSAGES = {
+    "no_parent": ("{codes} 的上级网格不存在", "the parent of {codes} does not exist"),
+    "own_parent": ("{codes} 以自己为上级", "{codes} names itself as its parent"),
+    "parent_level": (
+        "{codes} 的上级不在紧邻的上一层级", "the parent of {codes} is not exactly one level above",
+    ),
+}  # fmt: skip
+"""What is said of each way in which a hierarchy is no tree."""
 
 
 def rootless(parents: Mapping[str, str | None]) -> dict[str, str]:
@@ -55,9 +64,9 @@ def _is_above(parent: Version, child: Version, level: int) -> bool:
 
 def _fault(kind: str, code: str, version: Version) -> Fault:
     shape = shapely.from_wkb(version.content[4])
-    severity, zh, en = KINDS[kind]
+    zh, en = _MESSAGES[kind]
     codes = f"{code} ({version.content[1]})"
     return Fault(
-        kind, severity, (code,), shape, float(coverage.areas_m2(shape)[0]),
+        kind, "error", (code,), shape, float(coverage.areas_m2(shape)[0]),
         zh.format(codes=codes), en.format(codes=codes),
     )  # fmt: skip
