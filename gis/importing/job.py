@@ -152,13 +152,13 @@ def _refused_path(source: Source) -> Path:
     return settings().data_dir / "refused" / f"{Path(source.name).stem}-{stamp}.csv"
 
 
-def rules(conn: Connection, mapping: Mapping, kind: Kind) -> Rules:
+def rules(conn: Connection, mapping: Mapping, kind: Kind | None = None) -> Rules:
     """Return what parsing depends on: the mapping's zone or the city's, plausible times, categories.
 
     Raises BadInput for a kind with times while neither says in which zone they are.
     """
     zone = mapping.zone or conn.execute(sa.select(city.c.timezone)).scalar()
-    if zone is None and any(field.parse is moment for field in kind.fields):
+    if zone is None and kind and any(field.parse is moment for field in kind.fields):
         raise BadInput("zone", f"{kind.name} have times, and {cities.UNSET}; or put zone in the mapping")
     zone = zone or "UTC"
     earliest = datetime.combine(settings().earliest, time.min, ZoneInfo(zone))
