@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from gis.importing import staging
 from gis.importing.kinds import KINDS
 from gis.importing.refusals import Refusal
 from gis.importing.staging import STAGE
@@ -51,17 +52,28 @@ def taken_codes(conn: Connection) -> list[Refusal]:
     )
 
 
+_TREE = f"""
+WITH RECURSIVE every AS (
+  SELECT code, parent FROM {STAGE}
+  UNION ALL SELECT code, parent FROM categories c
+  WHERE NOT EXISTS (SELECT FROM {STAGE} s WHERE s.code = c.code)
+), tree AS (
+  SELECT code FROM every WHERE parent IS NULL
+  UNION SELECT e.code FROM every e JOIN tree t ON e.parent = t.code
+)
+DELETE FROM {STAGE} s WHERE NOT EXISTS (SELECT FROM tree t WHERE t.code = s.code)
+RETURNING s.row_no, s.parent AS value
+"""
+
+
 def unknown_parents(conn: Connection) -> list[Refusal]:
-    """Take out categories whose parent is neither in the store nor in the file."""
-    rows = conn.execute(
-        sa.text(
-            f"DELETE FROM {STAGE} s WHERE parent IS NOT NULL "
-            f"AND NOT EXISTS (SELECT FROM {STAGE} p WHERE p.code = s.parent) "
-            "AND NOT EXISTS (SELECT FROM categories p WHERE p.code = s.parent) "
-            "RETURNING s.row_no, s.parent AS value"
-        )
-    ).all()
-    return _refused(rows, "parent", "is no category; put it in the file, or correct it")
+    """Take out categories whose parents lead to no top: one is unknown, or they go in a circle."""
+    rows = conn.execute(sa.text(_TREE)).all() if "parent" in staging.columns_of(conn) else []
+    return _refused(
+        rows,
+        "parent",
+        "leads to no category at the top; put it in the file, or break the circle",
+    )
 
 
 def unknown_grids(conn: Connection) -> list[Refusal]:
