@@ -30,6 +30,7 @@ GOOD: dict[str, dict[str, str]] = {
     },
     "responders": {"name": "甲", "kind": "patrol", "status": "空闲", "skills": "急救|消防"},
     "places": {"name": "学校", "kind": "school"},
+    "areas": {"kind": "water"},
     "roads": {"class": "primary", "u": "1", "v": "2", "oneway": "是"},
 }  # fmt: skip
 SHAPES = {
