@@ -222,6 +222,8 @@ class ProfilesTold(Told):
     """Rates by hour (0-23) and weekday (Monday 1 to Sunday 7), and the counts of the week by both."""
 
     incidents: int
+    without_hour: int
+    """Incidents known by the day alone: counted by weekday, not by hour."""
     first: date
     days: int
     hours_p: float
@@ -249,7 +251,8 @@ def profiles(transaction: Transaction, look: Looked, who: Who, format: Form = "j
         },
     }
     whole = _whole(found.start, found.end, _PROFILE, version) | {
-        "incidents": found.incidents, "first": found.first, "days": found.days,
+        "incidents": found.incidents, "without_hour": found.without_hour, "first": found.first,
+        "days": found.days,
         "hours_p": found.hours.p, "weekdays_p": found.weekdays.p, "week": found.week.tolist(),
     }  # fmt: skip
     return tables.plain(whole, "rows", columns, format)

@@ -141,6 +141,15 @@ def _rows(layer: Layer, seen: View, box: Box | None) -> Rows:
     return rows.where(sa.or_(*(sa.func.ST_Intersects(inner.c.geom, one) for one in boxes)))
 
 
+LISTS = ("headings",)
+"""Properties that a tile can only hold as numbers between commas, and a feature holds as a list."""
+
+
+def _with_lists(row: dict[str, Any]) -> dict[str, Any]:
+    texts = {name: row[name] for name in LISTS if row.get(name) is not None}
+    return row | {name: [float(part) for part in text.split(",")] for name, text in texts.items()}
+
+
 def _features(conn: Connection, rows: Rows) -> list[dict[str, Any]]:
     page = rows.subquery("page")
     told = [column for column in page.c if column.name not in {"id", "geom"}]
@@ -148,7 +157,7 @@ def _features(conn: Connection, rows: Rows) -> list[dict[str, Any]]:
     return [
         {
             "type": "Feature", "id": row.pop("id"), "geometry": orjson.loads(row.pop("shape")),
-            "properties": row,
+            "properties": _with_lists(row),
         }
         for row in (dict(one) for one in conn.execute(sa.select(page.c.id, shape, *told)).mappings())
     ]  # fmt: skip

@@ -93,7 +93,7 @@ def moment(value: str | None, name: str, local: tzinfo) -> datetime | None:
         raise BadInput(name, f"{value!r} is no date or RFC 3339 time, such as 2025-06-01") from error
     if not _YEARS[0] <= read.year <= _YEARS[1]:
         raise BadInput(name, f"{value} lies outside the years {_YEARS[0]} to {_YEARS[1]}")
-    return read if read.tzinfo else read.replace(tzinfo=local)
+    return read.astimezone(local) if read.tzinfo else read.replace(tzinfo=local)
 
 
 Moment = Annotated[str | None, Query(max_length=40, description="Date or RFC 3339 time; from ≤ t < to.")]
@@ -144,7 +144,7 @@ def view(conn: Connection, given: Look, who: Principal) -> View:
     timed = given.from_ or given.to or given.filter
     local = ZoneInfo(city.the_city(conn).timezone) if timed else UTC
     start, end = moment(given.from_, "from", local), moment(given.to, "to", local)
-    if start and end and start >= end:
+    if start and end and start.astimezone(UTC) >= end.astimezone(UTC):
         raise BadInput("to", "must be later than from; the period is from ≤ t < to")
     if given.area is not None:
         grids.grid(conn, given.area, asked)

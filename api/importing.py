@@ -131,6 +131,10 @@ def import_(
         Path | None,
         typer.Option("--propose-mapping", help="Write a mapping to correct; import nothing."),
     ] = None,
+    accept_ballpark: Annotated[
+        bool, typer.Option("--accept-ballpark", help="Accept a datum shift of unknown accuracy.")
+    ] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair invalid areas, and tell how.")] = False,
 ) -> None:
     """Import a file. Without --commit nothing is kept, but every count is true."""
     if kind not in KINDS:
@@ -149,7 +153,7 @@ def import_(
     with _transaction(commit=commit) as conn, _telling() as telling:
         options = Options(
             mapping=chosen, datum=datum, origin=origin, refused=refused, accept_faults=accept_faults,
-            progress=telling(kind, source),
+            accept_ballpark=accept_ballpark, repair=repair, progress=telling(kind, source),
         )  # fmt: skip
         result = run(conn, kind, source, options)
     _tell([result])

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.access import audience
 from api.deps import DatumName, Transaction
-from gis import crs, incidents
+from gis import clocks, crs, incidents, lifelines
 from gis.crs import Datum
 from gis.schema import COLOURS, SOURCES, STATES
 
@@ -49,6 +49,15 @@ class Move(BaseModel):
     at: datetime | None = None
 
 
+class StepCorrection(BaseModel):
+    """A step at its right time, or taken back; `at` null or left out takes it back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    note: Annotated[str, Field(min_length=1, max_length=2000)]
+    at: datetime | None = None
+
+
 @router.post(
     "/incidents", status_code=201, openapi_extra=audience("field", "only places inside it may be reported")
 )
@@ -56,9 +65,9 @@ def report(transaction: Transaction, body: NewIncident, response: Response) -> d
     """Take in an incident: its cells and its owner are found in the same transaction."""
     with transaction() as conn:
         new = incidents.add(conn, incidents.Report(**body.model_dump()))
-        told = _told(incidents.get(conn, new), body.datum)
+        found = incidents.get(conn, new)
     response.headers["Location"] = f"/incidents/{new}"
-    return told
+    return _told(found, body.datum, clocks.notes(body.model_dump(), vars(found)))
 
 
 @router.get("/incidents/{incident_id}", openapi_extra=audience("field", "only incidents inside it"))
@@ -76,13 +85,29 @@ def move(
 ) -> dict[str, Any]:
     """Move an incident on: reported, dispatched, handling, verifying, closed; or withdraw it."""
     with transaction() as conn:
-        incidents.transition(conn, incident_id, body.to, body.note, body.at)
-        return _told(incidents.get(conn, incident_id), datum)
+        notes = incidents.transition(conn, incident_id, body.to, body.note, body.at)
+        return _told(incidents.get(conn, incident_id), datum, notes)
 
 
-def _told(found: incidents.Incident, datum: Datum) -> dict[str, Any]:
+@router.post(
+    "/incidents/{incident_id}/transitions/{step_id}/correction",
+    openapi_extra=audience("commander", "only incidents inside it"),
+)
+def correct_step(
+    transaction: Transaction, incident_id: Id, step_id: Id, body: StepCorrection,
+    datum: Annotated[Datum, Query()] = "wgs84",
+) -> dict[str, Any]:  # fmt: skip
+    """Give a wrong step its right time, or take the last one back; the wrong one stays in the record."""
+    with transaction() as conn:
+        notes = lifelines.correct_step(conn, incident_id, step_id, body.note, body.at)
+        return _told(incidents.get(conn, incident_id), datum, notes)
+
+
+def _told(found: incidents.Incident, datum: Datum, notes: list[str] | None = None) -> dict[str, Any]:
+    """Return an incident as a feature; `notes` say what was done to what was sent."""
     fields = asdict(found)
     lon, lat = fields.pop("lon"), fields.pop("lat")
     place = None if lon is None else crs.point_from_wgs84(lon, lat, datum)
     shape = place and {"type": "Point", "coordinates": place}
-    return {"type": "Feature", "id": fields.pop("id"), "geometry": shape, "properties": fields}
+    told = {"type": "Feature", "id": fields.pop("id"), "geometry": shape, "properties": fields}
+    return told | ({"notes": notes} if notes else {})

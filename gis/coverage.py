@@ -100,11 +100,41 @@ def snap(geoms: gpd.GeoSeries | Sequence[BaseGeometry] | Geoms) -> tuple[Geoms, 
     rounded = shapely.remove_repeated_points(to_units(before), 0)
     matched = match(rounded)
     broken = shapely.is_valid(before) & ~shapely.is_valid(matched)
-    matched[broken] = shapely.set_precision(matched[broken], 1.0)
+    matched[broken] = _array([_rounded(one) for one in matched[broken]])
     after = to_degrees(matched)
     moved = _displacement_m(before, np.where(broken, after, to_degrees(to_units(before))))
     added = shapely.get_num_coordinates(after) - shapely.get_num_coordinates(before)
     return after, Snapped(areas_m2(before), areas_m2(after), moved, np.maximum(added, 0), broken)
+
+
+def on_precision(geoms: Geoms) -> tuple[Geoms, Ints]:
+    """Polygons in degrees (EPSG:4326) that stay valid when each vertex is rounded, and the rings each lost.
+
+    What rounding leaves whole is not touched. Parts and holes narrower than the precision collapse; where
+    nothing is left the polygon is None. A polygon that came invalid stays as it is.
+    """
+    broken = np.flatnonzero(shapely.is_valid(geoms) & ~shapely.is_valid(to_units(geoms)))
+    result, lost = geoms.copy(), np.zeros(len(geoms), dtype=np.int64)
+    for at in broken.tolist():
+        fine = _rounded(shapely.transform(geoms[at], lambda xy: xy * UNITS_PER_DEGREE))
+        lost[at] = _ring_count(geoms[at]) - _ring_count(fine)
+        result[at] = None if fine.is_empty else to_degrees(fine)
+    return result, lost
+
+
+def _ring_count(polygon: BaseGeometry) -> int:
+    return len(shapely.get_rings(shapely.get_parts(polygon)))
+
+
+def _rounded(polygon: BaseGeometry) -> BaseGeometry:
+    """A polygon in units on whole units, without what collapses; empty where nothing is left."""
+    try:
+        fine = shapely.set_precision(polygon, 1.0)
+    except shapely.GEOSException:  # rounding has made it invalid already
+        whole = shapely.make_valid(polygon, method="structure", keep_collapsed=False)
+        fine = shapely.set_precision(whole, 1.0)
+    parts = [one for one in shapely.get_parts(fine) if one.geom_type == "Polygon" and not one.is_empty]
+    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
 
 def match(units: Geoms) -> Geoms:

@@ -6,6 +6,7 @@ iterate. CGCS2000 and WGS-84 differ by centimetres (GB 22021-2008: same ellipsoi
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import shapely
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
+from pyproj.transformer import AreaOfInterest, TransformerGroup
 
 from gis.errors import BadInput
 
@@ -154,22 +156,111 @@ def shapes_from_wgs84(shapes: npt.NDArray[np.object_], datum: str) -> npt.NDArra
     return moved
 
 
+_CGCS2000 = "China 2000"
+"""PROJ's name of the datum that differs from WGS-84 by centimetres only (GB 22021-2008)."""
+
+
+@dataclass(frozen=True)
+class Shift:
+    """How coordinates of a system become WGS-84 degrees: PROJ's words, and its accuracy in metres.
+
+    `accuracy_m` is None where PROJ knows none: then positions may be off by a hundred metres and more.
+    """
+
+    words: str
+    accuracy_m: float | None
+    there: Transformer | None = field(default=None, repr=False)
+
+    def apply(self, shapes: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+        """Return shapes in degrees; a coordinate that has no place there becomes infinite."""
+        if self.there is None:
+            return shapes
+        move = self.there.transform
+        moved: npt.NDArray[np.object_] = shapely.transform(
+            shapes, lambda xy: np.column_stack(move(xy[:, 0], xy[:, 1]))
+        )
+        return moved
+
+
+def shift_from(system: str, shapes: npt.NDArray[np.object_]) -> Shift:
+    """Return how shapes of a coordinate system (EPSG code, WKT or PROJJSON) become WGS-84 degrees.
+
+    The best of PROJ's operations for the area of the shapes, one for all of them. Raises BadInput when the
+    system is unknown or has no place on Earth.
+    """
+    given = _known(system)
+    if given.equals(CRS.from_epsg(WGS84), ignore_axis_order=True):
+        return Shift("none, WGS-84 as it stands", 0.0)
+    if given.geodetic_crs is None:
+        raise BadInput("crs", f"{given.name!r} says no place on Earth; write the file in EPSG:{WGS84}")
+    group = TransformerGroup(given, WGS84, always_xy=True, area_of_interest=_area(given, shapes))
+    if not group.transformers:
+        raise BadInput("crs", f"no way leads from {given.name!r} to WGS-84; write the file in EPSG:{WGS84}")
+    best = group.transformers[0]
+    datum = given.geodetic_crs.datum
+    alike = datum is not None and datum.name == _CGCS2000
+    accuracy = best.accuracy if best.accuracy >= 0 else 0.1 if alike else None
+    return Shift(f"{given.name}: {best.description}", accuracy, best)
+
+
+def _known(system: str) -> CRS:
+    try:
+        return CRS.from_user_input(system)
+    except CRSError as error:
+        raise BadInput("crs", f"{system[:80]!r} is unknown; write the file in EPSG:{WGS84}") from error
+
+
+def _area(given: CRS, shapes: npt.NDArray[np.object_]) -> AreaOfInterest | None:
+    """Return the box of shapes in rough degrees, None where they have none."""
+    finite = shapely.bounds(shapes)
+    finite = finite[np.isfinite(finite).all(axis=1)]
+    if not len(finite):
+        return None
+    (west, south), (east, north) = finite[:, :2].min(axis=0), finite[:, 2:].max(axis=0)
+    rough = Transformer.from_crs(given, WGS84, always_xy=True)
+    lon, lat = rough.transform(np.array([west, west, east, east]), np.array([south, north, south, north]))
+    box = (np.min(lon), np.min(lat), np.max(lon), np.max(lat))
+    if not (np.isfinite(box).all() and np.abs(lon).max() <= 180 and np.abs(lat).max() <= 90):
+        return None
+    return AreaOfInterest(*map(float, box))
+
+
+def check_accuracy(shift: Shift) -> None:
+    """Raise BadInput where PROJ knows only a rough way, or none of known accuracy."""
+    if shift.accuracy_m is None:
+        raise BadInput(
+            "crs",
+            f"{shift.words}: its accuracy is unknown, positions may be 100 m off; bring the file in "
+            f"EPSG:{WGS84} or EPSG:4490, or say --accept-ballpark",
+        )
+
+
+def in_metres(system: str) -> bool:
+    """Tell whether a coordinate system is projected. Raises BadInput when it is unknown."""
+    return bool(_known(system).is_projected)
+
+
+def check_unit(system: str, shapes: npt.NDArray[np.object_]) -> None:
+    """Raise BadInput where all shapes of a system in metres have coordinates that look like degrees."""
+    bounds = shapely.bounds(shapes)
+    bounds = bounds[np.isfinite(bounds).all(axis=1)]
+    if len(bounds) and in_metres(system) and (np.abs(bounds) <= (180, 90, 180, 90)).all():
+        raise BadInput(
+            "crs",
+            f"the file says {_known(system).name!r}, in metres, but its coordinates look like degrees; "
+            f"say --crs EPSG:{WGS84} if they are",
+        )
+
+
 def to_degrees(shapes: npt.NDArray[np.object_], system: str) -> npt.NDArray[np.object_]:
     """Return shapes of a coordinate system (EPSG code, WKT or PROJJSON) as longitude and latitude in degrees.
 
-    Raises BadInput when the system is unknown.
+    Raises BadInput when the system is unknown, contradicts the coordinates, or leads to WGS-84 only roughly.
     """
-    try:
-        given = CRS.from_user_input(system)
-    except CRSError as error:
-        raise BadInput("crs", f"{system[:80]!r} is unknown; write the file in EPSG:{WGS84}") from error
-    if given.equals(CRS.from_epsg(WGS84), ignore_axis_order=True):
-        return shapes
-    there = Transformer.from_crs(given, WGS84, always_xy=True)
-    moved: npt.NDArray[np.object_] = shapely.transform(
-        shapes, lambda xy: np.column_stack(there.transform(xy[:, 0], xy[:, 1]))
-    )
-    return moved
+    check_unit(system, shapes)
+    shift = shift_from(system, shapes)
+    check_accuracy(shift)
+    return shift.apply(shapes)
 
 
 def to_metres(lon: Degrees, lat: Degrees) -> npt.NDArray[np.float64]:

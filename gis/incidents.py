@@ -13,23 +13,16 @@ import shapely
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from gis import clocks, lifelines
 from gis.crs import WGS84
 from gis.db import Record
 from gis.errors import BadInput, NotFound
 from gis.importing import ground, job, mapping, run, source, staging
 from gis.importing.kinds import KINDS
 from gis.importing.refusals import RefusedFile
+from gis.lifelines import NEXT
 from gis.schema import incidents, transitions
 
-NEXT = {
-    "reported": ("dispatched", "withdrawn"),
-    "dispatched": ("handling", "withdrawn"),
-    "handling": ("verifying", "withdrawn"),
-    "verifying": ("closed", "handling", "withdrawn"),
-    "closed": (),
-    "withdrawn": (),
-}
-"""The closed loop: where an incident may go from each state; what is not verified goes back to handling."""
 CORRECTABLE = (
     "category", "source", "colour", "occurred_at", "reported_at", "description", "address", "accuracy_m",
     "recorded_grid", "lon", "lat", "datum",
@@ -72,6 +65,7 @@ class Incident:
     colour: str
     state: str
     occurred_at: datetime
+    occurred_precision: str
     reported_at: datetime
     responded_at: datetime | None
     closed_at: datetime | None
@@ -87,14 +81,15 @@ class Incident:
 
 def get(conn: Connection, incident_id: int) -> Incident:
     """Return an incident. Raises NotFound when there is none, or none that the asker may see."""
-    names = [field.name for field in fields(Incident)][:-4]
+    columns = [field.name for field in fields(Incident)][:-4]
     place = (sa.func.ST_X(incidents.c.geom).label("lon"), sa.func.ST_Y(incidents.c.geom).label("lat"))
-    one = sa.select(*(incidents.c[name] for name in names), *place).where(incidents.c.id == incident_id)
+    one = sa.select(*(incidents.c[name] for name in columns), *place).where(incidents.c.id == incident_id)
     row = conn.execute(one).one_or_none()
     if row is None:
         raise NotFound(f"there is no incident {incident_id}")
     t = transitions.c
-    steps = sa.select(t.from_state, t.to_state, t.at, t.note).where(t.incident_id == incident_id)
+    names = ("id", "from_state", "to_state", "at", "note", "corrects")
+    steps = sa.select(*(t[name] for name in names)).where(t.incident_id == incident_id)
     life = [dict(step) for step in conn.execute(steps.order_by(t.id)).mappings()]
     return Incident(**row._mapping, next_states=NEXT[row.state], transitions=life)
 
@@ -108,6 +103,7 @@ def add(conn: Connection, report: Report) -> int:
     new = int(conn.execute(sa.select(sa.func.nextval(sequence))).scalar_one())
     code = report.code or _unified_code(new, report.occurred_at)
     given = asdict(report) | {"code": code, "origin_id": report.origin_id or code, "state": "reported"}
+    clocks.check_years(given)
     _refuse_known(conn, given)
     row = _checked(conn, given)
     conn.execute(incidents.insert().values(id=new, origin=report.origin, **row))
@@ -129,9 +125,12 @@ def correct(conn: Connection, incident_id: int, changes: Fields[str, Any], note:
     if ("lon" in changes) != ("lat" in changes) or ("datum" in changes and "lon" not in changes):
         raise BadInput("lon/lat", "go together; give both when one changes, or the datum does")
     moved = {"lon": old.lon, "lat": old.lat, "datum": "wgs84"} | dict(changes)
+    clocks.check_years(changes)
     if "lon" in changes:
         moved["placed_by"] = None
     row = _checked(conn, {name: getattr(old, name) for name in _KEPT} | moved)
+    if "occurred_at" not in changes:
+        row["occurred_precision"] = old.occurred_precision
     if "lon" not in changes:
         row["datum"] = old.datum
     conn.execute(incidents.update().where(incidents.c.id == incident_id).values(**row))
@@ -142,15 +141,17 @@ def correct(conn: Connection, incident_id: int, changes: Fields[str, Any], note:
 
 def transition(
     conn: Connection, incident_id: int, to_state: str, note: str | None = None, at: datetime | None = None
-) -> None:
-    """Move an incident to its next state at a moment (default now; one without a zone is refused).
+) -> list[str]:
+    """Move an incident to its next state at a moment (default now), and return what was done to that moment.
 
-    The first handling sets responded_at, closing sets closed_at. Raises NotFound when there is no such
-    incident, BadInput when that step is not allowed from its state or lies before the last one.
+    A moment that another clock puts a little into the future is taken as now, a little before the last step
+    as that step's. The first handling sets responded_at, closing sets closed_at. Raises NotFound when there
+    is no such incident, BadInput when that step is not allowed from its state, lies before the last one or in
+    the future, or has no zone.
     """
     old = _locked(conn, incident_id)
-    moment = at or datetime.now(UTC)
-    _check_step(conn, old, to_state, moment)
+    _check_step(old, to_state)
+    moment, told = clocks.of_step(at, _last_step(conn, old))
     values: dict[str, Any] = {"state": to_state}
     if to_state == "handling" and old.responded_at is None:
         values["responded_at"] = moment
@@ -158,6 +159,7 @@ def transition(
         values["closed_at"] = moment
     conn.execute(incidents.update().where(incidents.c.id == incident_id).values(**values))
     _record(conn, incident_id, old.state, to_state, moment, note)
+    return told
 
 
 def withdraw(conn: Connection, incident_id: int, note: str) -> None:
@@ -223,20 +225,18 @@ def _locked(conn: Connection, incident_id: int) -> Record:
     return row
 
 
-def _check_step(conn: Connection, old: Record, to_state: str, moment: datetime) -> None:
+def _check_step(old: Record, to_state: str) -> None:
     if to_state not in NEXT[old.state]:
         allowed = ", ".join(NEXT[old.state]) or "nowhere"
         raise BadInput(
             "to_state", f"{to_state!r} does not follow {old.state}; from there it goes to {allowed}"
         )
-    if moment.tzinfo is None:
-        raise BadInput("at", "has no zone; write it as 2024-03-05T14:30:00+08:00")
-    last = sa.select(sa.func.max(transitions.c.at)).where(transitions.c.incident_id == old.id)
-    before = conn.execute(last).scalar() or old.reported_at
-    if moment < before:
-        raise BadInput(
-            "at", f"{moment:%Y-%m-%dT%H:%M:%S%z} is before the last step, {before:%Y-%m-%dT%H:%M:%S%z}"
-        )
+
+
+def _last_step(conn: Connection, old: Record) -> datetime:
+    """Return when an incident's last standing step was: before it nothing can follow."""
+    times: list[datetime] = [old.reported_at, *(step.at for step in lifelines.standing(conn, old.id))]
+    return max(times)
 
 
 def _record(

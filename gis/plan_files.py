@@ -74,14 +74,21 @@ def read(path: Path) -> gpd.GeoDataFrame:
     source = sandbox.read(path, ReadOptions(layer=layer))
     if not source.has_geometry or "code" not in source.columns:
         raise BadInput("file", "it needs polygons and a column `code`; export the draft and draw on that")
-    chunks = list(source.chunks())
-    shapes = np.concatenate([np.asarray(c.geometry, dtype=object) for c in chunks] or [np.array([])])
+    chunks = [chunk for chunk in source.chunks() if len(chunk)]
+    if not chunks:
+        raise BadInput("file", "it holds no grids; export the draft and draw on that")
+    shapes = np.concatenate([np.asarray(c.geometry, dtype=object) for c in chunks])
     if source.crs is not None:
         shapes = to_degrees(shapes, source.crs)
+    _check_shapes(shapes)
     wanted = [name for name in ("code", "parent", "name") if name in source.columns]
     texts = {name: [text for chunk in chunks for text in _texts(chunk, name)] for name in wanted}
     frame = gpd.GeoDataFrame(texts, geometry=coverage.as_geoms(shapes), crs=4326, dtype=object)
-    _check_codes(list(frame["code"]))
+    for name in wanted:
+        _refuse(
+            [re.search(_CONTROL, text) for text in texts[name]], name, "has a control sign, or is too long"
+        )
+    _check_codes(texts["code"])
     return frame
 
 
@@ -92,11 +99,26 @@ def _texts(chunk: Chunk, name: str) -> list[str]:
 
 
 def _check_codes(given: list[str]) -> None:
-    for row, code in enumerate(given, start=1):
-        if not code:
-            raise BadInput("code", f"row {row} has none; give each grid its code")
-        if re.match(codes.LOST, code):
-            raise BadInput("code", f"row {row}: {code} {codes.TOLD}")
+    _refuse([not code for code in given], "code", "has none; give each grid its code")
+    _refuse([re.match(codes.LOST, code) for code in given], "code", codes.TOLD)
+    _refuse(pd.Series(given).duplicated(), "code", "has that of an earlier row; give each grid its own")
+
+
+_CONTROL = r"[\x00-\x1f\x7f\ud800-\udfff]|^.{201}"
+
+
+def _check_shapes(shapes: Geoms) -> None:
+    """Raise BadInput naming the first row whose shape is none, empty, or no place on Earth."""
+    _refuse(shapely.is_missing(shapes) | shapely.is_empty(shapes), "geometry", "has none; draw it")
+    west, south, east, north = shapely.bounds(shapes).T
+    good = (west >= -180) & (east <= 180) & (south >= -90) & (north <= 90)
+    _refuse(~good, "geometry", "lies beyond 180 or 90 degrees; say the file's coordinate system in it")
+
+
+def _refuse(bad: Any, field: str, reason: str) -> None:
+    rows = np.flatnonzero([bool(one) for one in bad])
+    if len(rows):
+        raise BadInput(field, f"row {rows[0] + 1} {reason}")
 
 
 def bring(cov: Coverage, drawn: gpd.GeoDataFrame) -> Brought:
@@ -105,12 +127,21 @@ def bring(cov: Coverage, drawn: gpd.GeoDataFrame) -> Brought:
     Coordinates are put on the fixed precision and neighbours together; grids that then are what they were
     are left out.
     """
-    snapped, told = coverage.snap(drawn.geometry.to_numpy())
+    whole, lost = coverage.on_precision(drawn.geometry.to_numpy())
+    _refuse(
+        shapely.is_missing(whole), "geometry", "collapses: it is narrower than 1e-7 degree; draw it again"
+    )
+    snapped, told = coverage.snap(whole)
+    _refuse(shapely.is_empty(snapped), "geometry", "folds flat against its neighbours; draw it again")
     shapes, outer = _together(coverage.to_units(snapped), cov)
     found = _errors(list(drawn["code"]), shapes, outer)
     known = {_mark(fault) for fault in _errors(*_own(cov))} if found else set()
     new = [fault for fault in found if _mark(fault) not in known]
     notes = [f"largest move by rounding: {told.max_displacement_m:.3f} m"]
+    notes += [
+        f"{drawn['code'].iloc[at]}: {lost[at]} parts or holes narrower than 1e-7 degree are left out"
+        for at in np.flatnonzero(lost).tolist()
+    ]
     if new:
         return Brought(None, new, notes)
     step = _step(cov, drawn, shapes)

@@ -26,6 +26,10 @@ STATES = ("reported", "dispatched", "handling", "verifying", "closed", "withdraw
 AREAS = ("water", "park", "wood", "other")
 PARITIES = ("odd", "even", "both")
 """What covers an area of the base map; which house numbers stand on a side of a road."""
+CAMERA_STATES = ("online", "offline", "fault")
+"""What a camera may be; one that is not online is drawn as not working."""
+PRECISIONS = ("second", "day")
+"""How exactly a time is known: a day without a time of day stands at its midnight."""
 WIDEST_BUILDING = 0.2
 """Degrees, some 20 km: what is wider is no building, and would be drawn in thousands of tiles."""
 
@@ -47,8 +51,10 @@ batches = Table(
     Column("unchanged", sa.BigInteger, nullable=False),
     Column("faults", JSONB(none_as_null=True)),
     Column("demo", sa.Boolean, nullable=False, server_default=sa.false()),
+    Column("reading", JSONB(none_as_null=True)),
     CheckConstraint("accepted + refused = rows", name="rows_add_up"),
-    comment="One import of one file; faults holds those accepted by --accept-faults.",
+    comment="One import of one file; faults holds those accepted by --accept-faults, reading how coordinates "
+    "were transformed and shapes repaired.",
 )
 
 city = Table(
@@ -229,6 +235,7 @@ incidents = Table(
     columns.text("colour", required=True),
     columns.text("state", required=True),
     Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+    Column("occurred_precision", sa.Text, nullable=False, server_default="second"),
     Column("reported_at", sa.DateTime(timezone=True), nullable=False),
     Column("responded_at", sa.DateTime(timezone=True)),
     Column("closed_at", sa.DateTime(timezone=True)),
@@ -245,6 +252,7 @@ incidents = Table(
     columns.one_of("source", SOURCES),
     columns.one_of("colour", COLOURS),
     columns.one_of("state", STATES),
+    columns.one_of("occurred_precision", PRECISIONS),
     CheckConstraint(
         "num_nulls(geom, "
         + ", ".join(f"cell_{r}" for r in RESOLUTIONS)
@@ -271,9 +279,14 @@ transitions = Table(
     columns.text("to_state", required=True),
     Column("at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     columns.text("note"),
+    Column("corrects", sa.BigInteger, ForeignKey("transitions.id")),
     columns.one_of("to_state", STATES),
+    # A step is corrected once; the correction may be corrected in turn.
+    UniqueConstraint("corrects"),
     # Usage: the life of one incident.
     Index("ix_transitions_incident_id", "incident_id"),
+    comment="corrects = the step in whose place this one stands; from and to exchanged, "
+    "it takes that step back.",
 )
 
 buildings = Table(

@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     """How codes of grids are laid out (gis.codes): a layout's name, or widths such as 6+3+3+3."""
     earliest: date = date(1950, 1, 1)
     """No time of an import lies before it: spreadsheets write 1900 for an empty date."""
+    clock_skew_s: float = 300
+    """Seconds that another clock may be ahead: such a time is taken as now and told, a later one refused."""
     statement_timeout_ms: int = 15_000
     """Upper bound of any statement the service sends."""
     pool_size: int = 8

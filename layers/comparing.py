@@ -14,9 +14,10 @@ from gis import schema as t
 from gis.city import incident_span, the_city
 from gis.db import Record
 from gis.errors import BadInput
+from layers import periods
 from layers.by_grid import grid_counts
 from layers.counts import counts
-from layers.expecting import DAY, closed_period, days_of, period_before
+from layers.expecting import closed_period, days_of, period_before
 from layers.stats.change import FEW, Change, change
 from layers.view import View, wanted_incidents
 
@@ -110,7 +111,11 @@ def _year_ago(conn: Connection, view: View) -> View:
 
 def _is_known(view: View, span: Record) -> bool:
     """Say whether records reach back to a period: its first day may begin before its first incident."""
-    return span.first is not None and view.start is not None and view.start > span.first - DAY
+    return (
+        span.first is not None
+        and view.start is not None
+        and view.start > periods.shifted(span.first, -periods.DAY)
+    )
 
 
 def _total(conn: Connection, view: View) -> int:

@@ -1,7 +1,7 @@
 """How places became hot or cold over a row of equal steps: Esri's classes, with a calibrated trend."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,9 @@ from gis import schema as t
 from gis.cells import Cells
 from gis.city import incident_span
 from gis.db import columns
+from layers import periods
 from layers.counts import cell_column
-from layers.expecting import DAY, closed_period, exposed
+from layers.expecting import closed_period, exposed
 from layers.served import Served, served
 from layers.stats.emerging import Emerging, classify
 from layers.stats.hot import states
@@ -56,13 +57,14 @@ def emerging(conn: Connection, view: View, res: int, steps: int, step_days: int)
     """
     end = closed_period(view, incident_span(conn)).end
     assert end
-    start = end - steps * step_days * DAY
+    edges = periods.steps(end, step_days, steps)
+    start = edges[0].astimezone(end.tzinfo)
     view = replace(view, start=start, end=end)
     of = served(conn, res, view)
     if not len(of.cells):
         none = np.zeros((0, steps), dtype=np.int64)
         return Emerged(of.cells, [], none[:, 0], none[:, 0], np.zeros(0), none, none, start, end, "area", 0)
-    table = _by_step(conn, view, res, of, steps, step_days)
+    table = _by_step(conn, view, res, of, edges)
     known = exposed(conn, view, res, of, table.sum(axis=1))
     expected = known.expected(table.sum() / steps).mean if table.any() else np.zeros(len(of.cells))
     state = states(table, np.tile(expected[:, None], steps), of.disc(), ALPHA)
@@ -77,19 +79,18 @@ def emerging(conn: Connection, view: View, res: int, steps: int, step_days: int)
 
 
 def _by_step(
-    conn: Connection, view: View, res: int, of: Served, steps: int, step_days: int
+    conn: Connection, view: View, res: int, of: Served, edges: list[datetime]
 ) -> npt.NDArray[np.float64]:
     """Count incidents by cell and step, shape (n, steps), oldest step first."""
-    column, step = cell_column(res), timedelta(days=step_days).total_seconds()
-    back = sa.func.ceil(sa.extract("epoch", view.end - t.incidents.c.occurred_at) / step) - 1
+    column, back = cell_column(res), periods.back(t.incidents.c.occurred_at, edges).label("back")
     query = (
-        sa.select(column.label("cell"), back.label("back"), sa.func.count().label("count"))
+        sa.select(column.label("cell"), back, sa.func.count().label("count"))
         .where(column.is_not(None), *wanted_incidents(view))
         .group_by(column, back)
     )
     cells, ago, number = columns(conn, query, np.uint64, np.int64, np.float64)
-    table = np.zeros((len(of.cells), steps))
-    table[np.searchsorted(of.cells, cells), steps - 1 - ago] = number
+    table = np.zeros((len(of.cells), len(edges) - 1))
+    table[np.searchsorted(of.cells, cells), len(edges) - 2 - ago] = number
     return table
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from sqlalchemy.engine import Connection
 
 from gis.db import Record
+from layers import periods
 from layers.counts import counts
 from layers.served import Served, exposure
 from layers.stats.expectation import Expected, from_exposure, from_history
@@ -16,7 +17,7 @@ from layers.view import View
 
 Floats = npt.NDArray[np.float64]
 Basis = Literal["history", "households", "area"]
-DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
+SECOND = timedelta(seconds=1)
 _ENOUGH_DAYS = 28
 """A shorter past says more about weekdays than about places."""
 _COVERED = 0.8
@@ -50,23 +51,23 @@ class Ground:
 def closed_period(view: View, span: Record) -> View:
     """Give an open period the ends of the data, so that its length is known and more than nothing."""
     now = datetime.now().astimezone()
-    first, last = span.first or now, (span.last or now) + SECOND
-    start = view.start or (first if view.end is None else min(first, view.end - SECOND))
-    return replace(view, start=start, end=view.end or max(last, start + SECOND))
+    first, last = span.first or now, periods.shifted(span.last or now, SECOND)
+    start = view.start or (first if view.end is None else min(first, periods.shifted(view.end, -SECOND)))
+    return replace(view, start=start, end=view.end or max(last, periods.shifted(start, SECOND)))
 
 
 def days_of(view: View) -> float:
     """Return the length of a closed period in days."""
     assert view.start
     assert view.end
-    return (view.end - view.start) / DAY
+    return periods.days(view.start, view.end)
 
 
 def period_before(view: View) -> View:
     """Return the view of the period of equal length before a closed one."""
     assert view.start
     assert view.end
-    return replace(view, start=view.start - (view.end - view.start), end=view.start)
+    return replace(view, start=periods.earlier(view.start, view.end), end=view.start)
 
 
 def past_of(view: View) -> View:
@@ -81,7 +82,7 @@ def ground(conn: Connection, view: View, res: int, of: Served, found: Floats, sp
     """
     assert view.start
     known = exposed(conn, view, res, of, found)
-    past_days = (view.start - (span.first or view.start)) / DAY
+    past_days = periods.length(span.first or view.start, view.start) / periods.DAY
     if past_days < _ENOUGH_DAYS:
         return known
     past = of.spread(*counts(conn, past_of(view), res))

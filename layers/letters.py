@@ -3,7 +3,6 @@
 import html
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from string import Template
@@ -19,6 +18,7 @@ from gis.db import Record
 from gis.errors import BadInput, NotFound
 from gis.schema import grid_codes
 from gis.schema_situation import LETTER_KINDS, letters
+from layers import periods
 from layers.situation import ALL, Situation, situation
 from layers.stats.change import e_test
 from layers.view import View
@@ -202,7 +202,7 @@ def _text(
     assert found.view.start
     assert found.view.end
     zone = ZoneInfo(the_city(conn).timezone)
-    first, last = found.view.start.astimezone(zone), (found.view.end - timedelta(seconds=1)).astimezone(zone)
+    first, last = found.view.start.astimezone(zone), periods.last_moment(found.view.end).astimezone(zone)
     names = {str(row["code"]): str(row[f"name_{lang}"]) for row in category_tree(conn)}
     levels = {row["level"]: str(row[f"name_{lang}"]) for row in level_names(conn, found.view.scheme)}
     filled = evidence | {

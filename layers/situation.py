@@ -1,7 +1,7 @@
 """The situation: every grid at every level and every category, against its own past."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
@@ -16,6 +16,7 @@ from gis import schema as t
 from gis.city import category_tree, incident_span, the_city
 from gis.errors import BadInput
 from gis.grids import current
+from layers import periods
 from layers.expecting import closed_period
 from layers.owning import Leaves, leaves, points
 from layers.stats.situation import Departure, Share, departures, median_time, share
@@ -132,17 +133,17 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     """
     span = incident_span(conn)
     view = closed_period(view, span)
-    periods = _periods(view, span.first)
-    grids, tree = _grids(conn, view, level, periods), _tree(conn)
+    before = _periods(view, span.first)
+    grids, tree = _grids(conn, view, level, before), _tree(conn)
     known, shown = list(tree), _shown(tree, view, fine=fine)
     within = np.array([[_is_in(tree, code, row) for code in known] for row in shown])
-    history, without = _history(conn, view, grids, known, periods)
+    history, without = _history(conn, view, grids, known, before)
     every, grave = (_rolled(each, grids, within) for each in history)
     group = (grids.levels[:, None] * len(shown) + np.arange(len(shown))).ravel()
     counts = every.astype(np.int64)
     return Situation(
         view=view,
-        periods=periods,
+        periods=before,
         grids=grids,
         categories=shown,
         row_grid=np.repeat(np.arange(len(grids.codes)), len(shown)),
@@ -150,7 +151,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
         departure=_tested(every, group),
         serious=_tested(grave, group),
         count=counts[:, 0],
-        before=counts[:, 1] if periods else np.zeros(len(counts), dtype=np.int64),
+        before=counts[:, 1] if before else np.zeros(len(counts), dtype=np.int64),
         ever=every.sum(axis=1) > 0,
         within=within,
         waiting=_waiting(conn, view, grids, known),
@@ -169,9 +170,9 @@ def _tested(counts: Floats, group: Integers) -> Departure | None:
 
 def _rolled(history: Floats, grids: Grids, within: Bools) -> Floats:
     """Sum (leaves, categories, periods) over the leaves of each grid and the categories of each row."""
-    leaves, categories, periods = history.shape
-    by_grid = (grids.holds @ history.reshape(leaves, -1)).reshape(-1, categories, periods)
-    rolled: Floats = np.einsum("gcp,rc->grp", by_grid, within.astype(np.float64)).reshape(-1, periods)
+    leaves, categories, number = history.shape
+    by_grid = (grids.holds @ history.reshape(leaves, -1)).reshape(-1, categories, number)
+    rolled: Floats = np.einsum("gcp,rc->grp", by_grid, within.astype(np.float64)).reshape(-1, number)
     return rolled
 
 
@@ -195,22 +196,23 @@ def _periods(view: View, first: datetime | None) -> int:
     """Return how many periods of equal length lie between the first incident and a closed period."""
     assert view.start
     assert view.end
-    return min(PERIODS, max(0, (view.start - (first or view.start)) // (view.end - view.start)))
+    oldest = first or view.start
+    return sum(periods.earlier(view.start, view.end, back) >= oldest for back in range(1, PERIODS + 1))
 
 
-def _window(view: View, periods: int) -> View:
+def _window(view: View, before: int) -> View:
     """Return the view of a closed period and so many before it."""
     assert view.start
     assert view.end
-    return replace(view, start=view.start - periods * (view.end - view.start))
+    return replace(view, start=periods.earlier(view.start, view.end, before))
 
 
-def _grids(conn: Connection, view: View, level: int | None, periods: int) -> Grids:
+def _grids(conn: Connection, view: View, level: int | None, before: int) -> Grids:
     g = t.grids.c
     known = sa.select(g.code, g.name, g.level, g.parent_code, sa.func.lower(g.valid).label("since"))
     found = conn.execute(known.where(current(view.asked)).order_by(g.code)).all()
     parent = {row.code: row.parent_code for row in found}
-    first = _window(view, periods).start
+    first = _window(view, before).start
     assert first
     day = first.astimezone(ZoneInfo(the_city(conn).timezone)).date()
     below = leaves(parent, {row.code: row.since for row in found}, view.asked, day)
@@ -250,7 +252,7 @@ def _chain(parent: dict[str, str | None], code: str) -> list[str]:
 
 
 def _history(
-    conn: Connection, view: View, grids: Grids, known: list[str], periods: int
+    conn: Connection, view: View, grids: Grids, known: list[str], before: int
 ) -> tuple[tuple[Floats, Floats], int]:
     """Return counts (leaves, categories, periods) of all and of SERIOUS, the present period first.
 
@@ -258,17 +260,14 @@ def _history(
     """
     assert view.start
     assert view.end
-    i, conditions = t.incidents.c, wanted_incidents(_window(view, periods))
-    age = sa.func.date_part("epoch", sa.cast(view.end, sa.DateTime(timezone=True)) - i.occurred_at)
-    # The period is from <= t < to: a moment before the end lies in the present one.
-    length = (view.end - view.start) / timedelta(seconds=1)
-    period = sa.cast(sa.func.ceil(age / length) - 1, sa.Integer).label("period")
+    i, conditions = t.incidents.c, wanted_incidents(_window(view, before))
+    period = periods.back(i.occurred_at, periods.edges(view.start, view.end, before)).label("period")
     is_serious = i.colour.in_(SERIOUS)
     counted = sa.select(
         i.grid_code, i.category, period, sa.func.count(), sa.func.count().filter(is_serious)
     ).where(*conditions).group_by(i.grid_code, i.category, period)  # fmt: skip
     place, believed = {code: number for number, code in enumerate(known)}, grids.leaves.believed
-    every = np.zeros((len(grids.leaves.place), len(known), periods + 1))
+    every = np.zeros((len(grids.leaves.place), len(known), before + 1))
     grave = np.zeros_like(every)
     for code, category, number, count, of_these in conn.execute(counted):
         if code in believed:
@@ -311,5 +310,5 @@ def last_days(conn: Connection, view: View, days: int = 30) -> View:
     """Return a view of the last days that hold incidents: to the end of the day of the last one."""
     zone = ZoneInfo(the_city(conn).timezone)
     last = incident_span(conn).last or datetime.now(zone)
-    end = datetime.combine(last.astimezone(zone).date() + timedelta(days=1), time(), zone)
-    return replace(view, start=end - timedelta(days=days), end=end)
+    end = datetime.combine(last.astimezone(zone).date() + periods.DAY, time(), zone)
+    return replace(view, start=periods.days_before(end, days), end=end)

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -11,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from gis.city import the_city
 from gis.errors import NotFound
+from layers import periods
 from layers.situation import Situation, situation
 from layers.stats.index import Formula, Index, Measured, Part, formula_on, formulas, index
 from layers.stats.situation import Departure
@@ -67,7 +67,7 @@ def ranks(low: Floats, high: Floats) -> tuple[Integers, Integers]:
 
 def _formula(conn: Connection, found: Situation) -> Formula:
     assert found.view.end
-    last = (found.view.end - timedelta(seconds=1)).astimezone(ZoneInfo(the_city(conn).timezone))
+    last = periods.last_moment(found.view.end).astimezone(ZoneInfo(the_city(conn).timezone))
     try:
         return formula_on(last.date(), formulas())
     except ValueError as error:

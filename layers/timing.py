@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -16,6 +16,7 @@ from gis import schema as t
 from gis.city import incident_span, the_city
 from gis.db import columns
 from gis.errors import BadInput
+from layers import periods
 from layers.expecting import closed_period
 from layers.stats.nearrepeat import SAME_PLACE, Knox, knox
 from layers.stats.profiles import Profile, by_hour, by_week_hour, by_weekday
@@ -24,7 +25,6 @@ from layers.view import View, wanted_incidents
 MOST_POINTS = 20_000
 """More incidents are not paired: the pairs near each other grow with the square."""
 MOST_PAIRS = 1_000_000
-DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Profiles:
     first: date
     days: int
     incidents: int
+    without_hour: int
+    """Of those, known by the day alone: in `weekdays`, not in `hours` and `week`."""
     start: datetime
     end: datetime
 
@@ -48,15 +50,17 @@ def profiles(conn: Connection, view: View) -> Profiles:
     view = closed_period(view, incident_span(conn))
     assert view.start
     assert view.end
-    first, last = (_local(moment, zone) for moment in (view.start, view.end - timedelta(microseconds=1)))
-    days = (last - first) // DAY + 1
+    first, last = (_local(moment, zone) for moment in (view.start, periods.last_moment(view.end)))
+    days = (last - first).days + 1
     local = sa.func.timezone(zone, t.incidents.c.occurred_at)
     hour = sa.cast(sa.func.floor(sa.extract("epoch", local) / 3600), sa.BigInteger)
-    hours = columns(conn, sa.select(hour.label("hour")).where(*wanted_incidents(view)), np.int64)[0]
+    timed = (t.incidents.c.occurred_precision == "second").label("timed")
+    query = sa.select(hour.label("hour"), timed).where(*wanted_incidents(view))
+    hours, known = columns(conn, query, np.int64, np.bool_)
     at = hours.astype("datetime64[h]")
     return Profiles(
-        by_hour(at, days), by_weekday(at, first, days), by_week_hour(at), first, days, len(at),
-        view.start, view.end,
+        by_hour(at[known], days), by_weekday(at, first, days), by_week_hour(at[known]), first, days, len(at),
+        int((~known).sum()), view.start, view.end,
     )  # fmt: skip
 
 

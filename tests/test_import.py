@@ -19,15 +19,16 @@ from gis.errors import BadInput, NotFound
 from gis.importing import mapping, reading
 from gis.importing.job import Options, Outcome
 from gis.importing.kinds import KINDS, Kind
-from gis.importing.parsing import Rules, bearings, moment, words
+from gis.importing.parsing import Rules, bearings, words
 from gis.importing.run import run
 from gis.importing.source import from_frame
+from gis.importing.times import moment
 from gis.schema import batches, categories, posts
 from gis.schema import incidents as table
 from tests import town
 
 SPAN = (datetime(1950, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
-ZH = Rules("Asia/Shanghai", mapping.TIME_FORMATS, *SPAN, {})
+ZH = Rules("Asia/Shanghai", (), *SPAN, {})
 
 
 def frame(count: int, seed: int = 7) -> pd.DataFrame:

@@ -45,7 +45,7 @@ def row(number: int, **changes: object) -> list[str]:
 
 BAD: list[tuple[dict[str, object], str, str]] = [
     ({"经度": ""}, "lon", "has no place"),
-    ({"经度": "nan"}, "lon", "is no number"),
+    ({"经度": "nan"}, "lon", "has no place"),
     ({"纬度": "inf"}, "lat", "is no number"),
     ({"纬度": "二十七"}, "lat", "is no number"),
     ({"纬度": 95}, "lon/lat", "beyond"),

@@ -3,11 +3,12 @@
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import shapely
 from numpy.random import Generator
 
 from gis.demo.ground import Ground
 from gis.demo.houses import Houses, area_names, locate
-from gis.demo.plane import Floats, Ints, Shapes, nearest, to_degrees
+from gis.demo.plane import Floats, Ints, Shapes, nearest, to_degrees, to_plane
 from gis.demo.plane import points as dots
 from gis.demo.streets import CLASSES
 
@@ -58,6 +59,28 @@ def _around(nodes: Floats, own: Ints, rng: Generator) -> tuple[Floats, Floats]:
     return place, np.round(bearing) % 360
 
 
+_CLEAR_M = 0.5
+"""How far from a wall a camera hangs that had stood inside it."""
+
+
+def _outside(points: Floats, footprints: Shapes) -> Floats:
+    """Bring cameras (metres) that stand inside a building before its nearest wall, until none does."""
+    walls = shapely.transform(footprints, to_plane)
+    tree, moved = shapely.STRtree(walls), points.copy()
+    for _ in range(_MOST_MOVES):
+        inside, house = tree.query(dots(moved), predicate="intersects")
+        if not len(inside):
+            return moved
+        inside, first = np.unique(inside, return_index=True)
+        around = shapely.boundary(shapely.buffer(walls[house[first]], _CLEAR_M, join_style="mitre"))
+        foot = shapely.line_interpolate_point(around, shapely.line_locate_point(around, dots(moved[inside])))
+        moved[inside] = shapely.get_coordinates(foot)
+    raise AssertionError("cameras: houses stand wall to wall, no camera finds a place between them")
+
+
+_MOST_MOVES = 20
+
+
 def _doors(houses: Houses, count: int, rng: Generator) -> Ints:
     """Choose houses for single cameras, in between by house and by grid, so that remote ones have a share."""
     weight = np.bincount(houses.unit)[houses.unit] ** -0.6
@@ -76,6 +99,7 @@ def make_cameras(
     door = _doors(houses, count - crossing, rng)
     points = np.concatenate([first, houses.points[door] + rng.uniform(-12, 12, (len(door), 2))])
     bearing = np.concatenate([bearing, np.round(rng.uniform(0, 359, len(door)))])
+    points = _outside(points, np.asarray(houses.table.geometry.array, dtype=object))
     unit = locate(to_degrees(points), grids)
     unit = np.where(unit >= 0, unit, houses.unit[nearest(houses.points, points)])
     at_crossing = pd.Series(nodes[own]).map(_crossing_names(roads))

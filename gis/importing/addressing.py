@@ -97,7 +97,8 @@ def has_place_columns(made: Draft, mapping: Mapping) -> bool:
     """Tell whether a source has coordinates or shapes at all."""
     columns = made.chunk.table.column_names
     pair = all(mapping.found(name, columns) for name in ("lon", "lat"))
-    return made.chunk.geometry is not None or bool(mapping.found("geometry", columns)) or pair
+    whole = any(mapping.found(name, columns) for name in ("geometry", "lonlat", "latlon"))
+    return made.chunk.geometry is not None or whole or pair
 
 
 def lacking(made: Draft, mapping: Mapping) -> Bools:
@@ -110,14 +111,15 @@ def _without_place(made: Draft, mapping: Mapping) -> Bools:
         shapes = made.chunk.geometry
         return np.asarray(shapely.is_missing(shapes) | shapely.is_empty(shapes), dtype=bool)
     columns = made.chunk.table.column_names
-    named = ["geometry"] if mapping.found("geometry", columns) else ["lon", "lat"]
-    empty = [_empty(made, mapping, column) for name in named if (column := mapping.found(name, columns))]
+    whole = [name for name in ("geometry", "lonlat", "latlon") if mapping.found(name, columns)]
+    named = whole[:1] or ["lon", "lat"]
+    empty = [_empty(made, column) for name in named if (column := mapping.found(name, columns))]
     return np.logical_and.reduce(empty) if empty else np.ones(len(made), bool)
 
 
-def _empty(made: Draft, mapping: Mapping, column: str) -> Bools:
+def _empty(made: Draft, column: str) -> Bools:
     unjudged = Sieve(made.sieve.rows, np.zeros(len(made), bool))
-    return mask(pc.is_null(cleaned(made.chunk, column, mapping, unjudged, column)))
+    return mask(pc.is_null(cleaned(made.chunk, column, unjudged, column)))
 
 
 def nowhere(count: int) -> Placed:

@@ -18,7 +18,6 @@ from gis.importing.parsing import Bools, mask
 from gis.importing.placing import Placed
 
 Days = npt.NDArray[np.datetime64]
-_LIFE = ("occurred_at", "reported_at", "responded_at", "closed_at")
 
 
 def locate(job: Job, made: Draft) -> Placed:
@@ -42,11 +41,11 @@ def locate(job: Job, made: Draft) -> Placed:
 def _given_places(job: Job, made: Draft) -> tuple[Placed, Bools]:
     """Return the places that rows give, in their datum, or have by their address, and which have those."""
     if job.addresses is None:
-        return placing.place(made, job.kind, job.mapping, job.source), np.zeros(len(made), bool)
+        return placing.place(made, job.kind, job.mapping, job.source, job.ways), np.zeros(len(made), bool)
     wanted = addressing.lacking(made, job.mapping)
     made.sieve.ok &= ~wanted
     if addressing.has_place_columns(made, job.mapping):
-        where = placing.place(made, job.kind, job.mapping, job.source)
+        where = placing.place(made, job.kind, job.mapping, job.source, job.ways)
     else:
         where = addressing.nowhere(len(made))
         made.sieve.refuse(~wanted, "address", "is missing, and there are no coordinates; fill in either")
@@ -70,8 +69,7 @@ def _days(made: Draft, zone: str) -> Days:
     if "occurred_at" not in made.columns:
         today = np.datetime64(pd.Timestamp.now(zone).date())
         return np.full(len(made), today)
-    local = pc.local_timestamp(made.columns["occurred_at"].cast(pa.timestamp("us", zone)))
-    days: Days = local.to_numpy(zero_copy_only=False).astype("datetime64[D]")
+    days: Days = local_days(made.columns["occurred_at"], zone).to_numpy(zero_copy_only=False)
     return days
 
 
@@ -83,15 +81,32 @@ def incidents(job: Job, made: Draft, where: Placed | None) -> Placed | None:
     )
     given["code"] = pc.coalesce(made.text("code"), named)
     given["reported_at"] = pc.coalesce(given.get("reported_at", given["occurred_at"]), given["occurred_at"])
+    dated = made.dated.get("occurred_at", np.zeros(len(made), bool))
+    given["occurred_precision"] = pa.array(np.where(dated, "day", "second"), pa.string())
     last = given["occurred_at"]
-    for step in _LIFE[1:]:
+    for step in job.kind.life[1:]:
         if step in given:
+            given[step] = _within_the_day(given[step], last, made.dated.get(step), job.rules.zone)
             backwards = mask(pc.less(given[step], last))
             made.sieve.refuse(
                 backwards, step, "is before the step that precedes it; correct one", given[step]
             )
             last = pc.coalesce(given[step], last)
     return where
+
+
+def _within_the_day(step: pa.Array, last: pa.Array, dated: Bools | None, zone: str) -> pa.Array:
+    """Return a step's times; a day without a time of day is no earlier than what came before on that day."""
+    if dated is None or not dated.any():
+        return step
+    same = pc.equal(*(local_days(one, zone) for one in (step, last)))
+    lifted = pc.and_(pa.array(dated), pc.and_(same, pc.less(step, last)))
+    return pc.if_else(pc.fill_null(lifted, False), last, step)
+
+
+def local_days(moments: pa.Array, zone: str) -> pa.Array:
+    """Return the day of each moment in a zone."""
+    return pc.local_timestamp(moments.cast(pa.timestamp("us", zone))).cast(pa.date32(), safe=False)
 
 
 def staff(_job: Job, made: Draft, where: Placed | None) -> Placed | None:

@@ -4,14 +4,15 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from gis.importing import parsing, road_words
+from gis.importing import parsing, road_words, times
 from gis.importing.kinds import KINDS, Field, Kind
 
 _WORDS: dict[object, str] = {
     parsing.text: "text, one line",
+    parsing.identifier: "id or code, one line",
     parsing.prose: "text, several lines",
-    parsing.moment: "time: 2024-03-05 14:30, 2024-03-05T14:30:00+08:00",
-    parsing.day: "day: 2024-03-05",
+    times.moment: "time: 2024-03-05 14:30, 2024-03-05T14:30:00+08:00",
+    times.day: "day: 2024-03-05",
     parsing.category: "code or name of a category",
     parsing.bearings: "bearings 0–360, several by `|`",
     parsing.words: "words, several by `|`",
@@ -41,8 +42,7 @@ def takes(field: Field) -> str:
     if field.parse in _WORDS:
         return _WORDS[field.parse]
     nothing = parsing.Rules("UTC", (), *_SPAN, {})
-    reason = field.parse(pa.array([], pa.string()), nothing).reason
-    reason = reason.partition(";")[0]
+    reason = parsing.same_for_all(field.parse(pa.array([], pa.string()), nothing)).partition(";")[0]
     for opening in ("is none of ", "is no "):
         reason = reason.removeprefix(opening)
     return reason

@@ -1,19 +1,35 @@
 """From a source's columns to our fields by a mapping: joined, split, translated, filled, parsed."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gis.importing import codes, encodings
+from gis.importing import codes, encodings, spoken
 from gis.importing.kinds import Field, Kind
 from gis.importing.mapping import Mapping, Value, pick
-from gis.importing.parsing import Bools, Rules, as_text, mask, prose, relisted, text
+from gis.importing.parsing import (
+    Bools,
+    Parsed,
+    Rules,
+    as_text,
+    identifier,
+    is_bytes,
+    is_text,
+    mask,
+    prose,
+    relisted,
+    safely,
+    text,
+)
 from gis.importing.quoting import FORMULA, unquoted
 from gis.importing.refusals import Sieve
 from gis.importing.source import Chunk
+from gis.importing.times import in_order
 
 
 @dataclass
@@ -23,6 +39,10 @@ class Draft:
     chunk: Chunk
     sieve: Sieve
     columns: dict[str, pa.Array] = field(default_factory=dict)
+    dated: dict[str, Bools] = field(default_factory=dict)
+    """Of columns of times, which are days without a time of day."""
+    clamped: int = 0
+    """Times a little ahead of our clock, taken as now."""
 
     def __len__(self) -> int:
         return len(self.chunk)
@@ -35,25 +55,44 @@ class Draft:
 def draft(chunk: Chunk, kind: Kind, mapping: Mapping, rules: Rules) -> Draft:
     """Return a chunk's rows as our fields; rows with unusable or missing values are refused."""
     sieve = Sieve(chunk.rows, np.ones(len(chunk), bool))
-    made = Draft(chunk, sieve)
+    made, others = Draft(chunk, sieve), dict[str, pa.Array]()
     for one in kind.fields:
-        values = _mapped(chunk, one.name, mapping, sieve)
+        values = _mapped(chunk, one, mapping, sieve)
         if values is not None:
             _refuse_lost(one, values, sieve)
-            parsed = one.parse(values, rules)
+            parsed = safely(one.parse, _single(values, one, sieve), rules)
             sieve.refuse(parsed.bad, one.name, parsed.reason, values)
-            made.columns[one.name] = parsed.values
+            _keep(made, one.name, parsed, others)
         if one.required:
             _require(made, one)
+    made.columns = in_order(made.columns, others, kind.life)
     return made
 
 
 def _refuse_lost(one: Field, values: pa.Array, sieve: Sieve) -> None:
     """Refuse numbers in a field of text that may once have been other ones."""
-    if one.parse in (text, prose) and not pa.types.is_nested(values.type):
+    if one.parse in (text, identifier, prose) and not pa.types.is_nested(values.type):
         sieve.refuse(
             mask(pc.match_substring_regex(as_text(values), codes.LOST)), one.name, codes.TOLD, values
         )
+
+
+def _keep(made: Draft, name: str, parsed: Parsed, others: dict[str, pa.Array]) -> None:
+    made.columns[name] = parsed.values
+    if parsed.other is not None:
+        others[name] = parsed.other
+    if parsed.dated is not None:
+        made.dated[name] = parsed.dated
+    if parsed.clamped is not None:
+        made.clamped += int(np.count_nonzero(parsed.clamped & made.sieve.ok))
+
+
+def _single(values: pa.Array, one: Field, sieve: Sieve) -> pa.Array:
+    """Refuse lists where one value is meant."""
+    if one.many or not pa.types.is_nested(values.type):
+        return values
+    sieve.refuse(mask(pc.is_valid(values)), one.name, "holds several values where one is meant", values)
+    return pa.nulls(len(values), pa.string())
 
 
 def _require(made: Draft, one: Field) -> None:
@@ -62,11 +101,12 @@ def _require(made: Draft, one: Field) -> None:
     made.sieve.refuse(absent, one.name, "is missing; fill it in, or give the mapping a default")
 
 
-def _mapped(chunk: Chunk, name: str, mapping: Mapping, sieve: Sieve) -> pa.Array | None:
+def _mapped(chunk: Chunk, one: Field, mapping: Mapping, sieve: Sieve) -> pa.Array | None:
     """Return a field's values by the mapping before parsing, None when the source has nothing for it."""
+    name = one.name
     if name in mapping.constants:
         return repeated(mapping.constants[name], len(chunk))
-    values = _taken(chunk, name, mapping, sieve)
+    values = _taken(chunk, one, mapping, sieve)
     if values is not None and name in mapping.extract:
         # RE2 numbers no groups, so the first one gets a name.
         named = mapping.extract[name].replace("(", "(?P<value>", 1)
@@ -88,37 +128,72 @@ def _filled(values: pa.Array | None, name: str, mapping: Mapping, count: int) ->
     return pc.coalesce(same, default.cast(same.type))
 
 
-def _taken(chunk: Chunk, name: str, mapping: Mapping, sieve: Sieve) -> pa.Array | None:
+def _taken(chunk: Chunk, one: Field, mapping: Mapping, sieve: Sieve) -> pa.Array | None:
+    name = one.name
+    empty = [word for word in (*one.empty, *mapping.nulls) if word not in mapping.values.get(name, ())]
     if name in mapping.join:
         picked = [pick(part, chunk.table.column_names) for part in mapping.join[name]]
-        parts = [as_text(cleaned(chunk, part, mapping, sieve, name)) for part in picked if part]
-        joined = pc.binary_join_element_wise(*parts, " ", null_handling="skip")
-        return pc.if_else(pc.equal(joined, ""), None, joined)
+        parts = [as_text(cleaned(chunk, part, sieve, name, empty)) for part in picked if part]
+        joined = pc.binary_join_element_wise(*parts, " ", null_handling="skip") if parts else None
+        return None if joined is None else pc.if_else(pc.equal(joined, ""), None, joined)
     column = mapping.found(name, chunk.table.column_names)
-    return None if column is None else cleaned(chunk, column, mapping, sieve, name)
+    return None if column is None else cleaned(chunk, column, sieve, name, empty)
 
 
-def cleaned(chunk: Chunk, column: str, mapping: Mapping, sieve: Sieve, name: str) -> pa.Array:
+_ERROR = r"^#(?:REF!|DIV/0!|VALUE!|NAME\?|NUM!|NULL!|SPILL!|CALC!)$"
+
+
+def cleaned(
+    chunk: Chunk, column: str, sieve: Sieve, name: str, empty: Sequence[str] = spoken.EMPTY
+) -> pa.Array:
     """Return a column as one array, texts trimmed, null where empty; rows with a formula are refused."""
-    values = chunk.table[column].combine_chunks()
-    if isinstance(values, pa.ChunkedArray):
-        values = values.chunk(0) if values.num_chunks else pa.nulls(0, values.type)
+    values = _one_array(chunk.table[column])
     if pa.types.is_dictionary(values.type):
         values = as_text(values)
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+    if not (is_text(values.type) or (is_bytes(values.type) and name != "geometry")):
         return values
-    trimmed = pc.utf8_trim_whitespace(as_text(values))
-    sieve.refuse(
-        mask(pc.match_substring_regex(trimmed, FORMULA)), name,
-        "is a formula; paste its value instead", trimmed,
-    )  # fmt: skip
-    sieve.refuse(
-        mask(pc.match_substring_regex(trimmed, encodings.UNREADABLE)), name,
+    trimmed = pc.utf8_trim_whitespace(_readable(values, sieve, name))
+    for sign, reason in _SIGNS:
+        sieve.refuse(mask(pc.match_substring_regex(trimmed, sign)), name, reason, trimmed)
+    return pc.if_else(pc.is_in(trimmed, pa.array(["", *empty])), None, unquoted(trimmed))
+
+
+_SIGNS = (
+    (FORMULA, "is a formula; paste its value instead"),
+    (_ERROR, "is an error of a spreadsheet; mend the cell"),
+    (
+        encodings.UNREADABLE,
         "holds signs that are none (cut in half, or of another encoding); mend it, or say --encoding",
-        trimmed,
-    )  # fmt: skip
-    nothing = pc.is_in(trimmed, pa.array(["", *mapping.nulls]))
-    return pc.if_else(nothing, None, unquoted(trimmed))
+    ),
+)
+
+
+def _one_array(values: pa.ChunkedArray) -> pa.Array:
+    whole = values.combine_chunks()
+    if isinstance(whole, pa.ChunkedArray):
+        return whole.chunk(0) if whole.num_chunks else pa.nulls(0, whole.type)
+    return whole
+
+
+def _readable(values: pa.Array, sieve: Sieve, name: str) -> pa.Array:
+    """Return texts as UTF-8; rows whose bytes are none are refused."""
+    try:
+        texts = values.cast(pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:
+        decoded = [_decoded(one) for one in values.cast(pa.binary()).to_pylist()]
+        broken = np.array([one is False for one in decoded], bool)
+        sieve.refuse(
+            broken, name, "holds bytes that are no UTF-8; save the file as UTF-8 or say its encoding"
+        )
+        texts = pa.array([one or None for one in decoded], pa.string())
+    return texts
+
+
+def _decoded(raw: bytes | None) -> str | Literal[False] | None:
+    try:
+        return None if raw is None else raw.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def _split(values: pa.Array, sign: str) -> pa.Array:
@@ -137,7 +212,7 @@ def _json_list(text: str | None, parts: list[str]) -> list[str]:
     """Return the items of a list in JSON, as our exports write it; `parts` where a text is none."""
     try:
         read = json.loads(text) if text and text.startswith("[") else parts
-    except ValueError:
+    except (ValueError, RecursionError):
         return parts
     return [str(item) for item in read]
 

@@ -24,6 +24,7 @@ from gis.importing.job import Job, Options, Outcome, new_batch, outcome, prepare
 from gis.importing.kinds import KINDS
 from gis.importing.mapping import Level, Scheme
 from gis.importing.parsing import mask
+from gis.importing.placing import Placed
 from gis.importing.revising import Change, lay, publish
 from gis.importing.source import Chunk, Source
 from gis.importing.staging import Merged
@@ -105,14 +106,29 @@ def _chunk_frame(job: Job, chunk: Chunk, known: dict[str, set[int]], usual: str 
     job.refused.add_broken(chunk)
     made = draft(chunk, job.kind, job.mapping, job.rules)
     made.columns["scheme"] = pc.fill_null(made.text("scheme"), usual) if usual else made.text("scheme")
-    where = placing.place(made, job.kind, job.mapping, job.source)
+    where = placing.place(made, job.kind, job.mapping, job.source, job.ways)
     placing.check_range(made, where, job.ground)
-    where = placing.shifted(where, job.said, made.sieve.ok)
+    where = _on_precision(job, made, placing.shifted(where, job.said, made.sieve.ok))
     _check_rows(made, known)
     job.refused.add(made.sieve.refusals, chunk)
     columns = {field.name: made.text(field.name).to_pylist() for field in job.kind.fields}
     frame = pd.DataFrame(columns, dtype=object).assign(geometry=where.shape)
     return frame[made.sieve.ok]
+
+
+def _on_precision(job: Job, made: Draft, where: Placed) -> Placed:
+    """Refuse grids narrower than the store's precision; tell of parts and holes that are."""
+    shapes, lost = where.shape.copy(), np.zeros(len(made), dtype=np.int64)
+    rows = np.flatnonzero(made.sieve.ok)
+    shapes[rows], lost[rows] = coverage.on_precision(shapes[rows])
+    gone = made.sieve.ok & shapely.is_missing(shapes)
+    made.sieve.refuse(gone, "geometry", "collapses: it is narrower than 1e-7 degree (1 cm); draw it again")
+    codes = made.text("code")
+    job.notes += [
+        f"row {made.chunk.rows[at]} ({codes[at]}): {lost[at]} parts or holes under 1e-7 degree are left out"
+        for at in np.flatnonzero(made.sieve.ok & (lost > 0)).tolist()
+    ]
+    return Placed(shapes, where.lon, where.lat)
 
 
 def _check_rows(made: Draft, known: dict[str, set[int]]) -> None:
@@ -212,6 +228,10 @@ def _snap(frame: pd.DataFrame) -> dict[str, Any]:
     told: list[coverage.Snapped] = []
     for _, rows in frame.groupby(["scheme", "valid_from", "valid_to"], dropna=False):
         shapes, record = coverage.snap(rows["geometry"].to_numpy())
+        if gone := rows["code"][shapely.is_empty(shapes)].tolist():
+            raise BadInput(
+                "geometry", f"{', '.join(gone)} fold flat against their neighbours; draw them again"
+            )
         frame.loc[rows.index, "geometry"] = shapes
         told.append(record)
     return {

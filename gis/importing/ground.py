@@ -20,6 +20,8 @@ Codes = npt.NDArray[np.object_]
 KM_PER_DEGREE = 111.32
 _CLOSE = 0.02
 """Degrees: more than any datum shifts."""
+_BEYOND = 1e6
+"""Degrees no place has: what is further out is as far out, and does not overflow."""
 _EVER, _NEVER = np.datetime64(date.min), np.datetime64(date.max)
 
 
@@ -80,6 +82,7 @@ class Ground:
         if self.box is None:
             return np.zeros(len(lon))
         west, south, east, north = self.box
+        lon, lat = (np.clip(one, -_BEYOND, _BEYOND) for one in (lon, lat))
         dx = np.maximum(0, np.maximum(west - lon, lon - east)) * np.cos(np.radians((south + north) / 2))
         dy = np.maximum(0, np.maximum(south - lat, lat - north))
         return np.asarray(np.hypot(dx, dy) * KM_PER_DEGREE)

@@ -22,10 +22,12 @@ from gis.importing.evidence import Evidence
 from gis.importing.ground import Ground
 from gis.importing.kinds import Kind
 from gis.importing.mapping import Mapping, choose, missing
-from gis.importing.parsing import Rules, moment
+from gis.importing.parsing import Rules
+from gis.importing.placing import Ways
 from gis.importing.refusals import RefusedFile
 from gis.importing.source import Source
 from gis.importing.staging import Merged
+from gis.importing.times import moment
 from gis.schema import batches, categories, city
 from gis.settings import settings
 
@@ -48,13 +50,18 @@ class Options:
     origin: str | None = None
     refused: Path | None = None
     accept_faults: bool = False
+    accept_ballpark: bool = False
+    repair: bool = False
     ground: Ground | None = None
     progress: Callable[[int], None] = _silent
 
 
 @dataclass
 class Job:
-    """One import under way; `unowned` counts accepted rows in no grid, `parts` rows cut off others."""
+    """One import under way; `unowned` counts accepted rows in no grid, `parts` rows cut off others.
+
+    `clamped`: times a little ahead of our clock, taken as now.
+    """
 
     kind: Kind
     source: Source
@@ -63,11 +70,13 @@ class Job:
     rules: Rules
     ground: Ground
     refused: RefusedFile
+    ways: Ways = field(default_factory=Ways)
     evidence: Evidence = field(default_factory=Evidence)
     cells: set[int] = field(default_factory=set)
     rows: int = 0
     unowned: int = 0
     parts: int = 0
+    clamped: int = 0
     notes: list[str] = field(default_factory=list)
     addresses: Gazetteer | None = None
 
@@ -133,6 +142,7 @@ def prepare(conn: Connection, kind: Kind, source: Source, options: Options) -> J
         rules(conn, mapping, kind),
         options.ground or city_ground.load(conn),
         refused,
+        Ways(options.accept_ballpark, options.repair),
     )
     job.notes.extend(source.notes)
     if unused := sorted(set(source.columns) - mapping.used(source.columns)):
@@ -162,8 +172,10 @@ def rules(conn: Connection, mapping: Mapping, kind: Kind | None = None) -> Rules
         raise BadInput("zone", f"{kind.name} have times, and {cities.UNSET}; or put zone in the mapping")
     zone = zone or "UTC"
     earliest = datetime.combine(settings().earliest, time.min, ZoneInfo(zone))
-    latest = datetime.now(UTC) + timedelta(days=1)
-    return Rules(zone, tuple(mapping.formats), earliest, latest, _category_names(conn))
+    now = datetime.now(UTC)
+    latest = now + timedelta(seconds=settings().clock_skew_s)
+    names = _category_names(conn)
+    return Rules(zone, tuple(mapping.formats), earliest, latest, names, now, mapping.decimal)
 
 
 def _category_names(conn: Connection) -> dict[str, str]:
@@ -182,9 +194,17 @@ def new_batch(conn: Connection, job: Job, faults: dict[str, Any] | None = None) 
     insert = batches.insert().values(
         kind=job.kind.name, origin=job.mapping.origin, file=job.source.name, sha256=job.source.sha256,
         mapping=job.mapping.name, datum=job.said, rows=job.rows, accepted=job.rows - refused,
-        refused=refused, unchanged=0, faults=faults,
+        refused=refused, unchanged=0, faults=faults, reading=job.ways.told(),
     )  # fmt: skip
     return int(conn.execute(insert.returning(batches.c.id)).scalar_one())
+
+
+def _clamped(job: Job) -> list[str]:
+    if not job.clamped:
+        return []
+    return [
+        f"{job.clamped} times lay up to {settings().clock_skew_s:g} s ahead of our clock and are taken as now"
+    ]
 
 
 def outcome(job: Job, merged: Merged) -> Outcome:
@@ -194,5 +214,6 @@ def outcome(job: Job, merged: Merged) -> Outcome:
         kind=job.kind.name, file=job.source.name, mapping=job.mapping.name, datum=job.said, rows=job.rows,
         refused=refused.count, inserted=merged.inserted, updated=merged.updated, unchanged=merged.unchanged,
         kept=merged.kept, refused_file=refused.path if refused.count else None,
-        reasons=dict(refused.reasons), values=refused.values, notes=job.notes,
+        reasons=dict(refused.reasons), values=refused.values,
+        notes=[*job.notes, *job.ways.notes(), *_clamped(job)],
     )  # fmt: skip

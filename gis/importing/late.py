@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from gis.importing import staging
 from gis.importing.kinds import KINDS
 from gis.importing.refusals import Refusal
 from gis.importing.staging import STAGE
@@ -54,6 +55,8 @@ def taken_codes(conn: Connection) -> list[Refusal]:
 
 def no_tree(conn: Connection) -> list[Refusal]:
     """Take out categories whose way up leaves both store and file, or comes back to where it was."""
+    if "parent" not in staging.columns_of(conn):
+        return []
     stored = {row.code: row.parent for row in conn.execute(sa.text("SELECT code, parent FROM categories"))}
     staged = conn.execute(sa.text(f"SELECT row_no, code, parent FROM {STAGE} ORDER BY row_no")).all()
     lost = rootless(stored | {row.code: row.parent for row in staged})

@@ -6,14 +6,16 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gis.city import Declared, either
 from gis.crs import Datum
 from gis.errors import BadInput, NotFound
 from gis.importing.kinds import KINDS, Kind
 from gis.importing.source import ReadOptions
+from gis.importing.times import known_format, known_zone
 
 READY = Path(__file__).resolve().parent.parent / "mappings"
 """The mappings that come with the product."""
@@ -21,13 +23,8 @@ READY = Path(__file__).resolve().parent.parent / "mappings"
 Scalar = str | int | float | bool
 Value = Scalar | list[str] | list[float]
 Columns = str | list[str]
-TIME_FORMATS = (
-    "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d",
-    "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y.%m.%d",
-    "%Y年%m月%d日 %H:%M:%S", "%Y年%m月%d日 %H:%M", "%Y年%m月%d日 %H时%M分%S秒",
-    "%Y年%m月%d日 %H时%M分", "%Y年%m月%d日",
-)  # fmt: skip
-"""Tried after ISO 8601 where a mapping names none; day-month orders are never guessed."""
+Zone = Annotated[str, AfterValidator(known_zone)]
+Format = Annotated[str, AfterValidator(known_format)]
 
 
 class _Strict(BaseModel):
@@ -62,20 +59,22 @@ class Mapping(_Strict):
     `columns`: our field = its column, or several of which the first that exists is taken. `join`: several
     columns as one text. `split`: the sign between the items of a list. `extract`: a regular expression whose
     first group is the value. `values`: their value = ours. `nulls`: texts that mean nothing. `defaults` fill
-    what is missing, `constants` hold for every row. `layer`, `encoding`, `crs` and `header_row` tell how the
-    file is to be read, as the options of the command do.
+    what is missing, `constants` hold for every row. `formats` are tried before our own reading of times,
+    `decimal` is the sign before a fraction. `lonlat`, `latlon`: one column of both, in that order. `layer`,
+    `encoding`, `crs` and `header_row` tell how the file is to be read, as the options of the command do.
     `city`: whose data these are, from the file's `[city]`.
     """
 
     name: str = ""
     origin: str
     datum: Datum | None = None
-    zone: str | None = None
+    zone: Zone | None = None
     layer: str | None = None
     encoding: str | None = None
     crs: str | None = None
     header_row: int | None = None
-    formats: list[str] = Field(default=list(TIME_FORMATS))
+    formats: list[Format] = []
+    decimal: Literal[".", ","] = "."
     columns: dict[str, Columns] = {}
     join: dict[str, list[str]] = {}
     split: dict[str, str] = {}
@@ -86,6 +85,8 @@ class Mapping(_Strict):
     defaults: dict[str, Value] = {}
     lon: Columns | None = None
     lat: Columns | None = None
+    lonlat: Columns | None = None
+    latlon: Columns | None = None
     geometry: Columns | None = None
     schemes: list[Scheme] = []
     city: Declared | None = None
@@ -103,7 +104,11 @@ class Mapping(_Strict):
     def used(self, columns: Sequence[str]) -> set[str]:
         """Return the columns of a source that are taken for anything."""
         named = [*self.columns.values(), *(part for parts in self.join.values() for part in parts)]
-        return {found for one in [*named, self.lon, self.lat, self.geometry] if (found := pick(one, columns))}
+        return {
+            found
+            for one in [*named, *(getattr(self, name) for name in _PLACE)]
+            if (found := pick(one, columns))
+        }
 
     def gives(self, field: str, columns: Sequence[str]) -> bool:
         """Tell whether every row gets a value for `field`, or may."""
@@ -111,7 +116,7 @@ class Mapping(_Strict):
         return bool(joined or field in self.constants or field in self.defaults or self.found(field, columns))
 
 
-_PLACE = ("lon", "lat", "geometry")
+_PLACE = ("lon", "lat", "lonlat", "latlon", "geometry")
 
 
 def heading(name: str) -> str:
@@ -201,6 +206,8 @@ def missing(mapping: Mapping, kind: Kind, columns: Sequence[str], *, has_geometr
     by_address = kind.name == "incidents" and mapping.gives("address", columns)
     placed = has_geometry or by_address or mapping.found("geometry", columns) is not None
     if kind.shape is None or placed:
+        return absent
+    if kind.shape in ("point", "any") and any(mapping.found(name, columns) for name in ("lonlat", "latlon")):
         return absent
     pair = [name for name in ("lon", "lat") if mapping.found(name, columns) is None]
     by_pair = kind.shape == "point" or (kind.shape == "any" and len(pair) < 2)

@@ -1,10 +1,9 @@
 """Parsers: a column of texts or native values to a typed column, and which rows are unusable and why."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +17,16 @@ Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class Rules:
     """What parsing depends on: the zone of naive times, their formats, the plausible span, the categories.
 
     `categories`: what may be written for a category (its code, or a name that only it has) → its code.
+    `latest` lies after `now` by what a clock may be ahead; `decimal` is the sign before a number's fraction.
     """
 
     zone: str
@@ -30,14 +34,32 @@ class Rules:
     earliest: datetime
     latest: datetime
     categories: dict[str, str]
+    now: datetime = field(default_factory=_now)
+    decimal: str = "."
+
+
+Reason = str | Callable[[int], str]
+"""Why rows are refused: for all of them, or by their place in the column."""
 
 
 class Parsed(NamedTuple):
-    """A typed column, null where there is no value; `bad` rows hold something unusable for `reason`."""
+    """A typed column, null where there is no value; `bad` rows hold something unusable for `reason`.
+
+    Of times: `other` is a second reading that the clocks allow, `dated` tells days without a time of day,
+    `clamped` those that were a little ahead of our clock and are taken as now.
+    """
 
     values: pa.Array
     bad: Bools
-    reason: str
+    reason: Reason
+    other: pa.Array | None = None
+    dated: Bools | None = None
+    clamped: Bools | None = None
+
+
+def same_for_all(parsed: Parsed) -> str:
+    """Return the reason for refusing any row; "" where it depends on the row."""
+    return parsed.reason if isinstance(parsed.reason, str) else ""
 
 
 Parser = Callable[[pa.Array, Rules], Parsed]
@@ -57,22 +79,96 @@ def objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
 
 
 def as_text(values: pa.Array) -> pa.Array:
-    """Return any column as texts."""
-    return codes.written(values)
+    """Return any column as texts; lists and other nested values as Python writes them."""
+    try:
+        return codes.written(values)
+    except pa.ArrowException:
+        return pa.array([None if value is None else str(value) for value in values.to_pylist()], pa.string())
+
+
+def is_text(of: pa.DataType) -> bool:
+    """Tell whether a column holds texts."""
+    return bool(pa.types.is_string(of) or pa.types.is_large_string(of) or pa.types.is_string_view(of))
+
+
+def is_bytes(of: pa.DataType) -> bool:
+    """Tell whether a column holds bytes."""
+    return bool(pa.types.is_binary(of) or pa.types.is_large_binary(of) or pa.types.is_fixed_size_binary(of))
+
+
+def folded(texts: pa.Array) -> pa.Array:
+    """Return texts in one width, without blanks at the ends, the minus of typesetters as a hyphen."""
+    plain = pc.utf8_trim_whitespace(pc.utf8_normalize(texts, "NFKC"))
+    return pc.replace_substring(plain, "\u2212", "-")
+
+
+LONGEST, LONGEST_ID, LONGEST_PROSE = 400, 200, 20_000
+"""Characters of a line of text, of an id or code (both are indexed, and an index has a bound), of prose."""
+
+
+def _limited(texts: pa.Array, longest: int, forbidden: str, why: str) -> Parsed:
+    signs = mask(pc.match_substring_regex(texts, forbidden))
+    long = mask(pc.greater(pc.utf8_length(texts), longest))
+    return Parsed(
+        texts,
+        signs | long,
+        lambda at: why if signs[at] else f"is longer than {longest} characters; shorten it",
+    )
+
+
+_CONTROL = "has a line break or control sign; a quote may be open, or take it out"
+
+
+def safely(parse: Parser, values: pa.Array, rules: Rules) -> Parsed:
+    """Parse a column; a value on which the parser itself fails makes its row bad, and only that row."""
+    try:
+        return parse(values, rules)
+    except Exception:  # noqa: BLE001 - whatever a foreign value sets off is a fault of that value
+        if len(values) == 1:
+            empty, _, _, *more = parse(pa.nulls(1, pa.string()), rules)
+            return Parsed(empty, np.ones(1, bool), "cannot be read; correct it", *more)
+        half = len(values) // 2
+        return _together(
+            safely(parse, values.slice(0, half), rules), safely(parse, values.slice(half), rules), half
+        )
+
+
+def _together(first: Parsed, second: Parsed, half: int) -> Parsed:
+    """Join what two halves of a column gave."""
+
+    def both(one: Any, other: Any) -> Any:
+        if one is None:
+            return None
+        return pa.concat_arrays([one, other]) if isinstance(one, pa.Array) else np.concatenate([one, other])
+
+    def reason(at: int) -> str:
+        why, place = (first.reason, at) if at < half else (second.reason, at - half)
+        return why if isinstance(why, str) else why(place)
+
+    merged = [
+        both(one, other)
+        for one, other in zip(first, second, strict=True)
+        if not isinstance(one, str) and not callable(one)
+    ]
+    values, bad, *more = merged
+    return Parsed(values, bad, reason, *more)
 
 
 def text(values: pa.Array, _rules: Rules) -> Parsed:
     """Parse one line of text."""
-    texts = as_text(values)
-    bad = pc.match_substring_regex(texts, r"[\x00-\x1f\x7f]")
-    return Parsed(texts, mask(bad), "has a line break or control sign; a quote may be open, or take it out")
+    return _limited(as_text(values), LONGEST, r"[\x00-\x1f\x7f]", _CONTROL)
+
+
+def identifier(values: pa.Array, _rules: Rules) -> Parsed:
+    """Parse an id or a code; `7.0` of a spreadsheet is the id `7`."""
+    texts = pc.replace_substring_regex(as_text(values), r"^(0|[1-9]\d{0,15})\.0+$", r"\1")
+    return _limited(texts, LONGEST_ID, r"[\x00-\x1f\x7f]", _CONTROL)
 
 
 def prose(values: pa.Array, _rules: Rules) -> Parsed:
     """Parse text of several lines."""
-    texts = as_text(values)
-    bad = pc.match_substring_regex(texts, r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-    return Parsed(texts, mask(bad), "has a control sign; take it out")
+    signs = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+    return _limited(as_text(values), LONGEST_PROSE, signs, "has a control sign; take it out")
 
 
 def pattern(expression: str, meaning: str) -> Parser:
@@ -85,16 +181,28 @@ def pattern(expression: str, meaning: str) -> Parser:
     return parse
 
 
-def one_of(allowed: Sequence[str]) -> Parser:
-    """Return a parser of one of a few words."""
+def one_of(allowed: Sequence[str], spoken: Mapping[str, Sequence[str]] | None = None) -> Parser:
+    """Return a parser of one of a few words, in any case and width; `spoken`: ours → other words for it."""
+    known = {fold_word(word): ours for ours in allowed for word in (ours, *(spoken or {}).get(ours, ()))}
+    keys, ours = pa.array(list(known), pa.string()), pa.array(list(known.values()), pa.string())
 
     def parse(values: pa.Array, _rules: Rules) -> Parsed:
         texts = as_text(values)
-        known = pc.is_in(texts, pa.array(allowed, pa.string()))
-        bad = mask(pc.is_valid(texts)) & ~mask(known)
-        return Parsed(texts, bad, f"is none of {', '.join(allowed)}; map it in [values] of the mapping")
+        found = pc.take(ours, pc.index_in(fold_words(texts), keys))
+        bad = mask(pc.is_valid(texts)) & ~mask(pc.is_valid(found))
+        return Parsed(found, bad, f"is none of {', '.join(allowed)}; map it in [values] of the mapping")
 
     return parse
+
+
+def fold_words(texts: pa.Array) -> pa.Array:
+    """Return words without width, case, blanks, hyphens and underscores."""
+    return pc.replace_substring_regex(pc.utf8_lower(folded(texts)), r"[\s_\-]+", "")
+
+
+def fold_word(word: str) -> str:
+    """Return one word as `fold_words` does."""
+    return str(fold_words(pa.array([word]))[0])
 
 
 def category(values: pa.Array, rules: Rules) -> Parsed:
@@ -107,23 +215,39 @@ def category(values: pa.Array, rules: Rules) -> Parsed:
     return Parsed(codes, bad, reason)
 
 
-def numbers(values: pa.Array) -> tuple[Floats, Bools]:
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
+
+
+def plain_numbers(texts: pa.Array, decimal: str = ".") -> Floats:
+    """Return texts as floats, NaN for what is no finite number written with this decimal sign."""
+    plain = folded(texts)
+    if decimal != ".":
+        plain = pc.replace_substring(pc.replace_substring(plain, ".", "?"), decimal, ".")
+    plain = pc.if_else(pc.match_substring_regex(plain, _NUMBER), plain, None)
+    floats = pd.to_numeric(plain.to_pandas(), errors="coerce").to_numpy(float)
+    return np.where(np.isfinite(floats), floats, np.nan)
+
+
+def numbers(values: pa.Array, decimal: str = ".") -> tuple[Floats, Bools]:
     """Return floats, NaN where there is none, and which rows hold something that is no finite number."""
     there = mask(pc.is_valid(values))
     if pa.types.is_floating(values.type) or pa.types.is_integer(values.type):
         floats = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     else:
-        folded = pc.utf8_normalize(as_text(values), "NFKC")
-        floats = pd.to_numeric(folded.to_pandas(), errors="coerce").to_numpy(float)
+        floats = plain_numbers(as_text(values), decimal)
     return np.where(np.isfinite(floats), floats, np.nan), there & ~np.isfinite(floats)
+
+
+_LEAST = 1e-9
+"""A measure nearer to nothing is none: a column of single precision cannot hold it either."""
 
 
 def number(low: float, high: float, unit: str) -> Parser:
     """Return a parser of numbers from `low` to `high`, both included."""
 
-    def parse(values: pa.Array, _rules: Rules) -> Parsed:
-        floats, bad = numbers(values)
-        bad |= (floats < low) | (floats > high)
+    def parse(values: pa.Array, rules: Rules) -> Parsed:
+        floats, bad = numbers(values, rules.decimal)
+        bad |= (floats < low) | (floats > high) | (floats != 0) & (np.abs(floats) < _LEAST)
         reason = f"is no number from {low:g} to {high:g} ({unit})"
         return Parsed(pa.array(floats, mask=np.isnan(floats)), bad, reason)
 
@@ -131,106 +255,73 @@ def number(low: float, high: float, unit: str) -> Parser:
 
 
 def integer(low: int, high: int) -> Parser:
-    """Return a parser of whole numbers from `low` to `high`, both included."""
+    """Return a parser of whole numbers from `low` to `high`, both included; exact to 18 digits."""
 
     def parse(values: pa.Array, _rules: Rules) -> Parsed:
-        if pa.types.is_integer(values.type):
-            wide = values.cast(pa.int64())
-            outside = pc.or_(pc.less(wide, low), pc.greater(wide, high))
-            return Parsed(wide, mask(outside), f"is no whole number from {low} to {high}")
-        floats, bad = numbers(values)
-        bad |= (floats < low) | (floats > high) | (floats != np.round(floats)) & ~np.isnan(floats)
-        whole = np.where(np.isnan(floats) | bad, 0, floats).astype(np.int64)
-        return Parsed(pa.array(whole, mask=np.isnan(floats)), bad, f"is no whole number from {low} to {high}")
+        reason = f"is no whole number from {low} to {high}"
+        if pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
+            values = _whole(values.cast(pa.float64()))
+        texts = pc.replace_substring_regex(folded(as_text(values)), r"\.0*$", "")
+        whole = pc.if_else(pc.match_substring_regex(texts, r"^[+-]?\d{1,18}$"), texts, None)
+        wide = pc.replace_substring_regex(whole, r"^\+", "").cast(pa.int64())
+        bad = mask(pc.is_valid(values)) & ~mask(pc.is_valid(wide))
+        outside = mask(pc.or_(pc.less(wide, low), pc.greater(wide, high)))
+        return Parsed(wide, bad | outside, reason)
 
     return parse
 
 
-def moment(values: pa.Array, rules: Rules) -> Parsed:
-    """Parse a time to UTC; a naive one is in the zone of the rules.
-
-    Of an hour that the clocks repeat the first is meant; of one that they skip, the hour after.
-    """
-    times = _times(values, rules)
-    there = mask(pc.is_valid(values))
-    bad = there & (times.isna() | (times < rules.earliest) | (times > rules.latest)).to_numpy()
-    reason = (
-        f"is no time from {rules.earliest:%Y-%m-%d} to {rules.latest:%Y-%m-%d}; "
-        "write it as 2024-03-05 14:30 or tell its format in the mapping's formats"
+def _whole(floats: pa.Array) -> pa.Array:
+    """Return doubles as texts of whole numbers; one that is not whole, or lost digits, as what it is."""
+    exact = mask(pc.less(pc.abs(floats), 2.0**53)) & mask(pc.equal(floats, pc.floor(floats)))
+    digits = pc.if_else(pa.array(exact), floats, 0.0).cast(pa.int64()).cast(pa.string())
+    return pc.if_else(
+        pc.is_valid(floats), pc.if_else(pa.array(exact), digits, floats.cast(pa.string())), None
     )
-    return Parsed(pa.Array.from_pandas(times), bad, reason)
-
-
-def _times(values: pa.Array, rules: Rules) -> "pd.Series[Any]":
-    if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
-        zoned = pa.types.is_timestamp(values.type) and values.type.tz is not None
-        moments = values.cast(pa.timestamp("us", values.type.tz if zoned else None)).to_pandas()
-        utc: pd.Series[Any] = moments.dt.tz_convert("UTC") if zoned else _localized(moments, rules.zone)
-        return utc
-    texts = as_text(values)
-    zoned_rows = mask(pc.match_substring_regex(texts, r"(?:[Zz]|[+-]\d\d:?\d\d)$"))
-    series = texts.to_pandas()
-    result = _localized(_naive(series.mask(zoned_rows), rules.formats), rules.zone)
-    if zoned_rows.any():
-        aware = pd.to_datetime(series[zoned_rows], format="ISO8601", utc=True, errors="coerce")
-        result[zoned_rows] = aware.astype(result.dtype)
-    return result
-
-
-def _naive(texts: "pd.Series[Any]", formats: Sequence[str]) -> "pd.Series[Any]":
-    result = pd.to_datetime(texts, format="ISO8601", errors="coerce").astype("datetime64[us]")
-    for form in formats:
-        left = result.isna() & texts.notna()
-        if not left.any():
-            break
-        result[left] = pd.to_datetime(texts[left], format=form, errors="coerce").astype("datetime64[us]")
-    return result
-
-
-def _localized(naive: "pd.Series[Any]", zone: str) -> "pd.Series[Any]":
-    first = np.ones(len(naive), bool)
-    hour = pd.Timedelta(hours=1)
-    local = naive.dt.tz_localize(ZoneInfo(zone), ambiguous=first, nonexistent=hour)
-    utc: pd.Series[Any] = local.dt.tz_convert("UTC")
-    return utc
-
-
-def day(values: pa.Array, rules: Rules) -> Parsed:
-    """Parse a calendar day."""
-    if pa.types.is_date(values.type) or pa.types.is_timestamp(values.type):
-        days = values.cast(pa.timestamp("us")).to_pandas()
-    else:
-        days = _naive(as_text(values).to_pandas(), rules.formats)
-    there = mask(pc.is_valid(values))
-    dates = pa.Array.from_pandas(days).cast(pa.date32(), safe=False)
-    return Parsed(dates, there & days.isna().to_numpy(), "is no day; write it as 2024-03-05")
 
 
 def words(values: pa.Array, _rules: Rules) -> Parsed:
     """Parse a list of texts to PostgreSQL's array notation."""
     lists = _lists(values)
-    escaped = as_text(lists.flatten())
+    items = as_text(lists.flatten())
+    wrong = mask(pc.match_substring_regex(items, r"[\x00-\x1f\x7f]")) | mask(
+        pc.greater(pc.utf8_length(items), LONGEST)
+    )
+    escaped = items
     for sign in ("\\", '"'):
         escaped = pc.replace_substring(escaped, sign, f"\\{sign}")
     quoted = pc.binary_join_element_wise('"', escaped, '"', "")
-    return Parsed(_array_text(lists, quoted), np.zeros(len(values), bool), "is no list")
+    reason = f"has a control sign, or a word of over {LONGEST} characters"
+    return Parsed(_array_text(lists, quoted), _rows_of(lists, wrong), reason)
 
 
-def bearings(values: pa.Array, _rules: Rules) -> Parsed:
-    """Parse a list of compass bearings, degrees clockwise from north, to PostgreSQL's array notation."""
+def bearings(values: pa.Array, rules: Rules) -> Parsed:
+    """Parse a list of compass bearings, degrees clockwise from north, to PostgreSQL's array notation.
+
+    Kept to a thousandth, so that none becomes 360 in single precision.
+    """
     lists = _lists(values)
-    degrees, wrong = numbers(lists.flatten())
+    degrees, wrong = numbers(lists.flatten(), rules.decimal)
     wrong |= (degrees < 0) | (degrees > 360) | np.isnan(degrees)
-    bad = np.zeros(len(values), bool)
-    bad[np.repeat(np.arange(len(values)), _lengths(lists))[wrong]] = True
-    texts = as_text(pa.array(np.where(wrong, 0, degrees) % 360))
-    return Parsed(_array_text(lists, texts), bad, "holds something other than bearings from 0 to 360 degrees")
+    texts = as_text(pa.array(np.round(np.where(wrong, 0, degrees), 3) % 360))
+    reason = "holds something other than bearings from 0 to 360 degrees"
+    return Parsed(_array_text(lists, texts), _rows_of(lists, wrong), reason)
+
+
+def _rows_of(lists: pa.Array, wrong: Bools) -> Bools:
+    """Return which lists hold a wrong item."""
+    bad = np.zeros(len(lists), bool)
+    bad[np.repeat(np.arange(len(lists)), _lengths(lists))[wrong]] = True
+    return bad
 
 
 def _lists(values: pa.Array) -> pa.Array:
-    """Return lists as they are, and single values as lists of one."""
+    """Return lists without their empty items, and single values as lists of one."""
     if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
-        return values
+        if not values.flatten().null_count:
+            return values
+        kept = [one and [item for item in one if item is not None] for one in values.to_pylist()]
+        return pa.array(kept, pa.list_(values.type.value_type))
     there = pc.is_valid(values).cast(pa.int32())
     offsets = pc.cumulative_sum(pa.concat_arrays([pa.array([0], pa.int32()), there]))
     return pa.ListArray.from_arrays(offsets, as_text(values.drop_null()))

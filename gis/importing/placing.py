@@ -1,19 +1,25 @@
 """Where rows lie: geometry read from shapes, WKT, WKB or two columns, checked, and shifted to WGS-84."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import shapely
+from shapely import affinity
+from shapely.geometry.base import BaseGeometry
 
 from gis import crs
+from gis.importing.coordinates import degrees, pairs
+from gis.importing.curves import is_curved, straightened
 from gis.importing.drafting import Draft, cleaned
-from gis.importing.ground import Ground, only
+from gis.importing.ground import KM_PER_DEGREE, Ground, only
 from gis.importing.kinds import Kind
 from gis.importing.mapping import Mapping
-from gis.importing.parsing import Bools, Floats, as_text, mask, numbers
+from gis.importing.parsing import Bools, Floats, as_text, mask
 from gis.importing.source import Geoms, Source
 
 FAR_KM = 20.0
@@ -41,24 +47,130 @@ class Placed:
         return f"{self.lon[at]:.9g}, {self.lat[at]:.9g}"
 
 
-def place(made: Draft, kind: Kind, mapping: Mapping, source: Source) -> Placed:
-    """Return the shapes of a draft in degrees of their datum; those of unusable rows are refused."""
+@dataclass
+class Ways:
+    """How the shapes of a file come to WGS-84 degrees, as asked for, and what that did to them."""
+
+    accept_ballpark: bool = False
+    repair: bool = False
+    shift: crs.Shift | None = None
+    repaired: list[dict[str, Any]] = field(default_factory=list)
+
+    def told(self) -> dict[str, Any]:
+        """Return what a batch remembers of it."""
+        shift = self.shift and {"words": self.shift.words, "accuracy_m": self.shift.accuracy_m}
+        listed = {"rows": len(self.repaired), "listed": self.repaired[:MOST_LISTED]}
+        return {"transformation": shift} | ({"repaired": listed} if self.repaired else {})
+
+    def notes(self) -> list[str]:
+        """Return what the import's report says of it."""
+        said = []
+        if self.shift is not None and self.shift.there is not None:
+            accuracy = self.shift.accuracy_m
+            told = "unknown, accepted by --accept-ballpark" if accuracy is None else f"{accuracy:g} m"
+            said.append(f"coordinates were transformed by {self.shift.words}; accuracy {told}")
+        if self.repaired:
+            changed = sum(abs(one["after_m2"] - one["before_m2"]) for one in self.repaired)
+            said.append(
+                f"{len(self.repaired)} shapes were repaired; their areas changed by {changed:,.1f} m² in all"
+            )
+        return said
+
+
+MOST_LISTED = 1_000
+"""Repaired rows that a batch lists one by one; all are counted."""
+
+
+def place(made: Draft, kind: Kind, mapping: Mapping, source: Source, ways: Ways) -> Placed:
+    """Return the shapes of a draft in degrees of their datum; those of unusable rows are refused.
+
+    Raises BadInput where the file's coordinate system is unknown, contradicts its coordinates, or leads to
+    WGS-84 only roughly and nobody accepted that.
+    """
     columns = made.chunk.table.column_names
     if made.chunk.geometry is not None:
         given = made.chunk.geometry
         made.sieve.refuse(shapely.is_missing(given), "geometry", _UNREADABLE)
     elif column := mapping.found("geometry", columns):
-        given = _parsed(made, cleaned(made.chunk, column, mapping, made.sieve, "geometry"))
+        given = _parsed(made, cleaned(made.chunk, column, made.sieve, "geometry"))
     else:
         return _from_columns(made, mapping)
-    given = shapely.force_2d(_unwrapped(given))
+    given = each(made, lambda shapes: shapely.force_2d(_unwrapped(shapes)), given)
+    if ways.repair:
+        given = repaired(made, given, ways, source.crs)
     _check_shapes(made, kind, given)
+    given = only(made.sieve.ok, given)
     if source.crs is not None:
-        given = crs.to_degrees(given, source.crs)
+        given = _transformed(made, given, source.crs, ways)
     made.sieve.refuse(
         _across(given) > kind.widest, "geometry", f"is over {kind.widest} degrees across; correct it"
     )
-    return placed(only(made.sieve.ok, given))
+    return placed(made, only(made.sieve.ok, given))
+
+
+def _transformed(made: Draft, given: Geoms, system: str, ways: Ways) -> Geoms:
+    """Bring shapes of a coordinate system to degrees, by the way that the file's first rows ask for."""
+    crs.check_unit(system, given)
+    shift = ways.shift or crs.shift_from(system, given)
+    if not ways.accept_ballpark:
+        crs.check_accuracy(shift)
+    ways.shift = shift
+    moved = each(made, shift.apply, given)
+    nowhere: Bools = np.logical_not(np.isfinite(shapely.bounds(moved)).all(axis=1))
+    made.sieve.refuse(nowhere, "geometry", "lies outside of what its coordinate system covers; correct it")
+    return only(made.sieve.ok, moved)
+
+
+def each(made: Draft, function: Callable[[Geoms], Any], shapes: Geoms) -> Geoms:
+    """Return a function of shapes, shape by shape; a row on which it fails is refused, and only that."""
+    try:
+        return np.asarray(function(shapes), dtype=object)
+    except Exception:  # noqa: BLE001 - GEOS, PROJ and numpy fail each in its own way on foreign shapes
+        result = np.full(len(shapes), None, dtype=object)
+    failed = np.zeros(len(shapes), bool)
+    for at in range(len(shapes)):
+        try:
+            result[at] = function(shapes[at : at + 1])[0]
+        except Exception:  # noqa: BLE001 - as above
+            failed[at] = True
+    made.sieve.refuse(failed, "geometry", "cannot be worked on; draw it again")
+    return result
+
+
+def repaired(made: Draft, shapes: Geoms, ways: Ways, system: str | None) -> Geoms:
+    """Return shapes with the invalid areas among them made valid by GEOS; what it changed goes to `ways`."""
+    wrong = np.flatnonzero(~shapely.is_valid(shapes) & (shapely.get_dimensions(shapes) == 2) & made.sieve.ok)
+    result = shapes.copy()
+    for at in wrong.tolist():
+        mended = _polygons(each(made, _made_valid, shapes[at : at + 1])[0]) if made.sieve.ok[at] else None
+        if mended is None:
+            continue
+        result[at] = mended
+        before, after = (abs(_area_m2(one, system)) for one in (shapes[at], mended))
+        ways.repaired.append({
+            "row": int(made.chunk.rows[at]), "why": shapely.is_valid_reason(shapes[at]),
+            "before_m2": round(before, 1), "after_m2": round(after, 1),
+        })  # fmt: skip
+    return result
+
+
+def _made_valid(shapes: Geoms) -> Any:
+    return shapely.make_valid(shapes, method="structure", keep_collapsed=False)
+
+
+def _polygons(shape: BaseGeometry | None) -> BaseGeometry | None:
+    """Return the areas of what repairing gave, None where none is left."""
+    parts = [one for one in shapely.get_parts(shape) if one.geom_type == "Polygon" and not one.is_empty]
+    return None if not parts else parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
+
+
+def _area_m2(shape: BaseGeometry, system: str | None) -> float:
+    """Return the area between the lines of a shape as they are drawn, crossing or not, to a percent."""
+    flat = shape
+    if system is None or not crs.in_metres(system):
+        lat = np.radians(shape.bounds[1] + shape.bounds[3]) / 2
+        flat = affinity.scale(shape, KM_PER_DEGREE * 1000 * np.cos(lat), KM_PER_DEGREE * 1000, origin=(0, 0))
+    return float(flat.area)
 
 
 def _across(shapes: Geoms) -> Floats:
@@ -70,45 +182,86 @@ def _across(shapes: Geoms) -> Floats:
     return widest
 
 
-def placed(shapes: Geoms) -> Placed:
+def placed(made: Draft, shapes: Geoms) -> Placed:
     """Return shapes with the point by which each is owned: itself, or a point on its surface."""
     inner = shapes.copy()
     wide = shapely.get_dimensions(shapes) > 0
-    inner[wide] = shapely.point_on_surface(shapes[wide])
-    return Placed(shapes, shapely.get_x(inner), shapely.get_y(inner))
+    inner[wide] = each(made, shapely.point_on_surface, shapes)[wide]
+    return Placed(only(made.sieve.ok, shapes), shapely.get_x(inner), shapely.get_y(inner))
 
 
 def _from_columns(made: Draft, mapping: Mapping) -> Placed:
-    lon, lat = (_degrees(made, mapping, name) for name in ("lon", "lat"))
+    lon, lat = _one_column(made, mapping) or [_degrees(made, mapping, name) for name in ("lon", "lat")]
     shapes = np.full(len(made), None, dtype=object)
     whole = np.isfinite(lon) & np.isfinite(lat)
     shapes[whole] = shapely.points(lon[whole], lat[whole])
     return Placed(shapes, lon, lat)
 
 
+_POINT_TEXT = r"(?i)^\s*(?:SRID=\d+;\s*)?POINT\b"
+"""A place that says by itself which number is which."""
+
+
+def _one_column(made: Draft, mapping: Mapping) -> list[Floats] | None:
+    """Read the column of both coordinates, None when the mapping names none that is there."""
+    orders = ((order, mapping.found(order, made.chunk.table.column_names)) for order in ("lonlat", "latlon"))
+    order, column = next(((one, found) for one, found in orders if found is not None), ("", None))
+    if column is None:
+        return None
+    values = cleaned(made.chunk, column, made.sieve, "lon/lat")
+    made.sieve.refuse(mask(pc.is_null(values)), "lon/lat", _MISSING)
+    lon, lat, bad = pairs(values, order, mapping.decimal)
+    shaped = mask(pc.match_substring_regex(as_text(values), _POINT_TEXT))
+    points, bad = _texts(values, shaped), bad | shaped
+    found = (shapely.get_type_id(points) == shapely.GeometryType.POINT) & ~shapely.is_empty(points)
+    lon[found], lat[found] = shapely.get_x(points[found]), shapely.get_y(points[found])
+    example = "113.134, 27.827" if order == "lonlat" else "27.827, 113.134"
+    made.sieve.refuse(bad & ~found, "lon/lat", f"is no pair such as {example}; correct it", values)
+    return [lon, lat]
+
+
 def _degrees(made: Draft, mapping: Mapping, name: str) -> Floats:
     column = mapping.found(name, made.chunk.table.column_names)
     if column is None:
         raise AssertionError(f"{name} is checked before any chunk is read")
-    values = cleaned(made.chunk, column, mapping, made.sieve, name)
-    degrees, bad = numbers(values)
+    values = cleaned(made.chunk, column, made.sieve, name)
+    found, bad = degrees(values, name, mapping.decimal)
     made.sieve.refuse(bad, name, "is no number; write decimal degrees such as 113.1340", values)
-    made.sieve.refuse(np.isnan(degrees), name, _MISSING, values)
-    return degrees
+    made.sieve.refuse(np.isnan(found), name, _MISSING, values)
+    return found
 
 
 def _parsed(made: Draft, values: pa.Array) -> Geoms:
     made.sieve.refuse(mask(pc.is_null(values)), "geometry", _MISSING)
-    if pa.types.is_string(values.type):
-        texts = as_text(values).to_numpy(zero_copy_only=False)
-        shapes = shapely.from_wkt(texts, on_invalid="ignore")
-        left = shapely.is_missing(shapes)
-        shapes[left] = shapely.from_wkb(texts[left], on_invalid="ignore")
-    else:
-        shapes = shapely.from_wkb(values.to_numpy(zero_copy_only=False), on_invalid="ignore")
+    shapes = _texts(values, mask(pc.is_valid(values)))
     reason = "cannot be read; write it as WKT such as POINT (113.134 27.827), or WKB"
     made.sieve.refuse(shapely.is_missing(shapes), "geometry", reason, values)
-    return np.asarray(shapes, dtype=object)
+    return shapes
+
+
+def _texts(values: pa.Array, rows: Bools) -> Geoms:
+    """Return the shapes that `rows` of a column hold as WKT, curved or not, or WKB; None for the others."""
+    result = np.full(len(values), None, dtype=object)
+    for at in np.flatnonzero(rows).tolist():
+        result[at] = read_shape(values[at])
+    return result
+
+
+_LONGITUDES_FIRST = re.compile(r"^SRID=(?:4326|4490);", re.IGNORECASE)
+
+
+def read_shape(cell: pa.Scalar) -> BaseGeometry | None:
+    """Return one shape of WKT, EWKT in degrees, WKB or its hexadecimal text; None for anything else."""
+    try:
+        given = cell.as_py()
+        if isinstance(given, bytes):
+            return shapely.from_wkb(given)
+        text = _LONGITUDES_FIRST.sub("", str(given).strip())
+        if is_curved(text):
+            return straightened(text)
+        return shapely.from_wkt(text) if re.match(r"[A-Za-z]{5}", text) else shapely.from_wkb(text)
+    except Exception:  # noqa: BLE001 - whatever GEOS says to a foreign text, it is no shape
+        return None
 
 
 def _unwrapped(shapes: Geoms) -> Geoms:
@@ -142,7 +295,10 @@ def _in_words(why: str) -> str:
 def check_range(made: Draft, where: Placed, ground: Ground) -> None:
     """Refuse places beyond the globe, and those that fit only with longitude and latitude exchanged."""
     lon, lat = where.lon, where.lat
-    beyond: Bools = np.logical_or(np.abs(lon) > 180, np.abs(lat) > 90)
+    west, south, east, north = shapely.bounds(where.shape).T
+    beyond: Bools = np.logical_or(
+        np.maximum(abs(west), abs(east)) > 180, np.maximum(abs(south), abs(north)) > 90
+    )
     away = beyond | (ground.km_outside(lon, lat) > FAR_KM)
     turned: Bools = away & (np.abs(lat) <= 180) & (np.abs(lon) <= 90)
     if ground.box is not None:
@@ -150,6 +306,8 @@ def check_range(made: Draft, where: Placed, ground: Ground) -> None:
     swapped = "looks swapped: longitude and latitude are exchanged; exchange them back"
     made.sieve.refuse(turned, "lon/lat", swapped, where.pair)
     made.sieve.refuse(beyond, "lon/lat", "lies beyond 180 or 90 degrees; write WGS-84 degrees", where.pair)
+    bare = np.isnan(lon) | np.isnan(lat)
+    made.sieve.refuse(bare, "geometry", "has no place inside it; draw it again")
 
 
 def check_city(made: Draft, where: Placed, ground: Ground) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gis.importing import parsing
+from gis.importing import parsing, times
 from gis.importing.kinds import Field, Kind
-from gis.importing.mapping import TIME_FORMATS, heading, ready
+from gis.importing.mapping import heading, ready
 from gis.importing.parsing import Rules, as_text, mask, numbers
 from gis.importing.source import Source
 
@@ -128,9 +128,9 @@ def _field(draft: Draft, one: Field) -> None:
     column, why = found
     draft.taken.add(column)
     draft.columns += [f"# {why}; {_evidence(draft.table[column])}", f"{one.name} = {_q(column)}"]
-    if one.parse in (parsing.moment, parsing.day):
+    if one.parse in (times.moment, times.day):
         draft.formats += _time_formats(draft, one, draft.table[column])
-    elif one.parse is not parsing.text:
+    elif one.parse not in (parsing.text, parsing.identifier):
         draft.values += _stubs(draft, one, draft.table[column])
 
 
@@ -212,9 +212,8 @@ def _takes(one: Field, draft: Draft) -> str:
         return "a code of the tree of categories: " + ", ".join(
             sorted(set(draft.rules.categories.values()))[:40]
         )
-    return (
-        one.parse(pa.array([], pa.string()), draft.rules).reason.partition(";")[0].removeprefix("is none of ")
-    )
+    reason = parsing.same_for_all(one.parse(pa.array([], pa.string()), draft.rules))
+    return reason.partition(";")[0].removeprefix("is none of ")
 
 
 def _known_values(kind: Kind, name: str) -> dict[str, str]:
@@ -242,7 +241,7 @@ def _lines(draft: Draft, source: Source) -> Iterator[str]:
     yield f"[{name}]\norigin = {_q(_origin(source))}"
     yield from draft.top
     if quoted := [line for line in draft.formats if not line.startswith("#")]:
-        yield f"formats = [{', '.join([*dict.fromkeys(quoted), *map(_q, TIME_FORMATS)])}]"
+        yield f"formats = [{', '.join(dict.fromkeys(quoted))}]"
     yield from (line for line in draft.formats if line.startswith("#"))
     yield f"\n[{name}.columns]"
     yield from draft.columns

@@ -54,8 +54,18 @@ class Sieve:
 
 
 def _shown(value: Any) -> str:
-    plain = value.as_py() if isinstance(value, pa.Scalar) else value
+    try:
+        plain = value.as_py() if isinstance(value, pa.Scalar) else value
+    except (ValueError, OverflowError):  # a day beyond the calendar, bytes that are no text
+        plain = _raw(value)
     return "" if plain is None else str(plain)[:200]
+
+
+def _raw(value: pa.Scalar) -> str:
+    """Return what can be shown of a value that Python has no type for."""
+    if isinstance(value, pa.StringScalar | pa.LargeStringScalar):
+        return bytes(value.as_buffer()).decode(errors="replace")
+    return f"a {value.type} beyond its bounds"
 
 
 @dataclass

@@ -80,6 +80,7 @@ def origins(columns: dict[str, pa.Array], usual: str) -> pa.Array:
 def examine(job: Job, chunk: Chunk) -> tuple[dict[str, pa.Array], list[Refusal]]:
     """Return a chunk's good rows as columns of the store with `row_no`, and the refusals of the others."""
     made = draft(chunk, job.kind, job.mapping, job.rules)
+    job.clamped += made.clamped
     where = locate(job, made) if job.kind.shape else None
     if where is not None and job.kind.shape == "line":
         made, where = centrelines.parts(made, where)

@@ -89,14 +89,14 @@ def merge(conn: Connection, table: str, batch: int) -> Merged:
     bound: dict[str, object] = {"batch": batch} if owned else {}
     keys = ["origin", "origin_id"] if owned else ["code"]
     same = " AND ".join(f"t.{key} = s.{key}" for key in keys)
-    names = [f'"{name}"' for name in _stage_columns(conn) if name in there and name not in keys]
+    names = [f'"{name}"' for name in columns_of(conn) if name in there and name not in keys]
     changed = _note_changes(conn, table, keys, f"{same} AND {_differ(names)}")
-    sets = [f"{name} = s.{name}" for name in names] + ["batch_id = :batch"] * owned
+    sets = [f"{name} = {_theirs(name)}" for name in names] + ["batch_id = :batch"] * owned
     guard = _UNTOUCHED if table == "incidents" else "true"
     update = f"UPDATE {table} t SET {', '.join(sets)} FROM changed JOIN {STAGE} s USING ({', '.join(keys)})"
     updated = _affected(conn, f"{update} WHERE {same} AND {guard}", bound) if changed else 0
     into = ", ".join([*keys, *names, *["batch_id"] * owned])
-    values = ", ".join([*(f"s.{name}" for name in [*keys, *names]), *[":batch"] * owned])
+    values = ", ".join([*map(_new, [*keys, *names]), *[":batch"] * owned])
     # The index decides what is new: a join planned while the table was empty would scan it as it grows.
     target = f"({', '.join(keys)})"
     insert = f"INSERT INTO {table} ({into}) SELECT {values} FROM {STAGE} s ON CONFLICT {target} DO NOTHING"
@@ -113,8 +113,20 @@ def _affected(conn: Connection, statement: str, bound: dict[str, object]) -> int
 
 
 def _differ(names: list[str]) -> str:
-    ours, theirs = (", ".join(f"{side}.{name}" for name in names) for side in "ts")
+    ours, theirs = ", ".join(f"t.{name}" for name in names), ", ".join(map(_theirs, names))
     return f"ROW({ours}) IS DISTINCT FROM ROW({theirs})"
+
+
+_NOW_IF_UNKNOWN = '"position_at"'
+"""Where no time of a position is known, a new one is of now, a known one stays."""
+
+
+def _theirs(name: str) -> str:
+    return f"coalesce(s.{name}, t.{name})" if name == _NOW_IF_UNKNOWN else f"s.{name}"
+
+
+def _new(name: str) -> str:
+    return f"coalesce(s.{name}, now())" if name == _NOW_IF_UNKNOWN else f"s.{name}"
 
 
 def _note_changes(conn: Connection, table: str, keys: list[str], condition: str) -> int:
@@ -125,7 +137,8 @@ def _note_changes(conn: Connection, table: str, keys: list[str], condition: str)
     return int(conn.execute(sa.text("SELECT count(*) FROM changed")).scalar_one())
 
 
-def _stage_columns(conn: Connection) -> list[str]:
+def columns_of(conn: Connection) -> list[str]:
+    """Return the columns of the stage."""
     # Asked by name: a plan kept for `SELECT *` would not survive a stage of another shape.
     found = f"SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('{STAGE}') AND attnum > 0"
     return list(conn.execute(sa.text(f"{found} AND NOT attisdropped ORDER BY attnum")).scalars())

@@ -1,0 +1,62 @@
+"""Other people's clocks: one bound on the future for reports and steps, and what a small skew is taken as."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gis.errors import BadInput
+from gis.settings import settings
+
+
+def skew() -> timedelta:
+    """Return by how much another clock may be ahead of ours, or behind the one before it."""
+    return timedelta(seconds=settings().clock_skew_s)
+
+
+def check_years(given: Mapping[str, Any]) -> None:
+    """Raise BadInput naming a time whose year no incident has: at the calendar's ends nothing is reckoned."""
+    first, last = settings().earliest.year, datetime.now(UTC).year
+    for name, moment in given.items():
+        if isinstance(moment, datetime) and not first - 1 <= moment.year <= last + 1:
+            raise BadInput(name, f"{moment.isoformat()} is no time from {first} to now; correct it")
+
+
+def of_step(at: datetime | None, last: datetime) -> tuple[datetime, list[str]]:
+    """Return the moment of a step that follows one at `last`, and what was done to what was given.
+
+    Raises BadInput for a time without a zone, further in the future than the skew, or further before `last`.
+    """
+    now = datetime.now(UTC)
+    if at is None:
+        return max(now, last), []
+    if at.tzinfo is None:
+        raise BadInput("at", "has no zone; write it as 2024-03-05T14:30:00+08:00")
+    check_years({"at": at})
+    if at > now:
+        return max(now, last), [_ahead("at", at, now)]
+    if at < last - skew():
+        raise BadInput("at", f"{at.isoformat()} is before the last step, {last.isoformat()}")
+    if at < last:
+        behind = (last - at).total_seconds()
+        return last, [f"at was {behind:.0f} s before the last step and is taken as its time"]
+    return at, []
+
+
+def _ahead(name: str, at: datetime, now: datetime) -> str:
+    """Return what is told of a time a little ahead. Raises BadInput when it is more than a little."""
+    if at > now + skew():
+        raise BadInput(
+            name,
+            f"{at.isoformat()} lies in the future; by our clock it is {now.isoformat(timespec='seconds')}",
+        )
+    return f"{name} was {(at - now).total_seconds():.0f} s ahead of our clock and is taken as now"
+
+
+def notes(given: Mapping[str, Any], kept: Mapping[str, datetime]) -> list[str]:
+    """Return what was done to the times of a report, from those given and those kept."""
+    moved = [
+        (name, (at - kept[name]).total_seconds())
+        for name, at in given.items()
+        if isinstance(at, datetime) and at.tzinfo is not None and name in kept and at > kept[name]
+    ]
+    return [f"{name} was {ahead:.0f} s ahead of our clock and is taken as now" for name, ahead in moved]

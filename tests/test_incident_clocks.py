@@ -1,0 +1,149 @@
+"""Clocks of others: a little ahead is taken as now and told, more is refused; a wrong step is put right."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+from sqlalchemy.engine import Engine
+
+from gis import schema
+from tests import town
+
+LON, LAT = town.at(0.7, 0.7)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled(engine: Engine) -> None:
+    """The town without incidents."""
+    with engine.begin() as conn:
+        town.add_grids(conn)
+        town.add_city(conn)
+
+
+def from_now(**delta: float) -> str:
+    return (datetime.now(UTC) + timedelta(**delta)).isoformat()
+
+
+def when(text: str) -> str:
+    """A time as it is, or so many seconds from now."""
+    return from_now(seconds=float(text)) if text.startswith("+") else text
+
+
+def report(client: TestClient, **changes: Any) -> Any:
+    new = {"category": "0101", "source": "citizen", "occurred_at": from_now(hours=-5), "lon": LON, "lat": LAT}
+    return client.post("/incidents", json=new | changes)
+
+
+def moved(client: TestClient, number: int, to: str, **more: Any) -> Any:
+    return client.post(f"/incidents/{number}/transitions", json={"to": to, **more})
+
+
+def seconds_from_now(text: str) -> float:
+    return (datetime.fromisoformat(text) - datetime.now(UTC)).total_seconds()
+
+
+@pytest.mark.parametrize("ahead", [1, 60, 120, 299])
+def test_a_phone_a_little_ahead_reports_and_its_crew_is_sent_at_once(
+    client: TestClient, ahead: float
+) -> None:
+    answer = report(client, occurred_at=from_now(seconds=ahead), reported_at=from_now(seconds=ahead))
+    assert answer.status_code == 201
+    told = answer.json()
+    assert len(told["notes"]) == 2
+    assert all("ahead of our clock" in note for note in told["notes"])
+    assert seconds_from_now(told["properties"]["reported_at"]) <= 0
+    sent = moved(client, told["id"], "dispatched", at=from_now(seconds=ahead))
+    assert sent.status_code == 200
+    assert "ahead of our clock" in sent.json()["notes"][0]
+    assert moved(client, told["id"], "handling").status_code == 200
+
+
+@pytest.mark.parametrize("field", ["occurred_at", "reported_at"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "+72000", "+330", "0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00",
+        "9999-12-31T23:59:59-14:00", "2094-01-01T00:00:00Z", "1900-01-01T00:00:00Z",
+    ],
+)  # fmt: skip
+def test_a_report_of_a_time_that_cannot_be_is_a_422(client: TestClient, field: str, text: str) -> None:
+    answer = report(client, **{field: when(text)})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["name"] == field
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        "2094-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "+3600",
+        "2020-01-01T00:00:00Z", "2025-01-01T00:00:00",
+    ],
+)  # fmt: skip
+def test_a_step_of_a_time_that_cannot_be_is_a_422_and_the_next_one_goes_on(
+    client: TestClient, at: str
+) -> None:
+    number = report(client).json()["id"]
+    answer = moved(client, number, "dispatched", at=when(at))
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["name"] == "at"
+    assert moved(client, number, "dispatched").status_code == 200
+
+
+def test_a_step_a_little_before_the_last_one_is_taken_as_its_time(client: TestClient) -> None:
+    number = report(client).json()["id"]
+    first = moved(client, number, "dispatched").json()["properties"]["transitions"][-1]["at"]
+    answer = moved(client, number, "handling", at=from_now(seconds=-60))
+    assert answer.status_code == 200
+    assert answer.json()["properties"]["transitions"][-1]["at"] == first
+    assert "before the last step" in answer.json()["notes"][0]
+
+
+def corrected(client: TestClient, number: int, step: int, **body: Any) -> Any:
+    body = {"note": "typed wrongly"} | body
+    return client.post(f"/incidents/{number}/transitions/{step}/correction", json=body)
+
+
+def test_a_wrong_step_is_taken_back_and_the_trace_stays(client: TestClient) -> None:
+    number = report(client).json()["id"]
+    for to in ("dispatched", "handling", "verifying", "closed"):
+        life = moved(client, number, to).json()["properties"]
+    assert life["closed_at"] is not None
+    last = life["transitions"][-1]["id"]
+    assert corrected(client, number, life["transitions"][1]["id"]).status_code == 422  # not the last one
+    told = corrected(client, number, last).json()["properties"]
+    assert (told["state"], told["closed_at"]) == ("verifying", None)
+    assert [step["to_state"] for step in told["transitions"]][-2:] == ["closed", "verifying"]
+    assert told["transitions"][-1]["corrects"] == last
+    assert corrected(client, number, last).status_code == 404  # it stands no more
+    assert moved(client, number, "closed").status_code == 200
+
+
+def test_a_step_is_put_at_its_right_time_between_its_neighbours(client: TestClient) -> None:
+    number = report(client).json()["id"]
+    for to in ("dispatched", "handling", "verifying"):
+        life = moved(client, number, to).json()["properties"]
+    steps = life["transitions"]
+    handled = steps[2]["id"]
+    told = corrected(client, number, steps[1]["id"], at=from_now(hours=-3)).json()["properties"]
+    told = corrected(client, number, handled, at=from_now(hours=-2)).json()["properties"]
+    assert seconds_from_now(told["responded_at"]) == pytest.approx(-7200, abs=60)
+    newest = told["transitions"][-1]["id"]
+    assert corrected(client, number, newest, at=from_now(hours=-4)).status_code == 422  # before dispatched
+    assert corrected(client, number, newest, at=from_now(hours=1)).status_code == 422  # future
+    assert corrected(client, number, steps[0]["id"], at=from_now(hours=-4)).status_code == 422  # the report
+    assert corrected(client, number, newest, at=from_now(hours=-1)).status_code == 200
+    assert corrected(client, 999_999, newest).status_code == 404
+
+
+def test_an_incident_stuck_in_the_future_moves_again_once_corrected(
+    client: TestClient, engine: Engine
+) -> None:
+    number = report(client).json()["id"]
+    step = moved(client, number, "dispatched").json()["properties"]["transitions"][-1]["id"]
+    t = schema.transitions
+    with engine.begin() as conn:  # as the product let it in before
+        conn.execute(sa.update(t).where(t.c.id == step).values(at=datetime(2094, 1, 1, tzinfo=UTC)))
+    assert corrected(client, number, step, at=from_now(hours=-1)).status_code == 200
+    assert moved(client, number, "handling").status_code == 200
