@@ -100,7 +100,7 @@ def test_the_public_sees_public_collections(service_engine: Engine, tmp_path_fac
     app.dependency_overrides[access.who] = lambda: ANYBODY
     with TestClient(app, raise_server_exceptions=False) as public:
         listed = {one["id"] for one in public.get("/collections").json()["collections"]}
-        assert listed == {"grids", "roads", "buildings", "places"}
+        assert listed == {"areas", "grids", "roads", "buildings", "places"}
         for name in collections.NAMES:
             asked = public.get(f"/collections/{name}/items", params={"filter": "name LIKE '%'"})
             assert asked.status_code == (200 if name in listed else 401)
