@@ -20,6 +20,10 @@ class BadInput(Problem):
         self.detail = detail
 
 
+class BadParameter(BadInput):
+    """A parameter that is not taken, or not so often; `field` names it."""
+
+
 class ClusterMissing(Problem):
     """PostgreSQL or PostGIS is not installed."""
 
