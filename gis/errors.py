@@ -68,6 +68,10 @@ class Emptied(Problem):
     """A step would leave a grid without any ground."""
 
 
+class OtherRequest(Problem):
+    """What may come again as it was came again as something else."""
+
+
 class NotDrawable(Problem):
     """A step would leave ground without an owner, with two, or with a border that crosses itself."""
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from gis.addresses.normalise import folded, local_part
 from gis.addresses.parse import Reading
@@ -169,7 +170,7 @@ def _road_starts() -> Query:
     """Names of roads that begin so, each once."""
     key, middle = roads.c.name_key, sa.func.ST_LineInterpolatePoint(roads.c.geom, 0.5)
     begun = sa.select(roads.c.id, roads.c.name, key, middle.label("at")).where(_begins(key, "key"))
-    first = begun.distinct(key).order_by(key, roads.c.id).subquery("first").c
+    first = begun.ext(distinct_on(key)).order_by(key, roads.c.id).subquery("first").c
     return _row(first.id, first.name, first.name_key, first.at)
 
 
