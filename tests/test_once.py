@@ -1,6 +1,6 @@
-"""What is sent twice takes effect once: by Idempotency-Key, by origin; one refusal for any code that is taken."""
+"""What is sent twice takes effect once: by Idempotency-Key, by origin; one refusal for any taken code."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,7 +19,8 @@ from tests import town
 
 LON, LAT = town.at(0.5, 0.5)
 BODY = {
-    "category": "0101", "source": "hotline", "occurred_at": "2025-06-01T08:00:00+08:00", "lon": LON, "lat": LAT
+    "category": "0101", "source": "hotline", "occurred_at": "2025-06-01T08:00:00+08:00",
+    "lon": LON, "lat": LAT,
 }  # fmt: skip
 THREADS = 16
 Ask = Callable[..., TestClient]
@@ -33,7 +34,7 @@ def filled(engine: Engine) -> None:
 
 
 @pytest.fixture(scope="module")
-def ask(service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+def ask(service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Ask:
     """Return clients of different callers: role, scope, key."""
 
     def asking(role: str = "admin", scope: str | None = None, key_id: int = 1) -> TestClient:
@@ -42,7 +43,7 @@ def ask(service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Ite
         app.dependency_overrides[access.who] = lambda: who
         return TestClient(app, raise_server_exceptions=False)
 
-    yield asking
+    return asking
 
 
 def _count(engine: Engine, table: sa.Table) -> int:
@@ -67,6 +68,7 @@ def test_sixteen_at_once_make_one_incident(ask: Ask, engine: Engine, how: str) -
 def test_sixteen_callers_of_one_source_make_one_incident(ask: Ask, engine: Engine) -> None:
     clients, before = [ask(key_id=n) for n in range(THREADS)], _count(engine, incidents)
     body = BODY | {"origin": "cad", "origin_id": "callers"}
+    assert {client.get("/health/live").status_code for client in clients} == {200}
     with ThreadPoolExecutor(THREADS) as pool:
         answers = list(pool.map(lambda client: client.post("/incidents", json=body), clients))
     assert {answer.status_code for answer in answers} == {201}
@@ -77,9 +79,7 @@ def test_sixteen_callers_of_one_source_make_one_incident(ask: Ask, engine: Engin
     "change",
     [{"lat": LAT + 1e-6}, {"category": "0102"}, {"description": "x"}, {"colour": "red"}, {"code": "C1"}],
 )
-def test_a_key_that_comes_with_another_body_is_refused(
-    ask: Ask, engine: Engine, change: dict[str, Any]
-) -> None:
+def test_a_key_that_comes_with_another_body_is_refused(ask: Ask, change: dict[str, Any]) -> None:
     key, client = f"other {change}", ask()
     first = client.post("/incidents", json=BODY, headers={"Idempotency-Key": key})
     again = client.post("/incidents", json=BODY | change, headers={"Idempotency-Key": key})
