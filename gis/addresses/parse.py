@@ -101,7 +101,8 @@ def _turned(key: str) -> list[str]:
     if found is None:
         return []
     number, direction, street = found.groups()
-    return [number + street] if direction else [f"{number}{one} {street}" for one in _DIRECTIONS]
+    other = [number + street] if direction else []
+    return other + [f"{number}{one} {direction}{street}" for one in _DIRECTIONS]
 
 
 def _any_way(street: str) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0011"
+down_revision = "0010"
 
 SERVICE = "safetymap_service"
 _OWN = "(SELECT asking_rank() >= 1) AND caller = current_setting('safetymap.caller', true)"
