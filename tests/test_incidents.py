@@ -73,7 +73,6 @@ def test_a_place_in_another_datum_is_shifted_and_remembered(store: Connection) -
         ({"lon": 27.0, "lat": 113.0}, "lon/lat"),
         ({"lon": 121.5, "lat": 31.2}, "lon/lat"),
         ({"datum": "mars"}, "datum"),
-        ({"description": "=1+1"}, "description"),
     ],
 )
 def test_what_an_import_refuses_is_refused_here(
