@@ -1,9 +1,10 @@
 """Features of the layers page by page, as OGC API Features answers them, under the filters of the tiles."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 import orjson
 import sqlalchemy as sa
@@ -12,12 +13,13 @@ from fastapi.responses import Response
 from sqlalchemy.engine import Connection
 
 from api.access import Who, audience, demand
-from api.deps import Looked, Transaction, view
+from api.deps import Looked, Transaction, instants, view
 from api.limits import heavy
+from gis import city
 from gis.access import Principal, rank
 from gis.crs import WGS84
 from gis.db import Query as Rows
-from gis.errors import BadInput, NotFound
+from gis.errors import BadInput, BadParameter, NotFound
 from layers.catalogue import LAYERS, Layer, every_grid
 from layers.filters import PROPERTIES
 from layers.view import View
@@ -26,9 +28,16 @@ router = APIRouter()
 MOST, USUAL = 1000, 100
 """Features of one answer, at most and unasked; a larger `limit` is refused."""
 DECIMALS = 7
+CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 GEOJSON = "application/geo+json"
 NAMES = tuple(name for name in PROPERTIES if name != "labels")
+TIMED = ("incidents",)
+"""Collections whose features have a time, that of `datetime`."""
 Box = tuple[float, float, float, float]
+_BBOX = (
+    "West, south, east, north in degrees, by commas; or six numbers, with heights, which are not looked at."
+)
+_DATETIME = "A time, a day, or two of them with a slash between; .. for an open end. Incidents have a time."
 
 
 def _collection(name: str, who: Principal) -> Layer:
@@ -39,7 +48,45 @@ def _collection(name: str, who: Principal) -> Layer:
     return LAYERS[name]
 
 
-@router.get("/collections", openapi_extra=audience("public", "lists what may be seen"))
+async def one_form(
+    f: Annotated[str | None, Query(max_length=40, description="Form of the answer: json.")] = None,
+) -> None:
+    """Let `f=json` pass. Raises BadParameter for another form."""
+    if f not in {None, "json", "geojson"}:
+        raise BadParameter("f", f"{f!r} is not served; json is")
+
+
+async def one_crs(
+    crs: Annotated[str | None, Query(max_length=200, description=f"{CRS84}: lon, lat in degrees.")] = None,
+    bbox_crs: Annotated[str | None, Query(alias="bbox-crs", max_length=200, description=CRS84)] = None,
+) -> None:
+    """Let lon, lat on WGS-84 pass. Raises BadParameter for another system of coordinates."""
+    for name, given in (("crs", crs), ("bbox-crs", bbox_crs)):
+        if given not in {None, CRS84}:
+            raise BadParameter(name, f"{given!r} is not served; {CRS84} is")
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Where and when features are asked for."""
+
+    box: Box | None
+    datetime: str | None
+
+
+async def extent(
+    bbox: Annotated[str | None, Query(max_length=200, description=_BBOX)] = None,
+    datetime: Annotated[str | None, Query(max_length=90, description=_DATETIME)] = None,
+) -> Extent:
+    """Return where and when. Raises BadInput for what is no box."""
+    return Extent(_box(bbox), datetime)
+
+
+@router.get(
+    "/collections",
+    dependencies=[Depends(one_form)],
+    openapi_extra=audience("public", "lists what may be seen"),
+)
 def collections(request: Request, who: Who) -> dict[str, Any]:
     """Answer the collections that whoever asks may see, and by which properties each may be filtered."""
     seen = [LAYERS[name] for name in NAMES if rank(LAYERS[name].audience) <= who.rank]
@@ -49,7 +96,9 @@ def collections(request: Request, who: Who) -> dict[str, Any]:
     }
 
 
-@router.get("/collections/{layer}", openapi_extra=audience("public", "by layer"))
+@router.get(
+    "/collections/{layer}", dependencies=[Depends(one_form)], openapi_extra=audience("public", "by layer")
+)
 def collection(request: Request, who: Who, layer: str) -> dict[str, Any]:
     """Answer one collection."""
     return _described(request, _collection(layer, who))
@@ -61,7 +110,8 @@ def _described(request: Request, layer: Layer) -> dict[str, Any]:
         "id": layer.name,
         "title": f"{layer.title_zh} {layer.title_en}",
         "itemType": "feature",
-        "crs": ["http://www.opengis.net/def/crs/OGC/1.3/CRS84"],
+        "crs": [CRS84],
+        "storageCrs": CRS84,
         "filterable": list(PROPERTIES[layer.name][1]),
         "limit": {"default": USUAL, "maximum": MOST},
         "links": [
@@ -80,7 +130,7 @@ def _link(
 
 @router.get(
     "/collections/{layer}/items",
-    dependencies=[Depends(heavy)],
+    dependencies=[Depends(one_form), Depends(one_crs), Depends(heavy)],
     openapi_extra=audience("public", "by layer: those not public hold only what lies in it"),
     response_class=Response,
     responses={200: {"content": {GEOJSON: {}}}},
@@ -91,9 +141,7 @@ def items(
     who: Who,
     request: Request,
     layer: str,
-    bbox: Annotated[
-        str | None, Query(max_length=200, description="West, south, east, north in degrees, by commas.")
-    ] = None,
+    extent: Annotated[Extent, Depends(extent)],
     limit: Annotated[int, Query(ge=1, le=MOST, description=f"Features at most: 1 to {MOST}.")] = USUAL,
     offset: Annotated[int, Query(ge=0, le=2**31 - 1, description="Features to leave out first.")] = 0,
 ) -> Response:
@@ -101,9 +149,9 @@ def items(
 
     `numberMatched` are all that fit the filters and the box, `numberReturned` those of this page.
     """
-    chosen, box = _collection(layer, who), _box(bbox)
+    chosen = _collection(layer, who)
     with transaction() as conn:
-        rows = _rows(chosen, view(conn, look, who), box)
+        rows = _rows(chosen, _timed(conn, chosen, view(conn, look, who), extent.datetime), extent.box)
         matched = conn.execute(sa.select(sa.func.count()).select_from(rows.subquery())).scalar_one()
         found = _features(conn, rows.limit(limit).offset(offset))
     path, asked = request.url.path, dict(request.query_params)
@@ -113,7 +161,20 @@ def items(
     told = {"numberMatched": matched, "numberReturned": len(found), "limit": limit, "links": links}
     body = {"type": "FeatureCollection", **told, "features": found}
     # Names of columns are a kind of their own of text.
-    return Response(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS), media_type=GEOJSON)
+    told_as = {"Content-Crs": f"<{CRS84}>"}
+    return Response(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS), headers=told_as, media_type=GEOJSON)
+
+
+def _timed(conn: Connection, layer: Layer, seen: View, given: str | None) -> View:
+    """Return a view within `datetime` as well. Raises BadParameter for a layer without times."""
+    if given is None:
+        return seen
+    if layer.name not in TIMED:
+        raise BadParameter("datetime", f"features of {layer.name} have no time; those of {TIMED[0]} do")
+    start, end = instants(given, ZoneInfo(city.the_city(conn).timezone))
+    starts = [one for one in (seen.start, start) if one]
+    ends = [one for one in (seen.end, end) if one]
+    return replace(seen, start=max(starts, default=None), end=min(ends, default=None))
 
 
 def _box(text: str | None) -> Box | None:
@@ -121,11 +182,19 @@ def _box(text: str | None) -> Box | None:
     if text is None:
         return None
     try:
-        west, south, east, north = map(float, text.split(","))
-    except ValueError as error:
-        raise BadInput("bbox", "takes four numbers: west,south,east,north") from error
+        numbers = [float(part) for part in text.split(",")]
+        # Six: the third and the last are heights, which no feature has.
+        west, south, east, north = numbers if len(numbers) == 4 else _without_heights(*numbers)
+    except (TypeError, ValueError) as error:
+        raise BadInput("bbox", "takes four numbers, west,south,east,north, or six with heights") from error
     if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
         raise BadInput("bbox", "lies outside of -180,-90,180,90, or its south is north of its north")
+    return west, south, east, north
+
+
+def _without_heights(west: float, south: float, low: float, east: float, north: float, high: float) -> Box:
+    if not low <= high:
+        raise ValueError(low, high)
     return west, south, east, north
 
 

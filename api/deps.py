@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import partial
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -94,6 +94,30 @@ def moment(value: str | None, name: str, local: tzinfo) -> datetime | None:
     if not _YEARS[0] <= read.year <= _YEARS[1]:
         raise BadInput(name, f"{value} lies outside the years {_YEARS[0]} to {_YEARS[1]}")
     return read.astimezone(local) if read.tzinfo else read.replace(tzinfo=local)
+
+
+def instants(text: str, local: tzinfo) -> tuple[datetime | None, datetime | None]:
+    """Read `datetime` of OGC API Features (Part 1, 7.15.4): a time, or two with a slash, `..` for no end.
+
+    Returns the first moment in it and the first after it, None where it is open; a date is its whole day in
+    the city's zone, and the last time belongs to it. Raises BadInput.
+    """
+    begin, slash, end = text.partition("/")
+    low = None if begin in {"", ".."} and slash else moment(begin, "datetime", local)
+    last = end if slash else begin
+    high = None if last in {"", ".."} and slash else moment(last, "datetime", local)
+    if low and high and low > high:
+        raise BadInput("datetime", "ends before it begins")
+    return low, high and _after(last, high)
+
+
+def _after(text: str, read: datetime) -> datetime:
+    """Return the first moment after a time; after a date, the next day's first in its zone."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return read + timedelta(microseconds=1)
+    return read + timedelta(days=1)
 
 
 Moment = Annotated[str | None, Query(max_length=40, description="Date or RFC 3339 time; from ≤ t < to.")]

@@ -219,17 +219,20 @@ class Door:
         return asked
 
     async def _tile(self, it: Wanted) -> Response:
-        """Return a tile that is kept at once; another is cut."""
+        """Return a tile that is kept at once; another is cut. A failure is told as the routes tell it."""
+        try:
+            return await self._found(it)
+        except Exception as error:  # noqa: BLE001 - told
+            return told(it.request, error)
+
+    async def _found(self, it: Wanted) -> Response:
         kept = self._desk.find(it.layer, it.square, it.look, it.who)
         if kept is not None and kept.form(wanted(it.request)):
             return answer(it.request, kept, it.layer, it.who, "hit")
         if self._desk.is_full():
             return await busy()
         work = self._desk.answer(it.layer, it.square, it.look, it.who, wanted(it.request))
-        try:
-            done = await unless_gone(it.request, work)
-        except Exception as error:  # noqa: BLE001 - told as the routes tell it
-            return told(it.request, error)
+        done = await unless_gone(it.request, work)
         return gone() if done is None else answer(it.request, done[0], it.layer, it.who, done[1])
 
 

@@ -25,6 +25,7 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.TileSlow, 503),
     (errors.Forbidden, 403),
     (errors.NotFound, 404),
+    (errors.BadParameter, 400),
     (errors.BadInput, 422),
     (errors.Faulty, 422),
     (errors.Problem, 409),
@@ -66,12 +67,24 @@ def _from_problem(_: Request, error: Exception) -> Response:
     return answer
 
 
-def _from_validation(_: Request, error: Exception) -> Response:
+def _exchanged(given: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return what is wrong with a place whose lon and lat look exchanged; nothing about any other."""
+    try:
+        lon, lat = float(given["lon"]), float(given["lat"])
+    except (KeyError, TypeError, ValueError):
+        return []
+    if not (abs(lon) <= 90 < abs(lat) <= 180):
+        return []
+    reason = f"look exchanged: lon={lat:g} and lat={lon:g} would be a place"
+    return [{"name": "lon/lat", "reason": reason}]
+
+
+def _from_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = [
         {"name": ".".join(str(part) for part in fault["loc"][1:]) or "body", "reason": fault["msg"]}
         for fault in error.errors()
-    ]
+    ] + _exchanged(error.body if isinstance(error.body, dict) else dict(request.query_params))
     return problem(422, "; ".join(f"{fault['name']}: {fault['reason']}" for fault in faults), faults)
 
 

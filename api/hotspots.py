@@ -83,7 +83,7 @@ class Whole(BaseModel):
     cells: list[Cell]
 
 
-class Values(BaseModel):
+class HotspotValues(BaseModel):
     """The same as columns: `id` is the last 13 hexadecimal digits of a cell's name, as a number."""
 
     res: int
@@ -156,7 +156,7 @@ def hotspots(
 
 @router.get(
     "/hotspots/values",
-    response_model=Values,
+    response_model=HotspotValues,
     dependencies=[Depends(heavy)],
     openapi_extra=audience(
         "public", "counts incidents inside it; the public gets months, small cells merged"

@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.engine import Connection
 
 from api.access import audience
 from api.deps import DatumName, Transaction
+from api.once import Made, RunOnce
 from gis import clocks, crs, incidents, lifelines
 from gis.crs import Datum
 from gis.schema import COLOURS, SOURCES, STATES
@@ -37,6 +39,9 @@ class NewIncident(BaseModel):
     accuracy_m: Annotated[float | None, Field(ge=0, le=1e6, allow_inf_nan=False)] = None
     recorded_grid: Annotated[str | None, Field(max_length=40)] = None
     code: Annotated[str | None, Field(min_length=1, max_length=80)] = None
+    origin: Annotated[str, Field(min_length=1, max_length=80)] = "intake"
+    """The system that a report comes from; `origin_id` is its name for it, by which it comes once."""
+    origin_id: Annotated[str | None, Field(min_length=1, max_length=200)] = None
 
 
 class Move(BaseModel):
@@ -61,13 +66,19 @@ class StepCorrection(BaseModel):
 @router.post(
     "/incidents", status_code=201, openapi_extra=audience("field", "only places inside it may be reported")
 )
-def report(transaction: Transaction, body: NewIncident, response: Response) -> dict[str, Any]:
-    """Take in an incident: its cells and its owner are found in the same transaction."""
-    with transaction() as conn:
+def report(once: RunOnce, body: NewIncident) -> Response:
+    """Take in an incident: its cells and its owner are found in the same transaction.
+
+    The same report again, by `Idempotency-Key` or by `origin` and `origin_id`, is the same incident.
+    """
+
+    def work(conn: Connection) -> Made:
         new = incidents.add(conn, incidents.Report(**body.model_dump()))
         found = incidents.get(conn, new)
-    response.headers["Location"] = f"/incidents/{new}"
-    return _told(found, body.datum, clocks.notes(body.model_dump(), vars(found)))
+        notes = clocks.notes(body.model_dump(), vars(found))
+        return Made(_told(found, body.datum, notes), 201, f"/incidents/{new}")
+
+    return once(work)
 
 
 @router.get("/incidents/{incident_id}", openapi_extra=audience("field", "only incidents inside it"))
@@ -80,13 +91,14 @@ def incident(transaction: Transaction, incident_id: Id, datum: DatumName = "wgs8
 @router.post(
     "/incidents/{incident_id}/transitions", openapi_extra=audience("field", "only incidents inside it")
 )
-def move(
-    transaction: Transaction, incident_id: Id, body: Move, datum: Annotated[Datum, Query()] = "wgs84"
-) -> dict[str, Any]:
+def move(once: RunOnce, incident_id: Id, body: Move, datum: Annotated[Datum, Query()] = "wgs84") -> Response:
     """Move an incident on: reported, dispatched, handling, verifying, closed; or withdraw it."""
-    with transaction() as conn:
+
+    def work(conn: Connection) -> Made:
         notes = incidents.transition(conn, incident_id, body.to, body.note, body.at)
-        return _told(incidents.get(conn, incident_id), datum, notes)
+        return Made(_told(incidents.get(conn, incident_id), datum, notes))
+
+    return once(work)
 
 
 @router.post(

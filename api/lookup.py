@@ -7,13 +7,14 @@ import shapely
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel
+from sqlalchemy.engine import Connection
 
 from api.access import audience
-from api.deps import At, DatumName, Transaction, Wished
+from api.deps import At, DatumName, Point, Transaction, Wished
 from gis import crs, grids, responders
 from gis import history as ancestry
 from gis.db import Record
-from gis.errors import BadInput
+from gis.errors import BadInput, NotFound
 
 router = APIRouter()
 
@@ -66,7 +67,7 @@ class Owner(BaseModel):
 def grids_at(transaction: Transaction, at: At, wish: Wished) -> Response:
     """Answer which grids own a point, leaf first; on a border the lowest code owns it, and it is told."""
     with transaction() as conn:
-        found = grids.chain(conn, at.lon, at.lat, wish)
+        found = _chain(conn, at, wish)
     body = {
         "point": at.given,
         "on": found.asked.on,
@@ -76,6 +77,28 @@ def grids_at(transaction: Transaction, at: At, wish: Wished) -> Response:
         "chain": found.links,
     }
     return Response(orjson.dumps(body), media_type="application/json")
+
+
+def _chain(conn: Connection, at: Point, wish: grids.Wish) -> grids.Chain:
+    """Return a point's chain. Raises NotFound, which says so where lon and lat look exchanged."""
+    try:
+        return grids.chain(conn, at.lon, at.lat, wish)
+    except NotFound as error:
+        if _is_exchanged(conn, at, wish):
+            raise NotFound(f"{error}; lon and lat look exchanged") from error
+        raise
+
+
+def _is_exchanged(conn: Connection, at: Point, wish: grids.Wish) -> bool:
+    """Say whether a grid owns the point that lon and lat give when they are exchanged."""
+    lat, lon = at.given
+    if abs(lat) > 90:
+        return False
+    try:
+        grids.chain(conn, *crs.point_to_wgs84(lon, lat, at.datum), wish)
+    except NotFound:
+        return False
+    return True
 
 
 def _feature(row: Record, datum: DatumName) -> dict[str, Any]:

@@ -32,8 +32,10 @@ from api import (
 from api.access import Engines, Seen, guard
 from api.door import Door, Shed
 from api.events import Hub
+from api.heading import Head
 from api.journal import Journal, configure
 from api.limits import HEAVY_AT_ONCE, Limits
+from api.parameters import only_known
 from api.recorder import Recorder
 from api.tiling import Desk
 from api.wire import Wire
@@ -83,8 +85,9 @@ def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None)
         recorder.stop()
 
     app = FastAPI(
-        title="Safety map 平安地图", version="0.1.0", description=__doc__, docs_url=None, redoc_url=None,
-        dependencies=[Depends(guard)], responses=errors.DOCUMENTED, lifespan=lifespan, telemetry=SILENT,
+        title="Safety map", version="0.1.0", description=f"平安地图. {__doc__}", openapi_url=None,
+        docs_url=None, redoc_url=None, dependencies=[Depends(guard), Depends(only_known)],
+        responses=errors.DOCUMENTED, lifespan=lifespan, telemetry=SILENT,
     )  # fmt: skip
     app.state.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
     app.state.engines, app.state.seen, app.state.recorder = engines, Seen({}), recorder
@@ -94,6 +97,7 @@ def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None)
     errors.install(app)
     page.mount(app)
     app.add_middleware(Door, desk=desk, find=maps.asked_tile, route=maps.TILE_ROUTE)
+    app.add_middleware(Head)
     app.add_middleware(Limits)
     app.add_middleware(Journal)
     app.add_middleware(Shed, desk=desk)

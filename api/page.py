@@ -58,6 +58,13 @@ def planner() -> FileResponse:
     return FileResponse(WEB / "planner.html", headers={"Cache-Control": "no-cache"})
 
 
+@router.get("/openapi.json", include_in_schema=False, openapi_extra=audience("public", "none"))
+def openapi(request: Request) -> JSONResponse:
+    """Answer the description of every operation (OpenAPI 3.1)."""
+    described: dict[str, Any] = request.app.openapi()
+    return JSONResponse(described)
+
+
 @router.get(
     "/docs", response_class=FileResponse, include_in_schema=False, openapi_extra=audience("public", "none")
 )

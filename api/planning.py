@@ -16,6 +16,7 @@ from api import planning_told
 from api.access import Who, audience
 from api.deps import DatumName, Transaction
 from api.limits import heavy
+from api.once import Made, RunOnce
 from gis import crs, plan_faults, plan_features, plan_input, plan_store, plan_suggest, plans
 from gis.plan_features import Json
 from gis.plan_impact import LISTS, Impact
@@ -76,13 +77,14 @@ class Again(BaseModel):
 
 
 @router.post("/plans", status_code=201, openapi_extra=EDIT)
-def create(transaction: Transaction, who: Who, body: NewPlan, response: Response) -> Json:
+def create(once: RunOnce, who: Who, body: NewPlan) -> Response:
     """Begin a draft within a grid, on the newest revision."""
-    with transaction() as conn:
+
+    def work(conn: Connection) -> Made:
         made = plans.create(conn, who, body.scope, body.title, body.effective_on, body.scheme)
-        told = planning_told.whole(conn, made)
-    response.headers["Location"] = f"/plans/{made.id}"
-    return told
+        return Made(planning_told.whole(conn, made), 201, f"/plans/{made.id}")
+
+    return once(work)
 
 
 @router.get("/plans", openapi_extra=READ)
@@ -109,14 +111,17 @@ def plan(transaction: Transaction, plan_id: Id) -> Json:
 
 
 @router.post("/plans/{plan_id}/steps", openapi_extra=EDIT)
-def step(transaction: Transaction, who: Who, plan_id: Id, body: Step, datum: DatumName = "wgs84") -> Json:
+def step(once: RunOnce, who: Who, plan_id: Id, body: Step, datum: DatumName = "wgs84") -> Response:
     """Take a step: answers the grids it changed, and what is wrong with them and their siblings."""
     params = {
         name: value for name, value in body.model_dump().items() if value is not None and name != "head"
     }
     head = body.head if "head" in body.model_fields_set else plans.ANYWHERE
-    with transaction() as conn:
-        return answer(conn, plans.take(conn, who, plan_id, _on_wgs84(params, datum), head), datum)
+
+    def work(conn: Connection) -> Made:
+        return Made(answer(conn, plans.take(conn, who, plan_id, _on_wgs84(params, datum), head), datum))
+
+    return once(work)
 
 
 @router.post("/plans/{plan_id}/undo", openapi_extra=EDIT)
@@ -294,9 +299,11 @@ class Wanted(BaseModel):
 
 
 @router.post("/plans/{plan_id}/suggest", dependencies=[Depends(heavy)], openapi_extra=EDIT)
-def suggest(transaction: Transaction, who: Who, plan_id: Id, body: Wanted) -> Json:
+def suggest(once: RunOnce, who: Who, plan_id: Id, body: Wanted) -> Response:
     """Bring unit grids into a range of households by steps of the draft, taken and undone as one."""
-    with transaction() as conn:
+
+    def work(conn: Connection) -> Made:
         done = plan_suggest.rebalance(conn, who, plan_id, body.under, body.low, body.high, across=body.across)
-        told = planning_told.whole(conn, plan_store.get(conn, plan_id))
-    return {"plan": told, **asdict(done)}
+        return Made({"plan": planning_told.whole(conn, plan_store.get(conn, plan_id)), **asdict(done)})
+
+    return once(work)

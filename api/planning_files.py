@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
+from sqlalchemy.engine import Connection
 
 from api import planning
 from api.access import Who, audience
 from api.deps import Transaction
+from api.once import Made, Once, RunOnce
 from gis import faults, plan_files, plans
 from gis.errors import BadInput, Faulty
-from gis.plan_features import Json
 
 router = APIRouter()
 MEDIA = {
@@ -51,30 +52,33 @@ def export(
 
 @router.post("/plans/{plan_id}/import", openapi_extra=audience("planner", _INSIDE) | _BODY)
 async def bring(
-    transaction: Transaction,
+    once: RunOnce,
     request: Request,
     who: Who,
     plan_id: planning.Id,
     name: Annotated[str, Query(max_length=200, description="The file's name; its suffix tells the format.")],
-) -> Json:
+) -> Response:
     """Take over the lowest grids of a file as one step; 422 with its errors where it does not fit."""
     suffix = Path(name).suffix.lower()
     if suffix not in SUFFIXES:
         raise BadInput("name", f"its suffix is none of {', '.join(SUFFIXES)}")
     body = await request.body()
-    return await run_in_threadpool(_bring, transaction, who, plan_id, suffix, body)
+    return await run_in_threadpool(_bring, once, who, plan_id, suffix, body)
 
 
-def _bring(transaction: Transaction, who: Who, plan_id: int, suffix: str, body: bytes) -> Json:
+def _bring(once: Once, who: Who, plan_id: int, suffix: str, body: bytes) -> Response:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"plan{suffix}"
         path.write_bytes(body)
         drawn = plan_files.read(path)
-    with transaction() as conn:
+
+    def work(conn: Connection) -> Made:
         found = plan_files.bring(plans.draft(conn, plan_id).cov, drawn)
         if found.faults:
             text = f"the file has {len(found.faults)} errors; put them right and bring it in again"
             raise Faulty(text, faults.to_geojson(found.faults))
         if found.step is None:
             raise BadInput("file", "it shows the draft as it is; nothing to take over")
-        return planning.answer(conn, plans.take(conn, who, plan_id, found.step), "wgs84")
+        return Made(planning.answer(conn, plans.take(conn, who, plan_id, found.step), "wgs84"))
+
+    return once(work)

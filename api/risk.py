@@ -112,7 +112,7 @@ def risk(
     return tables.plain(whole, "cells", columns, format)
 
 
-class Values(BaseModel):
+class RiskValues(BaseModel):
     """The same as columns: `id` is the last 13 hexadecimal digits of a cell's name, as a number."""
 
     model: str
@@ -127,7 +127,7 @@ class Values(BaseModel):
     baseline_rank: list[int]
 
 
-@router.get("/risk/values", response_model=Values, openapi_extra=_AUDIENCE)
+@router.get("/risk/values", response_model=RiskValues, openapi_extra=_AUDIENCE)
 def values(
     transaction: Transaction,
     look: Looked,

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from api.access import audience
 from api.deps import DatumName, Transaction, Wished
 from gis import crs, grids
-from gis.addresses import match as addresses
+from gis.addresses import match
 from gis.errors import NotFound
 
 router = APIRouter()
@@ -22,14 +22,20 @@ Limit = Annotated[int, Query(ge=1, le=50, description="How many answers at most.
 )
 def search(
     transaction: Transaction, wish: Wished, q: Text, limit: Limit = 10, datum: DatumName = "wgs84"
-) -> dict[str, list[dict[str, Any]]]:
-    """Answer the known addresses that a text may mean, best first, each with its chain."""
+) -> dict[str, Any]:
+    """Answer what a text may mean, best first, with its chain: names, addresses, codes, crossings, posts.
+
+    `matched_by` and `score` say how it fits; `tied` of them are equally good, `more` says that there are
+    others. A name or address may be spelt in any way, with regions, rooms and units left out or added.
+    """
     with transaction() as conn:
-        return {"matches": [_told(conn, match, wish, datum) for match in addresses.find(conn, q, limit)]}
+        found = match.find(conn, q, limit, wish)
+        told = [_told(conn, one, wish, datum) for one in found.matches]
+    return {"matches": told, "tied": found.tied, "more": found.more}
 
 
-def _told(conn: Connection, match: addresses.Match, wish: grids.Wish, datum: crs.Datum) -> dict[str, Any]:
-    fields = asdict(match)
+def _told(conn: Connection, found: match.Match, wish: grids.Wish, datum: crs.Datum) -> dict[str, Any]:
+    fields = asdict(found)
     lon, lat = fields.pop("lon"), fields.pop("lat")
     try:
         chain = grids.chain(conn, lon, lat, wish).links
@@ -43,5 +49,4 @@ def _told(conn: Connection, match: addresses.Match, wish: grids.Wish, datum: crs
 def suggest(transaction: Transaction, q: Text, limit: Limit = 10) -> dict[str, list[str]]:
     """Answer completions of a text as it is typed."""
     with transaction() as conn:
-        found = addresses.find(conn, q, limit)
-    return {"suggestions": list(dict.fromkeys(match.address for match in found))}
+        return {"suggestions": match.complete(conn, q, limit)}

@@ -14,6 +14,7 @@ from api import tables
 from api.access import Who, audience, demand_export
 from api.deps import Look, Looked, Transaction, view
 from api.limits import heavy
+from api.once import Made, RunOnce
 from api.situation_rows import index_columns, situation_columns
 from gis import city
 from gis.access import Principal
@@ -216,14 +217,15 @@ def list_letters(
     "/letters", status_code=201, dependencies=[Depends(heavy)],
     openapi_extra=audience("commander", "only about grids inside it"),
 )  # fmt: skip
-def keep_letter(transaction: Transaction, who: Who, body: NewLetter, response: Response) -> dict[str, Any]:
+def keep_letter(once: RunOnce, who: Who, body: NewLetter) -> Response:
     """Keep a draft with its evidence as of now; a letter that nothing speaks for is refused (422)."""
-    with transaction() as conn:
+
+    def work(conn: Connection) -> Made:
         seen = view(conn, _look(body), who)
         number = letters.keep(conn, seen, body.grid, body.category, who.name, body.kind)
-        told = _kept(letters.letter(conn, number))
-    response.headers["Location"] = f"/letters/{number}"
-    return told
+        return Made(_kept(letters.letter(conn, number)), 201, f"/letters/{number}")
+
+    return once(work)
 
 
 def _look(body: NewLetter) -> Look:

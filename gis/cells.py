@@ -1,5 +1,7 @@
 """H3 cells: the one owner of h3, vectorised over whole columns of points."""
 
+import re
+
 import h3
 import h3ronpy
 import numpy as np
@@ -22,6 +24,8 @@ their parents (6-7 % of points disagree), so counts are never rolled up from fin
 
 OWN_BITS = (1 << 52) - 1
 """The part of a cell's number that is its own at its resolution; JavaScript's numbers can hold it."""
+_NAME = re.compile(r"8[0-9a-fA-F]{14}")
+"""h3 takes any hexadecimal number, and more digits than 64 bits hold end in an OverflowError."""
 Cells = npt.NDArray[np.uint64]
 Degrees = npt.NDArray[np.float64]
 
@@ -107,6 +111,6 @@ def from_text(name: str) -> int:
 
     Raises BadInput when it is no H3 cell.
     """
-    if not h3.is_valid_cell(name):
+    if not _NAME.fullmatch(name) or not h3.is_valid_cell(name):
         raise BadInput("cell", f"{name!r} is not an H3 cell")
     return int(h3.str_to_int(name))

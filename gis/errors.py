@@ -20,6 +20,10 @@ class BadInput(Problem):
         self.detail = detail
 
 
+class BadParameter(BadInput):
+    """A parameter that is not taken, or not so often; `field` names it."""
+
+
 class ClusterMissing(Problem):
     """PostgreSQL or PostGIS is not installed."""
 
@@ -62,6 +66,10 @@ class Forbidden(Problem):
 
 class Emptied(Problem):
     """A step would leave a grid without any ground."""
+
+
+class OtherRequest(Problem):
+    """What may come again as it was came again as something else."""
 
 
 class NotDrawable(Problem):

@@ -1,9 +1,11 @@
 """Writing one incident: added, corrected, moved through its life, withdrawn; cells change with it."""
 
+import json
 import os
 from collections.abc import Mapping as Fields
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ import numpy as np
 import pandas as pd
 import shapely
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 
 from gis import clocks, lifelines
 from gis.crs import WGS84
 from gis.db import Record
-from gis.errors import BadInput, NotFound
+from gis.errors import BadInput, NotFound, OtherRequest
 from gis.importing import ground, job, mapping, run, source, staging
 from gis.importing.kinds import KINDS
 from gis.importing.refusals import RefusedFile
@@ -95,20 +98,67 @@ def get(conn: Connection, incident_id: int) -> Incident:
 
 
 def add(conn: Connection, report: Report) -> int:
-    """Add an incident with its cells and its owner, and return its id.
+    """Add an incident with its cells and its owner, and return its id; that of a report that came before.
 
-    Raises BadInput naming the field when the importer would refuse it, or when it is there already.
+    Raises BadInput naming the field when the importer would refuse it or its code is taken, OtherRequest when
+    (origin, origin_id) came before with another report.
+    """
+    known = _reported(conn, report)
+    if known is not None:
+        return known
+    for _ in range(1 if report.code else _CODES_TRIED):
+        new = _added(conn, report)
+        if new is not None:
+            return new
+    known = _reported(conn, report)
+    if known is None:
+        name = "code" if report.code else "origin_id"
+        raise BadInput(name, "is taken by another incident; leave it out to get one")
+    return known
+
+
+def _added(conn: Connection, report: Report) -> int | None:
+    """Add an incident; return None where its code or its origin's id is taken, by whomever, seen or not.
+
+    The index says so: a question before would miss what others commit meanwhile, and what lies out of scope.
     """
     sequence = sa.func.pg_get_serial_sequence("incidents", "id")
     new = int(conn.execute(sa.select(sa.func.nextval(sequence))).scalar_one())
     code = report.code or _unified_code(new, report.occurred_at)
     given = asdict(report) | {"code": code, "origin_id": report.origin_id or code, "state": "reported"}
     clocks.check_years(given)
-    _refuse_known(conn, given)
     row = _checked(conn, given)
-    conn.execute(incidents.insert().values(id=new, origin=report.origin, **row))
+    values = {"id": new, "origin": report.origin, "report_hash": _hash(report), **row}
+    adding = insert(incidents).values(values).on_conflict_do_nothing().returning(incidents.c.id)
+    if conn.execute(adding).one_or_none() is None:
+        return None
     _record(conn, new, None, "reported", row["reported_at"], None)
     return new
+
+
+def _reported(conn: Connection, report: Report) -> int | None:
+    """Return the incident that a report with its origin's id made before. Raises OtherRequest."""
+    if report.origin_id is None:
+        return None
+    i = incidents.c
+    same = sa.select(i.id, i.report_hash).where(i.origin == report.origin, i.origin_id == report.origin_id)
+    found = conn.execute(same).one_or_none()
+    if found is None:
+        return None
+    if found.report_hash != _hash(report):
+        raise OtherRequest(
+            f"origin_id: {report.origin_id!r} of {report.origin} came with another report before; correct it"
+        )
+    return int(found.id)
+
+
+def _hash(report: Report) -> bytes:
+    """Return the SHA-256 of what was reported; a moment is the same in every zone."""
+    told = {
+        name: str(value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo else value)
+        for name, value in asdict(report).items()
+    }
+    return sha256(json.dumps(told, sort_keys=True).encode()).digest()
 
 
 def correct(conn: Connection, incident_id: int, changes: Fields[str, Any], note: str | None = None) -> None:
@@ -174,6 +224,9 @@ _KEPT = (
     "origin_id", "code", "category", "source", "colour", "state", "occurred_at", "reported_at",
     "responded_at", "closed_at", "description", "address", "accuracy_m", "recorded_grid", "placed_by",
 )  # fmt: skip
+_PROSE = ("description", "address")
+"""What people write, with any sign at its beginning; it is escaped where it leaves as a sheet."""
+_CODES_TRIED = 5
 _MAPPING = mapping.plain("incidents", "intake")
 
 
@@ -182,24 +235,14 @@ def _unified_code(number: int, occurred_at: datetime) -> str:
     return f"{occurred_at:%Y%m%d}-{number:06d}"
 
 
-def _refuse_known(conn: Connection, given: Fields[str, Any]) -> None:
-    there = sa.select(incidents.c.id)
-    same = (incidents.c.origin == given["origin"]) & (incidents.c.origin_id == given["origin_id"])
-    if conn.execute(there.where(same)).scalar() is not None:
-        raise BadInput(
-            "origin_id", f"{given['origin_id']!r} of {given['origin']} is there already; correct it"
-        )
-    if conn.execute(there.where(incidents.c.code == given["code"])).scalar() is not None:
-        raise BadInput("code", f"{given['code']!r} is the code of another incident; leave it out to get one")
-
-
 def _checked(conn: Connection, given: Fields[str, Any]) -> dict[str, Any]:
     """Return an incident's columns by the very rules of an import, and make its cells known.
 
     Raises BadInput with the reason that an import would refuse the row for.
     """
     fields = [*(field.name for field in KINDS["incidents"].fields), "lon", "lat"]
-    one = source.from_frame(pd.DataFrame([{name: given.get(name) for name in fields}]), "one incident")
+    asked = {name: None if name in _PROSE else given.get(name) for name in fields}
+    one = source.from_frame(pd.DataFrame([asked]), "one incident")
     near = (float(given["lon"]), float(given["lat"]))
     task = job.Job(
         KINDS["incidents"], one, _MAPPING, given["datum"], job.rules(conn, _MAPPING, KINDS["incidents"]),
@@ -211,6 +254,7 @@ def _checked(conn: Connection, given: Fields[str, Any]) -> dict[str, Any]:
     staging.add_cells(conn, np.fromiter(task.cells, np.uint64, len(task.cells)))
     kept = {*incidents.c.keys()} - {"origin"}
     row: dict[str, Any] = {name: values[0].as_py() for name, values in columns.items() if name in kept}
+    row |= {name: (given.get(name) or "").strip() or None for name in _PROSE}
     row["geom"] = f"SRID={WGS84};{shapely.to_wkt(shapely.from_wkb(row['geom']), rounding_precision=-1)}"
     return row
 

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Table, UniqueConstraint
-from sqlalchemy.dialects.postgresql import ARRAY, DATERANGE, INT4RANGE, JSONB, ExcludeConstraint
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, DATERANGE, INT4RANGE, JSONB, ExcludeConstraint
 
 from gis import schema_columns as columns
 from gis.cells import RESOLUTIONS
@@ -249,6 +249,8 @@ incidents = Table(
     columns.text("grid_code"),
     columns.geometry("POINT", nullable=True),
     *columns.cell_columns(),
+    # SHA-256 of what was reported over HTTP, to know a report that comes again; null for what was imported.
+    Column("report_hash", BYTEA),
     columns.one_of("source", SOURCES),
     columns.one_of("colour", COLOURS),
     columns.one_of("state", STATES),

@@ -72,3 +72,18 @@ audit_heads = Table(
     Column("hash", BYTEA, nullable=False),
     comment="The last entry of each chain, locked while one is appended; a chain per scope.",
 )
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("caller", sa.Text, primary_key=True),
+    Column("key", sa.Text, primary_key=True),
+    Column("request", BYTEA, nullable=False),
+    Column("status", sa.SmallInteger),
+    Column("location", sa.Text),
+    Column("body", BYTEA),
+    Column("made_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    # Usage: forget the old ones.
+    Index("ix_idempotency_keys_made_at", "made_at"),
+    comment="Idempotency-Key of a caller, the SHA-256 of its request and the answer; forgotten after a day.",
+)

@@ -79,7 +79,7 @@ def test_a_box_may_cross_the_antimeridian(client: TestClient) -> None:
         ("incidents/items?bbox=1,2,3", 422),
         ("incidents/items?bbox=1,2,3,x", 422), ("incidents/items?bbox=1,2,3,nan", 422),
         ("incidents/items?filter=id=1", 422), ("incidents/items?offset=-1", 422), ("risk/items", 404),
-        ("nothing/items", 404), ("nothing", 404), ("incidents/items?path=1&request=2&rel=3", 200),
+        ("nothing/items", 404), ("nothing", 404), ("incidents/items?path=1&request=2&rel=3", 400),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_refused(client: TestClient, path: str, status: int) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import Connection, Engine
 
 from gis import cells, crs, incidents
-from gis.errors import BadInput, NotFound
+from gis.errors import BadInput, NotFound, OtherRequest
 from gis.incidents import NEXT, Report
 from gis.schema import incidents as table
 from gis.schema import transitions
@@ -73,7 +73,6 @@ def test_a_place_in_another_datum_is_shifted_and_remembered(store: Connection) -
         ({"lon": 27.0, "lat": 113.0}, "lon/lat"),
         ({"lon": 121.5, "lat": 31.2}, "lon/lat"),
         ({"datum": "mars"}, "datum"),
-        ({"description": "=1+1"}, "description"),
     ],
 )
 def test_what_an_import_refuses_is_refused_here(
@@ -89,7 +88,7 @@ def test_a_code_and_an_id_are_given_once(store: Connection) -> None:
     incidents.add(store, report(code="A", origin_id="1"))
     with pytest.raises(BadInput, match="code"):
         incidents.add(store, report(code="A"))
-    with pytest.raises(BadInput, match="origin_id"):
+    with pytest.raises(OtherRequest, match="origin_id"):
         incidents.add(store, report(origin_id="1"))
 
 

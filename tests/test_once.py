@@ -1,0 +1,184 @@
+"""What is sent twice takes effect once: by Idempotency-Key, by origin; one refusal for any taken code."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+from sqlalchemy.engine import Engine
+
+from api import access
+from api.main import make_app
+from gis.access import Principal
+from gis.schema import incidents, transitions
+from gis.schema_access import idempotency_keys
+from gis.schema_plans import plans
+from tests import town
+
+LON, LAT = town.at(0.5, 0.5)
+BODY = {
+    "category": "0101", "source": "hotline", "occurred_at": "2025-06-01T08:00:00+08:00",
+    "lon": LON, "lat": LAT,
+}  # fmt: skip
+THREADS = 16
+Ask = Callable[..., TestClient]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def filled(engine: Engine) -> None:
+    with engine.begin() as conn:
+        town.add_grids(conn)
+        town.add_city(conn)
+
+
+@pytest.fixture(scope="module")
+def ask(service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Ask:
+    """Return clients of different callers: role, scope, key."""
+
+    def asking(role: str = "admin", scope: str | None = None, key_id: int = 1) -> TestClient:
+        app = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
+        who = Principal(role, "safety" if scope else None, scope, f"key {key_id}", key_id, full_role=role)
+        app.dependency_overrides[access.who] = lambda: who
+        return TestClient(app, raise_server_exceptions=False)
+
+    return asking
+
+
+def _count(engine: Engine, table: sa.Table) -> int:
+    with engine.connect() as conn:
+        return int(conn.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
+
+
+@pytest.mark.parametrize("how", ["header", "origin", "both"])
+def test_sixteen_at_once_make_one_incident(ask: Ask, engine: Engine, how: str) -> None:
+    client, before = ask(), _count(engine, incidents)
+    headers = {"Idempotency-Key": f"at once {how}"} if how != "origin" else {}
+    body = BODY | ({"origin": "12345", "origin_id": f"at once {how}"} if how != "header" else {})
+    with ThreadPoolExecutor(THREADS) as pool:
+        sent = [pool.submit(client.post, "/incidents", json=body, headers=headers) for _ in range(THREADS)]
+        answers = [one.result() for one in sent]
+    assert {answer.status_code for answer in answers} == {201}, answers[0].text
+    assert len({answer.headers["location"] for answer in answers}) == 1
+    assert len({answer.text for answer in answers}) == 1
+    assert _count(engine, incidents) == before + 1
+
+
+def test_sixteen_callers_of_one_source_make_one_incident(ask: Ask, engine: Engine) -> None:
+    clients, before = [ask(key_id=n) for n in range(THREADS)], _count(engine, incidents)
+    body = BODY | {"origin": "cad", "origin_id": "callers"}
+    assert {client.get("/health/live").status_code for client in clients} == {200}
+    with ThreadPoolExecutor(THREADS) as pool:
+        answers = list(pool.map(lambda client: client.post("/incidents", json=body), clients))
+    assert {answer.status_code for answer in answers} == {201}
+    assert _count(engine, incidents) == before + 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"lat": LAT + 1e-6}, {"category": "0102"}, {"description": "x"}, {"colour": "red"}, {"code": "C1"}],
+)
+def test_a_key_that_comes_with_another_body_is_refused(ask: Ask, change: dict[str, Any]) -> None:
+    key, client = f"other {change}", ask()
+    first = client.post("/incidents", json=BODY, headers={"Idempotency-Key": key})
+    again = client.post("/incidents", json=BODY | change, headers={"Idempotency-Key": key})
+    assert (first.status_code, again.status_code) == (201, 409)
+    named = {"origin": "cad", "origin_id": key}
+    first, again = (client.post("/incidents", json=body | named) for body in (BODY, BODY | change))
+    assert (first.status_code, again.status_code) == (201, 409)
+
+
+def test_one_moment_in_another_zone_is_the_same_report(ask: Ask) -> None:
+    named = {"origin": "cad", "origin_id": "zones"}
+    there, here = ("2025-06-01T08:00:00+08:00", "2025-06-01T00:00:00Z")
+    sent = [ask().post("/incidents", json=BODY | named | {"occurred_at": at}) for at in (there, here)]
+    assert [one.status_code for one in sent] == [201, 201]
+    assert sent[0].json()["id"] == sent[1].json()["id"]
+
+
+def test_a_report_that_was_worked_on_since_is_still_known(ask: Ask) -> None:
+    client, body = ask(), BODY | {"origin": "cad", "origin_id": "worked on"}
+    made = client.post("/incidents", json=body).json()["id"]
+    assert client.post(f"/incidents/{made}/transitions", json={"to": "dispatched"}).status_code == 200
+    again = client.post("/incidents", json=body)
+    assert (again.status_code, again.json()["id"]) == (201, made)
+    assert again.json()["properties"]["state"] == "dispatched"
+
+
+def test_keys_are_each_callers_own(ask: Ask, engine: Engine) -> None:
+    before = _count(engine, incidents)
+    for caller in (1, 2):
+        sent = ask(key_id=caller).post("/incidents", json=BODY, headers={"Idempotency-Key": "own"})
+        assert sent.status_code == 201
+    assert _count(engine, incidents) == before + 2
+
+
+def test_a_key_of_a_request_that_failed_may_come_again(ask: Ask) -> None:
+    client, headers = ask(), {"Idempotency-Key": "failed"}
+    assert client.post("/incidents", json=BODY | {"category": "99"}, headers=headers).status_code == 422
+    assert client.post("/incidents", json=BODY, headers=headers).status_code == 201
+
+
+def test_keys_are_forgotten_after_a_day(ask: Ask, engine: Engine) -> None:
+    client, headers = ask(), {"Idempotency-Key": "old"}
+    first = client.post("/incidents", json=BODY, headers=headers).headers["location"]
+    with engine.begin() as conn:
+        conn.execute(idempotency_keys.update().values(made_at=sa.text("now() - interval '25 hours'")))
+    assert client.post("/incidents", json=BODY, headers=headers).headers["location"] != first
+
+
+def test_steps_and_plans_are_made_once(ask: Ask, engine: Engine) -> None:
+    client = ask()
+    made = client.post("/incidents", json=BODY).json()["id"]
+    for n in range(2):
+        moved = client.post(
+            f"/incidents/{made}/transitions", json={"to": "dispatched"}, headers={"Idempotency-Key": "move"}
+        )
+        assert moved.status_code == 200
+        assert ("idempotency-replayed" in moved.headers) is (n == 1)
+    with engine.connect() as conn:
+        steps = conn.execute(sa.select(transitions).where(transitions.c.incident_id == made)).all()
+    assert len(steps) == 2
+    before = _count(engine, plans)
+    body = {"scope": "T1", "title": "once", "effective_on": "2030-01-01"}
+    with ThreadPoolExecutor(4) as pool:
+        headers = {"Idempotency-Key": "plan"}
+        sent = [pool.submit(client.post, "/plans", json=body, headers=headers) for _ in range(4)]
+    assert {one.result().status_code for one in sent} == {201}, sent[0].result().text
+    assert len({one.result().json()["id"] for one in sent}) == 1
+    assert _count(engine, plans) == before + 1
+    plan = sent[0].result().json()["id"]
+    step = {"op": "rename", "code": "T1a", "name": "新名"}
+    taken = [
+        client.post(f"/plans/{plan}/steps", json=step, headers={"Idempotency-Key": "s"}) for _ in range(2)
+    ]
+    assert [one.status_code for one in taken] == [200, 200], taken[0].text
+    assert taken[0].text == taken[1].text
+    assert len(client.get(f"/plans/{plan}/steps").json()["steps"]) == 1
+
+
+def test_one_refusal_for_any_taken_code(ask: Ask) -> None:
+    """Of a code in a foreign scope nothing is learned that a code of one's own scope would not tell."""
+    whole, scoped = ask(), ask("field", "T1")
+    assert whole.post("/incidents", json=BODY | {"code": "OURS"}).status_code == 201
+    away = dict(zip(("lon", "lat"), town.at(1, 4.5), strict=True))
+    assert whole.post("/incidents", json=BODY | away | {"code": "THEIRS"}).status_code == 201
+    refused = [scoped.post("/incidents", json=BODY | {"code": code}) for code in ("OURS", "THEIRS")]
+    assert [one.status_code for one in refused] == [422, 422]
+    assert refused[0].json() == refused[1].json()
+    assert refused[0].json()["errors"][0]["name"] == "code"
+    named = {"origin": "cad", "origin_id": "foreign"}
+    assert whole.post("/incidents", json=BODY | away | named).status_code == 201
+    foreign = scoped.post("/incidents", json=BODY | named)
+    assert foreign.status_code == 422
+    assert foreign.json()["errors"][0]["name"] == "origin_id"
+
+
+@pytest.mark.parametrize("sign", ["-", "@", "=", "+", "=HYPERLINK(1)", "-2+3 cmd|' /C calc'!A0", "#N/A", "'"])
+def test_a_description_may_begin_with_any_sign(ask: Ask, sign: str) -> None:
+    text = f"{sign} 门口有人"
+    sent = ask().post("/incidents", json=BODY | {"description": text, "address": text})
+    assert sent.status_code == 201, sent.text
+    told = sent.json()["properties"]
+    assert (told["description"], told["address"]) == (text.strip(), text.strip())

@@ -1,0 +1,184 @@
+"""Looking for places: every stored name by itself in any spelling, more or less than stored, by codes."""
+
+from typing import Any
+
+import pytest
+import shapely
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+from sqlalchemy.engine import Connection, Engine
+
+from gis import schema
+from gis.addresses import match
+from tests import town
+
+BUILDINGS = [
+    "株洲市荷塘区金山街道秋实路2号1栋",
+    "株洲市荷塘区月塘街道秋实路2号1栋", "株洲市荷塘区金山街道秋实路2号2栋",
+    "株洲市荷塘区红旗路１２号", "株洲市天元区泰山路9号3栋",
+    "1060 West Addison Street", "2411 North Charles Street",
+    "12 St. Paul Street", "7 North First Avenue", "3-5 O'Brien Court", "龍泉花園3幢",
+]  # fmt: skip
+PLACES = [
+    ("株洲市第一中学（东校区）", "株洲市荷塘区新华路８号"), ("Ⅱ号仓库", None), ("113.18,27.84", None),
+    ("Peña & Bénédict Market", "100 N Howard St"), ("！！！", None), ("Mt. Vernon Place", None),
+]  # fmt: skip
+
+
+def _road(conn: Connection, batch: int, name: str, u: int, v: int, line: list[tuple[float, float]]) -> None:
+    conn.execute(
+        schema.roads.insert().values(
+            origin="t", origin_id=f"{name}{u}{v}", batch_id=batch, name=name, length_m=100, u=u, v=v,
+            geom=f"SRID=4326;{shapely.LineString(line).wkt}", **{"class": "residential"},
+        )
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def filled(engine: Engine) -> None:
+    with engine.begin() as conn:
+        town.add_grids(conn)
+        batch = town.add_city(conn)
+        town.add_keeper(conn, batch, "T1a")
+        town.add_incidents(conn, batch, [town.at(1, 1)])
+        for n, address in enumerate(BUILDINGS):
+            town.add_building(conn, batch, address, town.at(0.2 + n / 10, 0.5))
+        for n, (name, address) in enumerate(PLACES):
+            x, y = town.at(0.2 + n / 10, 1.5)
+            values = {"name": name, "address": address, "origin_id": str(n), "batch_id": batch}
+            point = f"SRID=4326;POINT({x} {y})"
+            conn.execute(
+                schema.places.insert().values(origin="t", kind="k", geom=point, point=point, **values)
+            )
+        middle = town.at(1, 1)
+        _road(conn, batch, "North Charles Street", 1, 2, [town.at(1, 0), middle])
+        _road(conn, batch, "North Charles Street", 2, 3, [middle, town.at(1, 2)])
+        _road(conn, batch, "West North Avenue", 4, 2, [town.at(0, 1), middle])
+        _road(conn, batch, "秋实路", 7, 8, [town.at(3, 3), town.at(4, 3)])
+        _road(conn, batch, "红旗路", 8, 9, [town.at(4, 3), town.at(4, 4)])
+        conn.execute(sa.text("ANALYZE"))
+
+
+def _found(client: TestClient, q: str) -> list[dict[str, Any]]:
+    answer = client.get("/grids/search", params={"q": q})
+    assert answer.status_code == 200, answer.text
+    found: list[dict[str, Any]] = answer.json()["matches"]
+    assert found == sorted(found, key=lambda one: -one["score"])
+    return found
+
+
+@pytest.mark.parametrize("name", [*BUILDINGS, *(name for name, _ in PLACES)])
+def test_every_stored_name_is_found_by_itself(client: TestClient, name: str) -> None:
+    for spelt in (name, f"  {name} ", name.lower(), name.upper(), name.replace(" ", "  ")):
+        first = _found(client, spelt)[0]
+        assert (first["address"], first["score"]) == (name, 1.0), spelt
+
+
+ADDISON, CHARLES, AUTUMN = "1060 West Addison Street", "2411 North Charles Street", BUILDINGS[0]
+
+
+@pytest.mark.parametrize(
+    ("q", "address"),
+    [
+        ("株洲市第一中学(东校区)", PLACES[0][0]),
+        ("株洲市第一中學東校區", PLACES[0][0]), ("ii号仓库", "Ⅱ号仓库"),
+        ("第一中学东校区", PLACES[0][0]),
+        ("株洲市荷塘区红旗路12号", BUILDINGS[3]), ("红旗路 12 號", BUILDINGS[3]),
+        ("龙泉花园3幢", "龍泉花園3幢"), ("湖南省" + AUTUMN, AUTUMN), (AUTUMN + "3单元502室", AUTUMN),
+        (AUTUMN.replace("市", "市 ").replace("路", "路 "), AUTUMN), (AUTUMN + "502", AUTUMN),
+        ("荷塘区金山街道秋实路2号1栋", AUTUMN), ("湖南省" + AUTUMN + "2单元3楼301室", AUTUMN),
+        ("泰山路9号3栋", BUILDINGS[4]), ("天元区泰山路9号3栋", BUILDINGS[4]),
+        ("新华路8号", PLACES[0][0]), ("1060 w addison st", ADDISON),
+        ("1060 W. ADDISON ST., Apt 3B", ADDISON),
+        ("1060 West Addison Street, Chicago, IL 60613", ADDISON), ("1060 Addison St", ADDISON),
+        ("2411 n charles st", CHARLES),
+        ("2411 N Charles St", CHARLES), ("2411 north charles street", CHARLES),
+        ("12 Saint Paul St", BUILDINGS[7]), ("7 n 1st ave", BUILDINGS[8]), ("3-5 obrien ct.", BUILDINGS[9]),
+        ("pena and benedict market", PLACES[3][0]), ("100 North Howard Street", PLACES[3][0]),
+        ("Mount Vernon Pl", PLACES[5][0]), ("north charles st", "North Charles Street"),
+        ("W NORTH AVE", "West North Avenue"),
+    ],
+)  # fmt: skip
+def test_other_spellings_and_more_or_less_than_is_stored(client: TestClient, q: str, address: str) -> None:
+    found = _found(client, q)
+    assert found, q
+    best = [one["address"] for one in found if one["score"] == found[0]["score"]]
+    named = [place for place, where in PLACES if where and where == best[0]]
+    assert address in (*best, *named), found
+
+
+def test_what_fits_several_alike_is_told_of_all(client: TestClient) -> None:
+    for q in ("秋实路2号1栋", "株洲市荷塘区秋实路2号1栋", "秋实路2号1栋502室"):
+        answer = client.get("/grids/search", params={"q": q}).json()
+        assert answer["tied"] == 2
+        assert {one["address"] for one in answer["matches"]} == set(BUILDINGS[:2])
+    begun = client.get("/grids/search", params={"q": "秋实路2号"}).json()
+    assert {one["address"] for one in begun["matches"] if one["kind"] == "building"} == set(BUILDINGS[:3])
+    few = client.get("/grids/search", params={"q": "秋实路2号1栋", "limit": 1}).json()
+    assert (len(few["matches"]), few["more"]) == (1, True)
+
+
+def test_another_region_is_another_building(client: TestClient) -> None:
+    assert _found(client, "天元区秋实路2号1栋") == []
+    assert _found(client, "株洲市芦淞区泰山路9号3栋") == []
+    assert [one["address"] for one in _found(client, "月塘街道秋实路2号1栋")] == [BUILDINGS[1]]
+
+
+@pytest.mark.parametrize(
+    "q", ["N Charles St & W North Ave", "charles street and north avenue", "W North Ave/N Charles St",
+          "North Charles Street @ West North Avenue", "W NORTH AVE at N CHARLES ST, Baltimore"],
+)  # fmt: skip
+def test_crossings_are_found(client: TestClient, q: str) -> None:
+    found = _found(client, q)[0]
+    assert (found["kind"], found["address"]) == ("crossing", "North Charles Street & West North Avenue")
+    assert found["geometry"]["coordinates"] == pytest.approx(town.at(1, 1), abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    "q", ["秋实路与红旗路交叉口", "红旗路和秋实路路口", "秋实路、紅旗路交汇处", "秋实路与红旗路"]
+)
+def test_chinese_crossings_are_found(client: TestClient, q: str) -> None:
+    found = _found(client, q)[0]
+    assert found["kind"] == "crossing"
+    assert found["geometry"]["coordinates"] == pytest.approx(town.at(4, 3), abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("q", "kind"),
+    [
+        ("T1a", "grid"), ("网格T1a", "grid"), ("网格T1网格T1a", "grid"), ("网格T网格T1网格T1a", "grid"),
+        ("网格 T1a", "grid"), ("甲", "post"),
+        ("网格T1a网格长", "post"), ("E0", "incident"), ("e0", "incident"),
+    ],
+)  # fmt: skip
+def test_grids_posts_and_codes_are_found(client: TestClient, q: str, kind: str) -> None:
+    found = _found(client, q)[0]
+    assert (found["kind"], found["score"]) == (kind, 1.0)
+    assert kind == "incident" or found["chain"][0]["code"] == "T1a"
+
+
+def test_a_places_name_wins_over_a_coordinate(client: TestClient) -> None:
+    found = _found(client, "113.18,27.84")
+    assert [(one["kind"], one["address"]) for one in found[:2]] == [
+        ("place", "113.18,27.84"), ("coordinate", "113.18, 27.84")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("q", ["{0},{1}", "{0} {1}", "（{0}，{1}）", "{1},{0}", " {0} ; {1} ", "({1}, {0})"])
+def test_coordinates_are_found_in_either_order(client: TestClient, q: str) -> None:
+    lon, lat = town.at(0.5, 0.5)
+    found = _found(client, q.format(lon, lat))[0]
+    assert (found["kind"], found["geometry"]["coordinates"]) == ("coordinate", [lon, lat])
+    assert found["chain"][0]["code"] == "T1a"
+
+
+def test_the_public_finds_no_staff_and_no_incidents(service_engine: Engine) -> None:
+    with service_engine.connect() as conn:
+        for q in ("甲", "网格T1a网格长", "E0"):
+            assert not match.find(conn, q, 10).matches
+        assert match.find(conn, "T1a", 10).matches
+
+
+def test_what_is_no_text_finds_nothing(client: TestClient) -> None:
+    for q in ("%", "_", "\\", "'; --", "\u200b", "不存在的路1号", "&", " "):
+        assert _found(client, q) == []
