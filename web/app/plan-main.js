@@ -27,6 +27,7 @@ async function start() {
   onChange((changed) => changed.has("lang") && name(city));
   $("#theme").addEventListener("change", (event) => change({ theme: event.target.value }));
   $("#language").addEventListener("click", () => change({ lang: state.lang === "zh" ? "en" : "zh" }));
+  if (matchMedia("(max-width: 48rem)").matches) $("#key").open = false;
   const id = Number(new URLSearchParams(location.hash.slice(1)).get("plan"));
   if (id) await load(id);
 }

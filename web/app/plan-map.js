@@ -132,7 +132,7 @@ function key() {
   const rows = [["changed", "fill"], ["fresh", "fill"], ["picked", "fill"], ["old", "dash"], ["moved", "fill"],
     ["error", "line"], ["advice", "line"]];
   const svg = (name, kind) => h("i", { class: `swatch-${kind} colour-${name}`, "aria-hidden": "true" });
-  fill($("#key"), rows.map(([name, kind]) => h("li", {}, svg(name, kind), t(`plan.key.${name}`))));
+  fill($("#key-items"), rows.map(([name, kind]) => h("li", {}, svg(name, kind), t(`plan.key.${name}`))));
   $("#key").hidden = !open.plan;
 }
 
