@@ -254,7 +254,15 @@ def _concerns(conn: Connection, seen: View, what: Touched) -> bool:
     return bool(conn.execute(sa.select(touching)).scalar())
 
 
-TOLD: tuple[Telling, ...] = (_incidents, _responders, _revisions, _layers)
+def _plans(
+    _: Connection, who: Principal, __: View, touched: Touches, ___: frozenset[str]
+) -> Iterator[Event]:
+    """Yield that plans changed, to who may read plans; which, they ask for as far as they may see them."""
+    if "plans" in touched and who.rank >= rank("commander"):
+        yield "plan", {}
+
+
+TOLD: tuple[Telling, ...] = (_incidents, _responders, _revisions, _plans, _layers)
 """What is told of changes, in this order."""
 
 
@@ -273,7 +281,7 @@ async def _stream(request: Request, who: Who) -> AsyncIterator[Stream]:
 async def events(
     request: Request, who: Who, stream: Annotated[Stream, Depends(_stream)]
 ) -> AsyncIterator[ServerSentEvent]:
-    """Answer what changes, as it is committed: `incident`, `responder`, `revision`, `layer`.
+    """Answer what changes, as it is committed: `incident`, `responder`, `revision`, `plan`, `layer`.
 
     `reset` says that events were missed (a client too slow, a database out of reach): load anew, then come
     again. A `layer` event says that the layer's tiles changed somewhere; it stands alone where more than

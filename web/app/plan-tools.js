@@ -5,12 +5,14 @@ import { $, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
 import { cancel, sketch } from "./plan-draw.js";
 import { toVertex } from "./plan-map.js";
+import { worded } from "./plan-refusals.js";
 import { drawNew, nameOf, onOpen, open, pickOnly, redo, take, undo } from "./plan-store.js";
 import { session } from "./session.js";
 import { onChange } from "./state.js";
 import { tell, toast } from "./toast.js";
 
-const some = (least, most = least) => () => open.picked.length >= least && open.picked.length <= most;
+const some = (least, most = least) => () =>
+  open.picked.length >= least && open.picked.length <= most && !open.picked.some((code) => open.locked.has(code));
 const line = (coordinates) => ({ type: "LineString", coordinates });
 const area = (ring) => ({ type: "Polygon", coordinates: [[...ring, ring[0]]] });
 
@@ -68,7 +70,7 @@ let waiting = 0;
 export function doing(what, ...given) {
   document.body.classList.toggle("busy", ++waiting > 0);
   const done = last.then(() => what(...given)).catch((error) => {
-    tell(error);
+    tell(worded(error));
     return null;
   });
   last = done.finally(() => document.body.classList.toggle("busy", --waiting > 0));
@@ -88,7 +90,7 @@ async function use(tool) {
 }
 
 function told({ grids, gone, step }) {
-  const codes = grids.features.map(({ properties }) => properties.code);
+  const codes = grids.features.filter(({ properties }) => properties.change).map(({ properties }) => properties.code);
   toast(t("step.done", { op: t(`tool.${step.op}`), codes: [...codes, ...gone].slice(0, 6).map(nameOf).join("、") }), "note");
   if (step.op === "split") pickOnly(codes.filter((code) => open.grids.get(code)?.properties.change === "new"));
 }
