@@ -254,9 +254,7 @@ def _concerns(conn: Connection, seen: View, what: Touched) -> bool:
     return bool(conn.execute(sa.select(touching)).scalar())
 
 
-def _plans(
-    _: Connection, who: Principal, __: View, touched: Touches, ___: frozenset[str]
-) -> Iterator[Event]:
+def _plans(_: Connection, who: Principal, __: View, touched: Touches, ___: frozenset[str]) -> Iterator[Event]:
     """Yield that plans changed, to who may read plans; which, they ask for as far as they may see them."""
     if "plans" in touched and who.rank >= rank("commander"):
         yield "plan", {}

@@ -2,7 +2,7 @@
 
 import { Refused, get } from "./api.js";
 import { $, fill, h } from "./dom.js";
-import { showGrid } from "./grid-view.js";
+import { showGrid, visitGrid } from "./grid-view.js";
 import { t } from "./i18n.js";
 import { choose, goTo } from "./map.js";
 import { shownRecord } from "./record.js";
@@ -62,8 +62,9 @@ async function submit(event) {
 async function find(text) {
   const numbers = POINT.exec(text);
   if (!numbers) return byName(text);
-  const named = (await matching(text)).filter(({ score }) => score >= EXACT);
-  if (named.length) return take(named);
+  const found = await matching(text);
+  const named = found.matches.filter(({ score }) => score >= EXACT);
+  if (named.length) return take({ ...found, matches: named });
   return visit(ordered(Number(numbers[1]), Number(numbers[2]), text));
 }
 
@@ -96,13 +97,20 @@ function visit(place, name) {
 async function byName(text) {
   const grid = CODE.test(text) && (await orMissing(get(`/grids/${encodeURIComponent(text)}`, shownRecord())));
   if (grid) return showFound(grid);
-  const matches = await matching(text);
-  if (!matches.length) throw new Error(t("search.nothing", { text }));
-  return take(matches);
+  const found = await matching(text);
+  if (!found.matches.length) throw new Error(t("search.nothing", { text }));
+  return take(found);
 }
 
-const matching = async (text) => (await get("/grids/search", { q: text, ...shownRecord() })).matches;
-const take = (matches) => (matches.length === 1 ? visit(place(matches[0]), matches[0].address) : offer(matches));
+const matching = (text) => get("/grids/search", { q: text, ...shownRecord() });
+const take = ({ matches, more }) => (matches.length === 1 ? visitMatch(matches[0]) : offer(matches, more));
+
+/** Go to what was found; a grid is shown whole. */
+function visitMatch(match) {
+  visit(place(match), match.address);
+  const grid = match.kind === "grid" && match.chain.find(({ name, code }) => [name, code].includes(match.address));
+  if (grid) visitGrid(grid.code);
+}
 
 const place = ({ geometry }) => ({ lng: geometry.coordinates[0], lat: geometry.coordinates[1] });
 
@@ -120,18 +128,18 @@ function showFound(grid) {
   toast(`${grid.properties.name} · ${grid.properties.code}`, "note");
 }
 
-function offer(matches) {
+function offer(matches, more = false) {
   $("#results").hidden = matches.length === 0;
-  fill($("#results"), matches.map(result));
+  fill($("#results"), matches.map(result), more && h("li", { class: "quiet" }, t("search.more")));
 }
 
 /** A known address with the grid that owns it. */
 function result(match) {
   const visitIt = () => {
     offer([]);
-    visit(place(match), match.address);
+    visitMatch(match);
   };
-  const owner = h("small", {}, match.chain[0]?.name);
+  const owner = h("small", {}, match.chain[0]?.name === match.address ? match.chain[1]?.name : match.chain[0]?.name);
   return h("li", {}, h("button", { type: "button", onclick: visitIt }, match.address, owner));
 }
 
