@@ -260,8 +260,8 @@ def _plans(_: Connection, who: Principal, __: View, touched: Touches, ___: froze
         yield "plan", {}
 
 
-TOLD: tuple[Telling, ...] = (_incidents, _responders, _revisions, _plans, _layers)
-"""What is told of changes, in this order."""
+TOLD: tuple[Telling, ...] = (_incidents, _responders, _plans, _layers, _revisions)
+"""What is told of changes, in this order: who hears of a revision has heard of all that came before it."""
 
 
 async def _stream(request: Request, who: Who) -> AsyncIterator[Stream]:

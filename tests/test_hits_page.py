@@ -132,7 +132,7 @@ PLANNER_STATES: tuple[State, ...] = (plain, sketching, renaming, asked_who)
 
 def _sit_down(browser: Browser, address: str, key: str, language: str) -> Page:
     context = browser.new_context(locale="zh-CN" if language == "zh" else "en-GB")
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(150_000)
     assert context.request.post(f"{address}/session", data={"key": key}).status == 201
     return context.new_page()
 

@@ -47,7 +47,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser, address: str, keys: dict[str, access.NewKey]) -> Iterator[Page]:
     """A planner before an empty page; at the end nothing was wrong on the console."""
     context = browser.new_context(viewport={"width": 1500, "height": 900}, locale="zh-CN")
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(150_000)
     assert context.request.post(f"{address}/session", data={"key": keys["planner"].key}).status == 201
     faults: list[str] = []
     made = context.new_page()

@@ -64,7 +64,7 @@ def page(engine: Engine, database: str, tmp_path_factory: pytest.TempPathFactory
 
 def _sit_down(browser: Browser) -> Page:
     made = browser.new_context(viewport={"width": 1280, "height": 800}, locale="zh-CN").new_page()
-    made.set_default_timeout(60_000)
+    made.set_default_timeout(150_000)
     return made
 
 
