@@ -4,7 +4,7 @@ import { $, fill, h } from "./dom.js";
 import { pick as choose, t } from "./i18n.js";
 import { sketch } from "./plan-draw.js";
 import { overview, zoomTo } from "./plan-map.js";
-import { act, changedGrids, create, leave, load, nameOf, onOpen, open, pick, pickOnly, plans, redo, resolve, suggest, workOn } from "./plan-store.js";
+import { act, changedGrids, codeOf, create, leave, load, nameHalves, nameOf, onOpen, open, pick, pickOnly, plans, redo, resolve, suggest, take, workOn } from "./plan-store.js";
 import { comparison } from "./plan-compare.js";
 import { asked, canEdit, chainAt, doing } from "./plan-tools.js";
 import { session, signIn } from "./session.js";
@@ -16,7 +16,7 @@ let city = null;
 
 export async function showPanel(of) {
   city = of;
-  onOpen((what) => ["plan", "level", "picked", "faults"].some((part) => what.has(part)) && draw());
+  onOpen((what) => ["plan", "level", "picked", "faults", "halves"].some((part) => what.has(part)) && draw());
   onChange((changed) => changed.has("lang") && draw());
   await draw();
 }
@@ -82,7 +82,7 @@ function drawPlan() {
       h("h2", { class: "plan-title" }, plan.title, h("span", { class: `state ${plan.state}`, id: "state" }, t(`state.${plan.state}`))),
       h("dl", {}, facts.flatMap(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, value)])),
       plan.newest > plan.based_on && plan.state !== "published" && h("p", { class: "note" }, t("plan.moved_on")), life()),
-    open.conflicts.length > 0 && conflicts(), canEdit() && picked(), canEdit() && evening(), steps(), comparison(), files());
+    open.conflicts.length > 0 && conflicts(), canEdit() && naming(), canEdit() && picked(), canEdit() && evening(), steps(), comparison(), files());
 }
 
 /** What may be done with the plan as a whole, by its state and who asks. */
@@ -131,10 +131,25 @@ function picked() {
   const codes = [...open.grids.values()].filter(({ properties }) => properties.level === open.level).map(({ properties }) => properties.code).sort();
   const add = h("select", { id: "pick", "aria-label": t("pick.add"), onchange: (event) => event.target.value && pick(event.target.value) },
     h("option", { value: "" }, t("pick.add")), codes.filter((code) => !open.picked.includes(code)).map((code) => h("option", { value: code }, `${nameOf(code)}  ${code}`)));
-  const chip = (code) => h("li", {}, h("button", { type: "button", title: t("pick.off"), onclick: () => pick(code) }, `${nameOf(code)} ✕`), h("code", {}, code));
+  const chip = (code) => h("li", {}, h("button", { type: "button", title: t("pick.off"), onclick: () => pick(code) }, `${nameOf(code)} ✕`), h("code", {}, codeOf(code)));
   return block(t("pick.title"), h("label", { class: "row" }, t("pick.level"), level), add,
     open.picked.length ? h("ul", { class: "picked", id: "picked" }, open.picked.map(chip)) : h("p", { class: "quiet" }, t("pick.none")),
     open.picked.length > 0 && button("pick.clear", () => pickOnly([]), "link"));
+}
+
+/** The names of what the last split made: those changed are given as steps. */
+function naming() {
+  if (!open.halves.length) return null;
+  const inputs = open.halves.map((code) => [code, h("input", { value: open.grids.get(code)?.properties.name ?? "", maxlength: 200, required: true })]);
+  const give = async (event) => {
+    event.preventDefault();
+    const changed = inputs.filter(([code, input]) => input.value !== open.grids.get(code).properties.name);
+    for (const [code, input] of changed) await doing(take, { op: "rename", code, name: input.value });
+    nameHalves([]);
+  };
+  const label = ([code, input]) => h("label", {}, codeOf(code), input);
+  return block(t("halves.title"), h("form", { class: "form", id: "halves", onsubmit: give }, inputs.map(label),
+    h("button", { class: "button main" }, t("halves.give"))));
 }
 
 function evening() {

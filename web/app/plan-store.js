@@ -9,7 +9,7 @@ const listeners = [];
 
 /** `grids` by code; `level` is the one worked on; `picked` are codes in the order of picking. */
 export const open = { plan: null, grids: new Map(), base: null, faults: null, impact: null, moved: null,
-  steps: [], conflicts: [], level: null, picked: [], gone: [], table: null, reasons: new Map(), locked: new Set(),
+  steps: [], conflicts: [], level: null, picked: [], gone: [], table: null, reasons: new Map(), halves: [], locked: new Set(),
   range: { low: 300, high: 500 } };
 
 /** Call `listen(what)` whenever a part changes: plan, grids, faults, impact, table, locked, picked, level. */
@@ -31,7 +31,7 @@ export async function create(body) {
 export async function load(id) {
   open.plan = await get(`/plans/${id}`);
   Object.assign(open, { picked: [], faults: null, impact: null, moved: null, conflicts: [], level: null,
-    table: null, reasons: new Map(), locked: new Set(recallLocks(id)) });
+    table: null, reasons: new Map(), halves: [], locked: new Set(recallLocks(id)) });
   await refetch();
   say("plan", "grids", "level", "picked", "faults", "impact", "table", "locked");
   weigh().catch(tell);
@@ -73,9 +73,19 @@ async function unlessLocked(answer) {
   throw new Refused(t("lock.held", { names: held.map(nameOf).join(t("list.and")) }), 422);
 }
 
+/** Offer names for what a split made of a grid. */
+export function nameHalves(codes) {
+  open.halves = codes;
+  say("halves");
+}
+
+/** What a grid is called by until its code is given, when the plan is handed over. */
+export const codeOf = (code) => (code.startsWith("~") ? t("code.later") : code);
+
 /** Put what a step changed in its place; faults and impact of the whole follow. */
 async function follow(answer) {
   open.plan = answer.plan;
+  open.halves = [];
   for (const code of answer.gone) open.grids.delete(code);
   for (const grid of answer.grids.features) {
     const { code, change } = grid.properties;
