@@ -254,8 +254,14 @@ def _concerns(conn: Connection, seen: View, what: Touched) -> bool:
     return bool(conn.execute(sa.select(touching)).scalar())
 
 
-TOLD: tuple[Telling, ...] = (_incidents, _responders, _revisions, _layers)
-"""What is told of changes, in this order."""
+def _plans(_: Connection, who: Principal, __: View, touched: Touches, ___: frozenset[str]) -> Iterator[Event]:
+    """Yield that plans changed, to who may read plans; which, they ask for as far as they may see them."""
+    if "plans" in touched and who.rank >= rank("commander"):
+        yield "plan", {}
+
+
+TOLD: tuple[Telling, ...] = (_incidents, _responders, _plans, _layers, _revisions)
+"""What is told of changes, in this order: who hears of a revision has heard of all that came before it."""
 
 
 async def _stream(request: Request, who: Who) -> AsyncIterator[Stream]:
@@ -273,7 +279,7 @@ async def _stream(request: Request, who: Who) -> AsyncIterator[Stream]:
 async def events(
     request: Request, who: Who, stream: Annotated[Stream, Depends(_stream)]
 ) -> AsyncIterator[ServerSentEvent]:
-    """Answer what changes, as it is committed: `incident`, `responder`, `revision`, `layer`.
+    """Answer what changes, as it is committed: `incident`, `responder`, `revision`, `plan`, `layer`.
 
     `reset` says that events were missed (a client too slow, a database out of reach): load anew, then come
     again. A `layer` event says that the layer's tiles changed somewhere; it stands alone where more than

@@ -10,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import static
 from api.access import COOKIE, is_loopback
 from api.errors import problem
 from gis.access import digest
@@ -147,7 +148,8 @@ def _with_headers(scope: Scope, asked: Headers, send: Send) -> Send:
         if message["type"] == "http.response.start":
             message["headers"] = [*message["headers"], *SAFE_HEADERS]
             headers = MutableHeaders(scope=message)
-            headers.add_vary_header("Authorization, Cookie")
+            if headers.get("cache-control") != static.FOR_GOOD:
+                headers.add_vary_header("Authorization, Cookie")
             if credentials and "cache-control" not in headers:
                 headers["Cache-Control"] = "private, no-store"
             if scope["scheme"] == "https":

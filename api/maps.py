@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from sqlalchemy.engine import Connection
 
+from api import static
 from api.access import Who, audience, demand
 from api.deps import Looked, Transaction, Wished, view
 from api.door import MVT, answer, gone, unless_gone, wanted
@@ -142,6 +143,5 @@ def style(transaction: Transaction, request: Request, who: Who, name: str) -> di
     base = str(request.base_url).rstrip("/")
     with transaction() as conn:
         attribution = city.the_city(conn).attribution
-    return styles.style(
-        name, [asdict(layer) for layer in _visible(who)], base, styles.font_faces(base), attribution
-    )
+    fonts = styles.font_faces(base + static.href("/vendor/noto-sans-sc"))
+    return styles.style(name, [asdict(layer) for layer in _visible(who)], base, fonts, attribution)

@@ -3,25 +3,15 @@
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
-from starlette.staticfiles import StaticFiles
+from fastapi.responses import JSONResponse, Response
 
+from api import static
 from api.access import Who, audience
 from api.deps import Transaction, Wished
 from gis import city as cities
-from gis import grids
-from gis.settings import ROOT
+from gis import grids, history
 
 router = APIRouter()
-WEB = ROOT / "web"
-ASSETS = {
-    "/app": WEB / "app",
-    "/vendor/maplibre-gl": WEB / "node_modules" / "maplibre-gl" / "dist",
-    "/vendor/noto-sans-sc": WEB / "node_modules" / "@fontsource-variable" / "noto-sans-sc",
-    "/vendor/swagger-ui": WEB / "node_modules" / "swagger-ui-dist",
-    "/vendor/h3-js": WEB / "node_modules" / "h3-js" / "dist" / "browser",
-}
-"""What the page loads; only these folders are ever served."""
 _LINKS = (
     ("self", "/", "application/json"),
     ("service-desc", "/openapi.json", "application/vnd.oai.openapi+json;version=3.1"),
@@ -35,15 +25,15 @@ _EITHER: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}, "
 
 def mount(app: FastAPI) -> None:
     """Serve the page's files and packages. Packages not installed yet answer 404, the API goes on."""
-    for path, folder in ASSETS.items():
-        app.mount(path, StaticFiles(directory=folder, check_dir=False), name=path)
+    for root in static.FOLDERS:
+        app.mount(root, static.Folder(root), name=root)
 
 
 @router.get("/", response_class=Response, responses=_EITHER, openapi_extra=audience("public", "none"))
 def landing(request: Request) -> Response:
     """Answer the page to a browser, the landing document to a program that asks for JSON."""
     if "text/html" in request.headers.get("accept", ""):
-        return FileResponse(WEB / "index.html", headers={"Vary": "Accept", "Cache-Control": "no-cache"})
+        return static.page_response(request.scope, "index.html")
     base = str(request.base_url).rstrip("/")
     links = [{"rel": rel, "href": base + path, "type": kind} for rel, path, kind in _LINKS]
     body = {"title": "平安地图 Safety map", "description": "Grids, incidents and responders", "links": links}
@@ -51,11 +41,11 @@ def landing(request: Request) -> Response:
 
 
 @router.get(
-    "/planner", response_class=FileResponse, include_in_schema=False, openapi_extra=audience("public", "none")
+    "/planner", response_class=Response, include_in_schema=False, openapi_extra=audience("public", "none")
 )
-def planner() -> FileResponse:
+def planner(request: Request) -> Response:
     """Answer the page on which boundaries are planned; what it asks for needs a session."""
-    return FileResponse(WEB / "planner.html", headers={"Cache-Control": "no-cache"})
+    return static.page_response(request.scope, "planner.html")
 
 
 @router.get("/openapi.json", include_in_schema=False, openapi_extra=audience("public", "none"))
@@ -66,11 +56,11 @@ def openapi(request: Request) -> JSONResponse:
 
 
 @router.get(
-    "/docs", response_class=FileResponse, include_in_schema=False, openapi_extra=audience("public", "none")
+    "/docs", response_class=Response, include_in_schema=False, openapi_extra=audience("public", "none")
 )
-def docs() -> FileResponse:
+def docs(request: Request) -> Response:
     """Answer the interactive documentation, whose scripts come from this machine."""
-    return FileResponse(WEB / "docs.html")
+    return static.page_response(request.scope, "docs.html")
 
 
 @router.get(
@@ -94,6 +84,8 @@ def city(transaction: Transaction, wish: Wished, who: Who) -> dict[str, Any]:
         return {name: row._mapping[name] for name in (*names, "languages", "demo")} | {
             "bbox": cities.extent(conn, asked.scheme),
             "scheme": asked.scheme,
+            "schemes": history.schemes(conn),
+            "revisions": history.revisions(conn, asked.scheme),
             "levels": cities.level_names(conn, asked.scheme),
             "revision": asked.known,
             "examples": cities.examples(conn, asked.scheme),

@@ -17,7 +17,9 @@ from api.access import Who, audience
 from api.deps import DatumName, Transaction
 from api.limits import heavy
 from api.once import Made, RunOnce
-from gis import crs, plan_faults, plan_features, plan_input, plan_store, plan_suggest, plans
+from gis import crs, plan_faults, plan_features, plan_input, plan_store, plan_suggest, plan_table, plans
+from gis.case import HouseholdRange
+from gis.errors import BadInput
 from gis.plan_features import Json
 from gis.plan_impact import LISTS, Impact
 from gis.plans import Done, Draft
@@ -245,10 +247,24 @@ def _grids(
     codes = [c for c in codes if level is None or here.cov.grids[c].level == level]
     codes.sort(key=lambda c: (here.cov.grids[c].level, c))
     there = plans.versions(here.cov, codes[:limit])
-    marks = {c: {"change": None if c not in differ else "changed" if differ[c][0] else "new"} for c in there}
+    marks = {c: {"change": plan_features.kind_of(differ[c]) if c in differ else None} for c in there}
     told = plan_features.features(plan_store.ids_of(conn, here.plan.scheme, there), there, marks, datum)
     gone = sorted(code for code, (_, after) in differ.items() if after is None)
     return plan_features.collection(told, gone=gone, limit=limit, more=len(codes) > limit)
+
+
+Homes = Annotated[int | None, Query(ge=1, le=10**6, description="Households a lowest grid should have.")]
+
+
+@router.get("/plans/{plan_id}/table", dependencies=[Depends(heavy)], openapi_extra=READ)
+def table(transaction: Transaction, plan_id: Id, low: Homes = None, high: Homes = None) -> Json:
+    """Answer what each lowest grid has, and by how many households it is out of the wanted range."""
+    wanted = HouseholdRange(low or HouseholdRange.low, high or HouseholdRange.high)
+    if wanted.low > wanted.high:
+        raise BadInput("high", "must not be less than low")
+    with transaction() as conn:
+        found = plan_table.rows(conn, plans.draft(conn, plan_id), wanted)
+    return {"low": wanted.low, "high": wanted.high, "rows": found}
 
 
 @router.get("/plans/{plan_id}/faults", openapi_extra=READ)

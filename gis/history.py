@@ -11,12 +11,14 @@ import shapely
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from gis import locate, schema_plans
+from gis import locate, schema, schema_plans
 from gis.grids import DECIMALS, OWNER, Asked, current
 from gis.schema import grids, incidents
 
 BATCH = 20_000
 """Questions put to the store in one statement."""
+REVISIONS = 200
+"""Revisions told at most; older ones can still be asked for by number."""
 
 _OWNERS = sa.text(
     """
@@ -121,6 +123,20 @@ def _deepest(
         owner[left] = np.append(of, -1)[here]
         left = left[here < 0]
     return owner, pd.DataFrame({"code": codes, "level": levels})
+
+
+def schemes(conn: Connection) -> list[dict[str, object]]:
+    """Return the schemes of grids that a city has, with their titles, the default one first."""
+    c = schema.schemes.c
+    found = sa.select(c.name, c.title_zh, c.title_en).order_by(c.is_default.desc(), c.name)
+    return [dict(row._mapping) for row in conn.execute(found)]
+
+
+def revisions(conn: Connection, scheme: str) -> list[dict[str, object]]:
+    """Return the newest `REVISIONS` moments at which a scheme's record of grids changed, newest first."""
+    c = schema.revisions.c
+    found = sa.select(c.id, c.known_at).where(c.scheme == scheme).order_by(c.id.desc()).limit(REVISIONS)
+    return [dict(row._mapping) for row in conn.execute(found)]
 
 
 def lineage(conn: Connection, scheme: str, code: str) -> list[dict[str, object]]:

@@ -15,6 +15,7 @@ from gis.crs import Datum
 from gis.faults import to_geojson
 from gis.grids import DECIMALS, Asked, current
 from gis.plan_diff import Change, Version
+from gis.plan_outlines import bent
 from gis.schema import grid_codes, grids
 from gis.schema_plans import plan_grids
 from gis.settle import is_grid
@@ -62,12 +63,20 @@ def collection(found: list[Json], **more: Any) -> Json:
     return {"type": "FeatureCollection", "features": found} | more
 
 
+def kind_of(change: Change) -> str:
+    """Return what became of a grid: new, gone, changed, or bent: vertices in its border, nothing else."""
+    before, after = change
+    if before is None or after is None:
+        return "new" if before is None else "gone"
+    return "bent" if before.grid == after.grid and bent(before, after) else "changed"
+
+
 def changed(
     conn: Connection, scheme: str, changes: Mapping[str, Change], datum: Datum
 ) -> tuple[Json, list[str]]:
     """The grids that changes leave, each marked new or changed, and the codes of those that are gone."""
     there = {code: after for code, (_, after) in changes.items() if after is not None and is_grid(code)}
-    marks = {code: {"change": "changed" if changes[code][0] else "new"} for code in there}
+    marks = {code: {"change": kind_of(changes[code])} for code in there}
     ids = plan_store.ids_of(conn, scheme, there)
     return collection(features(ids, there, marks, datum)), [c for c, (_, b) in changes.items() if b is None]
 

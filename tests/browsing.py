@@ -29,7 +29,7 @@ def serving(database: str, folder: Path) -> Iterator[str]:
     with log.open("w") as said:
         service = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=said, stderr=said)
     try:
-        wait(lambda: service.poll() is not None or _listens(port), 180)
+        wait(lambda: service.poll() is not None or _listens(port), 600)
         assert service.poll() is None, log.read_text()[-2000:]
         yield f"http://127.0.0.1:{port}"
     finally:

@@ -89,7 +89,7 @@ def test_departures_stand_beside_the_map_and_lead_to_their_grid(visit: Visit) ->
     page = visit("commander")
     first = page.locator("#situation li").first
     expect(first).to_have_attribute("data-category", "02")
-    expect(first).to_contain_text("高于以往")
+    expect(first).to_contain_text("异常偏高")
     before = page.evaluate("window.safetymap.map.getZoom()")
     page.locator("#situation li[data-code=T2d] button").first.click()
     until(page, f"Math.abs(window.safetymap.map.getZoom() - {before}) > 0.3")

@@ -20,7 +20,7 @@ LAYERS = [{"name": name, "minzoom": 0, "maxzoom": 16} for name in NAMES]
 
 def _make(name: str) -> styles.Json:
     base = "http://127.0.0.1:8000"
-    return styles.style(name, LAYERS, base, styles.font_faces(base), "synthetic")
+    return styles.style(name, LAYERS, base, styles.font_faces(f"{base}/vendor/noto-sans-sc"), "synthetic")
 
 
 def _node() -> str:

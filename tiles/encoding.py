@@ -43,11 +43,11 @@ def decode(body: bytes, encoding: str) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def choose(accepted: str) -> str:
-    """Return the encoding to answer in for an Accept-Encoding header; identity where nothing else fits."""
+def choose(accepted: str, offered: tuple[str, ...] = ("zstd", "br", "gzip")) -> str:
+    """Return the one of `offered`, by preference, that an Accept-Encoding header takes; else identity."""
     told = dict(map(_weight, filter(None, accepted.lower().replace(" ", "").split(","))))
     otherwise = told.get("*", 0.0)
-    weights = {name: told.get(name, otherwise) for name in ENCODERS if name != IDENTITY}
+    weights = {name: told.get(name, otherwise) for name in offered}
     best = max(weights, key=lambda name: weights[name])  # the first of equals
     return best if weights[best] > 0 and weights[best] >= told.get(IDENTITY, 0.0) else IDENTITY
 

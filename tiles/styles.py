@@ -26,17 +26,17 @@ OTHER_ROADS = (0.35, 3.2)
 
 
 @lru_cache
-def font_faces(base_url: str = "") -> Json:
+def font_faces(folder_url: str = "/vendor/noto-sans-sc") -> Json:
     """Return the `font-faces` of a style: each piece of Noto Sans SC with the characters it covers.
 
-    The pieces lie at `base_url`/vendor/…. Raises NotFound when the page's packages are not installed.
+    The pieces lie at `folder_url`/files/…. Raises NotFound when the page's packages are not installed.
     Form: https://maplibre.org/maplibre-style-spec/root/#font-faces (drawn by MapLibre GL JS from 6.0).
     """
     index = FONT_FOLDER / "unicode.json"
     if not index.is_file():
         raise NotFound("the page's fonts are not installed: run 'npm ci' in web/")
     pieces = json.loads(index.read_text("utf-8"))
-    url = f"{base_url}/vendor/noto-sans-sc/files/noto-sans-sc-{{}}-wght-normal.woff2"
+    url = f"{folder_url}/files/noto-sans-sc-{{}}-wght-normal.woff2"
     return {
         FONT: [
             {"url": url.format(piece.strip("[]")), "unicode-range": ranges.split(",")}

@@ -5,6 +5,7 @@ import { get } from "./api.js";
 import { $, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
 import { asked } from "./period.js";
+import { isOfRecord, shownRecord } from "./record.js";
 import { session } from "./session.js";
 import { onChange } from "./state.js";
 import { tell } from "./toast.js";
@@ -22,7 +23,7 @@ export function changes(city) {
   level = Math.min(DEEPEST, Math.max(...levels));
   $("#change").hidden = false;
   onChange((changed) => {
-    if (["from", "to", "category", "lang"].some((name) => changed.has(name))) refresh();
+    if (["from", "to", "category", "lang"].some((name) => changed.has(name)) || isOfRecord(changed)) refresh();
   });
   refresh();
 }
@@ -33,7 +34,7 @@ async function refresh() {
   const { signal } = waiting;
   try {
     const [change, profile] = await Promise.all([
-      get("/changes", { ...asked(), level }, signal),
+      get("/changes", { ...asked(), ...shownRecord(), level }, signal),
       get("/profiles", asked(), signal),
     ]);
     if (signal.aborted) return;

@@ -9,14 +9,16 @@ import { goToBox } from "./map.js";
 import { tell } from "./toast.js";
 
 const SOURCE = "clusters";
-const COLOUR = "#7a0177";
-const LINE = {
+/** The colour of what statistics found, as the theme has it. */
+const COLOUR = "var(--find)";
+const themed = () => getComputedStyle(document.documentElement).getPropertyValue("--find").trim();
+const line = () => ({
   id: SOURCE,
   type: "line",
   source: SOURCE,
   layout: { "line-join": "round" },
-  paint: { "line-color": COLOUR, "line-width": 3, "line-dasharray": [2, 1] },
-};
+  paint: { "line-color": themed(), "line-width": 3, "line-dasharray": [2, 1] },
+});
 const NOTHING = { type: "FeatureCollection", features: [] };
 
 let h3;
@@ -89,7 +91,7 @@ function watch(map) {
   const add = () => {
     if (map.getSource(SOURCE)) return;
     map.addSource(SOURCE, { type: "geojson", data: drawn });
-    map.addLayer(LINE, map.getLayer("grids-border") ? "grids-border" : undefined);
+    map.addLayer(line(), map.getLayer("grids-border") ? "grids-border" : undefined);
   };
   map.on("style.load", add);
   add();

@@ -5,7 +5,8 @@ import { get } from "./api.js";
 import { categoryName } from "./categories.js";
 import { $, fill, h, icon } from "./dom.js";
 import { distance, field, locale, pick, t, word, wordOf } from "./i18n.js";
-import { chosen, drawnAt, goTo, outline, reveal } from "./map.js";
+import { chosen, chosenName, drawnAt, goTo, outline, reveal } from "./map.js";
+import { isOfRecord, shownRecord } from "./record.js";
 import { seesAll, session, signIn } from "./session.js";
 import { change, onChange, state } from "./state.js";
 import { tell, toast } from "./toast.js";
@@ -20,7 +21,7 @@ let waiting = null;
 /** Answer for the chosen point whenever it changes. */
 export function details(drawn) {
   map = drawn;
-  onChange((changed) => (changed.has("at") || changed.has("lang")) && answer());
+  onChange((changed) => (changed.has("at") || changed.has("lang") || isOfRecord(changed)) && answer());
   addEventListener("keydown", (event) => event.key === "Escape" && close());
   if (state.at) whenDrawn(answer);
 }
@@ -37,7 +38,7 @@ async function answer() {
   const here = { lon: place.lng, lat: place.lat };
   const under = drawnAt(place);
   const [chain, near] = await Promise.allSettled([
-    get("/grids/at", here, signal),
+    get("/grids/at", { ...here, ...shownRecord() }, signal),
     session().layers.includes("responders")
       ? get("/responders/nearest", { ...here, k: NEAREST, by: "line", status: "available" }, signal)
       : null,
@@ -91,7 +92,7 @@ function head({ lng, lat }) {
     h(
       "div",
       {},
-      h("h2", {}, t("details.title")),
+      h("h2", {}, chosenName() || t("details.title")),
       h("p", { class: "point", title: t("details.wgs84") }, text, copy),
     ),
     shut,

@@ -15,6 +15,7 @@ import { live } from "./live.js";
 import { isDrawn, openMap } from "./map.js";
 import { showModes } from "./modes.js";
 import { period } from "./period.js";
+import { records, shownRecord } from "./record.js";
 import { search } from "./search.js";
 import { openSession } from "./session.js";
 import { situation } from "./situation.js";
@@ -27,12 +28,17 @@ async function start() {
   // Before all others, which then speak the language that is new.
   onChange((changed) => (changed.has("lang") || changed.has("theme")) && dress());
   await openSession();
-  const [city, tree, catalogue] = await Promise.all([get("/city"), get("/categories"), get("/layers")]);
+  const [city, tree, catalogue] = await Promise.all([
+    get("/city", { scheme: state.scheme }),
+    get("/categories"),
+    get("/layers", shownRecord()),
+  ]);
   // The city's own language where the reader's is none of its.
   if (!city.languages.includes(state.lang)) change({ lang: city.languages[0] });
   nameCity(city);
   period(city);
   categories(tree);
+  records(city);
   const map = await openMap(city);
   layerSwitches(catalogue.filter(({ name }) => isDrawn(name)));
   details(map);

@@ -4,10 +4,12 @@ import { $, h } from "./dom.js";
 import { t } from "./i18n.js";
 import { hidden, zoomed } from "./layers.js";
 import { asked } from "./period.js";
+import { isOfRecord, shownRecord } from "./record.js";
 import { change, onChange, state } from "./state.js";
 import { toast } from "./toast.js";
 
-const FILTERED = "incidents";
+/** What a source's tiles are asked with: the period and category, or the record of grids. */
+const ASKED = { incidents: () => asked(), grids: () => shownRecord(), labels: () => shownRecord() };
 
 let maplibre;
 let map = null;
@@ -62,7 +64,8 @@ function follow() {
   onChange((changed) => {
     if (changed.has("theme")) restyle();
     if (changed.has("hidden")) for (const layer of map.getStyle().layers) showOrHide(layer);
-    if (["from", "to", "category"].some((name) => changed.has(name))) filterTiles();
+    if (["from", "to", "category"].some((name) => changed.has(name))) filterTiles("incidents");
+    if (isOfRecord(changed)) for (const name of ["grids", "labels"]) filterTiles(name);
     if (changed.has("at")) mark();
     if (changed.has("lang")) label();
   });
@@ -82,10 +85,17 @@ function askAtCentre(event) {
   if (event.key.toLowerCase() === "c" && !event.ctrlKey && !event.metaKey) choose(map.getCenter().wrap());
 }
 
-/** Make a point the chosen one; its address form has six decimals, some 0.1 m. */
-export function choose({ lng, lat }) {
-  change({ at: `${lng.toFixed(6)},${lat.toFixed(6)}` });
+let named = { at: "", name: "" };
+
+/** Make a point the chosen one, by the name it was found by if any; an address has six decimals, some 0.1 m. */
+export function choose({ lng, lat }, name = "") {
+  const at = `${lng.toFixed(6)},${lat.toFixed(6)}`;
+  named = { at, name };
+  change({ at });
 }
+
+/** The name that the chosen point was found by, empty where it was only pointed at. */
+export const chosenName = () => (named.at === state.at ? named.name : "");
 
 /** The chosen point as {lng, lat}, or null. */
 export function chosen() {
@@ -104,7 +114,9 @@ function dress(style) {
   for (const layer of style.layers) {
     layer.layout = { ...layer.layout, visibility: visibility(layer) };
   }
-  if (style.sources[FILTERED]) style.sources[FILTERED].tiles = filtered(style.sources[FILTERED].tiles);
+  for (const name of Object.keys(ASKED)) {
+    if (style.sources[name]) style.sources[name].tiles = filtered(name, style.sources[name].tiles);
+  }
   return style;
 }
 
@@ -114,15 +126,15 @@ function showOrHide(layer) {
   if (layer.source) map.setLayoutProperty(layer.id, "visibility", visibility(layer));
 }
 
-/** Tile addresses that ask for the period and category. */
-function filtered(tiles) {
-  const query = new URLSearchParams(Object.entries(asked()).filter(([, value]) => value)).toString();
-  return tiles.map((url) => `${url.split("?")[0]}?${query}`);
+/** Tile addresses of a source that ask for what is wished to be seen. */
+function filtered(name, tiles) {
+  const query = new URLSearchParams(Object.entries(ASKED[name]()).filter(([, value]) => value)).toString();
+  return tiles.map((url) => url.split("?")[0] + (query && `?${query}`));
 }
 
-function filterTiles() {
-  const source = map.getSource(FILTERED);
-  source?.setTiles(filtered(source.tiles));
+function filterTiles(name) {
+  const source = map.getSource(name);
+  source?.setTiles(filtered(name, source.tiles));
 }
 
 /** Mark the chosen point on the map. */

@@ -3,7 +3,7 @@
 import { $, fill, h } from "./dom.js";
 import { pick as choose, locale, t } from "./i18n.js";
 import { zoomTo } from "./plan-map.js";
-import { nameOf, onOpen, open } from "./plan-store.js";
+import { nameOf, named, onOpen, open } from "./plan-store.js";
 import { onChange } from "./state.js";
 
 const COUNTED = ["buildings", "cameras", "places", "incidents", "staff"];
@@ -25,7 +25,7 @@ const number = (value) => value?.toLocaleString(locale(), { maximumFractionDigit
 
 function faults({ features, errors, advice, new_errors: fresh }) {
   const row = ({ properties: fault, geometry }) => h("li", {}, h("button", { type: "button", class: `fault ${fault.severity}`, onclick: () => zoomTo([geometry], 160) },
-    h("b", {}, t(`severity.${fault.severity}`)), h("span", {}, choose(fault.message_zh, fault.message_en))));
+    h("b", {}, t(`severity.${fault.severity}`)), h("span", {}, named(choose(fault.message_zh, fault.message_en), fault.codes))));
   const verdict = fresh ? t("faults.stop", { count: fresh }) : t("faults.none");
   return block(t("faults.title", { errors, advice }), "faults",
     h("p", { class: fresh ? "verdict bad" : "verdict good", role: "status" }, verdict),

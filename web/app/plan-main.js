@@ -4,15 +4,18 @@ import { get } from "./api.js";
 import { $ } from "./dom.js";
 import { pick, speak, t, translate } from "./i18n.js";
 import { findings } from "./plan-findings.js";
-import { openPlanMap, redrawn } from "./plan-map.js";
+import { followPlans } from "./plan-live.js";
+import { openPlanMap, overview, redrawn } from "./plan-map.js";
 import { showPanel } from "./plan-panel.js";
 import { load, onOpen, open } from "./plan-store.js";
+import { grids } from "./plan-table.js";
 import { tools } from "./plan-tools.js";
 import { openSession } from "./session.js";
 import { change, onChange, read, state } from "./state.js";
 import { tell, toast } from "./toast.js";
 
 async function start() {
+  const placed = location.hash.includes("map=");
   read();
   dress();
   onChange((changed) => (changed.has("lang") || changed.has("theme")) && dress());
@@ -22,14 +25,22 @@ async function start() {
   await openPlanMap(city);
   tools();
   findings();
+  grids();
   await showPanel(city);
   onOpen((what) => what.has("plan") && remember());
   onChange((changed) => changed.has("lang") && name(city));
   $("#theme").addEventListener("change", (event) => change({ theme: event.target.value }));
   $("#language").addEventListener("click", () => change({ lang: state.lang === "zh" ? "en" : "zh" }));
-  const id = Number(new URLSearchParams(location.hash.slice(1)).get("plan"));
-  if (id) await load(id);
+  if (matchMedia("(max-width: 48rem)").matches) $("#key").open = false;
+  addEventListener("hashchange", () => asked() && asked() !== open.plan?.id && load(asked()).then(overview));
+  followPlans();
+  if (!asked()) return;
+  await load(asked());
+  if (!placed) overview();
 }
+
+/** The plan that the address names, 0 for none. */
+const asked = () => Number(new URLSearchParams(location.hash.slice(1)).get("plan"));
 
 function dress() {
   speak(state.lang);

@@ -3,7 +3,7 @@
 import { $, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
 import { isSketching, sketching } from "./plan-draw.js";
-import { nameOf, onOpen, open, pick } from "./plan-store.js";
+import { changedGrids, nameOf, onOpen, open, pick } from "./plan-store.js";
 import { onChange, state } from "./state.js";
 import { toast } from "./toast.js";
 
@@ -15,6 +15,7 @@ const EMPTY = { type: "FeatureCollection", features: [] };
 const SNAP_PX = 9;
 
 let map = null;
+let maplibre = null;
 
 /** Draw the map; gives null where the browser has no WebGL2. */
 export async function openPlanMap(city) {
@@ -22,7 +23,7 @@ export async function openPlanMap(city) {
     fill($("#map"), h("p", { class: "notice" }, t("list.nomap")));
     return null;
   }
-  const maplibre = await import("/vendor/maplibre-gl/maplibre-gl.mjs");
+  maplibre = await import("/vendor/maplibre-gl/maplibre-gl.mjs");
   map = new maplibre.Map({ container: "map", bounds: city.bbox, fitBoundsOptions: { padding: 24 }, hash: "map",
     maxZoom: 20, dragRotate: false, touchPitch: false, attributionControl: { compact: true } });
   map.touchZoomRotate.disableRotation();
@@ -40,6 +41,17 @@ export async function openPlanMap(city) {
   });
   window.safetymap = { map, state, open };
   return map;
+}
+
+/** A map of the city and a draft in a container, that looks where the first one looks. */
+export async function mapBeside(container, grids) {
+  const beside = new maplibre.Map({ container, center: map.getCenter(), zoom: map.getZoom(), maxZoom: 20,
+    dragRotate: false, touchPitch: false, attributionControl: { compact: true } });
+  const ready = new Promise((resolve) => beside.once("style.load", resolve));
+  beside.setStyle(`/styles/${state.theme}.json`, { transformStyle: (_, style) => dress(style) });
+  await ready;
+  beside.getSource("draft").setData(atLevel(grids));
+  return { first: map, beside };
 }
 
 async function restyle() {
@@ -124,7 +136,7 @@ function update(what) {
 
 /** Former borders of the grids that the draft changed or took away. */
 function changedBase() {
-  const same = (code) => open.grids.has(code) && !open.grids.get(code).properties.change;
+  const same = (code) => open.grids.has(code) && !["new", "changed"].includes(open.grids.get(code).properties.change);
   return (open.base?.features ?? []).filter(({ properties }) => !same(properties.code));
 }
 
@@ -132,7 +144,7 @@ function key() {
   const rows = [["changed", "fill"], ["fresh", "fill"], ["picked", "fill"], ["old", "dash"], ["moved", "fill"],
     ["error", "line"], ["advice", "line"]];
   const svg = (name, kind) => h("i", { class: `swatch-${kind} colour-${name}`, "aria-hidden": "true" });
-  fill($("#key"), rows.map(([name, kind]) => h("li", {}, svg(name, kind), t(`plan.key.${name}`))));
+  fill($("#key-items"), rows.map(([name, kind]) => h("li", {}, svg(name, kind), t(`plan.key.${name}`))));
   $("#key").hidden = !open.plan;
 }
 
@@ -183,6 +195,13 @@ export function zoomTo(geometries, padding = 80) {
   const least = (values) => values.reduce((one, other) => Math.min(one, other));
   const most = (values) => values.reduce((one, other) => Math.max(one, other));
   map.fitBounds([least(lon), least(lat), most(lon), most(lat)], { padding, maxZoom: 17, duration: 0 });
+}
+
+/** Bring the draft's change into view, or its whole scope where it changed nothing yet. */
+export function overview() {
+  const scope = [...open.grids.values()].filter(({ properties }) => properties.code === open.plan?.scope);
+  const changed = changedGrids().filter(({ properties }) => properties.level === open.level);
+  zoomTo((changed.length ? changed : scope).map(({ geometry }) => geometry));
 }
 
 /** Ask for the city's grids again, as after a publication. */

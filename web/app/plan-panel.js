@@ -3,18 +3,20 @@
 import { $, fill, h } from "./dom.js";
 import { pick as choose, t } from "./i18n.js";
 import { sketch } from "./plan-draw.js";
-import { zoomTo } from "./plan-map.js";
-import { act, create, leave, load, nameOf, onOpen, open, pick, pickOnly, plans, redo, resolve, suggest, workOn } from "./plan-store.js";
+import { overview, zoomTo } from "./plan-map.js";
+import { act, changedGrids, codeOf, create, leave, load, nameHalves, nameOf, onOpen, open, pick, pickOnly, plans, redo, resolve, suggest, take, workOn } from "./plan-store.js";
+import { comparison } from "./plan-compare.js";
 import { asked, canEdit, chainAt, doing } from "./plan-tools.js";
 import { session, signIn } from "./session.js";
 import { onChange } from "./state.js";
+import { toast } from "./toast.js";
 import { files } from "./plan-files.js";
 
 let city = null;
 
 export async function showPanel(of) {
   city = of;
-  onOpen((what) => (what.has("plan") || what.has("level") || what.has("picked")) && draw());
+  onOpen((what) => ["plan", "level", "picked", "faults", "halves"].some((part) => what.has(part)) && draw());
   onChange((changed) => changed.has("lang") && draw());
   await draw();
 }
@@ -70,34 +72,49 @@ function list({ plans: found, more }) {
     more && h("p", { class: "quiet" }, t("plans.more")));
 }
 
-const overview = () => zoomTo([...open.grids.values()].filter(({ properties }) => properties.code === open.plan?.scope).map(({ geometry }) => geometry));
-
 function drawPlan() {
   const { plan } = open;
   const facts = [["plan.scope", `${plan.scope_name} ${plan.scope}`], ["plan.day", plan.effective_on], ["plan.author", plan.author],
     plan.approver && ["plan.approver", plan.approver], plan.revision && ["plan.revision", String(plan.revision)],
-    plan.note && ["plan.note", plan.note], ["plan.changed", String(plan.changed)]].filter(Boolean);
+    plan.note && ["plan.note", plan.note], ["plan.changed", String(changedGrids().length + open.gone.length)]].filter(Boolean);
   fill($("#panel"),
     block(null, h("p", {}, button("plan.back", leave, "link")),
       h("h2", { class: "plan-title" }, plan.title, h("span", { class: `state ${plan.state}`, id: "state" }, t(`state.${plan.state}`))),
       h("dl", {}, facts.flatMap(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, value)])),
       plan.newest > plan.based_on && plan.state !== "published" && h("p", { class: "note" }, t("plan.moved_on")), life()),
-    open.conflicts.length > 0 && conflicts(), canEdit() && picked(), canEdit() && evening(), steps(), files());
+    open.conflicts.length > 0 && conflicts(), canEdit() && naming(), canEdit() && picked(), canEdit() && evening(), steps(), comparison(), files());
 }
 
 /** What may be done with the plan as a whole, by its state and who asks. */
 function life() {
-  const { state, changed } = open.plan;
+  const { state } = open.plan;
+  const why = state === "draft" && mayPlan() && hindrance();
   const doable = [
-    state === "draft" && mayPlan() && changed > 0 && ["submit", "main"],
+    state === "draft" && mayPlan() && ["submit", "main"],
     state === "submitted" && mayDecide() && ["approve", "main"],
     state === "approved" && mayDecide() && ["publish", "main"],
     ["submitted", "approved"].includes(state) && mayDecide() && ["reject", ""],
     ["submitted", "rejected", "withdrawn"].includes(state) && mayPlan() && ["reopen", ""],
     state === "draft" && mayPlan() && ["withdraw", ""],
   ].filter(Boolean);
-  return h("p", { class: "row" }, doable.map(([what, kind]) => button(`life.${what}`, () => (what === "reject" ? sendBack() : doing(act, what)), kind)),
+  return h("p", { class: "row" }, doable.map(([what, kind]) => lifeButton(what, kind, why)),
+    why && h("span", { class: "quiet", id: "submit-why" }, why),
     state === "submitted" && !mayDecide() && h("span", { class: "quiet" }, t("life.waits")));
+}
+
+function lifeButton(what, kind, why) {
+  const made = button(`life.${what}`, () => (what === "reject" ? sendBack() : doing(act, what)), kind);
+  made.disabled = what === "submit" && Boolean(why);
+  if (made.disabled) made.setAttribute("aria-describedby", "submit-why");
+  return made;
+}
+
+/** Why a draft cannot be submitted yet, in words; empty where nothing stands in the way. */
+function hindrance() {
+  const { faults, gone } = open;
+  if (!changedGrids().length && !gone.length) return t("submit.unchanged");
+  if (!faults) return t("submit.checking");
+  return faults.new_errors ? t("faults.stop", { count: faults.new_errors }) : "";
 }
 
 /** Ask why a plan is sent back; whoever drew it reads that. */
@@ -114,18 +131,38 @@ function picked() {
   const codes = [...open.grids.values()].filter(({ properties }) => properties.level === open.level).map(({ properties }) => properties.code).sort();
   const add = h("select", { id: "pick", "aria-label": t("pick.add"), onchange: (event) => event.target.value && pick(event.target.value) },
     h("option", { value: "" }, t("pick.add")), codes.filter((code) => !open.picked.includes(code)).map((code) => h("option", { value: code }, `${nameOf(code)}  ${code}`)));
-  const chip = (code) => h("li", {}, h("button", { type: "button", title: t("pick.off"), onclick: () => pick(code) }, `${nameOf(code)} ✕`), h("code", {}, code));
+  const chip = (code) => h("li", {}, h("button", { type: "button", title: t("pick.off"), onclick: () => pick(code) }, `${nameOf(code)} ✕`), h("code", {}, codeOf(code)));
   return block(t("pick.title"), h("label", { class: "row" }, t("pick.level"), level), add,
     open.picked.length ? h("ul", { class: "picked", id: "picked" }, open.picked.map(chip)) : h("p", { class: "quiet" }, t("pick.none")),
     open.picked.length > 0 && button("pick.clear", () => pickOnly([]), "link"));
 }
 
+/** The names of what the last split made: those changed are given as steps. */
+function naming() {
+  if (!open.halves.length) return null;
+  const inputs = open.halves.map((code) => [code, h("input", { value: open.grids.get(code)?.properties.name ?? "", maxlength: 200, required: true })]);
+  const give = async (event) => {
+    event.preventDefault();
+    const changed = inputs.filter(([code, input]) => input.value !== open.grids.get(code).properties.name);
+    for (const [code, input] of changed) await doing(take, { op: "rename", code, name: input.value });
+    nameHalves([]);
+  };
+  const label = ([code, input]) => h("label", {}, codeOf(code), input);
+  return block(t("halves.title"), h("form", { class: "form", id: "halves", onsubmit: give }, inputs.map(label),
+    h("button", { class: "button main" }, t("halves.give"))));
+}
+
 function evening() {
   const low = h("input", { type: "number", id: "low", min: 0, value: 300 });
   const high = h("input", { type: "number", id: "high", min: 1, value: 500 });
-  const ask = () => doing(suggest, { low: Number(low.value), high: Number(high.value) });
+  const ask = () => doing(suggest, { low: Number(low.value), high: Number(high.value) }).then(tellSuggested);
   return h("details", { class: "block" }, h("summary", {}, t("suggest.title")), h("p", { class: "quiet" }, t("suggest.what")),
     h("p", { class: "row" }, h("label", {}, t("suggest.low"), low), h("label", {}, t("suggest.high"), high)), button("suggest.do", ask));
+}
+
+/** Say what a suggestion did, and which grids stay out of the range and why. */
+function tellSuggested(answer) {
+  if (answer) toast(t("suggest.told", { grids: changedGrids().length }), "note");
 }
 
 function conflicts() {

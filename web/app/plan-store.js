@@ -1,6 +1,7 @@
 /** The plan that is open: its grids, faults and impact as the service tells them, and every way to change it. */
 
 import { Refused, get, send } from "./api.js";
+import { t } from "./i18n.js";
 import { session } from "./session.js";
 import { tell } from "./toast.js";
 
@@ -8,9 +9,10 @@ const listeners = [];
 
 /** `grids` by code; `level` is the one worked on; `picked` are codes in the order of picking. */
 export const open = { plan: null, grids: new Map(), base: null, faults: null, impact: null, moved: null,
-  steps: [], conflicts: [], level: null, picked: [] };
+  steps: [], conflicts: [], level: null, picked: [], gone: [], table: null, reasons: new Map(), halves: [], locked: new Set(),
+  range: { low: 300, high: 500 } };
 
-/** Call `listen(what)` whenever a part changes: plan, grids, faults, impact, picked, level. */
+/** Call `listen(what)` whenever a part changes: plan, grids, faults, impact, table, locked, picked, level. */
 export const onOpen = (listen) => listeners.push(listen);
 
 const say = (...what) => listeners.forEach((listen) => listen(new Set(what)));
@@ -28,17 +30,18 @@ export async function create(body) {
 /** Open a plan and all it has; the finest level is worked on first. */
 export async function load(id) {
   open.plan = await get(`/plans/${id}`);
-  Object.assign(open, { picked: [], faults: null, impact: null, moved: null, conflicts: [], level: null });
+  Object.assign(open, { picked: [], faults: null, impact: null, moved: null, conflicts: [], level: null,
+    table: null, reasons: new Map(), halves: [], locked: new Set(recallLocks(id)) });
   await refetch();
-  say("plan", "grids", "level", "picked", "faults", "impact");
+  say("plan", "grids", "level", "picked", "faults", "impact", "table", "locked");
   weigh().catch(tell);
   return open.plan;
 }
 
 export function leave() {
   Object.assign(open, { plan: null, grids: new Map(), base: null, faults: null, impact: null, moved: null,
-    steps: [], conflicts: [], picked: [] });
-  say("plan", "grids", "picked", "faults", "impact");
+    steps: [], conflicts: [], picked: [], gone: [], table: null, locked: new Set() });
+  say("plan", "grids", "picked", "faults", "impact", "table");
 }
 
 async function refetch() {
@@ -46,6 +49,7 @@ async function refetch() {
     get(path("/grids")), get(path("/grids"), { at: 0 }), get(path("/steps"), { limit: 200 }),
   ]);
   open.grids = new Map(grids.features.map((grid) => [grid.properties.code, grid]));
+  open.gone = grids.gone;
   open.base = base;
   open.steps = steps.steps;
   const levels = [...open.grids.values()].map((grid) => grid.properties.level);
@@ -53,18 +57,40 @@ async function refetch() {
 }
 
 /** Take one step of redrawing; gives the service's answer. */
-export const take = async (step) => follow(await post("/steps", { ...step, head: open.plan.head }));
-export const drawNew = async (wanted) => follow(await post("/draw", wanted));
+export const take = async (step) => unlessLocked(await post("/steps", { ...step, head: open.plan.head }));
+export const drawNew = async (wanted) => unlessLocked(await post("/draw", wanted));
 export const undo = async () => follow(await post("/undo"));
 export const redo = async (step) => follow(await post("/redo", step && { step }));
+
+/** A step that changes a locked grid is taken back at once, and says which. */
+async function unlessLocked(answer) {
+  const changed = answer.grids.features.filter(({ properties }) => properties.change !== "bent");
+  const codes = [...changed.map(({ properties }) => properties.code), ...answer.gone];
+  const held = codes.filter((code) => open.locked.has(code));
+  if (!held.length) return follow(answer);
+  open.plan = (await post("/undo")).plan;
+  say("plan");
+  throw new Refused(t("lock.held", { names: held.map(nameOf).join(t("list.and")) }), 422);
+}
+
+/** Offer names for what a split made of a grid. */
+export function nameHalves(codes) {
+  open.halves = codes;
+  say("halves");
+}
+
+/** What a grid is called by until its code is given, when the plan is handed over. */
+export const codeOf = (code) => (code.startsWith("~") ? t("code.later") : code);
 
 /** Put what a step changed in its place; faults and impact of the whole follow. */
 async function follow(answer) {
   open.plan = answer.plan;
+  open.halves = [];
   for (const code of answer.gone) open.grids.delete(code);
   for (const grid of answer.grids.features) {
-    const { code, change, base_changed: differs } = grid.properties;
-    grid.properties.change = differs === false ? null : change;
+    const { code, change } = grid.properties;
+    // What merely got a vertex is as it was; what the whole draft did to it follows with the next weighing.
+    if (change === "bent") grid.properties.change = open.grids.get(code)?.properties.change ?? null;
     open.grids.set(code, grid);
   }
   open.picked = open.picked.filter((code) => open.grids.has(code));
@@ -74,15 +100,69 @@ async function follow(answer) {
   return answer;
 }
 
-/** Ask what is wrong and what would change owner. */
+/** Ask what is wrong, what would change owner, what each grid has now, and how the draft differs in all. */
 async function weigh() {
   const { id, head } = open.plan;
-  const [faults, impact, moved] = await Promise.all([
-    get(path("/faults")), get(path("/impact"), { limit: 100 }), get(path("/impact"), { format: "geojson", limit: 1000 }),
+  const isOver = () => open.plan?.id !== id || open.plan.head !== head;
+  const [faults, impact, differing] = await Promise.all([
+    get(path("/faults")), get(path("/impact"), { limit: 100 }), get(path("/grids"), { changed: true }),
   ]);
-  if (open.plan?.id !== id || open.plan.head !== head) return;
-  Object.assign(open, { faults, impact, moved });
-  say("faults", "impact");
+  if (isOver()) return;
+  mark(differing);
+  Object.assign(open, { faults, impact });
+  say("faults", "impact", "grids");
+  const [moved, table] = [await get(path("/impact"), { format: "geojson", limit: 1000 }), await get(path("/table"), open.range)];
+  if (isOver()) return;
+  Object.assign(open, { moved, table });
+  say("impact", "table");
+}
+
+/** Note of each grid what the draft as a whole did to it. */
+function mark({ features, gone }) {
+  const marks = new Map(features.map(({ properties }) => [properties.code, properties.change]));
+  for (const { properties } of open.grids.values()) properties.change = marks.get(properties.code) ?? null;
+  open.gone = gone;
+}
+
+/** The grids that the draft made or changed; one that only got a vertex is not among them. */
+export const changedGrids = () => [...open.grids.values()].filter(({ properties }) => ["new", "changed"].includes(properties.change));
+
+/** Measure the grids by another range of households. */
+export async function measureBy(range) {
+  open.range = range;
+  open.table = await get(path("/table"), range);
+  say("table");
+}
+
+const LOCKS = (id) => `safetymap.locked.${id}`;
+
+function recallLocks(id) {
+  try {
+    return JSON.parse(localStorage.getItem(LOCKS(id)) ?? "[]");
+  } catch {
+    return [];
+  }
+}
+
+/** Lock a grid against change on this device, or unlock it. */
+export function lock(code) {
+  if (!open.locked.delete(code)) open.locked.add(code);
+  try {
+    localStorage.setItem(LOCKS(open.plan.id), JSON.stringify([...open.locked]));
+  } catch {
+    // Storage may be forbidden: the lock then lasts as long as the page.
+  }
+  say("locked", "picked");
+}
+
+/** Look whether others changed the open plan; then it is loaded anew. Gives whether it was. */
+export async function catchUp() {
+  if (!open.plan) return false;
+  const { id, head, state } = open.plan;
+  const now = await get(`/plans/${id}`);
+  if (open.plan?.id !== id || open.plan.head !== head || (now.head === head && now.state === state)) return false;
+  await load(id);
+  return true;
 }
 
 /** Submit, withdraw, approve, reject, reopen or publish; what stands in the way of publishing is kept. */
@@ -126,9 +206,15 @@ export async function bring(file) {
 
 /** Let the service suggest steps that even the grids out. */
 export async function suggest(body) {
+  const before = new Map([...open.locked].map((code) => [code, open.grids.get(code)?.properties.area_m2]));
   const answer = await post("/suggest", body);
   await load(open.plan.id);
-  return answer;
+  open.reasons = new Map((answer.unresolved ?? []).map(({ code, reason }) => [code, reason]));
+  say("table");
+  const held = [...before].filter(([code, area]) => Math.abs((open.grids.get(code)?.properties.area_m2 ?? 0) - area) > 1);
+  if (!held.length) return answer;
+  await undo();
+  throw new Refused(t("lock.held", { names: held.map(([code]) => nameOf(code)).join(t("list.and")) }), 422);
 }
 
 /** Pick a grid, or put it back. */
@@ -153,6 +239,13 @@ export function workOn(level) {
 export function nameOf(code) {
   const name = open.grids.get(code)?.properties.name;
   return name ? (namesakes().get(name) > 1 ? `${name}…${code.slice(-3)}` : name) : code;
+}
+
+/** A text with the names of grids in place of their codes. */
+export function named(text, codes = [...open.grids.keys()]) {
+  // The longest first: a code may begin with another.
+  const longest = [...codes].sort((a, b) => b.length - a.length);
+  return longest.reduce((told, code) => told.replaceAll(code, nameOf(code)), text);
 }
 
 let counted = { of: null, names: new Map() };

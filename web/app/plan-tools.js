@@ -5,12 +5,14 @@ import { $, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
 import { cancel, sketch } from "./plan-draw.js";
 import { toVertex } from "./plan-map.js";
-import { drawNew, nameOf, onOpen, open, pickOnly, redo, take, undo } from "./plan-store.js";
+import { worded } from "./plan-refusals.js";
+import { drawNew, nameHalves, nameOf, onOpen, open, pickOnly, redo, take, undo } from "./plan-store.js";
 import { session } from "./session.js";
 import { onChange } from "./state.js";
 import { tell, toast } from "./toast.js";
 
-const some = (least, most = least) => () => open.picked.length >= least && open.picked.length <= most;
+const some = (least, most = least) => () =>
+  open.picked.length >= least && open.picked.length <= most && !open.picked.some((code) => open.locked.has(code));
 const line = (coordinates) => ({ type: "LineString", coordinates });
 const area = (ring) => ({ type: "Polygon", coordinates: [[...ring, ring[0]]] });
 
@@ -68,7 +70,7 @@ let waiting = 0;
 export function doing(what, ...given) {
   document.body.classList.toggle("busy", ++waiting > 0);
   const done = last.then(() => what(...given)).catch((error) => {
-    tell(error);
+    tell(worded(error));
     return null;
   });
   last = done.finally(() => document.body.classList.toggle("busy", --waiting > 0));
@@ -83,14 +85,27 @@ async function use(tool) {
   using = null;
   show();
   if (!wanted) return;
-  const answer = await (tool.act ? doing(tool.act, wanted) : doing(take, { op: tool.name, ...wanted }));
+  const answer = await (tool.act ? doing(tool.act, wanted) : doing(confirmed, { op: tool.name, ...wanted }));
   if (answer) told(answer);
 }
 
+/** Take a step; where it makes more pieces than are usually meant, ask first. */
+async function confirmed(step) {
+  try {
+    return await take(step);
+  } catch (error) {
+    const pieces = Number(/confirm_pieces: (\d+)/.exec(error.message)?.[1]);
+    if (!pieces || !(await asked(t("tool.split"), h("p", {}, t("tool.split.pieces", { pieces })), () => true))) throw error;
+    return take({ ...step, confirm_pieces: pieces });
+  }
+}
+
 function told({ grids, gone, step }) {
-  const codes = grids.features.map(({ properties }) => properties.code);
+  const codes = grids.features.filter(({ properties }) => properties.change).map(({ properties }) => properties.code);
   toast(t("step.done", { op: t(`tool.${step.op}`), codes: [...codes, ...gone].slice(0, 6).map(nameOf).join("、") }), "note");
-  if (step.op === "split") pickOnly(codes.filter((code) => open.grids.get(code)?.properties.change === "new"));
+  if (step.op !== "split") return;
+  pickOnly(codes.filter((code) => open.grids.get(code)?.properties.change === "new"));
+  nameHalves(codes.filter((code) => open.grids.get(code)?.properties.level === open.level));
 }
 
 async function drawn(kind, name, make) {

@@ -2,8 +2,10 @@
 
 import { Refused, get } from "./api.js";
 import { $, fill, h } from "./dom.js";
+import { showGrid, visitGrid } from "./grid-view.js";
 import { t } from "./i18n.js";
-import { choose, goTo, goToBox, outline } from "./map.js";
+import { choose, goTo } from "./map.js";
+import { shownRecord } from "./record.js";
 import { onChange } from "./state.js";
 import { tell, toast } from "./toast.js";
 
@@ -11,6 +13,8 @@ const POINT = /^\s*(-?\d+(?:\.\d+)?)\s*[,;\s\uff0c\uff1b]\s*(-?\d+(?:\.\d+)?)\s*
 
 const CODE = /^[\w-]+$/;
 const PAUSE_MS = 200;
+/** The score of what bears the very text as its name. */
+const EXACT = 1;
 
 let city;
 let typing;
@@ -47,12 +51,21 @@ async function submit(event) {
   offer([]);
   const text = $("#query").value.trim();
   if (!text) return toast(t("search.empty"));
-  const numbers = POINT.exec(text);
   try {
-    return numbers ? visit(ordered(Number(numbers[1]), Number(numbers[2]), text)) : await byName(text);
+    return await find(text);
   } catch (error) {
     return tell(error);
   }
+}
+
+/** What bears the text as its name wins over a reading as a coordinate. */
+async function find(text) {
+  const numbers = POINT.exec(text);
+  if (!numbers) return byName(text);
+  const found = await matching(text);
+  const named = found.matches.filter(({ score }) => score >= EXACT);
+  if (named.length) return take({ ...found, matches: named });
+  return visit(ordered(Number(numbers[1]), Number(numbers[2]), text));
 }
 
 /** Tell longitude from latitude: by range, else by which order lies in the city; throws where neither tells. */
@@ -75,18 +88,28 @@ function inCity({ lng, lat }) {
   return west <= lng && lng <= east && south <= lat && lat <= north;
 }
 
-function visit(place) {
+function visit(place, name) {
   goTo(place);
-  choose(place);
+  choose(place, name);
 }
 
-/** What looks like a grid's code is looked up as one first; then an address. */
+/** What looks like a grid's code is looked up as one first; then names and addresses. */
 async function byName(text) {
-  const grid = CODE.test(text) && (await orMissing(get(`/grids/${encodeURIComponent(text)}`)));
-  if (grid) return showGrid(grid);
-  const { matches } = await get("/grids/search", { q: text });
-  if (!matches.length) throw new Error(t("search.nothing", { text }));
-  return matches.length === 1 ? visit(place(matches[0])) : offer(matches);
+  const grid = CODE.test(text) && (await orMissing(get(`/grids/${encodeURIComponent(text)}`, shownRecord())));
+  if (grid) return showFound(grid);
+  const found = await matching(text);
+  if (!found.matches.length) throw new Error(t("search.nothing", { text }));
+  return take(found);
+}
+
+const matching = (text) => get("/grids/search", { q: text, ...shownRecord() });
+const take = ({ matches, more }) => (matches.length === 1 ? visitMatch(matches[0]) : offer(matches, more));
+
+/** Go to what was found; a grid is shown whole. */
+function visitMatch(match) {
+  visit(place(match), match.address);
+  const grid = match.kind === "grid" && match.chain.find(({ name, code }) => [name, code].includes(match.address));
+  if (grid) visitGrid(grid.code);
 }
 
 const place = ({ geometry }) => ({ lng: geometry.coordinates[0], lat: geometry.coordinates[1] });
@@ -100,31 +123,24 @@ async function orMissing(question) {
   }
 }
 
-function showGrid(grid) {
-  const points = grid.geometry.coordinates.flat(Infinity);
-  const lngs = points.filter((_, index) => index % 2 === 0);
-  const lats = points.filter((_, index) => index % 2 === 1);
-  goToBox([least(lngs), least(lats), most(lngs), most(lats)]);
-  outline([grid.properties.code]);
+function showFound(grid) {
+  showGrid(grid);
   toast(`${grid.properties.name} · ${grid.properties.code}`, "note");
 }
 
-const least = (numbers) => numbers.reduce((a, b) => Math.min(a, b));
-const most = (numbers) => numbers.reduce((a, b) => Math.max(a, b));
-
-function offer(matches) {
+function offer(matches, more = false) {
   $("#results").hidden = matches.length === 0;
-  fill($("#results"), matches.map(result));
+  fill($("#results"), matches.map(result), more && h("li", { class: "quiet" }, t("search.more")));
 }
 
 /** A known address with the grid that owns it. */
 function result(match) {
-  const take = () => {
+  const visitIt = () => {
     offer([]);
-    visit(place(match));
+    visitMatch(match);
   };
-  const owner = h("small", {}, match.chain[0]?.name);
-  return h("li", {}, h("button", { type: "button", onclick: take }, match.address, owner));
+  const owner = h("small", {}, match.chain[0]?.name === match.address ? match.chain[1]?.name : match.chain[0]?.name);
+  return h("li", {}, h("button", { type: "button", onclick: visitIt }, match.address, owner));
 }
 
 /** Offer completions a moment after the last key; a number needs none. */

@@ -3,9 +3,10 @@
 import { number } from "./analysis-words.js";
 import { get } from "./api.js";
 import { h } from "./dom.js";
+import { visitGrid } from "./grid-view.js";
 import { pick, t } from "./i18n.js";
 import { asked } from "./period.js";
-import { visit } from "./situation.js";
+import { shownRecord } from "./record.js";
 
 const ROWS = 200;
 
@@ -13,7 +14,7 @@ const ROWS = 200;
 export async function stabilityIndex({ levels }) {
   const choice = levels(false);
   const { from, to } = asked();
-  const found = await get("/stability-index", { from, to, level: choice.value, limit: ROWS });
+  const found = await get("/stability-index", { ...shownRecord(), from, to, level: choice.value, limit: ROWS });
   return [
     h("p", { class: "choice" }, choice, lights(found.lights)),
     formula(found.formula),
@@ -43,7 +44,7 @@ function table({ index, formula: { part } }) {
 }
 
 function cells(row, part) {
-  const go = h("button", { type: "button", class: "link", onclick: () => visit(row.code) }, row.name);
+  const go = h("button", { type: "button", class: "link", onclick: () => visitGrid(row.code) }, row.name);
   const ranks = { first: row.rank_first, last: row.rank_last };
   const made = [go, value(row), row.rank ?? t("index.between", ranks), ...part.map((one) => points(row.parts?.[one.name]))];
   return made.map((cell) => h("td", {}, cell));

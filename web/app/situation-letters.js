@@ -3,10 +3,11 @@
 import { get, send } from "./api.js";
 import { categoryName } from "./categories.js";
 import { h } from "./dom.js";
+import { visitGrid } from "./grid-view.js";
 import { t } from "./i18n.js";
 import { asked } from "./period.js";
+import { shownRecord } from "./record.js";
 import { session } from "./session.js";
-import { visit } from "./situation.js";
 import { state } from "./state.js";
 import { tell, toast } from "./toast.js";
 
@@ -16,7 +17,7 @@ const ISSUERS = ["approver", "admin"];
 /** The nodes of drafts and kept letters. */
 export async function letters({ draw }) {
   const { from, to } = asked();
-  const found = await get("/letters", { from, to, limit: MOST });
+  const found = await get("/letters", { ...shownRecord(), from, to, limit: MOST });
   const words = { total: found.total, shown: found.drafts.length };
   return [
     h("h3", {}, t("letters.drafts")),
@@ -30,7 +31,7 @@ export async function letters({ draw }) {
 function one(letter, acts) {
   const { title, body } = letter.texts[state.lang];
   const about = [letter.evidence.grid_name, letter.category && categoryName(letter.category)].filter(Boolean);
-  const go = h("button", { type: "button", class: "link", onclick: () => visit(letter.grid) }, about.join(" · "));
+  const go = h("button", { type: "button", class: "link", onclick: () => visitGrid(letter.grid) }, about.join(" · "));
   const mark = letter.state && h("span", { class: "state" }, `No. ${letter.id} · ${t(`letters.state.${letter.state}`)}`);
   const text = body.split("\n\n").map((part) => h("p", {}, part));
   return h(

@@ -4,9 +4,10 @@ import { number } from "./analysis-words.js";
 import { get } from "./api.js";
 import { categoryName } from "./categories.js";
 import { $, fill, h, icon } from "./dom.js";
+import { visitGrid } from "./grid-view.js";
 import { pick, t } from "./i18n.js";
-import { goToBox, outline } from "./map.js";
 import { asked } from "./period.js";
+import { isOfRecord, shownRecord } from "./record.js";
 import { session } from "./session.js";
 import { stabilityIndex } from "./situation-index.js";
 import { letters } from "./situation-letters.js";
@@ -30,7 +31,7 @@ export function situation(city) {
   ({ levels } = city);
   $("#situation").hidden = false;
   onChange((changed) => {
-    if (["from", "to", "category", "lang"].some((name) => changed.has(name))) refresh();
+    if (["from", "to", "category", "lang"].some((name) => changed.has(name)) || isOfRecord(changed)) refresh();
   });
   refresh();
 }
@@ -40,7 +41,7 @@ async function refresh() {
   waiting = new AbortController();
   const { signal } = waiting;
   try {
-    const found = await get("/situation", { ...asked(), only: "departures", limit: IN_SHORT }, signal);
+    const found = await get("/situation", { ...asked(), ...shownRecord(), only: "departures", limit: IN_SHORT }, signal);
     if (!signal.aborted) short(found);
   } catch (error) {
     tell(error);
@@ -61,7 +62,7 @@ function short(found) {
     h("h2", {}, t("situation.title")),
     h("p", { class: "summary", "data-departing": found.departing }, t(said, words)),
     h("ol", { class: "places" }, found.situation.map(shortRow)),
-    h("button", { type: "button", class: "more", onclick: open }, t("situation.open")),
+    h("button", { type: "button", class: "button", onclick: open }, t("situation.open")),
   );
 }
 
@@ -69,7 +70,7 @@ function shortRow(row) {
   return h(
     "li",
     { "data-code": row.code, "data-category": row.category },
-    h("button", { type: "button", class: "link", onclick: () => visit(row.code) }, row.name),
+    h("button", { type: "button", class: "link", onclick: () => visitGrid(row.code) }, row.name),
     verdict(row),
     h("small", {}, kindOf(row), " · ", line(row)),
   );
@@ -82,20 +83,6 @@ const line = ({ count, expected, low, high }) =>
 function verdict({ departs }) {
   const way = { above: "more", below: "fewer" }[departs] ?? "same";
   return h("b", { class: `change ${way}` }, t(`situation.${departs ?? "usual"}`));
-}
-
-/** Close the board and bring a grid into view. */
-export async function visit(code) {
-  $("#board").close();
-  try {
-    const { geometry } = await get(`/grids/${encodeURIComponent(code)}`);
-    const places = geometry.coordinates.flat(2);
-    const [lngs, lats] = [0, 1].map((axis) => places.map((place) => place[axis]));
-    goToBox([Math.min(...lngs), Math.min(...lats), Math.max(...lngs), Math.max(...lats)]);
-    outline([code]);
-  } catch (error) {
-    tell(error);
-  }
 }
 
 /** Draw the board: its tabs, and what the chosen one shows. */
@@ -145,7 +132,7 @@ function levelChoice(every) {
 }
 
 async function board() {
-  const found = await get("/situation", { ...asked(), level, limit: ROWS, offset });
+  const found = await get("/situation", { ...asked(), ...shownRecord(), level, limit: ROWS, offset });
   const last = Math.min(found.rows, offset + ROWS);
   const words = { first: found.rows ? offset + 1 : 0, last, rows: found.rows, quiet: found.quiet };
   return [
@@ -174,7 +161,7 @@ function table(rows) {
 
 function full(row) {
   const cells = [
-    h("button", { type: "button", class: "link", onclick: () => visit(row.code) }, row.name),
+    h("button", { type: "button", class: "link", onclick: () => visitGrid(row.code) }, row.name),
     levelName(row.level),
     kindOf(row),
     row.count,

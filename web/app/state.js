@@ -4,7 +4,7 @@ const listeners = [];
 const remembered = ["lang", "theme"];
 
 /** The wishes of the user; dates are whole days in the city's zone, `to` included. */
-export const state = { lang: "zh", theme: "light", from: "", to: "", category: "", hidden: null, at: "", show: "hotspots" };
+export const state = { lang: "zh", theme: "light", from: "", to: "", category: "", hidden: null, at: "", show: "hotspots", scheme: "", on: "", known: "" };
 
 /** Call `listen(changed)` with the set of changed names after each change. */
 export const onChange = (listen) => listeners.push(listen);
