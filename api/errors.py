@@ -23,10 +23,12 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.Busy, 503),
     (errors.NotReady, 503),
     (errors.TileSlow, 503),
+    (errors.PublicationSlow, 503),
     (errors.Forbidden, 403),
     (errors.NotFound, 404),
     (errors.BadInput, 422),
     (errors.Faulty, 422),
+    (errors.Unexplained, 422),
     (errors.Problem, 409),
 )
 """The first class that fits decides."""
@@ -57,7 +59,7 @@ def _from_problem(_: Request, error: Exception) -> Response:
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
     if isinstance(error, errors.BadInput):
         return problem(status, str(error), [{"name": error.field, "reason": error.detail}])
-    told = error.told if isinstance(error, errors.Conflicted | errors.Faulty) else {}
+    told = error.told if isinstance(error, errors.Conflicted | errors.Faulty | errors.Unexplained) else {}
     answer = problem(status, str(error), **told)
     if isinstance(error, errors.Unknown):
         answer.headers["WWW-Authenticate"] = "Bearer"

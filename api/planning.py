@@ -164,6 +164,7 @@ def answer(conn: Connection, done: Done, datum: crs.Datum) -> Json:
     here = done.draft
     grids, gone = plan_features.changed(conn, here.plan.scheme, done.changes, datum)
     found = plan_faults.of_changed(conn, here.cov, done.changes)
+    found += plan_faults.of_uppers(here.base.cov, here.cov)
     return {
         "plan": planning_told.whole(conn, here.plan),
         "step": _step(dict(plan_store.step(conn, here.plan.id, done.step)._mapping)),
@@ -257,6 +258,7 @@ def faults(
     with transaction() as conn:
         here = plans.draft(conn, plan_id)
         found = plan_faults.of_all(conn, here.cov, plans.changed(here))
+        found += plan_faults.of_uppers(here.base.cov, here.cov)
         new = len(plan_faults.new_errors(here.base.cov, here.cov))
     return plan_features.faults(found, datum, limit) | {"new_errors": new}
 

@@ -80,6 +80,18 @@ class Conflicted(Problem):
         self.told = {"conflicts": conflicts}
 
 
+class Unexplained(Problem):
+    """A publication would change areas that no step of its plan draws; `told` names the grids."""
+
+    def __init__(self, detail: str, changes: list[Any]) -> None:
+        super().__init__(detail)
+        self.told = {"changes": changes}
+
+
+class PublicationSlow(Problem):
+    """A publication ran out of its time; nothing of it was written."""
+
+
 class Faulty(Problem):
     """A plan has errors; `told` has them with their geometry."""
 
