@@ -41,6 +41,10 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 """What any route may answer besides its own."""
 
 
+_TELLING = errors.Conflicted | errors.Faulty | errors.Unexplained | errors.Unconfirmed
+"""Problems with further members for the answer."""
+
+
 def problem(status: int, detail: str, named: Sequence[dict[str, str]] = (), /, **more: Any) -> Response:
     """Return a problem document; `named` are the offending parameters, `more` further members."""
     body: dict[str, Any] = {
@@ -59,7 +63,7 @@ def _from_problem(_: Request, error: Exception) -> Response:
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
     if isinstance(error, errors.BadInput):
         return problem(status, str(error), [{"name": error.field, "reason": error.detail}])
-    told = error.told if isinstance(error, errors.Conflicted | errors.Faulty | errors.Unexplained) else {}
+    told = error.told if isinstance(error, _TELLING) else {}
     answer = problem(status, str(error), **told)
     if isinstance(error, errors.Unknown):
         answer.headers["WWW-Authenticate"] = "Bearer"

@@ -65,6 +65,8 @@ class Step(BaseModel):
     edge: list[list[float]] | None = None
     parent: Code | None = None
     name: Annotated[str | None, Field(max_length=200)] = None
+    names: Annotated[list[Annotated[str, Field(max_length=200)]] | None, Field(max_length=200)] = None
+    confirm_pieces: bool | Annotated[int, Field(ge=1, le=10_000)] | None = None
 
 
 class Again(BaseModel):

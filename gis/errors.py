@@ -64,6 +64,14 @@ class Emptied(Problem):
     """A step would leave a grid without any ground."""
 
 
+class Unconfirmed(Problem):
+    """A line makes more pieces than are usually meant; `told` says how many to confirm."""
+
+    def __init__(self, pieces: int) -> None:
+        super().__init__(f"the line makes {pieces} pieces; send confirm_pieces: {pieces} if they are meant")
+        self.told = {"pieces": pieces}
+
+
 class NotDrawable(Problem):
     """A step would leave ground without an owner, with two, or with a border that crosses itself."""
 

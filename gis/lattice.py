@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 import shapely
+from shapely.geometry.base import BaseGeometry
 
 from gis import coverage
 from gis.coverage import Bools, Ints
@@ -66,6 +67,17 @@ def as_line(units: Iterable[Iterable[float]]) -> Line:
     """Coordinates in units as a line of whole points, repeated ones dropped."""
     points = [(round(x), round(y)) for x, y in units]
     return [p for i, p in enumerate(points) if i == 0 or p != points[i - 1]]
+
+
+def drawn(line: BaseGeometry) -> Line:
+    """A drawn line as whole points; an area stands for its outline."""
+    outline = shapely.get_exterior_ring(line) if isinstance(line, shapely.Polygon) else line
+    if outline.geom_type not in {"LineString", "LinearRing"} or outline.is_empty:
+        raise BadInput("line", f"it is a {line.geom_type}; draw one line or one polygon")
+    points = as_line(shapely.get_coordinates(coverage.to_units(outline)))
+    if len(points) < 2:
+        raise BadInput("line", "it has no length")
+    return points
 
 
 def conform(line: Line, low: Ints, high: Ints) -> tuple[Line, Tees]:
