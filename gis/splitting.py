@@ -64,6 +64,7 @@ def split(
 def _trimmed(path: Line, shape: BaseGeometry) -> Line:
     """A line without what lies beyond its last vertices before and after it meets a shape."""
     edges = shapely.linestrings([(a, b) for a, b in pairwise(path)])
+    shapely.prepare(shape)
     met = np.flatnonzero(shapely.intersects(edges, shape))
     return path[met[0] : met[-1] + 2] if len(met) and path[0] != path[-1] else path
 
@@ -75,6 +76,7 @@ def _pieces(shape: BaseGeometry, line: Line) -> tuple[list[BaseGeometry], lattic
     cut: list[BaseGeometry] = []
     whole: list[BaseGeometry] = []
     for part in shapely.get_parts(with_tees([shape], tees)[0]):
+        shapely.prepare(part)
         faces = without_slivers(divide(part, [path])) if part.intersects(track) else [part]
         (cut if len(faces) > 1 else whole).extend(faces)
     groups = [[piece] for piece in sorted(cut, key=_size)]

@@ -77,8 +77,8 @@ def codes(conn: Connection) -> set[str]:
 
 
 def zigzag(pieces: int) -> dict[str, object]:
-    xs = np.linspace(0.05, 1.95, pieces + 1).tolist()
-    places = [(-1, 1), *((x, 1 + 0.4 * (-1) ** i) for i, x in enumerate(xs)), (2.5, 1)]
+    xs = np.linspace(0.05, 1.95, 2 * pieces).tolist()
+    places = [(-1, -0.4), *((x, 0.4 * (-1) ** i) for i, x in enumerate(xs)), (2.5, -0.4)]
     return {
         "op": "split",
         "code": "T1a",
