@@ -16,7 +16,7 @@ from api import planning_told
 from api.access import Who, audience
 from api.deps import DatumName, Transaction
 from api.limits import heavy
-from gis import crs, plan_faults, plan_features, plan_input, plan_store, plan_suggest, plans
+from gis import crs, plan_faults, plan_features, plan_input, plan_snap, plan_store, plan_suggest, plans
 from gis.plan_features import Json
 from gis.plan_impact import LISTS, Impact
 from gis.plans import Done, Draft
@@ -174,6 +174,24 @@ def answer(conn: Connection, done: Done, datum: crs.Datum) -> Json:
         "gone": gone,
         "faults": plan_features.faults(found, datum, MOST_FAULTS),
     }
+
+
+@router.get("/plans/{plan_id}/snap", openapi_extra=READ)
+def snap(
+    transaction: Transaction,
+    plan_id: Id,
+    lon: Annotated[float, Query(ge=-180, le=180, allow_inf_nan=False)],
+    lat: Annotated[float, Query(ge=-90, le=90, allow_inf_nan=False)],
+    reach_m: Annotated[float, Query(gt=0, le=1000, allow_inf_nan=False)] = 15,
+    datum: DatumName = "wgs84",
+) -> Json:
+    """Answer the nearest vertex, border and road within reach; `snap` is the one meant, or null."""
+    x, y = crs.point_to_wgs84(lon, lat, datum)
+    with transaction() as conn:
+        found = plan_snap.snap(conn, plans.draft(conn, plan_id).cov, x, y, reach_m)
+    for one in found:
+        one["lon"], one["lat"] = crs.point_from_wgs84(one["lon"], one["lat"], datum)
+    return {"snap": found[0] if found else None, "candidates": found, "reach_m": reach_m}
 
 
 def _step(row: Json) -> Json:

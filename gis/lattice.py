@@ -168,7 +168,7 @@ def nearest(point: Point, low: Ints, high: Ints) -> tuple[Point, float, int]:
     at = low + run * share[:, None]
     far = np.hypot(*(at - p).T)
     best = int(np.argmin(far))
-    return _whole(at[best], low[best], high[best]), float(far[best]), best
+    return whole(at[best], low[best], high[best]), float(far[best]), best
 
 
 def _drawn_in(point: Point, edges: _Edges) -> Point:
@@ -208,7 +208,7 @@ def _first_stop(u: Point, v: Point, edges: _Edges) -> Point | None:
 
 def _meet(met: coverage.Floats, edge: int, edges: _Edges) -> Point:
     """Where segment and edge meet on whole units: at an end of the edge if near, else at a new vertex."""
-    at = _whole(met, edges.low[edge], edges.high[edge])
+    at = whole(met, edges.low[edge], edges.high[edge])
     if at not in _ends(edge, edges):
         edges.cut(edge, at)
     return at
@@ -230,7 +230,7 @@ def _without_spikes(points: Line) -> Line:
     return result
 
 
-def _whole(at: coverage.Floats, low: Ints, high: Ints) -> Point:
+def whole(at: coverage.Floats, low: Ints, high: Ints) -> Point:
     """A point on an edge in whole units: its nearer end if within `NEAR`."""
     end = low if np.hypot(*(at - low)) <= np.hypot(*(at - high)) else high
     x, y = end.tolist() if np.hypot(*(at - end)) <= NEAR else np.round(at).astype(np.int64).tolist()

@@ -7,6 +7,7 @@ from typing import Any
 
 import shapely
 import sqlalchemy as sa
+from shapely.geometry.base import BaseGeometry
 from sqlalchemy.engine import Connection
 
 from gis import grids, plan_base, plan_codes, plan_faults, plan_input, plan_store, redraw
@@ -135,12 +136,22 @@ def stepped(conn: Connection, here: Draft, params: Mapping[str, Any]) -> tuple[M
     read = _with_buildings(conn, plan_input.read(params))
     if params.get("op") == "split":
         read = {**read, "draft": True}
+    if params.get("op") == "reshape" and (line := _trimmed(cov, read)) is not None:
+        read, params = {**read, "line": line}, {**params, "line": shapely.geometry.mapping(line)}
     new = redraw.apply(cov, read)
     given = [code for code in new.grids if code not in cov.grids]
     plan_codes.demand_free(conn, here.plan, [c for c in given if not c.startswith(LABEL)])
     # In the order in which the step gave them, so that it can be done anew elsewhere.
     called = {"into": given, "names": [new.grids[code].name for code in given]}
     return {**params, **(called if params.get("op") == "split" else {})}, new
+
+
+def _trimmed(cov: Coverage, read: Mapping[str, Any]) -> BaseGeometry | None:
+    """A reshape's line without what lies before its first and after its last crossing; it is stored so."""
+    given, line = read.get("codes"), read.get("line")
+    if not isinstance(given, list) or line is None or not all(code in cov.grids for code in given):
+        return None
+    return redraw.trimmed(cov, given, line)
 
 
 def _with_buildings(conn: Connection, params: Mapping[str, Any]) -> Mapping[str, Any]:

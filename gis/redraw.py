@@ -22,6 +22,7 @@ from gis.parts import (
     passed,
     replaced,
     rings,
+    shared,
 )
 from gis.settle import (
     Coverage,
@@ -68,6 +69,7 @@ def merge(cov: Coverage, codes: Sequence[str], into: str | None = None) -> Cover
 def reshape(cov: Coverage, codes: Sequence[str], line: BaseGeometry) -> Coverage:
     """Draw the border between two grids anew: a line from border to border replaces the stretch between.
 
+    Of a line drawn freely, what lies between its first and last crossing of the border counts (`trimmed`).
     Of upper grids, the ground that changes sides takes its grids along: whole ones change their parent, parts
     join the grid they lie against.
     """
@@ -81,6 +83,21 @@ def reshape(cov: Coverage, codes: Sequence[str], line: BaseGeometry) -> Coverage
     lost, gained = passed(stretch, border)
     there = _hand_over(cov, one, other, lost, stretch, tees)
     return _hand_over(there, other, one, gained, stretch, tees)
+
+
+def trimmed(cov: Coverage, codes: Sequence[str], line: BaseGeometry) -> BaseGeometry | None:
+    """The part of a line (EPSG:4326) between its first and last crossing of the border of two grids.
+
+    None where it does not cross the border twice.
+    """
+    one, other = (cov.shape(code) for code in named(codes)[:2])
+    path, tees = lattice.conform(drawn(line), *edges_of([one, other]))
+    on = {p for edge in shared(*with_tees([one, other], tees)) for p in edge}
+    hits = [i for i, p in enumerate(path) if p in on]
+    if len(hits) < 2:
+        return None
+    stretch: BaseGeometry = coverage.to_degrees(shapely.LineString(path[hits[0] : hits[-1] + 1]))
+    return stretch
 
 
 def move_vertex(cov: Coverage, at: Lonlat, to: Lonlat) -> Coverage:
