@@ -23,11 +23,13 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.Busy, 503),
     (errors.NotReady, 503),
     (errors.TileSlow, 503),
+    (errors.PublicationSlow, 503),
     (errors.Forbidden, 403),
     (errors.NotFound, 404),
     (errors.BadParameter, 400),
     (errors.BadInput, 422),
     (errors.Faulty, 422),
+    (errors.Unexplained, 422),
     (errors.Problem, 409),
 )
 """The first class that fits decides."""
@@ -38,6 +40,10 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
     for status in (400, 401, 403, 404, 405, 409, 413, 422, 429, 503)
 }
 """What any route may answer besides its own."""
+
+
+_TELLING = errors.Conflicted | errors.Faulty | errors.Unexplained | errors.Unconfirmed
+"""Problems with further members for the answer."""
 
 
 def problem(status: int, detail: str, named: Sequence[dict[str, str]] = (), /, **more: Any) -> Response:
@@ -58,7 +64,7 @@ def _from_problem(_: Request, error: Exception) -> Response:
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
     if isinstance(error, errors.BadInput):
         return problem(status, str(error), [{"name": error.field, "reason": error.detail}])
-    told = error.told if isinstance(error, errors.Conflicted | errors.Faulty) else {}
+    told = error.told if isinstance(error, _TELLING) else {}
     answer = problem(status, str(error), **told)
     if isinstance(error, errors.Unknown):
         answer.headers["WWW-Authenticate"] = "Bearer"

@@ -17,7 +17,17 @@ from api.access import Who, audience
 from api.deps import DatumName, Transaction
 from api.limits import heavy
 from api.once import Made, RunOnce
-from gis import crs, plan_faults, plan_features, plan_input, plan_store, plan_suggest, plan_table, plans
+from gis import (
+    crs,
+    plan_faults,
+    plan_features,
+    plan_input,
+    plan_snap,
+    plan_store,
+    plan_suggest,
+    plan_table,
+    plans,
+)
 from gis.case import HouseholdRange
 from gis.errors import BadInput
 from gis.plan_features import Json
@@ -68,6 +78,8 @@ class Step(BaseModel):
     edge: list[list[float]] | None = None
     parent: Code | None = None
     name: Annotated[str | None, Field(max_length=200)] = None
+    names: Annotated[list[Annotated[str, Field(max_length=200)]] | None, Field(max_length=200)] = None
+    confirm_pieces: bool | Annotated[int, Field(ge=1, le=10_000)] | None = None
 
 
 class Again(BaseModel):
@@ -171,6 +183,7 @@ def answer(conn: Connection, done: Done, datum: crs.Datum) -> Json:
     here = done.draft
     grids, gone = plan_features.changed(conn, here.plan.scheme, done.changes, datum)
     found = plan_faults.of_changed(conn, here.cov, done.changes)
+    found += plan_faults.of_uppers(here.base.cov, here.cov)
     return {
         "plan": planning_told.whole(conn, here.plan),
         "step": _step(dict(plan_store.step(conn, here.plan.id, done.step)._mapping)),
@@ -178,6 +191,24 @@ def answer(conn: Connection, done: Done, datum: crs.Datum) -> Json:
         "gone": gone,
         "faults": plan_features.faults(found, datum, MOST_FAULTS),
     }
+
+
+@router.get("/plans/{plan_id}/snap", openapi_extra=READ)
+def snap(
+    transaction: Transaction,
+    plan_id: Id,
+    lon: Annotated[float, Query(ge=-180, le=180, allow_inf_nan=False)],
+    lat: Annotated[float, Query(ge=-90, le=90, allow_inf_nan=False)],
+    reach_m: Annotated[float, Query(gt=0, le=1000, allow_inf_nan=False)] = 15,
+    datum: DatumName = "wgs84",
+) -> Json:
+    """Answer the nearest vertex, border and road within reach; `snap` is the one meant, or null."""
+    x, y = crs.point_to_wgs84(lon, lat, datum)
+    with transaction() as conn:
+        found = plan_snap.snap(conn, plans.draft(conn, plan_id).cov, x, y, reach_m)
+    for one in found:
+        one["lon"], one["lat"] = crs.point_from_wgs84(one["lon"], one["lat"], datum)
+    return {"snap": found[0] if found else None, "candidates": found, "reach_m": reach_m}
 
 
 def _step(row: Json) -> Json:
@@ -278,6 +309,7 @@ def faults(
     with transaction() as conn:
         here = plans.draft(conn, plan_id)
         found = plan_faults.of_all(conn, here.cov, plans.changed(here))
+        found += plan_faults.of_uppers(here.base.cov, here.cov)
         new = len(plan_faults.new_errors(here.base.cov, here.cov))
     return plan_features.faults(found, datum, limit) | {"new_errors": new}
 

@@ -44,6 +44,7 @@ def impact_table(found: Impact, lists: tuple[str, ...], after: int, limit: int, 
         "limit": limit,
         "more": {name: more for name, (_, more) in pages.items()},
         "workload": found.workload(),
+        "uppers": found.uppers,
         "lineage": [] if lineage.empty else lineage[_SHARES].to_dict("records"),
     }
 

@@ -60,6 +60,11 @@ KINDS: dict[str, tuple[Severity, str, str]] = {
         "{codes} does not share every vertex of its border",
     ),
     "not_contiguous": ("advice", "{codes} 分成互不相连的几块", "{codes} falls into separate parts"),
+    "upper_changed": (
+        "advice",
+        "上级网格 {codes} 的范围改变 {area} 平方米",
+        "{area} m² pass into or out of {codes}, which has grids below it",
+    ),
     "building_split": ("advice", "{codes} 的边界穿过建筑物", "a border of {codes} cuts through a building"),
     "size": (
         "advice",
@@ -148,19 +153,24 @@ class Case:
         self, kind: str, owners: Iterable[Any], units: BaseGeometry, severity: Severity | None = None
     ) -> Fault:
         """A fault of that kind at a geometry in units."""
-        where = coverage.to_degrees(units)
-        area = float(coverage.areas_m2(where)[0])
-        codes = tuple(sorted({self.codes[i] for i in owners}))
-        said = {"codes": "、".join(codes) or "?", "area": _number(area)}
-        default, zh, en = KINDS[kind]
-        english = en.format(**said | {"codes": ", ".join(codes) or "the parent"})
-        width = borders.width_m(units) if area else 0.0
-        narrow = kind in NARROW and 0 < width < SLIVER_WIDTH_M
-        chinese = zh.format(**said) + ",宽度不足 1 米" * narrow
-        return Fault(
-            kind, severity or default, codes, where, area, chinese,
-            english + ", less than 1 m wide" * narrow, width,
-        )  # fmt: skip
+        return fault(kind, {self.codes[i] for i in owners}, units, severity)
+
+
+def fault(kind: str, codes: Iterable[str], units: BaseGeometry, severity: Severity | None = None) -> Fault:
+    """A fault of that kind of grids at a geometry in units."""
+    where = coverage.to_degrees(units)
+    area = float(coverage.areas_m2(where)[0])
+    named = tuple(sorted(codes))
+    said = {"codes": "、".join(named) or "?", "area": _number(area)}
+    default, zh, en = KINDS[kind]
+    english = en.format(**said | {"codes": ", ".join(named) or "the parent"})
+    width = borders.width_m(units) if area else 0.0
+    narrow = kind in NARROW and 0 < width < SLIVER_WIDTH_M
+    chinese = zh.format(**said) + ",宽度不足 1 米" * narrow
+    return Fault(
+        kind, severity or default, named, where, area, chinese,
+        english + ", less than 1 m wide" * narrow, width,
+    )  # fmt: skip
 
 
 def parse(

@@ -174,7 +174,7 @@ def insert_vertices(units: Geoms, low: Ints, high: Ints, at: Ints) -> Geoms:
 
 def _hits(xy: Ints, ring: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints]:
     """The edges of rings that lie between given ends, as the index of their first vertex, and which ends."""
-    vertex, ends, others = _keys(xy), _keys(low), _keys(high)
+    vertex, ends, others = keys(xy), keys(low), keys(high)
     wanted = np.unique(np.concatenate([ends, others]))
     at = np.flatnonzero((ring[:-1] == ring[1:]) & np.isin(vertex[:-1], wanted) & np.isin(vertex[1:], wanted))
     between: dict[tuple[int, int], list[int]] = {}
@@ -200,10 +200,10 @@ def from_edges(edges: Edges) -> BaseGeometry:
 
 def _walk(start: Ints, end: Ints) -> list[Ints] | None:
     """The rings of directed edges, by following them; None where they touch themselves or each other."""
-    first, order = np.unique(_keys(start), return_index=True)
+    first, order = np.unique(keys(start), return_index=True)
     if len(first) < len(start):
         return None
-    ahead: list[int] = np.searchsorted(first, _keys(end)[order]).tolist()
+    ahead: list[int] = np.searchsorted(first, keys(end)[order]).tolist()
     rings, seen = [], [False] * len(first)
     for begin in range(len(first)):
         way, at = [], begin
@@ -254,7 +254,7 @@ def cancel(start: Ints, end: Ints) -> tuple[Ints, Ints]:
 
 def common(edges: Edges, others: Edges) -> Edges:
     """The edges that other directed edges run against."""
-    near = np.isin(_keys(edges.start), _keys(others.end)) & np.isin(_keys(edges.end), _keys(others.start))
+    near = np.isin(keys(edges.start), keys(others.end)) & np.isin(keys(edges.end), keys(others.start))
     against = set(map(tuple, np.hstack([others.end, others.start]).tolist()))
     ends = np.hstack([edges.start, edges.end])[near].tolist()
     both = np.flatnonzero(near)[[tuple(row) in against for row in ends]]
@@ -266,8 +266,7 @@ def residual(start: Ints, end: Ints, group: Ints) -> tuple[Ints, Ints, Ints, Int
 
     Edges that cancel are left out: nothing remains of polygons and the reversed outline of their union.
     """
-    keys = _keys(np.vstack([start, end]))
-    a, b = keys[: len(start)], keys[len(start) :]
+    a, b = keys(start), keys(end)
     forth = a < b
     low, high = np.where(forth, a, b), np.where(forth, b, a)
     order = np.lexsort((high, low, group))
@@ -369,7 +368,7 @@ def _array(geoms: Any) -> Geoms:
     return np.asarray(geoms, dtype=object)
 
 
-def _keys(xy: Ints) -> Ints:
+def keys(xy: Ints) -> Ints:
     """One integer per vertex: equal vertices, equal keys."""
     return np.asarray((xy[:, 0] << 32) + xy[:, 1], dtype=np.int64)
 
@@ -393,7 +392,7 @@ def unique_segments(edges: Edges) -> tuple[Ints, Ints]:
         np.where(swap[:, None], edges.end, edges.start),
         np.where(swap[:, None], edges.start, edges.end),
     )
-    a, b = _keys(low), _keys(high)
+    a, b = keys(low), keys(high)
     order = np.lexsort((b, a))
     new = np.r_[True, (np.diff(a[order]) != 0) | (np.diff(b[order]) != 0)][: len(order)]
     return low[order[new]], high[order[new]]

@@ -21,8 +21,8 @@ from gis import coverage, suggest
 from gis.case import HouseholdRange
 from gis.coverage import Bools, Floats, Geoms, Ints
 from gis.errors import BadInput
-from gis.redraw import fresh_codes
 from gis.settle import Coverage, is_grid, total
+from gis.splitting import fresh_codes
 from gis.tree_cut import cut
 
 OFF_STREET = 5.0

@@ -72,6 +72,14 @@ class OtherRequest(Problem):
     """What may come again as it was came again as something else."""
 
 
+class Unconfirmed(Problem):
+    """A line makes more pieces than are usually meant; `told` says how many to confirm."""
+
+    def __init__(self, pieces: int) -> None:
+        super().__init__(f"the line makes {pieces} pieces; send confirm_pieces: {pieces} if they are meant")
+        self.told = {"pieces": pieces}
+
+
 class NotDrawable(Problem):
     """A step would leave ground without an owner, with two, or with a border that crosses itself."""
 
@@ -86,6 +94,18 @@ class Conflicted(Problem):
     def __init__(self, detail: str, conflicts: list[Any]) -> None:
         super().__init__(detail)
         self.told = {"conflicts": conflicts}
+
+
+class Unexplained(Problem):
+    """A publication would change areas that no step of its plan draws; `told` names the grids."""
+
+    def __init__(self, detail: str, changes: list[Any]) -> None:
+        super().__init__(detail)
+        self.told = {"changes": changes}
+
+
+class PublicationSlow(Problem):
+    """A publication ran out of its time; nothing of it was written."""
 
 
 class Faulty(Problem):

@@ -6,11 +6,12 @@ edge is near, the line goes through that end instead, and nothing bends.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import shapely
+from shapely.geometry.base import BaseGeometry
 
 from gis import coverage
 from gis.coverage import Bools, Ints
@@ -20,7 +21,8 @@ NEAR = 45.0
 """Units (half a metre): a crossing this near to a vertex goes through it, lest edges grow tiny."""
 _ROOM = 100 * NEAR
 """Units around a line within which edges are looked at; it bends by no more than a few times `NEAR`."""
-_MOST_STOPS = 5_000
+MOST_STOPS = 20_000
+"""Places at which one line may meet borders; its own vertices do not count."""
 
 Point = tuple[int, int]
 Line = list[Point]
@@ -41,25 +43,57 @@ class Tees:
 NO_TEES = Tees(np.empty((0, 2), np.int64), np.empty((0, 2), np.int64), np.empty((0, 2), np.int64))
 
 
-@dataclass
 class _Edges:
-    """Undirected edges while a line is laid among them; `root` is the edge that a piece was cut from."""
+    """Undirected edges while a line is laid among them: those given, and the pieces that are cut from them.
 
-    low: Ints
-    high: Ints
-    root: Ints
-    tees: list[tuple[int, Point]] = field(default_factory=list)
+    A tree over the edges given says which are near; a piece lies within the edge that it was cut from.
+    """
+
+    def __init__(self, low: Ints, high: Ints) -> None:
+        self._tree = shapely.STRtree(coverage.lines(low, high))
+        self._low, self._high, self._root = low.copy(), high.copy(), np.arange(len(low))
+        self._pieces: dict[int, list[int]] = {}
+        self._count = len(low)
+        self.tees: list[tuple[int, Point]] = []
+
+    @property
+    def low(self) -> Ints:
+        """The lesser ends as given, or of pieces where they were cut."""
+        return self._low[: self._count]
+
+    @property
+    def high(self) -> Ints:
+        """The other ends."""
+        return self._high[: self._count]
+
+    @property
+    def root(self) -> Ints:
+        """The edge given that each was cut from."""
+        return self._root[: self._count]
+
+    def near(self, box_low: Ints, box_high: Ints) -> Ints:
+        """The edges, in their order, whose box meets a box."""
+        given = self._tree.query(shapely.box(*box_low, *box_high))
+        found = np.array(sorted({i for root in given.tolist() for i in self._pieces.get(root, [root])}), int)
+        low, high = self._low[found], self._high[found]
+        meets = np.all(np.minimum(low, high) <= box_high, axis=1)
+        near: Ints = found[meets & np.all(np.maximum(low, high) >= box_low, axis=1)]
+        return near
 
     def cut(self, edge: int, at: Point) -> None:
         """Put a vertex into an edge: one of its halves takes its place, the other goes to the end."""
-        vertex = np.array([at])
-        self.tees.append((int(self.root[edge]), at))
-        self.low, self.high, self.root = (
-            np.vstack([self.low, vertex]),
-            np.vstack([self.high, self.high[edge : edge + 1]]),
-            np.append(self.root, self.root[edge]),
-        )
-        self.high[edge] = at
+        root, new = int(self._root[edge]), self._count
+        self.tees.append((root, at))
+        if new == len(self._low):
+            room = max(64, new)
+            self._low, self._high = (
+                np.vstack([a, np.zeros((room, 2), a.dtype)]) for a in (self._low, self._high)
+            )
+            self._root = np.append(self._root, np.zeros(room, self._root.dtype))
+        self._low[new], self._high[new], self._root[new] = at, self._high[edge], root
+        self._high[edge] = at
+        self._pieces.setdefault(root, [root]).append(new)
+        self._count += 1
 
 
 def as_line(units: Iterable[Iterable[float]]) -> Line:
@@ -68,30 +102,48 @@ def as_line(units: Iterable[Iterable[float]]) -> Line:
     return [p for i, p in enumerate(points) if i == 0 or p != points[i - 1]]
 
 
+def drawn(line: BaseGeometry) -> Line:
+    """A drawn line as whole points; an area stands for its outline."""
+    outline = shapely.get_exterior_ring(line) if isinstance(line, shapely.Polygon) else line
+    if outline.geom_type not in {"LineString", "LinearRing"} or outline.is_empty:
+        raise BadInput("line", f"it is a {line.geom_type}; draw one line or one polygon")
+    points = as_line(shapely.get_coordinates(coverage.to_units(outline)))
+    if len(points) < 2:
+        raise BadInput("line", "it has no length")
+    return points
+
+
 def conform(line: Line, low: Ints, high: Ints) -> tuple[Line, Tees]:
     """A line that meets edges only in common vertices, and the vertices that the edges need for it.
 
-    Raises BadInput where the line crosses itself or runs too close along an edge to be told from it.
+    Raises BadInput where the line crosses itself, runs too close along an edge to be told from it, or meets
+    edges in more than `MOST_STOPS` places.
     """
     low, high = _around(line, low, high)
-    edges = _Edges(low.copy(), high.copy(), np.arange(len(low)))
+    edges = _Edges(low, high)
     ends = [_drawn_in(p, edges) for p in line]
-    todo, points = list(pairwise(ends))[::-1], ends[:1]
-    for _ in range(_MOST_STOPS):
-        if not todo:
-            break
-        u, v = todo.pop()
-        stop = None if u == v else _first_stop(u, v, edges)
-        if stop is None:
-            points += [v] if v != points[-1] else []
-        else:
-            todo += [(stop, v), (u, stop)]
-    points = _without_spikes(points)
-    if todo or any(_first_stop(u, v, edges) for u, v in pairwise(points)):
+    points = _without_spikes(_stopping(ends, edges))
+    if any(_first_stop(u, v, edges) for u, v in pairwise(points)):
         raise BadInput("line", "it runs too close along a border; draw it on the border or farther off")
     if len(points) < 2 or not shapely.LineString(points).is_simple:
         raise BadInput("line", "it crosses or touches itself; draw it without loops")
     return points, _tees(points, edges, low, high)
+
+
+def _stopping(ends: Line, edges: _Edges) -> Line:
+    """The vertices of a line with those where it meets edges."""
+    todo, points, stops = list(pairwise(ends))[::-1], ends[:1], 0
+    while todo:
+        u, v = todo.pop()
+        stop = None if u == v else _first_stop(u, v, edges)
+        if stop is None:
+            points += [v] if v != points[-1] else []
+            continue
+        todo += [(stop, v), (u, stop)]
+        stops += 1
+        if stops > MOST_STOPS:
+            raise BadInput("line", f"it meets borders in more than {MOST_STOPS} places; draw it in parts")
+    return points
 
 
 def _around(line: Line, low: Ints, high: Ints) -> tuple[Ints, Ints]:
@@ -116,14 +168,17 @@ def nearest(point: Point, low: Ints, high: Ints) -> tuple[Point, float, int]:
     at = low + run * share[:, None]
     far = np.hypot(*(at - p).T)
     best = int(np.argmin(far))
-    return _whole(at[best], low[best], high[best]), float(far[best]), best
+    return whole(at[best], low[best], high[best]), float(far[best]), best
 
 
 def _drawn_in(point: Point, edges: _Edges) -> Point:
     """A vertex of the line, moved onto an edge that is near."""
-    at, far, edge = nearest(point, edges.low, edges.high)
+    reach = int(np.ceil(NEAR))
+    near = edges.near(np.array(point) - reach, np.array(point) + reach)
+    at, far, found = nearest(point, edges.low[near], edges.high[near])
     if far > NEAR:
         return point
+    edge = int(near[found])
     if at not in _ends(edge, edges):
         edges.cut(edge, at)
     return at
@@ -132,11 +187,7 @@ def _drawn_in(point: Point, edges: _Edges) -> Point:
 def _first_stop(u: Point, v: Point, edges: _Edges) -> Point | None:
     """The first point where the segment must have a vertex; the edge it crosses there gets one too."""
     a, b = np.array(u), np.array(v)
-    box_low, box_high = np.minimum(a, b), np.maximum(a, b)
-    near = np.flatnonzero(
-        np.all(np.minimum(edges.low, edges.high) <= box_high, axis=1)
-        & np.all(np.maximum(edges.low, edges.high) >= box_low, axis=1)
-    )
+    near = edges.near(np.minimum(a, b), np.maximum(a, b))
     low, high, run = edges.low[near], edges.high[near], b - a
     side_low, side_high = _cross(run, low - a), _cross(run, high - a)
     crossing = np.flatnonzero(
@@ -157,7 +208,7 @@ def _first_stop(u: Point, v: Point, edges: _Edges) -> Point | None:
 
 def _meet(met: coverage.Floats, edge: int, edges: _Edges) -> Point:
     """Where segment and edge meet on whole units: at an end of the edge if near, else at a new vertex."""
-    at = _whole(met, edges.low[edge], edges.high[edge])
+    at = whole(met, edges.low[edge], edges.high[edge])
     if at not in _ends(edge, edges):
         edges.cut(edge, at)
     return at
@@ -179,7 +230,7 @@ def _without_spikes(points: Line) -> Line:
     return result
 
 
-def _whole(at: coverage.Floats, low: Ints, high: Ints) -> Point:
+def whole(at: coverage.Floats, low: Ints, high: Ints) -> Point:
     """A point on an edge in whole units: its nearer end if within `NEAR`."""
     end = low if np.hypot(*(at - low)) <= np.hypot(*(at - high)) else high
     x, y = end.tolist() if np.hypot(*(at - end)) <= NEAR else np.round(at).astype(np.int64).tolist()

@@ -82,7 +82,11 @@ def replaced(one: BaseGeometry, other: BaseGeometry, path: Line) -> tuple[Line, 
     on = {p for edge in border for p in edge}
     hits = [i for i, p in enumerate(path) if p in on]
     if len(hits) < 2 or path[hits[0]] == path[hits[-1]]:
-        raise BadInput("line", "it must begin and end on the border between the two grids")
+        told = "once" if hits else "nowhere"
+        raise BadInput(
+            "line",
+            f"it meets the border between the two grids {told}; cross it where the stretch begins and ends",
+        )
     stretch = path[hits[0] : hits[-1] + 1]
     middles = np.array([np.add(a, b) / 2 for a, b in pairwise(stretch)])
     if not (shapely.intersects_xy(one, *middles.T) | shapely.intersects_xy(other, *middles.T)).all():

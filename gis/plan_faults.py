@@ -4,14 +4,16 @@ from collections.abc import Iterable
 
 import numpy as np
 import shapely
+from shapely import symmetric_difference
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy.engine import Connection
 
-from gis import coverage, faults
+from gis import case, coverage, faults
 from gis.case import Fault
 from gis.errors import Faulty
 from gis.plan_around import surroundings
-from gis.plan_outlines import BEND_UNITS
+from gis.plan_diff import diff
+from gis.plan_outlines import BEND_UNITS, bent
 from gis.settle import Coverage, is_grid
 
 
@@ -33,6 +35,15 @@ def of_all(conn: Connection, cov: Coverage, codes: Iterable[str]) -> list[Fault]
     near = of_changed(conn, cov, codes)
     told = {_mark(fault) for fault in near}
     return [fault for fault in _errors(cov) if _mark(fault) not in told] + near
+
+
+def of_uppers(before: Coverage, after: Coverage) -> list[Fault]:
+    """Advice on each upper grid that ground passes into or out of, with the ground."""
+    found = []
+    for code, (old, new) in diff(before, after).items():
+        if old and new and not new.leaf and not bent(old, new):
+            found.append(case.fault("upper_changed", [code], symmetric_difference(old.shape, new.shape)))
+    return found
 
 
 def demand_sound(before: Coverage, after: Coverage) -> None:

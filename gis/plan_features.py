@@ -1,5 +1,6 @@
 """Drafts as GeoJSON: grids with what changed of them, faults, and what a plan is called by."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import orjson
 import shapely
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.engine import Connection
 
 from gis import coverage, crs, plan_store
@@ -21,6 +23,11 @@ from gis.schema_plans import plan_grids
 from gis.settle import is_grid
 
 Json = dict[str, Any]
+
+_DRAFT_ID: sa.ColumnElement[int] = sa.cast(
+    sa.cast(sa.literal_column("'x'").concat(sa.func.left(sa.func.md5(plan_grids.c.code), 13)), BIT(52)),
+    sa.BigInteger,
+)
 
 
 def shapes(geoms: Iterable[shapely.Geometry], datum: Datum) -> list[Json]:
@@ -42,12 +49,17 @@ def features(
     return [
         {
             "type": "Feature",
-            "id": ids.get(code),
+            "id": ids.get(code, _draft_id(code)),
             "geometry": shape,
             "properties": _properties(one, round(float(area), 2)) | marks.get(code, {}),
         }
         for (code, one), area, shape in zip(versions.items(), areas, shapes(degrees, datum), strict=True)
     ]
+
+
+def _draft_id(code: str) -> int:
+    """A number for a grid whose code is not reserved yet: 52 bits of its MD5, as `shown` has them."""
+    return int(hashlib.md5(code.encode(), usedforsecurity=False).hexdigest()[:13], 16)
 
 
 def _properties(one: Version, area: float) -> Json:
@@ -116,11 +128,11 @@ def shown(plan_id: int, asked: Asked) -> sa.Select[Any]:
     field = {name: p.grid[name].astext for name in ("name", "level", "kind", "parent")}
     ours = (
         sa.select(
-            c.id, p.geom, p.code, field["name"].label("name"),
+            sa.func.coalesce(c.id, _DRAFT_ID).label("id"), p.geom, p.code, field["name"].label("name"),
             sa.cast(field["level"], sa.SmallInteger).label("level"),
             sa.func.nullif(field["kind"], "").label("kind"), field["parent"].label("parent_code"),
         )
-        .join(grid_codes, sa.and_(c.scheme == asked.scheme, c.code == p.code))
+        .outerjoin(grid_codes, sa.and_(c.scheme == asked.scheme, c.code == p.code))
         .where(p.plan_id == plan_id, p.geom.is_not(None))
     )  # fmt: skip
     both = sa.union_all(kept, ours).subquery("shown")

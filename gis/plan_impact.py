@@ -18,10 +18,12 @@ from gis.coverage import Floats
 from gis.impact import Points
 from gis.plan_around import near
 from gis.plan_base import ground_of
+from gis.plan_diff import Version, diff
+from gis.plan_outlines import bent
 from gis.plans import Draft
 from gis.publishing_record import heirs, passing
 from gis.schema import buildings, cameras, incidents, places, posts, roads, staff
-from gis.settle import changed
+from gis.settle import changed, is_grid
 
 OVER = ("closed", "withdrawn")
 """States in which an incident is nobody's business any more."""
@@ -100,6 +102,15 @@ class Impact:
         """Where the ground of each changed lowest grid goes, as it will be stored."""
         old, new = self._changed(self.old), self._changed(self.new)
         return passing(old, new, self.objects["buildings"].points)
+
+    @cached_property
+    def uppers(self) -> list[dict[str, Any]]:
+        """The upper grids that come, go, or get or lose ground: code, name, level, m² before and after."""
+        changes = diff(self._here.base.cov, self._here.cov)
+        real = {c: pair for c, pair in changes.items() if is_grid(c) and not bent(*pair)}
+        return [
+            _upper(code, *pair) for code, pair in real.items() if any(one and not one.leaf for one in pair)
+        ]
 
     @cached_property
     def staff(self) -> pd.DataFrame:
@@ -206,6 +217,17 @@ def road_lengths(lines: tuple[Any, Floats], grids: Mapping[str, BaseGeometry]) -
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _upper(code: str, before: Version | None, after: Version | None) -> dict[str, Any]:
+    areas = [
+        None if one is None else float(coverage.areas_m2(coverage.to_degrees(one.shape))[0])
+        for one in (before, after)
+    ]
+    one = after or before
+    assert one is not None
+    there = {"code": code, "name": one.grid.name, "level": one.grid.level}
+    return there | {"area_m2_before": areas[0], "area_m2_after": areas[1]}
 
 
 def _told(kind: str, row: Mapping[Any, Any]) -> dict[str, Any]:

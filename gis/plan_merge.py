@@ -23,7 +23,7 @@ from gis.plan_outlines import (
     Chains,
     as_tees,
     directed,
-    inserted,
+    inserted_between,
     joined,
     meanders,
     vertices,
@@ -51,6 +51,8 @@ class Merged:
 
     cov: Coverage
     conflicts: tuple[Conflict, ...] = ()
+    undone: frozenset[str] = frozenset()
+    """What others published since and decisions take back."""
 
 
 class Side:
@@ -65,7 +67,7 @@ class Side:
         found = {}
         for code, (before, after) in self.changes.items():
             if before and after and before.leaf and after.leaf and before.grid == after.grid:
-                chains = inserted(directed([before.shape]), directed([after.shape]))
+                chains = inserted_between([before.shape], [after.shape])
                 if chains is not None:
                     found[code] = chains
         return found
@@ -87,7 +89,7 @@ class Side:
         codes = [*self.touched, *sorted(self.spare)]
         ground = [c for c in codes if any(one and one.leaf for one in self.changes[c])]
         sides = [[v.shape for c in ground if (v := self.changes[c][side]) and v.leaf] for side in (0, 1)]
-        outline = inserted(directed(sides[0]), directed(sides[1])) or {}
+        outline = inserted_between(*sides) or {}
         return joined([outline, *self.followers.values()])
 
     @cached_property
@@ -144,7 +146,8 @@ def merge(base: Coverage, mine: Coverage, now: Coverage, takes: Mapping[str, str
     target = {code: version_of(base, code) for code in undone} | {code: ours.after(code) for code in kept}
     if not target:
         return Merged(now)
-    return _settled(ours, theirs, target, ours.spare | (theirs.spare if undone else set()))
+    merged = _settled(ours, theirs, target, ours.spare | (theirs.spare if undone else set()))
+    return replace(merged, undone=frozenset(undone))
 
 
 def _welded(ours: Side, theirs: Side) -> Coverage:

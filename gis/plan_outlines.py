@@ -64,14 +64,17 @@ def directed(shapes: Iterable[BaseGeometry]) -> set[Edge]:
 
 def bent(before: Version | None, after: Version | None) -> bool:
     """Whether a grid kept its shape, but for vertices in its edges."""
-    if before is None or after is None:
-        return False
-    if before.shape is after.shape or same_shape(before.shape, after.shape):
+    return before is not None and after is not None and bent_shape(before.shape, after.shape)
+
+
+def bent_shape(before: BaseGeometry, after: BaseGeometry) -> bool:
+    """Whether a shape (units) is another one, but for vertices in its edges."""
+    if same_shape(before, after):
         return True
     # More ground than vertices in the edges could make out.
-    if abs(before.shape.area - after.shape.area) > BEND_UNITS * before.shape.length:
+    if abs(before.area - after.area) > BEND_UNITS * before.length:
         return False
-    return inserted(directed([before.shape]), directed([after.shape])) is not None
+    return inserted_between([before], [after]) is not None
 
 
 def bends(old: Coverage, new: Coverage) -> Tees:
@@ -79,10 +82,35 @@ def bends(old: Coverage, new: Coverage) -> Tees:
 
     Raises NotDrawable where the outline moved otherwise.
     """
-    chains = inserted(directed(old.shapes.values()), directed(new.shapes.values()))
+    differ = [k for k in {*old.shapes, *new.shapes} if not same_shape(old.shapes.get(k), new.shapes.get(k))]
+    sides = ([cov.shapes[key] for key in differ if key in cov.shapes] for cov in (old, new))
+    chains = inserted_between(*sides)
     if chains is None:
         raise NotDrawable("the outer border of the plan would move; plan in the scope above")
     return as_tees(chains)
+
+
+def inserted_between(before: Iterable[BaseGeometry], after: Iterable[BaseGeometry]) -> Chains | None:
+    """The vertices that came into the edges around shapes together; None where more than that differs."""
+    return inserted(*_differing(list(before), list(after)))
+
+
+def _differing(before: list[BaseGeometry], after: list[BaseGeometry]) -> tuple[set[Edge], set[Edge]]:
+    """The directed edges around shapes that one side lacks, and some that both have.
+
+    Edges are compared as sorted integers; as sets of tuples an outline of 10,000 vertices took 0.1 s.
+    """
+    sides = [coverage.polygon_edges(np.array(shapes, dtype=object)) for shapes in (before, after)]
+    (a, b), (c, d) = (coverage.cancel(side.start, side.end) for side in sides)
+    start, end = np.vstack([c, b]), np.vstack([d, a])
+    low, high, _, _ = coverage.residual(start, end, np.zeros(len(start), dtype=np.int64))
+    ends = coverage.keys(np.vstack([low, high]))
+    found = []
+    for first, last in ((a, b), (c, d)):
+        near = np.isin(coverage.keys(first), ends) & np.isin(coverage.keys(last), ends)
+        pairs = zip(map(tuple, first[near].tolist()), map(tuple, last[near].tolist()), strict=True)
+        found.append(set(pairs))
+    return found[0], found[1]
 
 
 def inserted(before: set[Edge], after: set[Edge]) -> Chains | None:

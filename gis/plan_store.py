@@ -265,19 +265,25 @@ def state_at(conn: Connection, plan_id: int, to: int | None) -> dict[str, Versio
 _BIGINTS = ARRAY(sa.BigInteger)
 
 
-def used_codes(conn: Connection, scheme: str) -> frozenset[str]:
-    """Return every code that was ever given, in a draft too."""
+def used_codes(conn: Connection, scheme: str, but: int | None = None) -> frozenset[str]:
+    """Return every code that was ever given; not those reserved for the plan `but`."""
     codes = sa.select(grid_codes.c.code).where(grid_codes.c.scheme == scheme)
+    if but is not None:
+        codes = codes.where(grid_codes.c.plan_id.is_distinct_from(but))
     return frozenset(conn.execute(codes).scalars())
 
 
-def give_codes(conn: Connection, scheme: str, codes: Sequence[str]) -> list[str]:
-    """Give codes for ever, and return those that somebody else was given meanwhile."""
+def give_codes(conn: Connection, plan: Plan, codes: Sequence[str]) -> list[str]:
+    """Reserve codes for a plan, and return those that were given otherwise, or to another plan, before."""
     if not codes:
         return []
-    rows = [{"scheme": scheme, "code": code} for code in codes]
-    given = upsert(grid_codes).on_conflict_do_nothing().returning(grid_codes.c.code)
-    ours = set(conn.execute(given, rows).scalars())
+    g = grid_codes.c
+    rows = [{"scheme": plan.scheme, "code": code, "plan_id": plan.id} for code in codes]
+    conn.execute(upsert(grid_codes).on_conflict_do_nothing(), rows)
+    mine = sa.select(g.code).where(
+        g.scheme == plan.scheme, g.plan_id == plan.id, g.code == sa.any_(sa.cast(codes, ARRAY(sa.Text)))
+    )
+    ours = set(conn.execute(mine).scalars())
     return [code for code in codes if code not in ours]
 
 

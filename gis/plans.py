@@ -7,9 +7,10 @@ from typing import Any
 
 import shapely
 import sqlalchemy as sa
+from shapely.geometry.base import BaseGeometry
 from sqlalchemy.engine import Connection
 
-from gis import codes, grids, plan_base, plan_faults, plan_input, plan_store, redraw
+from gis import grids, plan_base, plan_codes, plan_faults, plan_input, plan_store, redraw
 from gis.access import Principal
 from gis.errors import BadInput, Forbidden, Problem
 from gis.grids import Asked, Wish
@@ -17,8 +18,8 @@ from gis.plan_base import Base
 from gis.plan_diff import Change, Version, applied, diff, version_of
 from gis.plan_store import Plan
 from gis.schema import buildings
-from gis.settings import settings
 from gis.settle import Coverage, is_grid
+from gis.splitting import LABEL
 
 ANYWHERE = -1
 GROUP = "group"
@@ -130,37 +131,27 @@ def _kept(conn: Connection, who: Principal, here: Draft, done: Mapping[str, Any]
 
 
 def stepped(conn: Connection, here: Draft, params: Mapping[str, Any]) -> tuple[Mapping[str, Any], Coverage]:
-    """Return a step with the codes it gave, and the coverage after it; stores nothing but the codes."""
-    cov, op = here.cov, params.get("op")
+    """Return a step with the labels and names it gave, and the coverage after it; stores nothing."""
+    cov = here.cov
     read = _with_buildings(conn, plan_input.read(params))
-    if op == "split":
-        cov = replace(cov, retired=plan_store.used_codes(conn, here.plan.scheme) - set(cov.grids))
-        read = _coded(cov, read)
+    if params.get("op") == "split":
+        read = {**read, "draft": True}
+    if params.get("op") == "reshape" and (line := _trimmed(cov, read)) is not None:
+        read, params = {**read, "line": line}, {**params, "line": shapely.geometry.mapping(line)}
     new = redraw.apply(cov, read)
-    given = sorted(code for code in new.grids if code not in cov.grids)
-    taken = plan_store.give_codes(conn, here.plan.scheme, given)
-    if taken:
-        raise BadInput("into", f"code {taken[0]} was given in another draft just now; try again")
-    # The codes in the order in which the step gave them, so that it can be done anew elsewhere.
-    into = {"into": [c for c in new.grids if c not in cov.grids]} if op == "split" else {}
-    return {**params, **into}, new
+    given = [code for code in new.grids if code not in cov.grids]
+    plan_codes.demand_free(conn, here.plan, [c for c in given if not c.startswith(LABEL)])
+    # In the order in which the step gave them, so that it can be done anew elsewhere.
+    called = {"into": given, "names": [new.grids[code].name for code in given]}
+    return {**params, **(called if params.get("op") == "split" else {})}, new
 
 
-def _coded(cov: Coverage, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A split with the next codes below the grid's parent, where its code is of the city's layout."""
-    code = params.get("code")
-    if params.get("into") or not isinstance(code, str) or code not in cov.grids:
-        return params
-    layout = codes.layout(settings().code_layout)
-    parent = cov.grids[code].parent
-    if codes.problem(layout, code) or not parent or len(parent) != layout.width - layout.parts[-1].width:
-        return params
-    count = len(redraw.apply(cov, params).grids) - len(cov.grids)
-    used = {one for one in (*cov.grids, *cov.retired) if len(one) == layout.width and one.isdecimal()}
-    into: list[str] = []
-    for _ in range(count):
-        into.append(codes.following(layout, parent, {*used, *into}))
-    return {**params, "into": into}
+def _trimmed(cov: Coverage, read: Mapping[str, Any]) -> BaseGeometry | None:
+    """A reshape's line without what lies before its first and after its last crossing; it is stored so."""
+    given, line = read.get("codes"), read.get("line")
+    if not isinstance(given, list) or line is None or not all(code in cov.grids for code in given):
+        return None
+    return redraw.trimmed(cov, given, line)
 
 
 def _with_buildings(conn: Connection, params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -278,12 +269,20 @@ def reject(conn: Connection, who: Principal, plan_id: int, note: str | None) -> 
 
 
 def submit(conn: Connection, plan_id: int) -> Plan:
-    """Hand a draft over for approval; raises a Problem for one that changes nothing, Faulty for errors."""
+    """Hand a draft over for approval: its new grids get their codes, by a step of its own.
+
+    Raises a Problem for one that changes nothing, or whose codes were given meanwhile, Faulty for errors.
+    """
     here = draft(conn, plan_id, lock=True)
     demand(here.plan, "draft")
     if not changed(here):
         raise Problem(f"plan {plan_id} changes nothing yet; take a step first")
     plan_faults.demand_sound(here.base.cov, here.cov)
+    codes = plan_codes.reserved(conn, here.plan, here.base.cov, here.cov)
+    if codes:
+        author = Principal("planner", name=here.plan.author)
+        step = {"op": "recode", "codes": codes}
+        _kept(conn, author, here, step, redraw.apply(here.cov, step))
     return _becomes(conn, here.plan, "submitted", submitted_at=sa.func.now())
 
 

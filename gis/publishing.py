@@ -6,14 +6,23 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
+import psycopg
 import shapely
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
-from gis import plan_base, plan_faults, plan_features, plan_store, plans, publishing_record
+from gis import (
+    plan_base,
+    plan_faults,
+    plan_features,
+    plan_store,
+    plans,
+    publishing_proof,
+    publishing_record,
+)
 from gis.crs import Datum
-from gis.errors import BadInput, Conflicted, NotFound, Problem
+from gis.errors import BadInput, Conflicted, NotFound, Problem, PublicationSlow
 from gis.grids import Asked
 from gis.importing import staging
 from gis.plan_base import Base
@@ -22,6 +31,7 @@ from gis.plan_merge import Conflict, Merged, merge
 from gis.plan_store import Plan
 from gis.plans import Draft
 from gis.schema import grids
+from gis.settings import settings
 from gis.settle import Coverage, is_grid
 
 
@@ -75,8 +85,24 @@ def publish(conn: Connection, plan_id: int) -> Published:
     """Publish an approved plan: merged, checked and written as a new revision, all or nothing.
 
     One publication or import of grids at a time, so that scopes that hold each other, or lie against each
-    other, never cross. Raises Conflicted with the grids that others changed since, Faulty with new errors.
+    other, never cross. Raises Conflicted with the grids that others changed since, Faulty with new errors,
+    Unexplained where an area would change that no step draws, PublicationSlow beyond its statements' limit.
     """
+    limit = settings().publication_timeout_ms
+    conn.execute(sa.select(sa.func.set_config("statement_timeout", str(limit), True)))
+    try:
+        return _published(conn, plan_id)
+    except sa.exc.OperationalError as error:
+        if not isinstance(error.orig, psycopg.errors.QueryCanceled):
+            raise
+        raise PublicationSlow(
+            f"a statement of the publication took longer than {limit / 1000:g} s, or another publication or "
+            "import of grids is under way; nothing was written; try again, or raise "
+            "SAFETYMAP_PUBLICATION_TIMEOUT_MS"
+        ) from error
+
+
+def _published(conn: Connection, plan_id: int) -> Published:
     staging.lock(conn, "grids")
     here = plans.draft(conn, plan_id, lock=True)
     plans.demand(here.plan, "approved")
@@ -86,7 +112,7 @@ def publish(conn: Connection, plan_id: int) -> Published:
         raise Conflicted(_told(clashes), told(conn, here.plan.scheme, clashes, "wgs84"))
     for stretch in stretches:
         plan_faults.demand_sound(stretch.base.cov, stretch.merged.cov)
-    return _write(conn, here.plan, stretches)
+    return _write(conn, here, stretches)
 
 
 def _told(clashes: list[tuple[Conflict, date]]) -> str:
@@ -173,16 +199,19 @@ def _days(conn: Connection, base: Base, cov: Coverage) -> list[date]:
     return list(conn.execute(later).scalars())
 
 
-def _write(conn: Connection, plan: Plan, stretches: list[Stretch]) -> Published:
-    """Write the revision, lineage, posts and the plan's new state."""
-    record = publishing_record.Record(conn, plan.scheme)
+def _write(conn: Connection, here: Draft, stretches: list[Stretch]) -> Published:
+    """Write the revision, lineage, posts and the plan's new state, once what it will write is proven."""
+    plan, undone = here.plan, {code for stretch in stretches for code in stretch.merged.undone}
+    proof = publishing_proof.Proof(publishing_proof.named(here.base.cov, here.cov, undone))
+    record = publishing_record.Record(conn, plan.scheme, proof)
     each = [diff(stretch.base.cov, stretch.merged.cov) for stretch in stretches]
     if not each[0]:
         raise Problem(f"nothing is left of plan {plan.id} to publish; withdraw it")
     for stretch, changes in zip(stretches, each, strict=True):
         days = (stretch.since, stretch.until)
-        record.lay(days, changes)
+        record.lay(days, stretch.base.cov, stretch.merged.cov, changes)
         record.follow(days, stretch.base.cov, stretch.merged.cov)
+    proof.refuse()
     lineage = publishing_record.lineage_of(conn, each[0])
     posts = publishing_record.Posts(conn, plan.scheme, plan.effective_on)
     posts.end(stretches[0].base.cov, stretches[0].merged.cov, lineage)

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import shapely
 import sqlalchemy as sa
+from geoalchemy2 import Geometry
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy.dialects.postgresql import Range
+from sqlalchemy.dialects.postgresql import ARRAY, Range
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.engine import Connection
 
@@ -17,9 +19,11 @@ from gis.impact import Grids, Points, lineage
 from gis.importing.revising import Change as Writing
 from gis.importing.timeline import Version as Stored
 from gis.importing.timeline import overlay
+from gis.lattice import Tees
 from gis.plan_around import near
 from gis.plan_diff import Change, Version
-from gis.plan_outlines import bends, bent
+from gis.plan_outlines import BEND_UNITS, bends, bent
+from gis.publishing_proof import Proof
 from gis.schema import buildings, grids, posts, revisions
 from gis.schema_plans import lineage as lineages
 from gis.settle import Coverage, is_grid, with_tees
@@ -31,28 +35,34 @@ _GONE = ("gone",)
 class Record:
     """The truth about grids of a scheme as believed now, and what is to be believed instead."""
 
-    def __init__(self, conn: Connection, scheme: str) -> None:
-        self._conn, self._scheme = conn, scheme
+    def __init__(self, conn: Connection, scheme: str, proof: Proof) -> None:
+        self._conn, self._scheme, self._proof = conn, scheme, proof
         self.before: dict[str, list[Stored]] = {}
         self.after: dict[str, list[Stored]] = {}
 
-    def lay(self, days: Days, changes: Mapping[str, Change]) -> None:
-        """Let grids be so in these days, or be gone."""
+    def lay(self, days: Days, old: Coverage, new: Coverage, changes: Mapping[str, Change]) -> None:
+        """Let grids be as the changes between two coverages leave them in these days, or be gone."""
         self._load(set(filter(is_grid, changes)))
-        for code, (_, new) in changes.items():
-            if is_grid(code):
-                self._set(code, days, _GONE if new is None else _content(new))
+        for code, (_, there) in changes.items():
+            if is_grid(code) and there is None:
+                self._set(code, days, _GONE)
+            elif is_grid(code) and there is not None:
+                stored = [one for one in self.after[code] if _in_force(one, days)]
+                units: list[BaseGeometry | None] = [_units(one.content[-1]) for one in stored]
+                shape, *_ = [self._proof.written(old, new, code, one) for one in units or [None]]
+                self._set(code, days, _content(there, shape))
 
     def follow(self, days: Days, old: Coverage, new: Coverage) -> None:
         """Let grids outside of a coverage take over the vertices that its outline got."""
         tees = bends(old, new)
         if not len(tees):
             return
-        found = self._outside(days, old)
-        units = [coverage.to_units(plain(shapely.from_wkb(bytes(row.wkb)))) for row in found]
+        found = self._outside(days, old, tees)
+        units = [_units(bytes(row.wkb)) for row in found]
         for row, before, after in zip(found, units, with_tees(units, tees), strict=True):
             if shapely.get_num_coordinates(after) == shapely.get_num_coordinates(before):
                 continue
+            self._proof.follows(row.code, before, after)
             self._load({row.code})
             shape = coverage.to_degrees(after)
             first = max(days[0], row.valid.lower or date.min)
@@ -92,16 +102,26 @@ class Record:
         laid = overlay(self.after[code], Stored(*days, content))
         self.after[code] = [version for version in laid if version.content != _GONE]
 
-    def _outside(self, days: Days, cov: Coverage) -> list[Any]:
-        """The versions in force on some of the days that meet the outline of a coverage and are not in it."""
-        g, reach = grids.c, coverage.MATCH_UNITS * coverage.PRECISION
-        outline = shapely.to_wkb(coverage.to_degrees(cov.outline()).boundary)
-        edge = sa.func.ST_GeomFromWKB(outline, 4326)
-        query = sa.select(g.id, g.code, g.valid, sa.func.ST_AsBinary(g.geom).label("wkb")).where(
+    def _outside(self, days: Days, cov: Coverage, tees: Tees) -> list[Any]:
+        """The versions in force on some of the days, not in a coverage, near vertices that its outline got.
+
+        They are asked by the vertices: by the whole outline every neighbour was read and measured, which took
+        26 s at a county of 4,459 vertices, against 5 ms.
+        """
+        g, reach = grids.c, BEND_UNITS * coverage.PRECISION
+        places = shapely.MultiPoint(np.unique(tees.at, axis=0) / coverage.UNITS_PER_DEGREE)
+        given = sa.func.ST_Dump(sa.func.ST_GeomFromWKB(shapely.to_wkb(places), 4326)).table_valued(
+            sa.column("path"), sa.column("geom", Geometry), name="place"
+        )
+        at = given.c.geom
+        near = sa.select(g.id).select_from(given).join(
+            grids, g.geom.op("&&")(sa.func.ST_Expand(at, reach)) & sa.func.ST_DWithin(g.geom, at, reach)
+        ).where(
             g.scheme == self._scheme, sa.func.upper_inf(g.known), g.valid.overlaps(Range(*days)),
-            g.geom.op("&&")(sa.func.ST_Expand(edge, reach)), sa.func.ST_DWithin(g.geom, edge, reach),
+            g.code != sa.all_(sa.cast(sorted(cov.grids), ARRAY(sa.Text))),
         )  # fmt: skip
-        return [row for row in self._conn.execute(query) if row.code not in cov.grids]
+        columns = (g.id, g.code, g.valid, sa.func.ST_AsBinary(g.geom).label("wkb"))
+        return list(self._conn.execute(sa.select(*columns).where(g.id.in_(near)).order_by(g.id)))
 
     def _row(self, code: str, grid_id: int, new: Stored, revision: int) -> dict[str, Any]:
         level, parent, name, kind, order, shape = new.content
@@ -125,10 +145,21 @@ def wkb(degrees: BaseGeometry) -> bytes:
     return bytes(shapely.to_wkb(shapely.MultiPolygon(list(shapely.get_parts(degrees)))))
 
 
-def _content(new: Version) -> tuple[Any, ...]:
+def _content(new: Version, shape: BaseGeometry) -> tuple[Any, ...]:
     g = new.grid
-    shape = wkb(coverage.to_degrees(new.shape))
-    return (g.level, g.parent, g.name, g.kind or None, g.order or None, shape)
+    return (g.level, g.parent, g.name, g.kind or None, g.order or None, wkb(coverage.to_degrees(shape)))
+
+
+def _units(stored: bytes) -> BaseGeometry:
+    """A polygon of the store in units."""
+    shape: BaseGeometry = coverage.to_units(plain(shapely.from_wkb(stored)))
+    return shape
+
+
+def _in_force(one: Stored, days: Days) -> bool:
+    """Whether a version is in force on some of these days."""
+    first, after = one.first or date.min, one.after or date.max
+    return first < (days[1] or date.max) and after > days[0]
 
 
 def lineage_of(conn: Connection, changes: Mapping[str, Change]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 from gis import coverage, lattice
 from gis.coverage import Ints
 from gis.errors import BadInput, NotFound
-from gis.lattice import Line, Point
+from gis.lattice import Line, Point, drawn
 from gis.parts import (
     divide,
     exchange,
@@ -20,10 +20,9 @@ from gis.parts import (
     joined,
     longest_border,
     passed,
-    reaching,
     replaced,
     rings,
-    without_slivers,
+    shared,
 )
 from gis.settle import (
     Coverage,
@@ -38,6 +37,7 @@ from gis.settle import (
     with_tees,
 )
 from gis.spare import lay, passed_on, spare_keys
+from gis.splitting import split
 
 REACH = 450.0
 """Units (5 m): a vertex this near to the place pointed at is the one meant."""
@@ -45,24 +45,6 @@ STRAY_SHARE = 0.01
 """When an upper grid is split, a grid below keeps to one side if the other has less than this share of it."""
 
 Lonlat = Sequence[float]
-
-
-def split(cov: Coverage, code: str, line: BaseGeometry, into: Sequence[str] | None = None) -> Coverage:
-    """Divide a grid by a line, open or closed; the largest part keeps the code, `into` names the others.
-
-    An upper grid divides between the grids below it, none of which the line may cut.
-    """
-    if cov.grid(code).code not in cov.shapes:
-        return _split_upper(cov, code, line, into)
-    shape = cov.shapes[code]
-    path, tees = lattice.conform(reaching(_points(line), shape), *edges_of([shape]))
-    pieces = without_slivers(divide(with_tees([shape], tees)[0], [path]))
-    if len(pieces) < 2:
-        raise BadInput("line", f"it does not divide grid {code}; begin and end it on the border or beyond")
-    pieces = sorted(pieces, key=lambda piece: (-piece.area, shapely.normalize(piece).wkb))
-    codes = [code, *_new_codes(cov, code, into, len(pieces) - 1)]
-    grids = dict(cov.grids) | {new: replace(cov.grid(code), code=new) for new in codes}
-    return settle(cov, dict(zip(codes, pieces, strict=True)), tees, grids)
 
 
 def merge(cov: Coverage, codes: Sequence[str], into: str | None = None) -> Coverage:
@@ -87,11 +69,12 @@ def merge(cov: Coverage, codes: Sequence[str], into: str | None = None) -> Cover
 def reshape(cov: Coverage, codes: Sequence[str], line: BaseGeometry) -> Coverage:
     """Draw the border between two grids anew: a line from border to border replaces the stretch between.
 
+    Of a line drawn freely, what lies between its first and last crossing of the border counts (`trimmed`).
     Of upper grids, the ground that changes sides takes its grids along: whole ones change their parent, parts
     join the grid they lie against.
     """
     one, other = named(codes)[:2]
-    path, tees = lattice.conform(_points(line), *edges_of([cov.shape(one), cov.shape(other)]))
+    path, tees = lattice.conform(drawn(line), *edges_of([cov.shape(one), cov.shape(other)]))
     old = with_tees([cov.shape(one), cov.shape(other)], tees)
     stretch, border = replaced(old[0], old[1], path)
     if one in cov.shapes and other in cov.shapes:
@@ -100,6 +83,21 @@ def reshape(cov: Coverage, codes: Sequence[str], line: BaseGeometry) -> Coverage
     lost, gained = passed(stretch, border)
     there = _hand_over(cov, one, other, lost, stretch, tees)
     return _hand_over(there, other, one, gained, stretch, tees)
+
+
+def trimmed(cov: Coverage, codes: Sequence[str], line: BaseGeometry) -> BaseGeometry | None:
+    """The part of a line (EPSG:4326) between its first and last crossing of the border of two grids.
+
+    None where it does not cross the border twice.
+    """
+    one, other = (cov.shape(code) for code in named(codes)[:2])
+    path, tees = lattice.conform(drawn(line), *edges_of([one, other]))
+    on = {p for edge in shared(*with_tees([one, other], tees)) for p in edge}
+    hits = [i for i, p in enumerate(path) if p in on]
+    if len(hits) < 2:
+        return None
+    stretch: BaseGeometry = coverage.to_degrees(shapely.LineString(path[hits[0] : hits[-1] + 1]))
+    return stretch
 
 
 def move_vertex(cov: Coverage, at: Lonlat, to: Lonlat) -> Coverage:
@@ -202,6 +200,22 @@ def group(cov: Coverage, steps: Sequence[Mapping[str, Any]], title: str = "") ->
     return cov
 
 
+def recode(cov: Coverage, codes: Mapping[str, str]) -> Coverage:
+    """Give grids of a draft the codes that are reserved for them: what is handed over has no labels left."""
+    taken = sorted(set(codes.values()) & {*cov.grids, *cov.retired} - set(codes))
+    if taken or len(set(codes.values())) < len(codes):
+        raise BadInput("codes", f"{taken[0] if taken else 'one of them'} is given twice")
+    grids = {
+        codes.get(code, code): replace(
+            grid, code=codes.get(code, code), parent=codes.get(grid.parent or "", grid.parent)
+        )
+        for code, grid in cov.grids.items()
+    }
+    keys = dict(codes) | {spare_of(old): spare_of(new) for old, new in codes.items()}
+    shapes = {keys.get(key, key): shape for key, shape in cov.shapes.items()}
+    return replace(cov, grids=grids, shapes=shapes)
+
+
 def _sibling(cov: Coverage, parent: str) -> str:
     """A lowest grid below a parent."""
     below = [code for code in cov.children.get(parent, []) if code in cov.shapes]
@@ -223,6 +237,7 @@ STEPS: list[Callable[..., Coverage]] = [
     renumber,
     adopt,
     group,
+    recode,
 ]
 
 
@@ -248,17 +263,6 @@ def _geometry(value: Any) -> Any:
     if isinstance(value, Mapping) and "coordinates" in value:
         return shapely.geometry.shape(dict(value))
     return [_geometry(one) for one in value] if isinstance(value, list) else value
-
-
-def _points(line: BaseGeometry) -> Line:
-    """A drawn line as whole points; an area stands for its outline."""
-    drawn = shapely.get_exterior_ring(line) if isinstance(line, shapely.Polygon) else line
-    if drawn.geom_type not in {"LineString", "LinearRing"} or drawn.is_empty:
-        raise BadInput("line", f"it is a {line.geom_type}; draw one line or one polygon")
-    points = lattice.as_line(shapely.get_coordinates(coverage.to_units(drawn)))
-    if len(points) < 2:
-        raise BadInput("line", "it has no length")
-    return points
 
 
 def _whole(at: Lonlat) -> Point:
@@ -314,82 +318,6 @@ def _refuse_crossing(
             path, tees = lattice.conform([(a, b), (c, d)], low[stays], high[stays])
             if len(path) > 2 or {path[0], path[-1]} != {(a, b), (c, d)} or len(tees):
                 raise BadInput("to", "a border would cross or touch another there; move it less far")
-
-
-def _new_codes(cov: Coverage, like: str, into: Sequence[str] | None, count: int) -> list[str]:
-    """Codes for new grids: those given, or the next free ones of the same width."""
-    if into is None:
-        return fresh_codes(cov, like, count)
-    codes = list(into)
-    used = [code for code in codes if code in cov.grids or code in cov.retired or not code]
-    if len(codes) != count or len(set(codes)) != count:
-        raise BadInput("into", f"the line makes {count} new grids; give as many different codes, or none")
-    if used:
-        raise BadInput("into", f"code {used[0]!r} has been used before; codes are never given twice")
-    return codes
-
-
-def fresh_codes(cov: Coverage, like: str, count: int) -> list[str]:
-    """The next codes never used, counting up the digits at the end of a code; BadInput at their end."""
-    stem = like.rstrip("0123456789")
-    width = len(like) - len(stem)
-    number = int(like[len(stem) :] or 0)
-    codes: list[str] = []
-    while len(codes) < count:
-        number += 1
-        code = f"{stem}{number:0{width}d}" if width else f"{like}-{number}"
-        if width and len(code) > len(like):
-            raise BadInput("into", f"no code of the form of {like} is free; name the new grids")
-        if code not in cov.grids and code not in cov.retired:
-            codes.append(code)
-    return codes
-
-
-def _split_upper(cov: Coverage, code: str, line: BaseGeometry, into: Sequence[str] | None) -> Coverage:
-    shape = cov.shape(code)
-    path, tees = lattice.conform(reaching(_points(line), shape), *edges_of([shape]))
-    sides = sorted(divide(with_tees([shape], tees)[0], [path]), key=lambda piece: -piece.area)
-    below = cov.children[code]
-    shares = np.array([_shares(cov.shape(c), sides, shapely.LineString(path)) for c in below])
-    cut = [c for c, share in zip(below, shares, strict=True) if share.max() < 1 - STRAY_SHARE]
-    if cut:
-        raise BadInput(
-            "line", f"it cuts grids {', '.join(cut)}; split those first, or draw along their borders"
-        )
-    side = shares.argmax(axis=1)
-    used = [s for s in range(len(sides)) if (side == s).any()]
-    if len(used) < 2:
-        raise BadInput("line", f"all grids of {code} lie on one side of it")
-    codes = dict(zip(used, [code, *_new_codes(cov, code, into, len(used) - 1)], strict=True))
-    spare, tees = _divided_spare(cov, code, line, {codes[s]: sides[s] for s in used})
-    grids = dict(cov.grids) | {new: replace(cov.grid(code), code=new) for new in codes.values()}
-    grids |= {
-        child: replace(cov.grids[child], parent=codes[s])
-        for child, s in zip(below, side.tolist(), strict=True)
-    }
-    return settle(cov, spare, tees, grids) if spare else replace(cov, grids=grids)
-
-
-def _divided_spare(
-    cov: Coverage, code: str, line: BaseGeometry, sides: Mapping[str, BaseGeometry]
-) -> tuple[dict[str, BaseGeometry], lattice.Tees]:
-    """The spare ground of a grid that is split, cut by the line and kept under the code of each side."""
-    old = cov.shapes.get(spare_of(code))
-    if old is None:
-        return {}, lattice.NO_TEES
-    path, tees = lattice.conform(reaching(_points(line), old), *edges_of([old]))
-    found: dict[str, list[BaseGeometry]] = {spare_of(side): [] for side in sides}
-    for piece in divide(with_tees([old], tees)[0], [path]):
-        to = max(sides, key=lambda side: float(sides[side].intersection(piece).area))
-        found[spare_of(to)].append(piece)
-    return {key: total(pieces) for key, pieces in found.items()}, tees
-
-
-def _shares(shape: BaseGeometry, sides: list[BaseGeometry], path: BaseGeometry) -> list[float]:
-    """The shares of a shape that lie on each side of a path."""
-    if shapely.get_num_geometries(shape) > 1 or shape.intersects(path):
-        return [shape.intersection(side).area / shape.area for side in sides]
-    return [float(held(side, shape)) for side in sides]
 
 
 def _hand_over(

@@ -118,6 +118,7 @@ grid_codes = Table(
     columns.identity(),
     Column("scheme", sa.Text, ForeignKey("schemes.name"), nullable=False),
     columns.text("code", required=True),
+    Column("plan_id", sa.BigInteger),  # for which plan it was reserved; no key: plans may be exported apart
     # Usage: one identity per code for ever; also the target of grids' composite key.
     UniqueConstraint("scheme", "code"),
     UniqueConstraint("id", "scheme", "code"),

@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     """Seconds that another clock may be ahead: such a time is taken as now and told, a later one refused."""
     statement_timeout_ms: int = 15_000
     """Upper bound of any statement the service sends."""
+    publication_timeout_ms: int = 60_000
+    """Upper bound of a statement of a publication, the wait for another publication or import among them."""
     pool_size: int = 8
     """Database connections of one service process, those for tiles and the listener apart."""
     tile_cache_mb: int = 256

@@ -16,6 +16,7 @@ from gis.coverage import Edges, Ints
 from gis.errors import NotDrawable
 from gis.settle import (
     NOBODY,
+    SPARE,
     Coverage,
     Grid,
     doubled,
@@ -48,10 +49,24 @@ def cover(
     lowest = {code: given[code] for code in sorted(by_code) if code not in above}
     refuse_invalid(lowest)
     spare, outlines = _found(by_code, given)
+    for key in _contested(lowest, spare):
+        del spare[key]
+        outlines[key.removeprefix(SPARE)] = given[key.removeprefix(SPARE)]
     ground, owned = _proven(lowest | spare)
     if frame is not None:
         ground |= _left(coverage.to_units(frame), owned)
     return Coverage(by_code, ground, frozenset(retired), outlines)
+
+
+def _contested(lowest: Shapes, spare: Shapes) -> list[str]:
+    """The keys of spare ground where another parent's grids or spare ground lie too."""
+    shapes = lowest | spare
+    every, keys = np.array(list(shapes.values()), dtype=object), list(shapes)
+    own = np.array(list(spare.values()), dtype=object)
+    at, other = shapely.STRtree(every).query(own, predicate="intersects")
+    common = shapely.area(shapely.intersection(own[at], every[other]))
+    pairs = zip(at[common > 0].tolist(), other[common > 0].tolist(), strict=True)
+    return sorted({list(spare)[i] for i, j in pairs if list(spare)[i] != keys[j]})
 
 
 def _proven(ground: Shapes) -> tuple[Shapes, BaseGeometry]:

@@ -1,12 +1,13 @@
 """Plans: a tree of steps in the store; undo restores byte for byte, and nothing is lost by a logout."""
 
+import numpy as np
 import pytest
 import shapely
 from sqlalchemy.engine import Connection, Engine
 
 from gis import plan_base, plan_store, plans
 from gis.access import COMMAND, Principal, enter
-from gis.errors import Problem
+from gis.errors import BadInput, Problem, Unconfirmed
 from gis.settle import Coverage
 from tests import town
 
@@ -49,7 +50,7 @@ def test_a_step_is_stored_and_survives_the_process(asking: Connection) -> None:
     kept = wkb(plans.draft(asking, plan).cov)
     plan_base._KEPT._kept.clear()
     assert wkb(plans.draft(asking, plan).cov) == kept
-    assert plan_store.ids_of(asking, "safety", [new])[new]
+    assert plan_store.ids_of(asking, "safety", [new]) == {}
 
 
 def test_undo_and_redo_restore_byte_for_byte(asking: Connection) -> None:
@@ -69,3 +70,76 @@ def test_undo_and_redo_restore_byte_for_byte(asking: Connection) -> None:
         plans.redo(asking, plan)
         plan_base._KEPT._kept.clear()
         assert wkb(plans.draft(asking, plan).cov) == after
+
+
+def codes(conn: Connection) -> set[str]:
+    return set(plan_store.used_codes(conn, "safety"))
+
+
+def zigzag(pieces: int) -> dict[str, object]:
+    xs = np.linspace(0.05, 1.95, 2 * pieces).tolist()
+    places = [(-1, -0.4), *((x, 0.4 * (-1) ** i) for i, x in enumerate(xs)), (2.5, -0.4)]
+    return {
+        "op": "split",
+        "code": "T1a",
+        "line": {"type": "LineString", "coordinates": [town.at(*p) for p in places]},
+    }
+
+
+def test_an_undone_try_costs_no_code(asking: Connection) -> None:
+    before = codes(asking)
+    plan = begin(asking)
+    for _ in range(3):
+        with pytest.raises(Unconfirmed):
+            plans.take(asking, PLANNER, plan, zigzag(60))
+        made = plans.take(asking, PLANNER, plan, zigzag(60) | {"confirm_pieces": 100}).changes
+        assert sum(old is None for old, _ in made.values()) > 50
+        plans.undo(asking, plan)
+    plans.take(asking, PLANNER, plan, halve("T1a", 1))
+    assert codes(asking) == before
+    plans.submit(asking, plan)
+    (new,) = codes(asking) - before
+    assert not new.startswith("~")
+    assert {new, "T1a"} <= set(plans.draft(asking, plan).cov.grids)
+    assert plan_store.steps(asking, plan, None, 1)[0]["op"] == "recode"
+
+
+def test_two_drafts_get_different_codes_and_one_keeps_its_own(asking: Connection) -> None:
+    one, other = begin(asking), begin(asking)
+    for plan, code in ((one, "T1a"), (other, "T1c")):
+        plans.take(asking, PLANNER, plan, halve(code, 1 if code == "T1a" else 5))
+    plans.submit(asking, one)
+    plans.submit(asking, other)
+    new = [
+        set(plans.draft(asking, plan).cov.grids) - set(plans.draft(asking, plan, at=0).cov.grids)
+        for plan in (one, other)
+    ]
+    assert all(len(codes) == 1 for codes in new)
+    assert new[0] != new[1]
+    plans.reopen(asking, one)
+    plans.take(asking, PLANNER, one, halve("T2e", 4))
+    before = codes(asking)
+    plans.submit(asking, one)
+    assert new[0] <= set(plans.draft(asking, one).cov.grids)
+    assert len(codes(asking) - before) == 1
+
+
+def test_a_code_that_was_named_is_refused_where_it_was_given(asking: Connection) -> None:
+    one, other = begin(asking), begin(asking)
+    for plan in (one, other):
+        plans.take(asking, PLANNER, plan, halve("T1a", 1) | {"into": ["X1"]})
+    plans.submit(asking, one)
+    with pytest.raises(Problem, match="X1 was given elsewhere"):
+        plans.submit(asking, other)
+    late = begin(asking)
+    for name in ("X1", "T1c", "a\x1fb"):
+        with pytest.raises(BadInput, match="used before"):
+            plans.take(asking, PLANNER, late, halve("T1a", 1) | {"into": [name]})
+
+
+def test_names_of_new_grids_run_on_or_are_given(asking: Connection) -> None:
+    plan = begin(asking)
+    plans.take(asking, PLANNER, plan, halve("T1a", 1))
+    plans.take(asking, PLANNER, plan, halve("T1c", 5) | {"names": ["东区"]})
+    names = {grid.name for code, grid in plans.draft(asking, plan).cov.grids.items() if code.startswith("~")}
+    assert names == {"网格T1a 2", "东区"}

@@ -12,9 +12,10 @@ from shapely.geometry.base import BaseGeometry
 
 from gis import coverage
 from gis.errors import BadInput, Emptied, NotDrawable, NotFound, Problem
-from gis.redraw import STEPS, apply, fresh_codes
+from gis.redraw import STEPS, apply
 from gis.settle import NOBODY, Coverage, Grid, changed
 from gis.spare import cover
+from gis.splitting import fresh_codes
 from tests.steps import random_step
 from tests.towns import Grids, archipelago, chicago, outline, town
 

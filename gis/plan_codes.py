@@ -1,0 +1,68 @@
+"""Codes of a draft's new grids: labels until the plan is handed over, then reserved for it, and no other."""
+
+from collections.abc import Sequence
+
+import shapely
+from sqlalchemy.engine import Connection
+
+from gis import codes, plan_store
+from gis.errors import BadInput, Problem
+from gis.plan_store import Plan
+from gis.settings import settings
+from gis.settle import Coverage
+from gis.splitting import LABEL, fresh_codes
+
+
+def demand_free(conn: Connection, plan: Plan, given: Sequence[str]) -> None:
+    """Raise BadInput for codes that are no codes, or that were given before."""
+    if not given:
+        return
+    bad = [code for code in given if not code.isprintable() or not code.strip()]
+    taken = plan_store.used_codes(conn, plan.scheme, but=plan.id).intersection(given)
+    if bad or taken:
+        one = (bad or sorted(taken))[0]
+        raise BadInput("into", f"code {one!r} has been used before, or is none; name another")
+
+
+def reserved(conn: Connection, plan: Plan, base: Coverage, draft: Coverage) -> dict[str, str]:
+    """Reserve a code for every new grid of a draft, and return those of the grids that had labels, by label.
+
+    A code is the next below the parent where codes are of the city's layout, else the next of the form of the
+    grid that the new one was drawn from. Raises a Problem where a code was given otherwise meanwhile.
+    """
+    new = [code for code in draft.grids if code not in base.grids]
+    used = {*plan_store.used_codes(conn, plan.scheme), *draft.grids}
+    found: dict[str, str] = {}
+    for label in sorted((c for c in new if c.startswith(LABEL)), key=lambda one: (len(one), one)):
+        found[label] = _next(base, draft, label, {*used, *found.values()}, found)
+    taken = plan_store.give_codes(conn, plan, [found.get(code, code) for code in new])
+    if taken:
+        raise Problem(f"code {taken[0]} was given elsewhere meanwhile; name that grid otherwise, then submit")
+    return found
+
+
+def _next(base: Coverage, draft: Coverage, label: str, used: set[str], found: dict[str, str]) -> str:
+    """The next code for a label."""
+    layout = codes.layout(settings().code_layout)
+    like, parent = _origin(base, draft, label), draft.grids[label].parent
+    parent = found.get(parent or "", parent)
+    if parent and not codes.problem(layout, like) and len(parent) == layout.width - layout.parts[-1].width:
+        of_layout = {one for one in used if len(one) == layout.width and one.isdecimal()}
+        return codes.following(layout, parent, of_layout)
+    return fresh_codes(Coverage({}, {}, frozenset(used)), like, 1)[0]
+
+
+def _origin(base: Coverage, draft: Coverage, label: str) -> str:
+    """The grid of the base, of the same level, that had most of a new one's ground; else the first."""
+    level = draft.grids[label].level
+    share: dict[str, float] = {}
+    for leaf in base.near(draft.shape(label)):
+        at: str | None = leaf
+        while at is not None and at in base.grids and base.grids[at].level > level:
+            at = base.grids[at].parent
+        if at is not None and at in base.grids and base.grids[at].level == level:
+            common = shapely.intersection(base.shapes[leaf], draft.shape(label)).area
+            share[at] = share.get(at, 0.0) + float(common)
+    if share:
+        return max(sorted(share), key=lambda code: share[code])
+    return min(code for code, grid in base.grids.items() if grid.level == level)

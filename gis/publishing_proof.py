@@ -1,0 +1,113 @@
+"""The proof before a publication is written: no area changes but by what the plan draws.
+
+Judged is what will be written against what stands in the store, version by version. A grid that the plan
+draws otherwise may change; an upper one by exactly the ground that passes into it and out of it; of any other
+the edges must be what they were, but for vertices beside them (`plan_outlines.bent`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from gis import coverage
+from gis.errors import Unexplained
+from gis.plan_diff import Change, diff
+from gis.plan_outlines import as_tees, bent_shape, inserted_between
+from gis.settle import Coverage, combined, is_grid, same_shape, with_tees
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The ground of an upper grid that goes and comes (units), by keys of a coverage."""
+
+    out: list[BaseGeometry] = field(default_factory=list)
+    into: list[BaseGeometry] = field(default_factory=list)
+
+
+def named(base: Coverage, draft: Coverage, undone: Iterable[str] = ()) -> frozenset[str]:
+    """The grids that a draft draws otherwise than its base, and those whose later drawing it takes back."""
+    found = {code for code, change in diff(base, draft).items() if is_grid(code) and not _is_bent(change)}
+    for code in undone:
+        at: str | None = code
+        while at is not None and at not in found:
+            found.add(at)
+            at = base.parent(at) or draft.parent(at)
+    return frozenset(found)
+
+
+def _is_bent(change: Change) -> bool:
+    before, after = change
+    return before is not None and after is not None and bent_shape(before.shape, after.shape)
+
+
+def passing(old: Coverage, new: Coverage, code: str) -> Ground:
+    """What goes from an upper grid and comes to it between two coverages, spare ground too."""
+    before, after = (set(cov.ground(code)) if code in cov.grids else set() for cov in (old, new))
+    same = {key for key in before & after if same_shape(old.shapes[key], new.shapes[key])}
+    out, into = sorted(before - same), sorted(after - same)
+    return Ground([old.shapes[key] for key in out], [new.shapes[key] for key in into])
+
+
+def carried_on(stored: BaseGeometry, ground: Ground) -> BaseGeometry:
+    """The polygon of an upper grid as it stands in the store (units) with ground gone and come."""
+    tees = as_tees(inserted_between(ground.out, ground.into) or {})
+    if not len(tees):
+        return combined([stored, *ground.into], ground.out)
+    return combined([*with_tees([stored], tees), *ground.into], with_tees(ground.out, tees))
+
+
+@dataclass
+class Proof:
+    """What a publication will write, judged grid by grid; `refuse` raises for what is not explained."""
+
+    named: frozenset[str]
+    found: list[dict[str, object]] = field(default_factory=list)
+
+    def written(self, old: Coverage, new: Coverage, code: str, stored: BaseGeometry | None) -> BaseGeometry:
+        """The polygon to write of a grid (units) in the place of one stored (None: of none), judged."""
+        lowest = code in new.shapes and code not in old.children
+        ground = None if lowest else passing(old, new, code)
+        carried = stored is not None and ground is not None and code in old.outlines
+        shape = carried_on(stored, ground) if carried else new.shape(code)  # type: ignore[arg-type]
+        if not shape.is_valid or not self._explained(code, stored, shape, ground):
+            self.found.append(_told(code, stored, shape))
+        return shape
+
+    def follows(self, code: str, stored: BaseGeometry, shape: BaseGeometry) -> None:
+        """Judge a grid outside of the plan that takes over vertices of its outline."""
+        if not shape.is_valid or not bent_shape(stored, shape):
+            self.found.append(_told(code, stored, shape))
+
+    def _explained(
+        self, code: str, stored: BaseGeometry | None, shape: BaseGeometry, ground: Ground | None
+    ) -> bool:
+        if stored is not None and code not in self.named:
+            return bent_shape(stored, shape)
+        return ground is None or _adds_up(stored, shape, ground)
+
+    def refuse(self) -> None:
+        """Raise Unexplained where an area would change without a step that names the grid."""
+        if self.found:
+            one = self.found[0]
+            raise Unexplained(
+                f"grid {one['code']} would change by {one['difference_m2']} m² though no step draws that; "
+                "look at its faults and the ground in it that nobody owns",
+                self.found,
+            )
+
+
+def _adds_up(before: BaseGeometry | None, after: BaseGeometry, ground: Ground) -> bool:
+    """Whether the edges of an upper grid differ by those of the ground that goes and comes alone."""
+    old = [] if before is None else [before]
+    one, other = [after, *ground.out], [*old, *ground.into]
+    return inserted_between(one, other) is not None or inserted_between(other, one) is not None
+
+
+def _told(code: str, before: BaseGeometry | None, after: BaseGeometry) -> dict[str, object]:
+    shapes = np.array([shapely.Polygon() if before is None else before, after], dtype=object)
+    was, becomes = coverage.areas_m2(coverage.to_degrees(shapes)).tolist()
+    difference = round(becomes - was, 2)
+    return {"code": code, "area_m2_before": was, "area_m2_after": becomes, "difference_m2": difference}
