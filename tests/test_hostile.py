@@ -180,8 +180,8 @@ def test_a_failure_of_ours_tells_no_keys(
     """Neither to the caller nor in the log, whose lines many may read."""
     app = make_app(lambda: service_engine, tmp_path)
 
-    def boom() -> None:
-        raise RuntimeError("inner workings")
+    def boom(token: str) -> None:
+        raise RuntimeError(f"inner workings, {len(token)}")
 
     app.get("/boom", openapi_extra={"x-audience": "public"})(boom)
     with TestClient(app, raise_server_exceptions=False, cookies={"safetymap": "cookie-secret"}) as client:
