@@ -266,7 +266,8 @@ def integer(low: int, high: int) -> Parser:
         wide = pc.replace_substring_regex(whole, r"^\+", "").cast(pa.int64())
         bad = mask(pc.is_valid(values)) & ~mask(pc.is_valid(wide))
         outside = mask(pc.or_(pc.less(wide, low), pc.greater(wide, high)))
-        return Parsed(wide, bad | outside, reason)
+        bad |= outside
+        return Parsed(pc.if_else(pa.array(bad), None, wide), bad, reason)
 
     return parse
 
