@@ -247,3 +247,13 @@ def test_a_filter_that_another_layer_does_not_know_is_refused_by_its_tiles(clien
         answer = client.get(path, params={"filter": text})
         assert answer.status_code == status, (path, text, answer.text)
         assert status != 422 or answer.json()["errors"][0]["name"] == "filter"
+
+
+def test_a_client_can_be_generated_of_every_operation() -> None:
+    """Of two models of one title, or two operations of one id, generators drop one."""
+    described = make_app().openapi()
+    assert described["info"]["title"].isascii()
+    titles = [model.get("title", name) for name, model in described["components"]["schemas"].items()]
+    ids = [one["operationId"] for path in described["paths"].values() for one in path.values()]
+    assert len(set(titles)) == len(titles)
+    assert len(set(ids)) == len(ids)
