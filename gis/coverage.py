@@ -46,6 +46,7 @@ class Snapped:
     displacement_m: Floats
     vertices_added: Ints
     repaired: Bools
+    rings_dropped: Ints
 
     @property
     def max_displacement_m(self) -> float:
@@ -91,20 +92,39 @@ def to_degrees(geoms: Any) -> Any:
 def snap(geoms: gpd.GeoSeries | Sequence[BaseGeometry] | Geoms) -> tuple[Geoms, Snapped]:
     """Put polygons (EPSG:4326) on the fixed precision so that neighbours stay neighbours.
 
-    Vertices round by themselves; a vertex that then lies within 2 units of another polygon's edge is put into
-    that edge; a polygon that rounding alone made invalid is repaired by GEOS snap rounding. A polygon that
-    came invalid stays invalid: the checks report it. Give all levels of one scheme and day together, so that
-    parents match too.
+    Vertices round by themselves; rings that this leaves without ground are dropped; a vertex that then lies
+    within 2 units of another polygon's edge is put into that edge; a polygon that rounding alone made invalid
+    is repaired part by part, and empty where nothing of it is left. A polygon that came invalid stays
+    invalid, but for such rings: the checks report it. Give all levels of one scheme and day together, so
+    that parents match too.
     """
     before = as_geoms(geoms)
-    rounded = shapely.remove_repeated_points(to_units(before), 0)
+    rounded, dropped = _without_flat_rings(np.asarray(to_units(before), dtype=object))
     matched = match(rounded)
     broken = shapely.is_valid(before) & ~shapely.is_valid(matched)
     matched[broken] = _array([_rounded(one) for one in matched[broken]])
     after = to_degrees(matched)
     moved = _displacement_m(before, np.where(broken, after, to_degrees(to_units(before))))
     added = shapely.get_num_coordinates(after) - shapely.get_num_coordinates(before)
-    return after, Snapped(areas_m2(before), areas_m2(after), moved, np.maximum(added, 0), broken)
+    told = Snapped(areas_m2(before), areas_m2(after), moved, np.maximum(added, 0), broken, dropped)
+    return after, told
+
+
+def _without_flat_rings(units: Geoms) -> tuple[Geoms, Ints]:
+    """Polygons in units without repeated vertices and rings of fewer than three, and how many of these."""
+    xy, ring, exterior, part_owner, ring_part = _rings(units)
+    again = np.r_[False, (xy[1:] == xy[:-1]).all(axis=1) & (ring[1:] == ring[:-1])]
+    xy, ring = xy[~again], ring[~again]
+    flat = np.bincount(ring, minlength=len(exterior)) < 4
+    gone = flat | np.isin(ring_part, ring_part[flat & exterior])
+    dropped = np.bincount(part_owner[ring_part[gone]], minlength=len(units)).astype(np.int64)
+    if not again.any() and not gone.any():
+        return units, dropped
+    kept = np.isin(ring, np.flatnonzero(~gone))
+    parts, ring_part = np.unique(ring_part[~gone], return_inverse=True)
+    renumbered = np.cumsum(~gone) - 1
+    shapes = _from_rings(xy[kept], renumbered[ring[kept]], ring_part, part_owner[parts], len(units))
+    return shapes, dropped
 
 
 def on_precision(geoms: Geoms) -> tuple[Geoms, Ints]:
@@ -338,6 +358,8 @@ def metres_per_unit(lat: Any) -> tuple[Any, Any]:
 def _rings(units: Geoms) -> tuple[Ints, Ints, Bools, Ints, Ints]:
     """Vertices (n, 2), the ring of each, shell or hole, the geometry of each part, the part of each ring."""
     parts, part_owner = shapely.get_parts(units, return_index=True)
+    there = ~shapely.is_empty(parts)
+    parts, part_owner = parts[there], part_owner[there]
     rings, ring_part = shapely.get_rings(parts, return_index=True)
     xy, ring = shapely.get_coordinates(rings, return_index=True)
     exterior = np.r_[True, ring_part[1:] != ring_part[:-1]] if len(rings) else np.zeros(0, dtype=bool)
@@ -348,6 +370,8 @@ def _from_rings(xy: Ints, ring: Ints, ring_part: Ints, part_owner: Ints, count: 
     rings = _array(shapely.linearrings(xy.astype(np.float64), indices=ring))
     parts = _array(shapely.polygons(rings, indices=ring_part))
     empty = np.full(count, shapely.MultiPolygon(), dtype=object)
+    if not len(parts):
+        return empty
     whole = _array(shapely.multipolygons(parts, indices=part_owner, out=empty))
     single = np.bincount(part_owner, minlength=count) == 1
     whole[single] = shapely.get_geometry(whole[single], 0)

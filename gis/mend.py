@@ -1,0 +1,254 @@
+"""Mending a faulty map: its faces with no owner or several, and who should have each of them; pure.
+
+All borders are noded on whole units, so that every face lies wholly in or out of each grid. A face with one
+owner is that grid's; one with several is *contested*, an enclosed one without any is *nobody's*. A proposal
+gives such ground to one grid. Grids put together of whole faces share every vertex of their borders, so that
+vertices which nearly matched do match, and nothing but the ground of the proposals accepted changes hands.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from gis import borders, coverage
+from gis.case import SLIVER_WIDTH_M
+from gis.coverage import Floats, Geoms, Ints
+from gis.settle import total
+
+MEANT_M2 = 100.0
+"""Enclosed ground without an owner that is larger, and no sliver, may be meant: a lake, a town of its own."""
+
+Kind = Literal["overlap", "gap", "hole", "loose_piece"]
+Shapes = Mapping[str, BaseGeometry]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Ground (units) to give to a grid: to one of its owners, or where it has none, to a neighbour.
+
+    `sure`: it can only be a mistake. `to` is "" for a loose piece that no grid touches: it is let go.
+    """
+
+    number: int
+    kind: Kind
+    codes: tuple[str, ...]
+    to: str
+    shape: BaseGeometry
+    area_m2: float
+    width_m: float
+    sure: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Arrangement:
+    """Grids as sets of faces (units); `owners` of each face by the place of their code in `codes`."""
+
+    codes: tuple[str, ...]
+    faces: Geoms
+    owners: tuple[tuple[int, ...], ...]
+
+    @cached_property
+    def sole(self) -> dict[str, BaseGeometry]:
+        """The ground that each grid has for itself; empty for one whose ground others have, too."""
+        return {code: self._together((i,)) for i, code in enumerate(self.codes)}
+
+    def _together(self, owners: tuple[int, ...]) -> BaseGeometry:
+        faces = self._by_owners.get(owners, [])
+        return self.faces[faces[0]] if len(faces) == 1 else total(self.faces[faces])
+
+    @cached_property
+    def _by_owners(self) -> dict[tuple[int, ...], list[int]]:
+        found: dict[tuple[int, ...], list[int]] = {}
+        for face, owners in enumerate(self.owners):
+            found.setdefault(owners, []).append(face)
+        return found
+
+    def pieces(self) -> list[tuple[tuple[int, ...], BaseGeometry]]:
+        """Connected ground with no owner or several."""
+        return [
+            (owners, part)
+            for owners in sorted(self._by_owners)
+            if len(owners) != 1
+            for part in shapely.get_parts(self._together(owners))
+        ]
+
+
+def arrange(grids: Shapes) -> Arrangement:
+    """The arrangement of grids in units; crossed borders are untied as the checks do."""
+    valid = _areal(np.array(list(grids.values()), dtype=object))
+    noded = shapely.union_all(shapely.boundary(valid), grid_size=1.0)
+    faces = shapely.normalize(shapely.get_parts(shapely.polygonize(shapely.get_parts(noded))))
+    faces = faces[np.argsort(shapely.to_wkb(faces), kind="stable")] if len(faces) else faces
+    face, owner = shapely.STRtree(valid).query(shapely.point_on_surface(faces), predicate="intersects")
+    order = np.lexsort((owner, face))
+    bounds = np.searchsorted(face[order], np.arange(len(faces) + 1))
+    owners = [tuple(owner[order][a:b].tolist()) for a, b in pairwise(bounds)]
+    return Arrangement(tuple(grids), np.asarray(faces, dtype=object), tuple(owners))
+
+
+def _areal(units: Geoms) -> Geoms:
+    """Valid polygons: of those that are not, what has ground."""
+    fixed = units.copy()
+    broken = ~shapely.is_valid(units)
+    made = shapely.make_valid(units[broken])
+    polygons = [[p for p in shapely.get_parts(shapely.get_parts(one)) if p.area > 0] for one in made]
+    fixed[broken] = np.array([shapely.union_all(of) for of in polygons], dtype=object)
+    return fixed
+
+
+def proposals(arranged: Arrangement) -> list[Proposal]:
+    """Who should have each contested piece, each piece of nobody's and each loose piece; largest first."""
+    sole = arranged.sole
+    whole = [code for code in arranged.codes if not sole[code].is_empty]
+    found: list[tuple[Kind, tuple[str, ...], str, BaseGeometry]] = []
+    pieces, loose = arranged.pieces(), _loose(sole)
+    beside = _Beside({code: sole[code] for code in whole}, [one[1] for one in (*pieces, *loose)])
+    for owners, piece in pieces:
+        names = tuple(arranged.codes[i] for i in owners)
+        along = beside.along(piece)
+        kind: Kind = "overlap" if owners else "hole" if len(along) == 1 else "gap"
+        to = _heir(names, along, sole) if owners else _longest(along)
+        if to is not None:
+            found.append((kind, names or tuple(sorted(along)), to, piece))
+    for code, piece in loose:
+        along = {other: length for other, length in beside.along(piece).items() if other != code}
+        found.append(("loose_piece", (code,), _longest(along) or "", piece))
+    return _numbered(found)
+
+
+def _numbered(rows: list[tuple[Kind, tuple[str, ...], str, BaseGeometry]]) -> list[Proposal]:
+    shapes = np.array([row[3] for row in rows], dtype=object)
+    areas, widths = coverage.areas_m2(coverage.to_degrees(shapes)), borders.widths_m(shapes)
+    wkb = shapely.to_wkb(shapes).tolist()
+    order = sorted(range(len(rows)), key=lambda i: (-areas[i], wkb[i]))
+    return [
+        Proposal(
+            n, kind, codes, to, shape, float(areas[i]), float(widths[i]), _sure(kind, areas[i], widths[i])
+        )
+        for n, i in enumerate(order, start=1)
+        for kind, codes, to, shape in [rows[i]]
+    ]
+
+
+def _sure(kind: Kind, area_m2: float, width_m: float) -> bool:
+    return bool(kind not in {"gap", "hole"} or area_m2 < MEANT_M2 or width_m < SLIVER_WIDTH_M)
+
+
+def _heir(names: tuple[str, ...], along: Mapping[str, float], sole: Shapes) -> str:
+    """Who gets contested ground: an owner that has no other, else the one with the longest border."""
+    bare = [code for code in names if sole[code].is_empty]
+    return bare[0] if bare else max(names, key=lambda code: (along.get(code, 0.0), code))
+
+
+def _longest(along: Mapping[str, float]) -> str | None:
+    return max(sorted(along), key=lambda code: along[code], default=None)
+
+
+def _loose(sole: Shapes) -> list[tuple[str, BaseGeometry]]:
+    """Parts of grids, not the largest, that are narrower than a sliver."""
+    several = [(code, shapely.get_parts(g)) for code, g in sole.items() if shapely.get_num_geometries(g) > 1]
+    found = []
+    for code, parts in several:
+        thin = borders.widths_m(parts) < SLIVER_WIDTH_M
+        thin[int(np.argmax(shapely.area(parts)))] = False
+        found += [(code, part) for part in parts[thin]]
+    return found
+
+
+class _Beside:
+    """The grids along a piece of ground, and how many units of common border they have."""
+
+    def __init__(self, shapes: Shapes, pieces: list[BaseGeometry]) -> None:
+        self._codes = list(shapes)
+        theirs = coverage.polygon_edges(np.array(list(shapes.values()), dtype=object))
+        edges = coverage.common(theirs, coverage.polygon_edges(np.array(pieces, dtype=object)))
+        ends = zip(edges.start.tolist(), edges.end.tolist(), edges.owner.tolist(), strict=True)
+        self._owner = {(*a, *b): owner for a, b, owner in ends}
+
+    def along(self, piece: BaseGeometry) -> dict[str, float]:
+        """Grids that border on a piece from outside, with lengths."""
+        edges = coverage.polygon_edges(np.array([piece], dtype=object))
+        found: dict[str, float] = {}
+        for a, b, length in zip(
+            edges.end.tolist(), edges.start.tolist(), _lengths(edges.start, edges.end), strict=True
+        ):
+            if (*a, *b) in self._owner:
+                code = self._codes[self._owner[*a, *b]]
+                found[code] = found.get(code, 0.0) + length
+        return found
+
+
+def _lengths(start: Ints, end: Ints) -> Floats:
+    run = (end - start).astype(np.float64)
+    return np.asarray(np.hypot(run[:, 0], run[:, 1]), dtype=np.float64)
+
+
+def mended(arranged: Arrangement, given: Iterable[Proposal]) -> dict[str, BaseGeometry]:
+    """The grids (units) once proposals are accepted; ground of others stays with all who had it.
+
+    A grid that keeps no ground is empty.
+    """
+    parts = {code: [sole] for code, sole in arranged.sole.items()}
+    accepted = list(given)
+    moved = {bytes(p.shape.wkb) for p in accepted}
+    for proposal in accepted:
+        if proposal.kind == "loose_piece":
+            (code,) = proposal.codes
+            parts[code] = [_without(one, proposal.shape) for one in parts[code]]
+        if proposal.to:
+            parts[proposal.to].append(proposal.shape)
+    shared: dict[str, list[BaseGeometry]] = {}
+    for owners, piece in arranged.pieces():
+        if bytes(piece.wkb) not in moved:
+            for i in owners:
+                shared.setdefault(arranged.codes[i], []).append(piece)
+    return {code: _sum([*of, *shared.get(code, [])]) for code, of in parts.items()}
+
+
+def _sum(parts: list[BaseGeometry]) -> BaseGeometry:
+    return parts[0] if len(parts) == 1 else total(parts)
+
+
+def _without(shape: BaseGeometry, gone: BaseGeometry) -> BaseGeometry:
+    return total(part for part in shapely.get_parts(shape) if not part.equals(gone))
+
+
+def dissolved(shapes: Shapes, parent: Mapping[str, str]) -> dict[str, BaseGeometry]:
+    """The union of grids (units) by their parent's code.
+
+    Enclosed ground of nobody's that can only be a mistake is the parent's.
+    """
+    below: dict[str, list[BaseGeometry]] = {}
+    for code, shape in shapes.items():
+        below.setdefault(parent[code], []).append(shape)
+    return {code: _filled(_union(of)) for code, of in below.items()}
+
+
+def _union(shapes: list[BaseGeometry]) -> BaseGeometry:
+    """The sum of shapes where they share their edges, else their union on whole units."""
+    added = total(shapes)
+    twice = coverage.doubled_areas(np.array([added, *shapes], dtype=object))
+    return (
+        added if added.is_valid and twice[0] == twice[1:].sum() else shapely.union_all(shapes, grid_size=1.0)
+    )
+
+
+def _filled(shape: BaseGeometry) -> BaseGeometry:
+    parts = []
+    for part in shapely.get_parts(shape):
+        holes = [shapely.Polygon(ring) for ring in part.interiors]
+        kept = [hole.exterior for hole, sure in zip(holes, _are_faults(holes), strict=True) if not sure]
+        parts.append(shapely.Polygon(part.exterior, kept))
+    return shapely.normalize(shapely.union_all(parts, grid_size=1.0))
+
+
+def _are_faults(holes: Sequence[BaseGeometry]) -> list[bool]:
+    units = np.array(list(holes), dtype=object)
+    areas = coverage.areas_m2(coverage.to_degrees(units)) if len(units) else np.zeros(0)
+    return [_sure("hole", a, w) for a, w in zip(areas, borders.widths_m(units), strict=True)]
