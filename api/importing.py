@@ -124,6 +124,10 @@ def import_(
     header_row: Annotated[int | None, typer.Option(help="Line or row of the headings, from 1.")] = None,
     commit: Annotated[bool, typer.Option("--commit", help="Keep the result; else a dry run.")] = False,
     accept_faults: Annotated[bool, typer.Option("--accept-faults", help="Import grids with faults.")] = False,
+    dissolve: Annotated[
+        list[str] | None,
+        typer.Option(help="Grids: make the levels above by this column (parent_code …), highest first."),
+    ] = None,
     fields: Annotated[
         bool, typer.Option("--fields", help="Tell the fields of the kind, and read no file.")
     ] = False,
@@ -153,7 +157,8 @@ def import_(
     with _transaction(commit=commit) as conn, _telling() as telling:
         options = Options(
             mapping=chosen, datum=datum, origin=origin, refused=refused, accept_faults=accept_faults,
-            accept_ballpark=accept_ballpark, repair=repair, progress=telling(kind, source),
+            accept_ballpark=accept_ballpark, repair=repair, dissolve=tuple(dissolve or ()),
+            progress=telling(kind, source),
         )  # fmt: skip
         result = run(conn, kind, source, options)
     _tell([result])

@@ -1,6 +1,5 @@
 """Importing grids: snapped, checked as a coverage, brought into valid days and known revisions."""
 
-import json
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,20 @@ from gis import coverage, faults
 from gis.case import Fault
 from gis.crs import WGS84
 from gis.errors import BadInput
-from gis.importing import placing, staging, trees
+from gis.importing import grid_faults, placing, staging, trees
+from gis.importing.dissolving import with_levels
 from gis.importing.drafting import Draft, draft
+from gis.importing.grid_faults import Lost
 from gis.importing.job import Job, Options, Outcome, new_batch, outcome, prepare
 from gis.importing.kinds import KINDS
 from gis.importing.mapping import Level, Scheme
-from gis.importing.parsing import mask
+from gis.importing.parsing import as_text, mask
 from gis.importing.placing import Placed
 from gis.importing.revising import Change, lay, publish
 from gis.importing.source import Chunk, Source
 from gis.importing.staging import Merged
 from gis.importing.timeline import Version
-from gis.schema import batches, levels, schemes
+from gis.schema import batches, city, levels, schemes
 
 _DECLARE = "declare it in the mapping's [[grids.schemes]], or by safetymap levels set"
 _SHOWN = 5
@@ -45,14 +46,21 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
     """
     job = prepare(conn, KINDS["grids"], source, options)
     staging.lock(conn, "grids")
+    lost: list[Lost] = []
     try:
-        frame = _frame(conn, job)
+        frame = _frame(conn, job, options.dissolve, lost)
     finally:
         job.refused.close()
+    if options.dissolve:
+        frame = _dissolved(conn, frame, options.dissolve)
     _refuse_broken(job, [lay(conn, str(name), rows) for name, rows in frame.groupby("scheme")])
     changes, found, snapped = _settled(conn, frame)
+    found = grid_faults.explained(found, lost)
     _report_faults(job, found, accepted=options.accept_faults)
-    batch = new_batch(conn, job, {"faults": _listed(found), "snapped": snapped})
+    if snapped.get("repaired") or snapped.get("rings_dropped"):
+        told = f"{snapped['repaired']} shapes mended, {snapped['rings_dropped']} rings without ground dropped"
+        job.notes.append(f"rounding to 1e-7 degree: {told}")
+    batch = new_batch(conn, job, {"faults": grid_faults.listed(found), "snapped": snapped})
     for change in changes:
         publish(conn, change, batch, source.name)
     merged = Merged(
@@ -66,14 +74,26 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
     return outcome(job, merged)
 
 
-def _frame(conn: Connection, job: Job) -> pd.DataFrame:
-    """Return the good rows of all chunks, with `geometry`; a scheme's highest level has no parents."""
+def _dissolved(conn: Connection, frame: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Return the rows with the levels above them, made by dissolving; the whole has the city's code."""
+    if len(frame["scheme"].unique()) != 1:
+        raise BadInput("--dissolve", "the file must hold rows of one scheme")
+    scheme = str(frame["scheme"].iloc[0])
+    top = conn.execute(sa.select(city.c.code)).scalar() or scheme
+    return with_levels(frame, columns, sorted(_known_levels(conn)[scheme]), str(top))
+
+
+def _frame(conn: Connection, job: Job, extra: tuple[str, ...], lost: list[Lost]) -> pd.DataFrame:
+    """Return the good rows of all chunks, with `geometry` and `extra` columns; refused ones go to `lost`.
+
+    A scheme's highest level has no parents.
+    """
     declare(conn, [*job.mapping.schemes, *_described(job)])
     known = _known_levels(conn)
     if not known:
         raise BadInput("scheme", f"none is declared: {_DECLARE}")
     usual = _usual(conn, job.mapping.schemes)
-    frames = [_chunk_frame(job, chunk, known, usual) for chunk in job.source.chunks()]
+    frames = [_chunk_frame(job, chunk, known, usual, extra, lost) for chunk in job.source.chunks()]
     if not frames:
         raise BadInput("file", f"{job.source.name} has no rows below its header")
     frame = pd.concat(frames, ignore_index=True)
@@ -101,7 +121,10 @@ def _clear_parents(job: Job, frame: pd.DataFrame, known: dict[str, set[int]]) ->
     frame.loc[strange, "parent_code"] = None
 
 
-def _chunk_frame(job: Job, chunk: Chunk, known: dict[str, set[int]], usual: str | None) -> pd.DataFrame:
+def _chunk_frame(
+    job: Job, chunk: Chunk, known: dict[str, set[int]], usual: str | None, extra: tuple[str, ...],
+    lost: list[Lost],
+) -> pd.DataFrame:  # fmt: skip
     job.rows += len(chunk) + len(chunk.broken)
     job.refused.add_broken(chunk)
     made = draft(chunk, job.kind, job.mapping, job.rules)
@@ -112,7 +135,9 @@ def _chunk_frame(job: Job, chunk: Chunk, known: dict[str, set[int]], usual: str 
     _check_rows(made, known)
     job.refused.add(made.sieve.refusals, chunk)
     columns = {field.name: made.text(field.name).to_pylist() for field in job.kind.fields}
+    columns |= {name: _extra(chunk, name) for name in extra if name not in columns}
     frame = pd.DataFrame(columns, dtype=object).assign(geometry=where.shape)
+    lost += _lost(made, chunk)
     return frame[made.sieve.ok]
 
 
@@ -129,6 +154,24 @@ def _on_precision(job: Job, made: Draft, where: Placed) -> Placed:
         for at in np.flatnonzero(made.sieve.ok & (lost > 0)).tolist()
     ]
     return Placed(shapes, where.lon, where.lat)
+
+
+def _extra(chunk: Chunk, name: str) -> list[Any]:
+    """Return a column of the source that is no field, as text."""
+    if name not in chunk.table.column_names:
+        raise BadInput("--dissolve", f"there is no column {name!r}; name one of the file, or parent_code")
+    return list(as_text(chunk.table[name].combine_chunks()).to_pylist())
+
+
+def _lost(made: Draft, chunk: Chunk) -> list[Lost]:
+    """Return the refused rows of a chunk with the shapes they had, where these are in degrees."""
+    at = {int(row): place for place, row in enumerate(chunk.rows)}
+    codes, given = made.text("code").to_pylist(), chunk.geometry
+    return [
+        Lost(one.row, str(codes[at[one.row]]), None if given is None else given[at[one.row]], one.reason)
+        for one in made.sieve.refusals
+        if one.row in at
+    ]
 
 
 def _check_rows(made: Draft, known: dict[str, set[int]]) -> None:
@@ -238,6 +281,7 @@ def _snap(frame: pd.DataFrame) -> dict[str, Any]:
         "max_displacement_m": round(max((one.max_displacement_m for one in told), default=0.0), 4),
         "vertices_added": int(sum(one.vertices_added.sum() for one in told)),
         "repaired": int(sum(one.repaired.sum() for one in told)),
+        "rings_dropped": int(sum(one.rings_dropped.sum() for one in told)),
         "area_change_m2": round(
             float(sum(np.abs(o.area_after_m2 - o.area_before_m2).sum() for o in told)), 2
         ),
@@ -278,13 +322,6 @@ def _on(change: Change, day: date) -> gpd.GeoDataFrame:
     )
 
 
-def _listed(found: list[Fault]) -> list[dict[str, Any]]:
-    return [
-        {"kind": f.kind, "severity": f.severity, "codes": f.codes, "area_m2": round(f.area_m2, 3)}
-        for f in found
-    ]
-
-
 def _report_faults(job: Job, found: list[Fault], *, accepted: bool) -> None:
     """Write all faults as GeoJSON; raise BadInput when some are errors that nobody accepted."""
     if not found:
@@ -292,13 +329,14 @@ def _report_faults(job: Job, found: list[Fault], *, accepted: bool) -> None:
     path = _write_faults(job, found)
     errors = [fault for fault in found if fault.severity == "error"]
     told = f"{len(errors)} errors and {len(found) - len(errors)} advices, listed in {path}"
+    grouped = grid_faults.grouped(found)
     if errors and not accepted:
-        raise BadInput("grids", f"they are no coverage: {told}; mend them, or say --accept-faults")
-    job.notes.append(f"grids as a coverage: {told}")
+        ways = "mend them (safetymap mend FILE), or say --accept-faults"
+        raise BadInput("grids", f"they are no coverage: {grouped}; {told}; {ways}")
+    job.notes.append(f"grids as a coverage: {f'{grouped}; ' * bool(grouped)}{told}")
 
 
 def _write_faults(job: Job, found: list[Fault]) -> Path:
     path = Path(job.refused.path).with_suffix(".faults.geojson")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(faults.to_geojson(found), ensure_ascii=False), encoding="utf-8")
+    grid_faults.write(found, path)
     return path

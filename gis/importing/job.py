@@ -42,6 +42,7 @@ class Options:
 
     `origin`: the name of the source system (None: the mapping's).
     `ground`: the city's grids where they are at hand (None: they are asked of the store).
+    `dissolve`: columns by which grids are dissolved into the levels above them, from the highest down.
     `refused`: where refused rows go (None: under the data directory); `progress` is told the rows read.
     """
 
@@ -52,6 +53,7 @@ class Options:
     accept_faults: bool = False
     accept_ballpark: bool = False
     repair: bool = False
+    dissolve: tuple[str, ...] = ()
     ground: Ground | None = None
     progress: Callable[[int], None] = _silent
 
