@@ -74,6 +74,8 @@ class _Edges:
     def near(self, box_low: Ints, box_high: Ints) -> Ints:
         """The edges, in their order, whose box meets a box."""
         given = self._tree.query(shapely.box(*box_low, *box_high))
+        if not len(given):
+            return given
         found = np.array(sorted({i for root in given.tolist() for i in self._pieces.get(root, [root])}), int)
         low, high = self._low[found], self._high[found]
         meets = np.all(np.minimum(low, high) <= box_high, axis=1)
@@ -175,6 +177,8 @@ def _drawn_in(point: Point, edges: _Edges) -> Point:
     """A vertex of the line, moved onto an edge that is near."""
     reach = int(np.ceil(NEAR))
     near = edges.near(np.array(point) - reach, np.array(point) + reach)
+    if not len(near):
+        return point
     at, far, found = nearest(point, edges.low[near], edges.high[near])
     if far > NEAR:
         return point
@@ -188,6 +192,8 @@ def _first_stop(u: Point, v: Point, edges: _Edges) -> Point | None:
     """The first point where the segment must have a vertex; the edge it crosses there gets one too."""
     a, b = np.array(u), np.array(v)
     near = edges.near(np.minimum(a, b), np.maximum(a, b))
+    if not len(near):
+        return None
     low, high, run = edges.low[near], edges.high[near], b - a
     side_low, side_high = _cross(run, low - a), _cross(run, high - a)
     crossing = np.flatnonzero(

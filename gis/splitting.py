@@ -65,7 +65,7 @@ def _trimmed(path: Line, shape: BaseGeometry) -> Line:
     """A line without what lies beyond its last vertices before and after it meets a shape."""
     edges = shapely.linestrings([(a, b) for a, b in pairwise(path)])
     shapely.prepare(shape)
-    met = np.flatnonzero(shapely.intersects(edges, shape))
+    met = np.flatnonzero(shapely.intersects(shape, edges))  # the first is the one prepared
     return path[met[0] : met[-1] + 2] if len(met) and path[0] != path[-1] else path
 
 

@@ -409,5 +409,6 @@ def test_every_step_is_drawn_at_random_somewhere() -> None:
     cov = two_levels(town(3, 0))
     for _ in range(300):
         seen.add(random_step(cov, rng, int(rng.integers(4, 20)))["op"])
-    # `adopt` takes a map drawn elsewhere: tests/test_plan_files.py draws those.
-    assert seen == {step.__name__ for step in STEPS} - {"adopt"}
+    # `adopt` takes a map drawn elsewhere (tests/test_plan_files.py), `group` several steps as one
+    # (tests/test_plan_suggest.py), `recode` gives codes at submission (tests/test_plans.py).
+    assert seen == {step.__name__ for step in STEPS} - {"adopt", "group", "recode"}
