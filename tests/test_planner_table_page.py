@@ -64,6 +64,9 @@ def _begin(page: Page, address: str, title: str) -> int:
     page.fill("#new-scope", "T")
     page.click("#new-plan button.main")
     expect(page.locator("#grids-table tbody tr")).to_have_count(5)
+    center = list(town.at(3, 2.5))
+    page.evaluate("(center) => { window.safetymap.map.jumpTo({ center, zoom: 12.4 }) }", center)
+    until(page, DRAWN)
     return int(page.evaluate("window.safetymap.open.plan.id"))
 
 

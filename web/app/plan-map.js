@@ -191,6 +191,7 @@ export function toVertex(must = false) {
 export function zoomTo(geometries, padding = 80) {
   const xy = geometries.flatMap((geometry) => [...vertices(geometry)]);
   if (!map || !xy.length) return;
+  map.resize();
   const [lon, lat] = [xy.map(([x]) => x), xy.map(([, y]) => y)];
   const least = (values) => values.reduce((one, other) => Math.min(one, other));
   const most = (values) => values.reduce((one, other) => Math.max(one, other));

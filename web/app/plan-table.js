@@ -22,9 +22,9 @@ export function grids() {
 }
 
 function show() {
-  const there = Boolean(open.plan && open.table);
-  $("#grids").hidden = !there;
-  if (!there) return;
+  // Its room is kept from the beginning, so that the map does not jump.
+  $("#grids").hidden = !open.plan;
+  if (!open.table) return void fill($("#grids-table"), h("p", { class: "quiet" }, t("table.wait")));
   const rows = open.table.rows.map((row) => ({ ...row, name: nameOf(row.code) })).sort(order);
   const out = rows.filter(({ off }) => off !== 0).length;
   const rest = rows.length - most;

@@ -145,6 +145,7 @@ export const PLAN = {
   "lock.held": ["这一步会改动已锁定的网格：{names}；已撤回，请先解锁", "This step would change locked grids: {names}. It was taken back; unlock them first"],
   "suggest.told": ["建议已作为步骤加入草案：改动 {grids} 个网格", "The suggestion is in the draft as steps: {grids} grids changed"],
   "table.title": ["网格表", "Table of grids"],
+  "table.wait": ["正在统计各网格的户数…", "Counting the households of each grid …"],
   "table.range": ["户数范围", "Range of households"],
   "table.out": ["{all} 个网格中 {out} 个超出范围", "{out} of {all} grids are out of the range"],
   "table.name": ["网格", "Grid"],
