@@ -66,3 +66,16 @@ def test_a_pointer_finds_the_nearest_vertex_and_border_in_metres(lat: float) -> 
         assert one.distance_m == pytest.approx(metres, abs=0.02)
     assert vertex.distance_m == pytest.approx(5, abs=0.02)
     assert border.distance_m == pytest.approx(3, abs=0.02)
+
+
+def test_lines_of_thousands_of_vertices_are_laid() -> None:
+    """The bound is on meetings with borders: 5,000 vertices of one's own were told "too close to a border"."""
+    cov = block()
+    xs, ys = np.linspace(112.99, 113.03, 5003), 27.005 + np.random.default_rng(0).normal(0, 3e-6, 5003)
+    across = shapely.LineString(np.column_stack([xs, ys]))
+    halved = apply(cov, {"op": "split", "code": "A", "line": across})
+    assert sorted(halved.shapes) == ["A", "A-1", "B"]
+    turn = np.linspace(0, 2 * np.pi, 5201)[:-1]
+    circle = shapely.Polygon(np.column_stack([113.01 + 0.004 * np.cos(turn), 27.005 + 0.004 * np.sin(turn)]))
+    after = apply(cov, {"op": "assign", "to": "B", "area": circle})
+    assert after.geometry("B").area - cov.geometry("B").area == pytest.approx(circle.area / 2, rel=1e-4)
