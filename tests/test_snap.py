@@ -69,7 +69,7 @@ def test_a_pointer_finds_the_nearest_vertex_and_border_in_metres(lat: float) -> 
 
 
 def test_lines_of_thousands_of_vertices_are_laid() -> None:
-    """The bound is on meetings with borders: 5,000 vertices of one's own were told "too close to a border"."""
+    """The bound is on meetings with borders; 5,000 vertices of a line were told "too close to a border"."""
     cov = block()
     xs, ys = np.linspace(112.99, 113.03, 5003), 27.005 + np.random.default_rng(0).normal(0, 3e-6, 5003)
     across = shapely.LineString(np.column_stack([xs, ys]))
