@@ -73,6 +73,10 @@ class Told(BaseModel):
     left_out: int
     left_out_sources: list[str]
     expected_total: float
+    total_low: int
+    total_high: int
+    total_low95: int
+    total_high95: int
     with_all_total: float
     skill: Skill
     data_version: int
@@ -154,6 +158,7 @@ def _found(
     with transaction() as conn:
         found = risks.risk(conn, view(conn, look, who), res, horizon_days, sources)
         version = city.data_version(conn)
+        (low, high), (low95, high95) = (found.total.interval(each) for each in risks.COVERAGES)
         trials = [_trial(row) for row in promotion.kept(conn, res)]
     return found, {
         "model": found.model,
@@ -166,7 +171,11 @@ def _found(
         "trained_on": found.trained_on,
         "left_out": found.left_out,
         "left_out_sources": found.left_out_sources,
-        "expected_total": float(found.expected.sum()),
+        "expected_total": found.total.mean,
+        "total_low": low,
+        "total_high": high,
+        "total_low95": low95,
+        "total_high95": high95,
         "with_all_total": float(found.expected.sum() if found.with_all is None else found.with_all.sum()),
         "skill": {"days": risks.SKILL_DAYS} | found.skill,
         "data_version": version,

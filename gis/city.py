@@ -7,6 +7,8 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
+import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -199,6 +201,15 @@ def incident_span(conn: Connection, *, suppressed: bool = False) -> Record:
             sa.func.count().label("count"), sa.func.min(at).label("first"), sa.func.max(at).label("last")
         ).where(live)
     ).one()
+
+
+def days_with_records(conn: Connection) -> npt.NDArray[np.int64]:
+    """Return the local days on which the city recorded anything, as days since 1970-01-01, rising.
+
+    Whoever sees a part of the city alone is told these days as well, and nothing else of the rest.
+    """
+    days = sa.text("SELECT day - date '1970-01-01' AS day FROM days_with_records() day")
+    return np.sort(np.array(conn.execute(days).scalars().all(), dtype=np.int64))
 
 
 def last_import(conn: Connection) -> datetime | None:

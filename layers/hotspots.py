@@ -145,7 +145,7 @@ def rates(found: Floats, exposed: Floats, shown: npt.NDArray[np.int64], of: int)
         every = shrink(found[known], exposed[known])
         here = known[shown]
         at = (np.cumsum(known) - 1)[shown[here]]
-        some = replace(every, mean=every.mean[at], shape=every.shape[at], rate=every.rate[at])
+        some = every.only(at)
         plain = found[shown[here]] / exposed[shown[here]]
         told[:, here] = of * np.stack([plain, some.mean, *some.interval(COVERAGE)])
     return dict(zip(RATES, told, strict=True))

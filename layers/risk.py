@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,8 @@ from layers import promotion
 from layers.counts import cell_column
 from layers.served import Served, served
 from layers.stats import evaluate
-from layers.stats.forecast import Forecast, Past, baseline, plain
+from layers.stats.forecast import Forecast, Past, Total, baseline, plain, total
+from layers.stats.recorded import recorded_days
 from layers.view import View, wanted_incidents
 
 Floats = npt.NDArray[np.float64]
@@ -47,6 +49,8 @@ class Risk:
     intervals: list[tuple[Floats, Floats]]
     """Least and greatest count of each of COVERAGES."""
     baseline: Floats
+    total: Total
+    """What all cells together should expect."""
     rank: Integers
     """1 where most is expected per area."""
     baseline_rank: Integers
@@ -91,8 +95,8 @@ def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Col
     with_all = _live(conn, view, res, of, everything)[1](origin, horizon_days).mean if missing else None
     return Risk(
         of.cells, model, forecast.mean, [forecast.interval(each) for each in COVERAGES], standing.mean,
-        _rank(forecast.mean, of.inside_m2), _rank(standing.mean, of.inside_m2),
-        with_all,
+        total(past, forecast, origin, horizon_days), _rank(forecast.mean, of.inside_m2),
+        _rank(standing.mean, of.inside_m2), with_all,
         date(1970, 1, 1) + timedelta(days=origin), _skill(past, origin, of.inside_m2, live),
         int(past.day.size), int(missing), left_out,
     )  # fmt: skip
@@ -135,9 +139,29 @@ def past_of(conn: Connection, view: View, res: int, known: Cells, left_out: Coll
     zone = city.the_city(conn).timezone
     day = sa.cast(sa.func.timezone(zone, incidents.c.occurred_at), sa.Date) - sa.cast("1970-01-01", sa.Date)
     trained = [incidents.c.source.not_in(left_out)] if left_out else []
-    wanted = [cell_column(res).is_not(None), *wanted_incidents(view), *trained]
-    rows = sa.select(cell_column(res).label("cell"), day.label("day")).where(*wanted)
+
+    def of(looked_at: View) -> list[sa.ColumnElement[bool]]:
+        return [cell_column(res).is_not(None), *wanted_incidents(looked_at), *trained]
+
+    rows = sa.select(cell_column(res).label("cell"), day.label("day")).where(*of(view))
     cell, days = columns(conn, rows, np.uint64, np.int64)
-    every = sa.select(day.label("day")).where(*wanted_incidents(replace(view, categories=None))).distinct()
-    observed = np.sort(columns(conn, every, np.int64)[0])
-    return Past(np.searchsorted(known, cell), days, observed, len(known))
+    whole = None
+    if view.area is not None:
+        whole = columns(conn, sa.select(day.label("day")).where(*of(replace(view, area=None))), np.int64)[0]
+    return Past(np.searchsorted(known, cell), days, _observed(conn, view), len(known), whole)
+
+
+def _observed(conn: Connection, view: View) -> Integers:
+    """Return the days of the view's period that the city recorded, whatever else the view leaves out."""
+    held = city.days_with_records(conn)
+    days = recorded_days(held) if held.size else held
+    zone = ZoneInfo(city.the_city(conn).timezone)
+    if view.start is not None:
+        days = days[days >= _day_number(view.start, zone)]
+    if view.end is not None:
+        days = days[days <= _day_number(view.end - timedelta(microseconds=1), zone)]
+    return days
+
+
+def _day_number(moment: datetime, zone: ZoneInfo) -> int:
+    return (moment.astimezone(zone).date() - date(1970, 1, 1)).days

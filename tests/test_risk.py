@@ -1,9 +1,11 @@
 """Risk over the store: expectation from places' own counts, told with its interval and its skill."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Connection, Engine
 
@@ -61,3 +63,39 @@ def test_risk_over_http(client: TestClient) -> None:
     assert {"cell", "expected", "low", "high", "baseline", "rank"} <= told["cells"][0].keys()
     assert client.get("/risk", params={"horizon_days": 0}).status_code == 422
     assert client.get("/risk", params={"category": "02"}).status_code == 404
+
+
+@pytest.mark.parametrize("parts", [["T1", "T2"], ["T1a", "T1b", "T1c", "T2d", "T2e"]])
+def test_areas_add_up_to_the_city(conn: Connection, parts: list[str]) -> None:
+    """Whatever is asked of incidents; the hole belongs to nobody, and no incident lies in it."""
+    i = schema.incidents
+    hole = town.at(3, 2), town.at(4, 3)
+    box = sa.func.ST_MakeEnvelope(hole[0][0], hole[1][1], hole[1][0], hole[0][1], 4326)
+    conn.execute(i.update().where(sa.func.ST_Intersects(i.c.geom, box)).values(state="withdrawn"))
+    conn.execute(i.update().where(i.c.id % 7 == 0).values(colour="red"))
+    conn.execute(i.update().where(i.c.id % 5 == 0).values(source="patrol"))
+    for asked in (VIEW, replace(VIEW, colour="red"), replace(VIEW, source="patrol")):
+        city = risk(conn, asked, 8, 30)
+        sums = [risk(conn, replace(asked, area=part), 8, 30).expected.sum() for part in parts]
+        assert sum(sums) == pytest.approx(city.expected.sum(), rel=1e-9)
+
+
+def test_a_quiet_area_is_not_thought_busy(conn: Connection) -> None:
+    """Days on which a grid holds nothing are days on which nothing happened there."""
+    i = schema.incidents
+    box = sa.func.ST_MakeEnvelope(*town.at(0, 5), *town.at(3, 3), 4326)
+    few = sa.select(i.c.id).where(sa.func.ST_Intersects(i.c.geom, box)).order_by(i.c.id).limit(10)
+    conn.execute(
+        i.update().where(sa.func.ST_Intersects(i.c.geom, box), i.c.id.not_in(few)).values(state="withdrawn")
+    )
+    found = risk(conn, replace(VIEW, area="T2d"), 8, 30)
+    assert found.trained_on == 10
+    assert found.expected.sum() == pytest.approx(10 * 30 / 200, rel=0.35), "ten in 200 days"
+    assert found.start == risk(conn, VIEW, 8, 30).start, "the horizon begins where the city's records end"
+
+
+def test_the_total_has_an_interval(conn: Connection) -> None:
+    found = risk(conn, VIEW, 8, 10)
+    (low, high), (low95, high95) = (found.total.interval(each) for each in (0.8, 0.95))
+    assert low95 <= low < found.total.mean < high <= high95
+    assert found.total.mean == pytest.approx(found.expected.sum())

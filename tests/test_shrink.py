@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from layers.stats.shrink import shrink
 
@@ -37,11 +38,33 @@ def test_no_spread_at_all_gives_the_areas_rate() -> None:
     answer = shrink(np.full(30, 5), np.full(30, 50.0))
     assert np.isinf(answer.prior_shape)
     np.testing.assert_allclose(answer.mean, 0.1)
-    np.testing.assert_allclose(answer.interval()[0], 0.1)
+    low, high = answer.interval()
+    assert ((low < 0.1) & (high > 0.1)).all(), "the rate itself is known from 150 incidents only"
 
 
-def test_no_incidents_give_rate_zero() -> None:
-    assert (shrink(np.zeros(3), np.ones(3)).mean == 0).all()
+def test_no_incidents_give_rate_zero_and_tell_how_far_that_is_known() -> None:
+    answer = shrink(np.zeros(3), np.ones(3))
+    assert (answer.mean == 0).all()
+    # Jeffreys' interval of a rate with no event in an exposure of 3.
+    np.testing.assert_allclose(answer.interval()[1], stats.gamma.ppf(0.975, 0.5) / 3)
+
+
+def test_three_cells_have_an_interval() -> None:
+    low, high = shrink([1, 0, 1], [1, 1, 1]).interval()
+    assert (high - low > 0.5).all()
+
+
+@pytest.mark.parametrize("sd", [0.3, 0.5, 0.8])
+@pytest.mark.parametrize(("cells", "exposure"), [(60, 3.0), (200, 1.0), (1000, 0.5), (3000, 3.0)])
+def test_intervals_cover_though_the_prior_is_guessed(cells: int, exposure: float, sd: float) -> None:
+    """Where little is known the interval covers more: it cannot tell a spread of 0.3 from one of 0.8."""
+    rng = np.random.default_rng(7)
+    inside = []
+    for _ in range(max(12, 3000 // cells)):
+        rate = rng.gamma(1 / sd**2, sd**2, cells)
+        low, high = shrink(rng.poisson(rate * exposure), np.full(cells, exposure)).interval()
+        inside.append(np.mean((low <= rate) & (rate <= high)))
+    assert 0.90 <= np.mean(inside) <= 0.995
 
 
 def test_a_cell_without_exposure_gets_the_prior() -> None:

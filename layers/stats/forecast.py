@@ -31,11 +31,22 @@ class Past:
     observed: Integers
     """Day numbers with records, rising; days missing here are gaps in the source, not quiet days."""
     cells: int
+    city_day: Integers | None = None
+    """Days of the whole city's incidents under the same filters: they tell how busy it is of late. Were each
+    area judged by its own, areas would not add up to the city. None: `day` is that of the whole city."""
+
+    @property
+    def level_day(self) -> Integers:
+        """Days of the incidents that tell how busy the city is of late."""
+        return self.day if self.city_day is None else self.city_day
 
     def before(self, origin: int) -> "Past":
         """Return only what was known at the start of day `origin`."""
         known = self.day < origin
-        return Past(self.cell[known], self.day[known], self.observed[self.observed < origin], self.cells)
+        city = None if self.city_day is None else self.city_day[self.city_day < origin]
+        return Past(
+            self.cell[known], self.day[known], self.observed[self.observed < origin], self.cells, city
+        )
 
     def counts(self, start: int, end: int) -> Integers:
         """Return incidents per cell on days [start, end), shape (cells,)."""
@@ -172,4 +183,53 @@ def _weights(age: Integers, half_life: float | None) -> Floats:
 def _rate(known: Past, origin: int, half_life: float | None) -> float:
     """Return incidents per recorded day in the whole city, recent days counting more."""
     days = _weights(origin - known.observed, half_life).sum()
-    return float(_weights(origin - known.day, half_life).sum() / days)
+    return float(_weights(origin - known.level_day, half_life).sum() / days)
+
+
+@dataclass(frozen=True)
+class Total:
+    """What all cells together should expect, as a negative binomial."""
+
+    mean: float
+    size: float
+
+    def interval(self, coverage: float) -> tuple[int, int]:
+        """Return the smallest and largest count of the equal-tailed interval."""
+        tail, p = (1 - coverage) / 2, self.size / (self.size + self.mean)
+        low, high = (int(stats.nbinom.ppf(t, self.size, p)) for t in (tail, 1 - tail))
+        return low, high
+
+
+def total(past: Past, forecast: Forecast, origin: int, horizon: int) -> Total:
+    """Return the forecast of the sum over all cells, with the uncertainty that the cells share.
+
+    Cells by themselves are uncertain of their own rates, and that evens out over a city; what they share does
+    not. It is the level, known from some (sum w)**2 / sum w**2 recent days alone, and the swings of the city
+    from one horizon to the next, estimated from the totals of past periods (`hindcast_origins`) by the method
+    of moments. Where the past is too short for that, swings count as none, and the interval is a least one.
+    """
+    mean = float(forecast.mean.sum())
+    own = float((forecast.mean**2 / forecast.size).sum()) / mean**2
+    shared = _unsure_level(past, origin) + _swing(past, origin, horizon)
+    return Total(mean, 1 / max(own + shared, 1e-9))
+
+
+def _unsure_level(past: Past, origin: int) -> float:
+    """Return the squared coefficient of variation of the level, which rests on the latest incidents."""
+    known = past.before(origin)
+    weight = _weights(origin - known.level_day, LEVEL_HALF_LIFE)
+    return float((weight**2).sum() / weight.sum() ** 2)
+
+
+def _swing(past: Past, origin: int, horizon: int) -> float:
+    """Return the variance of past totals beyond what their forecasts knew of, as a share of mean**2."""
+    starts = hindcast_origins(past, origin, horizon)
+    if len(starts) < MIN_HINDCASTS:
+        return 0.0
+    excess = square = 0.0
+    for start in starts:
+        mean = float(plain(past, start, horizon).mean.sum())
+        came = float(past.counts(start, start + horizon).sum())
+        excess += (came - mean) ** 2 - mean - mean**2 * _unsure_level(past, start)
+        square += mean**2
+    return max(0.0, excess / square)

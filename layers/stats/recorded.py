@@ -1,0 +1,29 @@
+"""Which days a source recorded: empty days are quiet unless their run is too long to believe."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Integers = NDArray[np.int64]
+UNBELIEVABLE = 1e-4
+"""A run of empty days is a gap in the records where its chance anywhere in the span is at most this."""
+
+
+def recorded_days(days_with_records: ArrayLike) -> Integers:
+    """Return every day number from the first record to the last that was recorded, rising.
+
+    `days_with_records` are the day numbers on which the whole source, unfiltered, holds at least one record.
+    A day is empty with the share of empty days outside the run in question (half a day added, so that a
+    source without any quiet day has a share as well), and days are taken to be independent; the chance of
+    a run counts every day on which it could have begun. Raises ValueError where there is no record at all.
+    """
+    held = np.unique(np.asarray(days_with_records, dtype=np.int64))
+    if not held.size:
+        raise ValueError("days_with_records: there is no record at all")
+    span, empty = int(held[-1] - held[0] + 1), np.diff(held) - 1
+    share = (span - held.size - empty + 0.5) / (span - empty + 1)
+    gap = (empty > 0) & (span * share**empty <= UNBELIEVABLE)
+    days = np.arange(held[0], held[-1] + 1)
+    opened = np.zeros(span + 1, dtype=np.int64)
+    opened[held[:-1][gap] + 1 - held[0]] += 1
+    opened[held[1:][gap] - held[0]] -= 1
+    return np.asarray(days[np.cumsum(opened[:-1]) == 0], dtype=np.int64)
