@@ -1,7 +1,10 @@
 """The floors: who may import whom, and the one owner that some libraries and acts have."""
 
 import ast
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -90,3 +93,31 @@ def test_file_says_what_it_is_for(path: str) -> None:
 )
 def test_breach_is_seen(path: str, source: str, breach: str) -> None:
     assert breaches(path, source) == [breach]
+
+
+def _installed_to_run() -> set[str]:
+    """The distributions that an installation without the tools of tests has, by normalised names."""
+    wanted, found = ["safety-map"], set[str]()
+    lock = {one["name"]: one for one in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
+    while wanted:
+        name = wanted.pop()
+        if name in found:
+            continue
+        found.add(name)
+        extras = [each for of in lock[name].get("optional-dependencies", {}).values() for each in of]
+        wanted += [each["name"] for each in [*lock[name].get("dependencies", []), *extras]]
+    return found
+
+
+def test_the_product_runs_without_the_tools_of_its_tests() -> None:
+    """What it imports is among its own dependencies: tests would never miss what only they install."""
+    providers, runs = packages_distributions(), _installed_to_run()
+    names = {name for path in SHIPPED for name in imported(ast.parse((ROOT / path).read_text()))}
+    foreign = names - sys.stdlib_module_names - FLOORS.keys()
+    lacking = {
+        name
+        for name in foreign
+        if not runs & {each.lower().replace("_", "-").replace(".", "-") for each in providers.get(name, [])}
+    }
+    assert not lacking
+    assert {"numpy", "sqlalchemy"} <= foreign
