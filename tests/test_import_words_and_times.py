@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from gis import crs, schema
 from gis.errors import BadInput
-from gis.importing import coordinates, curves, mapping, spoken
+from gis.importing import coordinates, curves, drafting, mapping, spoken
 from gis.importing.job import Options, Outcome
 from gis.importing.kinds import KINDS
 from gis.importing.mapping import Mapping
@@ -38,6 +38,20 @@ def one(parse: Any, value: Any, of: Rules | None = None) -> Parsed:
 
 def why(parsed: Parsed) -> str:
     return parsed.reason if isinstance(parsed.reason, str) else parsed.reason(0)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ({"ROBBERY": "yellow", "*": "blue"}, ["yellow", "blue", None, "blue"]),
+        ({"ROBBERY": "yellow"}, ["yellow", "THEFT", None, "*"]),
+        ({"*": "blue"}, ["blue", "blue", None, "blue"]),
+    ],
+)
+def test_a_star_stands_for_every_value_that_is_not_named(words: dict[str, Any], expected: list[str]) -> None:
+    """Empty cells are none of them; they take the default."""
+    given = pa.array(["ROBBERY", "THEFT", None, "*"])
+    assert drafting.translated(given, words).to_pylist() == expected
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def _mapped(chunk: Chunk, one: Field, mapping: Mapping, sieve: Sieve) -> pa.Arra
     if values is not None and name in mapping.split:
         values = _split(values, mapping.split[name])
     if values is not None and name in mapping.values:
-        values = _translated(values, mapping.values[name])
+        values = translated(values, mapping.values[name])
     return _filled(values, name, mapping, len(chunk))
 
 
@@ -217,13 +217,20 @@ def _json_list(text: str | None, parts: list[str]) -> list[str]:
     return [str(item) for item in read]
 
 
-def _translated(values: pa.Array, words: dict[str, Value]) -> pa.Array:
-    """Return values with those that the mapping names replaced; the others stay."""
+_ANY_OTHER = "*"
+"""In `values`: every value that the mapping does not name. An empty cell is none; it takes the default."""
+
+
+def translated(values: pa.Array, words: dict[str, Value]) -> pa.Array:
+    """Return values with those that the mapping names replaced; the others stay, or become that of `*`."""
     if pa.types.is_list(values.type):
-        return relisted(values, _translated(values.flatten(), words))
+        return relisted(values, translated(values.flatten(), words))
     texts = as_text(values)
     ours = pa.array([str(word) for word in words.values()], pa.string())
     replaced = pc.take(ours, pc.index_in(texts, pa.array(list(words), pa.string())))
+    if _ANY_OTHER in words:
+        other = pa.scalar(str(words[_ANY_OTHER]), pa.string())
+        replaced = pc.if_else(pc.and_(pc.is_valid(texts), pc.is_null(replaced)), other, replaced)
     result = pc.coalesce(replaced, texts)
     return pc.if_else(pc.equal(result, ""), None, result)
 
