@@ -30,6 +30,8 @@ class Made:
 
 
 Once = Callable[[Work], Response]
+_AS_ELSEWHERE = orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
+"""Times end in Z, as FastAPI writes them on every other route."""
 
 
 async def once(
@@ -55,7 +57,7 @@ def _run(engines: Engines, who: Principal, claim: Claim | None, work: Work) -> R
         if answer is not None:
             return _response(answer, {"Idempotency-Replayed": "true"})
         made = work(conn)
-        answer = Kept(made.status, made.location, orjson.dumps(made.body, option=orjson.OPT_NON_STR_KEYS))
+        answer = Kept(made.status, made.location, orjson.dumps(made.body, option=_AS_ELSEWHERE))
         if claim is not None:
             idempotency.keep(conn, claim, answer)
     return _response(answer, {})

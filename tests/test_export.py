@@ -1,5 +1,6 @@
 """A layer written to a file comes back whole, and a spreadsheet runs nothing."""
 
+from functools import partial
 from pathlib import Path
 
 import geopandas as gpd
@@ -38,7 +39,9 @@ def test_geometry_and_properties_come_back(settled: Connection, tmp_path: Path, 
     assert back.crs == 4326
 
 
-@pytest.mark.parametrize(("suffix", "read"), [(".csv", pd.read_csv), (".xlsx", pd.read_excel)])
+@pytest.mark.parametrize(
+    ("suffix", "read"), [(".csv", pd.read_csv), (".xlsx", partial(pd.read_excel, engine="openpyxl"))]
+)
 def test_a_spreadsheet_runs_nothing(settled: Connection, tmp_path: Path, suffix: str, read: object) -> None:
     file = tmp_path / f"buildings{suffix}"
     exporting.write_view(exporting.rows_of(settled, exporting.find("buildings")), file)

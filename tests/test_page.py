@@ -285,7 +285,7 @@ def test_a_stranger_sees_the_public_part_and_signs_in(
     stranger: BrowserContext, address: str, commander: str, complaints: list[str]
 ) -> None:
     page = _opener(stranger, address, complaints)()
-    expect(page.locator("#layers input")).to_have_count(6)
+    expect(page.locator("#layers input")).to_have_count(7)
     _click(page, *town.at(0.5, 0.5))
     expect(page.locator("#details")).to_contain_text("登录后可见")
     assert complaints == [], "a stranger's page asks for nothing that is refused"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import shapely
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.engine import Connection
 
 from gis import schema as t
@@ -69,7 +70,7 @@ def _staff(_kind: Kind) -> Query:
         .join(t.grid_codes, c.id == p.grid_id)
         .where(_NOW(p.valid))
         .order_by(p.staff_id, sa.func.lower(p.valid).desc().nulls_last(), p.id)
-        .distinct(p.staff_id)
+        .ext(distinct_on(p.staff_id))
         .subquery("held")
         .c
     )

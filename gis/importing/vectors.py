@@ -58,10 +58,10 @@ def open_vector(file: File, options: ReadOptions) -> Source:
     Raises BadInput when the layer or the encoding is not known, or features share an id.
     """
     given, notes = _given(file, declared(options))
-    at = _chosen(given, file, options.layer)
     raw = shapefiles.RAW if file.suffix == ".shp" else None
     if raw:
         shapefiles.check_whole(file)
+    at = _chosen(given, file, options.layer)
     encoding = shapefiles.encoding(file, at, declared(options)) if raw else "utf-8"
     info = pyogrio.read_info(given, layer=at, encoding=raw)
     ids = info["fid_column"] or _feature_ids(file, info)
