@@ -6,11 +6,12 @@ import pytest
 import shapely
 import sqlalchemy as sa
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from gis import coverage, plan_faults, plans, publishing, publishing_proof, schema_plans
 from gis.access import COMMAND, Principal, enter
 from gis.errors import PublicationSlow, Unexplained
+from gis.importing import staging
 from gis.plan_impact import Impact
 from gis.settings import settings
 from gis.settle import Coverage
@@ -149,9 +150,11 @@ def test_a_lowest_grid_that_no_step_draws_is_refused() -> None:
 
 
 def test_a_publication_has_its_own_limit_and_words(
-    asking: Connection, monkeypatch: pytest.MonkeyPatch
+    asking: Connection, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded.lay(asking, SCHEME, MAPS["a hole in the middle"])
-    monkeypatch.setattr(settings(), "publication_timeout_ms", 1)
-    with pytest.raises(PublicationSlow, match="nothing was written"):
-        published(asking, "P", SPLIT)
+    monkeypatch.setattr(settings(), "publication_timeout_ms", 20)
+    with engine.begin() as other:
+        staging.lock(other, "grids")
+        with pytest.raises(PublicationSlow, match="nothing was written"):
+            published(asking, "P", SPLIT)
