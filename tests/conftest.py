@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from hypothesis import settings as hypothesis_settings
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.engine import Connection, Engine, make_url
 
 from api import access
@@ -31,18 +32,18 @@ def _run(url: sa.URL, *statements: str) -> None:
     engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     with engine.connect() as conn:
         for statement in statements:
-            conn.execute(sa.text(statement))
+            _execute(conn, sa.text(statement))
     engine.dispose()
 
 
-def _drop(server: sa.URL, name: str, seconds: float = 10) -> None:
-    """Drop a database; the service's role hangs up on its own, and the owner may not end it."""
+def _execute(conn: Connection, statement: sa.TextClause, seconds: float = 10) -> None:
+    """Execute a statement; the service and autovacuum hang up on their own, the owner may not end them."""
     end = time.monotonic() + seconds
     while True:
         try:
-            _run(server, f"DROP DATABASE {name} WITH (FORCE)")
-        except sa.exc.ProgrammingError:
-            if time.monotonic() > end:
+            conn.execute(statement)
+        except sa.exc.ProgrammingError as error:
+            if time.monotonic() > end or not isinstance(error.orig, InsufficientPrivilege):
                 raise
             time.sleep(0.2)
         else:
@@ -81,7 +82,7 @@ def template(server: sa.URL) -> Iterator[str]:
         migrate(conn)
     engine.dispose()
     yield name
-    _drop(server, name)
+    _run(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def database(server: sa.URL, template: str) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     _run(server, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield server.set(database=name).render_as_string(hide_password=False)
-    _drop(server, name)
+    _run(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="module")

@@ -34,8 +34,6 @@ def test_outputs_are_stripped(path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path: Path, demo: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if path.stem == "address_lookup":
-        pytest.xfail("its kernel dies since the search became a package; not understood yet")
     monkeypatch.setenv("SAFETYMAP_DATABASE_URL", demo)
     notebook = _read(path)
     NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(ROOT)}}).execute()
