@@ -296,7 +296,7 @@ def test_a_stranger_sees_the_public_part_and_signs_in(
     page.locator("input[name=key]").fill(commander)
     page.get_by_role("button", name="登录", exact=True).click()
     expect(page.locator("#who")).to_have_text("指挥")
-    expect(page.locator("#layers input")).to_have_count(9)
+    expect(page.locator("#layers input")).to_have_count(10)
     page.locator("#who").click()
     page.get_by_role("button", name="退出登录").click()
     expect(page.locator("#who")).to_have_text("公众")
