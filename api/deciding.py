@@ -3,11 +3,13 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Request
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.engine import Connection
 
 from api.access import Who
 from api.deps import DatumName, Transaction
+from api.once import Made, RunOnce
 from api.planning import DECIDE, EDIT, READ, Code, Id
 from api.planning_told import whole
 from gis import plan_store, plans, publishing
@@ -27,53 +29,52 @@ class Note(BaseModel):
 
 
 @router.post("/plans/{plan_id}/submit", openapi_extra=EDIT)
-def submit(transaction: Transaction, request: Request, who: Who, plan_id: Id) -> Json:
+def submit(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
     """Hand a draft over for approval."""
-    with transaction() as conn:
-        return _decided(conn, request, who, plans.submit(conn, plan_id))
+    return once(lambda conn: Made(_decided(conn, request, who, plans.submit(conn, plan_id))))
 
 
 @router.post("/plans/{plan_id}/withdraw", openapi_extra=EDIT)
-def withdraw(transaction: Transaction, request: Request, who: Who, plan_id: Id) -> Json:
+def withdraw(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
     """Take one's plan back."""
-    with transaction() as conn:
-        return _decided(conn, request, who, plans.withdraw(conn, who, plan_id))
+    return once(lambda conn: Made(_decided(conn, request, who, plans.withdraw(conn, who, plan_id))))
 
 
 @router.post("/plans/{plan_id}/reopen", openapi_extra=EDIT)
-def reopen(transaction: Transaction, request: Request, who: Who, plan_id: Id) -> Json:
+def reopen(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
     """Make a draft of a plan again."""
-    with transaction() as conn:
-        return _decided(conn, request, who, plans.reopen(conn, plan_id))
+    return once(lambda conn: Made(_decided(conn, request, who, plans.reopen(conn, plan_id))))
 
 
 @router.post("/plans/{plan_id}/approve", openapi_extra=DECIDE)
-def approve(transaction: Transaction, request: Request, who: Who, plan_id: Id) -> Json:
+def approve(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
     """Approve another's plan."""
-    with transaction() as conn:
-        return _decided(conn, request, who, plans.approve(conn, who, plan_id))
+    return once(lambda conn: Made(_decided(conn, request, who, plans.approve(conn, who, plan_id))))
 
 
 @router.post("/plans/{plan_id}/reject", openapi_extra=DECIDE)
 def reject(
-    transaction: Transaction,
+    once: RunOnce,
     request: Request,
     who: Who,
     plan_id: Id,
     body: Annotated[Note | None, Body()] = None,
-) -> Json:
+) -> Response:
     """Send a plan back."""
-    with transaction() as conn:
-        return _decided(conn, request, who, plans.reject(conn, who, plan_id, body.note if body else None))
+    note = body.note if body else None
+    return once(lambda conn: Made(_decided(conn, request, who, plans.reject(conn, who, plan_id, note))))
 
 
 @router.post("/plans/{plan_id}/publish", openapi_extra=DECIDE)
-def publish(transaction: Transaction, request: Request, who: Who, plan_id: Id) -> Json:
+def publish(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
     """Publish an approved plan as a new revision; 409 names the grids that others changed since."""
-    with transaction() as conn:
+
+    def work(conn: Connection) -> Made:
         done = publishing.publish(conn, plan_id)
         named = {"revision": done.revision, "changed": done.changed, "gone": done.gone}
-        return {**named, "plan": _decided(conn, request, who, done.plan, **named)}
+        return Made({**named, "plan": _decided(conn, request, who, done.plan, **named)})
+
+    return once(work)
 
 
 @router.get("/plans/{plan_id}/conflicts", openapi_extra=READ)
@@ -95,13 +96,16 @@ class Choice(BaseModel):
 
 
 @router.post("/plans/{plan_id}/resolve", openapi_extra=EDIT)
-def resolve(transaction: Transaction, plan_id: Id, body: Choice, datum: DatumName = "wgs84") -> Json:
+def resolve(once: RunOnce, plan_id: Id, body: Choice, datum: DatumName = "wgs84") -> Response:
     """Decide a conflict; a plan that was submitted becomes a draft again. Answers what is left."""
-    with transaction() as conn:
+
+    def work(conn: Connection) -> Made:
         left = publishing.resolve(conn, plan_id, body.code, body.take)
         there = plan_store.get(conn, plan_id)
         told = publishing.told(conn, there.scheme, left, datum)
-        return {"plan": whole(conn, there), "conflicts": told}
+        return Made({"plan": whole(conn, there), "conflicts": told})
+
+    return once(work)
 
 
 def _decided(conn: Connection, request: Request, who: Principal, plan: Plan, **more: Any) -> Json:

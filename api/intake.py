@@ -106,13 +106,16 @@ def move(once: RunOnce, incident_id: Id, body: Move, datum: Annotated[Datum, Que
     openapi_extra=audience("commander", "only incidents inside it"),
 )
 def correct_step(
-    transaction: Transaction, incident_id: Id, step_id: Id, body: StepCorrection,
+    once: RunOnce, incident_id: Id, step_id: Id, body: StepCorrection,
     datum: Annotated[Datum, Query()] = "wgs84",
-) -> dict[str, Any]:  # fmt: skip
+) -> Response:  # fmt: skip
     """Give a wrong step its right time, or take the last one back; the wrong one stays in the record."""
-    with transaction() as conn:
+
+    def work(conn: Connection) -> Made:
         notes = lifelines.correct_step(conn, incident_id, step_id, body.note, body.at)
-        return _told(incidents.get(conn, incident_id), datum, notes)
+        return Made(_told(incidents.get(conn, incident_id), datum, notes))
+
+    return once(work)
 
 
 def _told(found: incidents.Incident, datum: Datum, notes: list[str] | None = None) -> dict[str, Any]:

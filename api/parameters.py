@@ -1,13 +1,16 @@
-"""Query parameters that a route does not know, or takes once and gets twice, are refused by name."""
+"""What no route takes is refused by name: unknown and repeated parameters, texts that cannot be stored."""
 
+import json
+import re
 from collections import Counter
 from functools import cache
+from typing import Any
 
 from fastapi import Request, params
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 
-from gis.errors import BadParameter
+from gis.errors import BadInput, BadParameter
 
 _KNOWN: dict[str, frozenset[str]] = {}
 """By the unique id of a route."""
@@ -40,3 +43,39 @@ def _known(route: APIRoute) -> frozenset[str]:
 @cache
 def _listed(known: frozenset[str]) -> str:
     return ", ".join(sorted(known)) or "none"
+
+
+_SUSPECT = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+async def only_storable(request: Request) -> None:
+    """Let a request pass whose JSON body holds only texts that can be stored; else raises BadInput."""
+    if "json" not in request.headers.get("content-type", "json"):
+        return
+    if _SUSPECT.search(body := await request.body()) is None:
+        return
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        return  # which the route refuses in its own words
+    if (name := _unstorable(told)) is not None:
+        raise BadInput(name, "a text in it holds a zero byte or half a character (a lone surrogate)")
+
+
+def _unstorable(told: Any) -> str | None:
+    """Return the top-level field that holds a text which no column can hold; None without one."""
+    fields = told.items() if isinstance(told, dict) else [("body", told)]
+    return next((_UNSTORABLE.sub("?", name) for name, value in fields if _is_unstorable([name, value])), None)
+
+
+def _is_unstorable(value: Any) -> bool:
+    left = [value]
+    while left:  # not by recursion: bodies may be deep
+        one = left.pop()
+        if isinstance(one, str) and _UNSTORABLE.search(one):
+            return True
+        if isinstance(one, dict):
+            left += [*one, *one.values()]
+        left += one if isinstance(one, list) else []
+    return False

@@ -139,22 +139,21 @@ def step(once: RunOnce, who: Who, plan_id: Id, body: Step, datum: DatumName = "w
 
 
 @router.post("/plans/{plan_id}/undo", openapi_extra=EDIT)
-def undo(transaction: Transaction, plan_id: Id, datum: DatumName = "wgs84") -> Json:
+def undo(once: RunOnce, plan_id: Id, datum: DatumName = "wgs84") -> Response:
     """Go back by one step."""
-    with transaction() as conn:
-        return answer(conn, plans.undo(conn, plan_id), datum)
+    return once(lambda conn: Made(answer(conn, plans.undo(conn, plan_id), datum)))
 
 
 @router.post("/plans/{plan_id}/redo", openapi_extra=EDIT)
 def redo(
-    transaction: Transaction,
+    once: RunOnce,
     plan_id: Id,
     body: Annotated[Again | None, Body()] = None,
     datum: DatumName = "wgs84",
-) -> Json:
+) -> Response:
     """Do a step again that was undone."""
-    with transaction() as conn:
-        return answer(conn, plans.redo(conn, plan_id, body.step if body else None), datum)
+    wanted = body.step if body else None
+    return once(lambda conn: Made(answer(conn, plans.redo(conn, plan_id, wanted), datum)))
 
 
 def _on_wgs84(params: Json, datum: crs.Datum) -> Json:

@@ -3,14 +3,15 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.engine import Connection
 
 from api import planning
 from api.access import Who, audience
-from api.deps import Transaction
 from api.limits import heavy
+from api.once import Made, RunOnce
 from gis import plan_drawing
-from gis.plan_features import Json
 
 router = APIRouter()
 
@@ -30,9 +31,12 @@ class Area(BaseModel):
     dependencies=[Depends(heavy)],
     openapi_extra=audience("planner", "only plans whose scope lies inside it"),
 )
-def draw(transaction: Transaction, who: Who, plan_id: planning.Id, body: Area) -> Json:
+def draw(once: RunOnce, who: Who, plan_id: planning.Id, body: Area) -> Response:
     """Put units bounded by streets in the place of a lowest grid; answers as a step does, and their sizes."""
-    with transaction() as conn:
+
+    def work(conn: Connection) -> Made:
         newly = plan_drawing.draw(conn, who, plan_id, body.code, body.low, body.high)
         told = planning.answer(conn, newly.done, "wgs84")
-    return told | {"households": newly.households, "unresolved": newly.unresolved}
+        return Made(told | {"households": newly.households, "unresolved": newly.unresolved})
+
+    return once(work)

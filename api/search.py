@@ -30,6 +30,8 @@ def search(
     """
     with transaction() as conn:
         found = match.find(conn, q, limit, wish)
+        if not found.matches:
+            grids.resolve(conn, wish)  # tells what an empty store lacks, as every question does
         told = [_told(conn, one, wish, datum) for one in found.matches]
     return {"matches": told, "tied": found.tied, "more": found.more}
 
@@ -49,4 +51,7 @@ def _told(conn: Connection, found: match.Match, wish: grids.Wish, datum: crs.Dat
 def suggest(transaction: Transaction, q: Text, limit: Limit = 10) -> dict[str, list[str]]:
     """Answer completions of a text as it is typed."""
     with transaction() as conn:
-        return {"suggestions": match.complete(conn, q, limit)}
+        told = match.complete(conn, q, limit)
+        if not told:
+            grids.resolve(conn, grids.Wish())
+        return {"suggestions": told}

@@ -252,11 +252,14 @@ def print_letter(
 
 
 @router.post("/letters/{number}/issue", openapi_extra=audience("approver", "letters about grids inside it"))
-def issue_letter(transaction: Transaction, who: Who, number: Id) -> dict[str, Any]:
+def issue_letter(once: RunOnce, who: Who, number: Id) -> Response:
     """Issue a kept letter; an issued one changes no more."""
-    with transaction() as conn:
+
+    def work(conn: Connection) -> Made:
         letters.issue(conn, number, who.name)
-        return _kept(letters.letter(conn, number))
+        return Made(_kept(letters.letter(conn, number)))
+
+    return once(work)
 
 
 def _kept(row: Record) -> dict[str, Any]:

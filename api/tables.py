@@ -12,6 +12,8 @@ import pyarrow as pa
 import shapely
 from fastapi.responses import Response
 
+from gis.importing.quoting import quoted_cells
+
 Format = Literal["json", "geojson", "csv", "arrow"]
 Plain = Literal["json", "csv"]
 Columns = dict[str, list[Any]]
@@ -57,8 +59,9 @@ def cells(whole: dict[str, Any], columns: Columns, outlines: Outlines, form: For
 
 
 def as_csv(columns: Columns) -> Response:
-    """Answer rows as CSV with a header, nothing where a value is not known."""
-    return Response(pd.DataFrame(columns).to_csv(index=False), media_type="text/csv; charset=utf-8")
+    """Answer rows as CSV with a header, nothing where a value is not known, no text a formula."""
+    safe = {name: quoted_cells(values) for name, values in columns.items()}
+    return Response(pd.DataFrame(safe).to_csv(index=False), media_type="text/csv; charset=utf-8")
 
 
 def _as_geojson(whole: dict[str, Any], columns: Columns, outlines: Outlines) -> Response:

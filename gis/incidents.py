@@ -136,6 +136,27 @@ def _added(conn: Connection, report: Report) -> int | None:
     return new
 
 
+_PROSE = ("description", "address")
+"""What people write, with any sign at its beginning; it is escaped where it leaves as a sheet."""
+_SAID = ("category", "source", "colour", "occurred_at", "reported_at", "geom", "accuracy_m", *_PROSE)
+"""What an imported incident and a report of it have in common."""
+
+
+def _imported(conn: Connection, incident_id: int, report: Report) -> bool:
+    """Return whether an incident that came by import says what a report says, by the import's own rules."""
+    i = incidents.c
+    mine = i.id == incident_id
+    code = conn.execute(sa.select(i.code).where(mine)).scalar_one()
+    row = _checked(conn, {"code": code, "origin_id": code, "state": "reported"} | _given(report))
+    said = (i[name].is_not_distinct_from(sa.cast(row[name], i[name].type)) for name in _SAID)
+    is_it = sa.select(i.id).where(mine, i.code == row["code"], *said)
+    return conn.execute(is_it).one_or_none() is not None
+
+
+def _given(report: Report) -> dict[str, Any]:
+    return {name: value for name, value in asdict(report).items() if value is not None}
+
+
 def _reported(conn: Connection, report: Report) -> int | None:
     """Return the incident that a report with its origin's id made before. Raises OtherRequest."""
     if report.origin_id is None:
@@ -145,7 +166,8 @@ def _reported(conn: Connection, report: Report) -> int | None:
     found = conn.execute(same).one_or_none()
     if found is None:
         return None
-    if found.report_hash != _hash(report):
+    hashed = found.report_hash
+    if not (hashed == _hash(report) if hashed else _imported(conn, found.id, report)):
         raise OtherRequest(
             f"origin_id: {report.origin_id!r} of {report.origin} came with another report before; correct it"
         )
@@ -224,8 +246,6 @@ _KEPT = (
     "origin_id", "code", "category", "source", "colour", "state", "occurred_at", "reported_at",
     "responded_at", "closed_at", "description", "address", "accuracy_m", "recorded_grid", "placed_by",
 )  # fmt: skip
-_PROSE = ("description", "address")
-"""What people write, with any sign at its beginning; it is escaped where it leaves as a sheet."""
 _CODES_TRIED = 5
 _MAPPING = mapping.plain("incidents", "intake")
 

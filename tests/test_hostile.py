@@ -1,5 +1,6 @@
 """Hostile inputs: each is answered with a clear refusal, never with an error of ours."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,26 @@ def test_hostile_texts_are_refused_or_find_nothing(client: TestClient, path: str
 def test_a_zero_byte_is_named(client: TestClient) -> None:
     told = client.get("/responders/nearest?lon=113&lat=27&kind=a%00b").json()
     assert [fault["name"] for fault in told["errors"]] == ["kind"]
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800", "a\udfff"])
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("/incidents", "description"), ("/plans", "title"), ("/letters", "grid"), ("/plans/1/steps", "line")],
+)
+def test_a_text_in_a_body_that_cannot_be_stored_is_named(
+    client: TestClient, path: str, name: str, text: str
+) -> None:
+    for value in (text, [{"deep": [text]}], {text: 1}):
+        body = json.dumps({name: value}).encode()  # in ASCII: the client encodes no half characters
+        answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 422
+        assert [fault["name"] for fault in answer.json()["errors"]] == [name]
+
+
+def test_a_pair_of_surrogates_is_a_character(client: TestClient) -> None:
+    answer = client.post("/session", content=b'{"key": "\\ud83d\\ude00"}')
+    assert "surrogate" not in answer.text
 
 
 def test_nothing_was_dropped_meanwhile(client: TestClient) -> None:

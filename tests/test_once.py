@@ -183,3 +183,70 @@ def test_a_description_may_begin_with_any_sign(ask: Ask, sign: str) -> None:
     assert sent.status_code == 201, sent.text
     told = sent.json()["properties"]
     assert (told["description"], told["address"]) == (text.strip(), text.strip())
+
+
+def _line(*places: tuple[float, float]) -> dict[str, Any]:
+    return {"type": "LineString", "coordinates": [town.at(*place) for place in places]}
+
+
+def test_every_post_that_changes_takes_a_key() -> None:
+    """A login is no creation: its answer is a cookie, and a second one harms nobody."""
+    paths = make_app().openapi()["paths"]
+    posts = {path: one["post"] for path, one in paths.items() if "post" in one}
+    takes = {
+        path
+        for path, one in posts.items()
+        if any(each["name"].lower() == "idempotency-key" for each in one.get("parameters", []))
+    }
+    assert set(posts) - takes == {"/session"}
+
+
+def test_steps_and_decisions_sent_twice_take_effect_once(ask: Ask) -> None:
+    """Undo and redo once each, and each decision, which a second time would be refused (409)."""
+    client = ask()
+    plan = client.post("/plans", json={"scope": "T", "title": "twice"}).json()["id"]
+    heads, told = [], {}
+    for column in (1, 1.5):
+        line = _line((column, -1), (column, 6))
+        step = client.post(f"/plans/{plan}/steps", json={"op": "split", "code": "T1a", "line": line})
+        assert step.status_code == 200, step.text
+        heads.append(step.json()["plan"]["head"])
+    for op in ("undo", "redo", "submit", "reopen"):
+        headers = {"Idempotency-Key": f"{op} {plan}"}
+        sent = [client.post(f"/plans/{plan}/{op}", headers=headers) for _ in range(2)]
+        assert [one.status_code for one in sent] == [200, 200], (op, sent[1].text)
+        assert sent[0].text == sent[1].text
+        assert sent[1].headers["Idempotency-Replayed"] == "true"
+        told[op] = sent[0].json()
+    assert [told[op]["plan"]["head"] for op in ("undo", "redo")] == heads
+
+
+def test_a_correction_sent_twice_is_one(ask: Ask, engine: Engine) -> None:
+    client = ask()
+    made = client.post("/incidents", json=BODY).json()["id"]
+    step = client.post(f"/incidents/{made}/transitions", json={"to": "dispatched"}).json()
+    last = step["properties"]["transitions"][-1]["id"]
+    before = _count(engine, transitions)
+    sent = [
+        client.post(
+            f"/incidents/{made}/transitions/{last}/correction",
+            json={"note": "was another"},
+            headers={"Idempotency-Key": "correction"},
+        )
+        for _ in range(2)
+    ]
+    assert [one.status_code for one in sent] == [200, 200], sent[0].text
+    assert sent[0].text == sent[1].text
+    assert _count(engine, transitions) == before + 1
+
+
+def test_a_report_of_an_imported_incident_is_that_incident(ask: Ask, engine: Engine) -> None:
+    """As an import leaves it, without the hash of a report: told equal it is known, otherwise refused."""
+    client, body = ask(), BODY | {"origin": "bureau", "origin_id": "imported", "description": "门口"}
+    made = client.post("/incidents", json=body).json()["id"]
+    with engine.begin() as conn:
+        conn.execute(incidents.update().where(incidents.c.id == made).values(report_hash=None))
+    again = client.post("/incidents", json=body)
+    assert (again.status_code, again.json()["id"]) == (201, made)
+    for change in ({"lat": LAT + 1e-6}, {"category": "0102"}, {"description": "x"}, {"colour": "red"}):
+        assert client.post("/incidents", json=body | change).status_code == 409, change

@@ -14,13 +14,14 @@ def test_every_question_names_what_is_lacking(engine: Engine, client: TestClient
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
         return str(answer.json()["detail"])
 
-    questions = ("/city", "/grids/at?lon=113.1&lat=27.8", "/tiles/grids/5/26/13.mvt")
+    searches = ("/grids/search?q=a", "/grids/suggest?q=a")
+    questions = ("/city", "/grids/at?lon=113.1&lat=27.8", *searches, "/tiles/grids/5/26/13.mvt")
     assert all("safetymap city set" in told(path, 404) for path in questions)
     assert all(lack in told("/health/ready", 503) for lack in (city.UNSET, city.NO_GRIDS, city.NO_DEFAULT))
     with engine.begin() as conn:
         city.set_city(conn, OURS)
     assert told("/health/ready", 503) == f"{city.NO_GRIDS}; {city.NO_DEFAULT}"
-    assert all(told(path, 404) == city.NO_GRIDS for path in questions[:2])
+    assert all(told(path, 404) == city.NO_GRIDS for path in questions[:4])
     with engine.begin() as conn:
         town.add_grids(conn)
     assert client.get("/health/ready").json()["status"] == "ready"

@@ -1,5 +1,8 @@
 """One way to keep spreadsheets from running text as formulas, and to take it back without loss."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,6 +18,12 @@ def quoted(texts: pa.Array) -> pa.Array:
     risky = pc.match_substring_regex(texts, _RISKY)
     risky = pc.and_(risky, pc.invert(pc.match_substring_regex(texts, _NUMBER)))
     return pc.if_else(risky, pc.binary_join_element_wise("'", texts, ""), texts)
+
+
+def quoted_cells(values: Sequence[Any]) -> list[Any]:
+    """Return the cells of a column, its texts quoted, all others as they are."""
+    texts = quoted(pa.array([value if isinstance(value, str) else None for value in values], pa.string()))
+    return [value if text is None else text for value, text in zip(values, texts.to_pylist(), strict=True)]
 
 
 def disarmed(texts: pa.Array) -> pa.Array:
