@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from gis.settings import ROOT
 
@@ -66,4 +66,14 @@ def wait(ready: Callable[[], object], seconds: float = 90) -> None:
 
 def until(page: Page, script: str) -> None:
     """Wait for the page to say yes; the page's own policy on scripts is not in the way of this question."""
-    wait(lambda: page.evaluate(script))
+    wait(lambda: _says(page, script))
+
+
+def _says(page: Page, script: str) -> object:
+    """What the page says; nothing while it is being loaded anew."""
+    try:
+        return page.evaluate(script)
+    except Error as error:
+        if "context was destroyed" not in error.message:
+            raise
+        return None

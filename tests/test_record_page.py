@@ -1,5 +1,6 @@
 """The page shows what was imported: every scheme, day and revision; a name wins over a coordinate."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -106,8 +107,8 @@ def test_every_day_can_be_chosen(page: Page) -> None:
 
 def test_every_scheme_can_be_chosen(page: Page) -> None:
     page.select_option("#record-scheme", "wards")
+    expect(page).to_have_url(re.compile("scheme=wards"))
     until(page, DRAWN)
-    assert "scheme=wards" in page.url
     _ask(page, 0.5, 0.5)
     expect(page.locator("#details .chain strong")).to_have_text(["第一选区"])
     expect(page.locator("#details .chain .level")).to_have_text(["选区"])

@@ -99,7 +99,7 @@ def test_departures_stand_beside_the_map_and_lead_to_their_grid(visit: Visit) ->
 
 def test_the_board_shows_rows_by_level_and_the_index_with_its_formula(visit: Visit) -> None:
     page = visit("commander", locale="en-GB")
-    page.locator("#situation button.more").click()
+    page.locator("#situation > button").click()
     rows = page.locator("#board tbody tr")
     expect(rows.first).to_have_attribute("data-departs", "above")
     expect(rows).to_have_count(24 - 5)
@@ -115,7 +115,7 @@ def test_the_board_shows_rows_by_level_and_the_index_with_its_formula(visit: Vis
 
 def test_a_letter_goes_from_draft_to_issued(visit: Visit) -> None:
     page = visit("approver")
-    page.locator("#situation button.more").click()
+    page.locator("#situation > button").click()
     page.locator("#board [data-tab=letters]").click()
     draft = page.locator("#board .letter[data-grid=T2d][data-state=proposed]").first
     draft.locator("summary strong").click()

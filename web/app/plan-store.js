@@ -243,9 +243,9 @@ export function nameOf(code) {
 
 /** A text with the names of grids in place of their codes. */
 export function named(text, codes = [...open.grids.keys()]) {
-  // The longest first: a code may begin with another.
-  const longest = [...codes].sort((a, b) => b.length - a.length);
-  return longest.reduce((told, code) => told.replaceAll(code, nameOf(code)), text);
+  // In one pass, the longest first: a code may begin with another, and a name may hold a code.
+  const longest = [...codes].sort((a, b) => b.length - a.length).map((code) => code.replace(/[^\p{L}\p{N}]/gu, "\\$&"));
+  return longest.length ? text.replace(new RegExp(longest.join("|"), "g"), (code) => nameOf(code)) : text;
 }
 
 let counted = { of: null, names: new Map() };
