@@ -23,7 +23,6 @@ from gis.schema_access import ROLES
 from gis.settings import settings
 from layers.catalogue import LAYERS, Layer
 from layers.counts import cells_with_counts
-from layers.refresh import STEPS
 from layers.view import View
 from tiles.archive import SUFFIX
 from tiles.styles import FINEST_ZOOM
@@ -156,6 +155,9 @@ def refresh(
     ] = None,
 ) -> None:
     """Derive what is kept beside the data; a second call changes nothing."""
+    # Here, not above: its statistics are half of what every other command would wait for.
+    from layers.refresh import STEPS  # noqa: PLC0415
+
     with db.work_engine().begin() as conn:
         newest = city.last_import(conn)
     if since and (newest is None or newest < since.replace(tzinfo=UTC)):
