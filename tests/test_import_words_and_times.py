@@ -1,15 +1,18 @@
 """How the cells of a row become our fields: times, words, coordinates, shapes, each with its right answer."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 import shapely
 import sqlalchemy as sa
+from pyproj import Transformer
 from sqlalchemy.engine import Connection
 
 from gis import crs, schema
@@ -489,3 +492,63 @@ def test_an_unknown_coordinate_system_is_refused() -> None:
 def test_an_unknown_category_names_the_value(store: Connection) -> None:
     assert one(category, "外星人").bad.tolist() == [True]
     assert bring(store, [{"origin_id": "1", "category": "外星人"}, {"origin_id": "2"}]).refused == 1
+
+
+def points(epsg: int, how: str) -> list[dict[str, Any]]:
+    """Two places of the town in a coordinate system, by PROJ's own words, as columns of numbers."""
+    xs, ys = Transformer.from_crs(4326, epsg, always_xy=True).transform(
+        [LON, LON + 0.001], [LAT, LAT + 0.001]
+    )
+    pairs = list(zip(xs, ys, strict=True))
+    if how == "columns":
+        return [{"origin_id": str(at), "lon": x, "lat": y} for at, (x, y) in enumerate(pairs)]
+    return [{"origin_id": str(at), "place": f"{x:.9f}, {y:.9f}"} for at, (x, y) in enumerate(pairs)]
+
+
+def bring_points(store: Connection, epsg: int, how: str, **options: Any) -> Outcome:
+    places = {"lonlat": "place"} if how == "pair" else {"lon": "lon", "lat": "lat"}
+    said = Mapping(origin="s", columns={"origin_id": "origin_id"}, **places)
+    source = replace(from_frame(pd.DataFrame(points(epsg, how)), "f"), crs=f"EPSG:{epsg}")
+    return run(store, "cameras", source, Options(mapping=said, **options))
+
+
+@pytest.mark.parametrize("how", ["columns", "pair"])
+@pytest.mark.parametrize("epsg", [4547, 32649, 3857, 4490])
+def test_a_coordinate_system_that_is_said_holds_for_columns_of_numbers(
+    store: Connection, epsg: int, how: str
+) -> None:
+    outcome = bring_points(store, epsg, how)
+    assert (outcome.inserted, outcome.refused) == (2, 0)
+    assert any(note.startswith("coordinates were transformed by") for note in outcome.notes)
+    kept = store.execute(
+        sa.text("SELECT ST_X(geom), ST_Y(geom) FROM cameras WHERE origin = 's' ORDER BY origin_id")
+    ).all()
+    assert np.array(kept) == pytest.approx(np.array([(LON, LAT), (LON + 0.001, LAT + 0.001)]), abs=2e-7)
+
+
+@pytest.mark.parametrize("how", ["columns", "pair"])
+@pytest.mark.parametrize("epsg", [4610, 4214])
+def test_columns_of_a_datum_of_unknown_accuracy_are_refused(store: Connection, epsg: int, how: str) -> None:
+    with pytest.raises(BadInput, match="accept-ballpark"):
+        bring_points(store, epsg, how)
+
+
+def test_columns_of_degrees_that_claim_to_be_metres_are_refused(store: Connection) -> None:
+    source = replace(from_frame(pd.DataFrame(points(4326, "columns")), "f"), crs="EPSG:4547")
+    with pytest.raises(BadInput, match="look like degrees"):
+        run(store, "cameras", source, Options(mapping=mapping.plain("cameras")))
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_of_arrow_in_any_unit_are_read_in_the_zone(unit: str) -> None:
+    written = pa.array([1_741_176_060, None]).cast(pa.timestamp("s"))  # 2025-03-05 12:01 on its own clock
+    for kind, hour in ((pa.timestamp(unit), 4), (pa.timestamp(unit, "UTC"), 12)):
+        parsed = one(moment, written.cast(kind))
+        assert parsed[0].to_pylist() == [datetime(2025, 3, 5, hour, 1, tzinfo=UTC), None]
+        assert not parsed.bad.any()
+
+
+def test_every_time_that_nanoseconds_hold_is_read() -> None:
+    edges = pa.array([-(2**63) + 1, -1, 0, 2**62, 2**63 - 1], pa.timestamp("ns"))
+    days = [date(1677, 9, 21), date(1969, 12, 31), date(1970, 1, 1), date(2116, 2, 20), date(2262, 4, 11)]
+    assert one(day, edges)[0].to_pylist() == days

@@ -94,7 +94,7 @@ def place(made: Draft, kind: Kind, mapping: Mapping, source: Source, ways: Ways)
     elif column := mapping.found("geometry", columns):
         given = _parsed(made, cleaned(made.chunk, column, made.sieve, "geometry"))
     else:
-        return _from_columns(made, mapping)
+        return _from_columns(made, mapping, source, ways)
     given = each(made, lambda shapes: shapely.force_2d(_unwrapped(shapes)), given)
     if ways.repair:
         given = repaired(made, given, ways, source.crs)
@@ -190,12 +190,16 @@ def placed(made: Draft, shapes: Geoms) -> Placed:
     return Placed(only(made.sieve.ok, shapes), shapely.get_x(inner), shapely.get_y(inner))
 
 
-def _from_columns(made: Draft, mapping: Mapping) -> Placed:
+def _from_columns(made: Draft, mapping: Mapping, source: Source, ways: Ways) -> Placed:
+    """Return the points of columns of numbers, from the source's coordinate system where it has one."""
     lon, lat = _one_column(made, mapping) or [_degrees(made, mapping, name) for name in ("lon", "lat")]
     shapes = np.full(len(made), None, dtype=object)
     whole = np.isfinite(lon) & np.isfinite(lat)
     shapes[whole] = shapely.points(lon[whole], lat[whole])
-    return Placed(shapes, lon, lat)
+    if source.crs is None:
+        return Placed(shapes, lon, lat)
+    moved = _transformed(made, only(made.sieve.ok, shapes), source.crs, ways)
+    return Placed(moved, shapely.get_x(moved), shapely.get_y(moved))
 
 
 _POINT_TEXT = r"(?i)^\s*(?:SRID=\d+;\s*)?POINT\b"
@@ -292,6 +296,9 @@ def _in_words(why: str) -> str:
     return f"is broken: {what.lower()}{' at ' * bool(where)}{where}; draw it again there"
 
 
+_BEYOND = "lies beyond 180 or 90 degrees; write WGS-84 degrees, or say its coordinate system with --crs"
+
+
 def check_range(made: Draft, where: Placed, ground: Ground) -> None:
     """Refuse places beyond the globe, and those that fit only with longitude and latitude exchanged."""
     lon, lat = where.lon, where.lat
@@ -305,7 +312,7 @@ def check_range(made: Draft, where: Placed, ground: Ground) -> None:
         turned &= ground.km_outside(lat, lon) <= FAR_KM
     swapped = "looks swapped: longitude and latitude are exchanged; exchange them back"
     made.sieve.refuse(turned, "lon/lat", swapped, where.pair)
-    made.sieve.refuse(beyond, "lon/lat", "lies beyond 180 or 90 degrees; write WGS-84 degrees", where.pair)
+    made.sieve.refuse(beyond, "lon/lat", _BEYOND, where.pair)
     bare = np.isnan(lon) | np.isnan(lat)
     made.sieve.refuse(bare, "geometry", "has no place inside it; draw it again")
 

@@ -231,10 +231,7 @@ def _native(values: pa.Array) -> Read:
     read = _nothing(len(values))
     dated = bool(pa.types.is_date(values.type))
     unit = "D" if pa.types.is_date32(values.type) else "ms" if dated else values.type.unit
-    numbers = pc.fill_null(values.cast(pa.int32() if unit == "D" else pa.int64()).cast(pa.int64()), 2**62)
-    counts = numbers.to_numpy(zero_copy_only=False)
-    low, high = (edge.astype(f"datetime64[{unit}]").astype(np.int64) for edge in (_FIRST, _LAST))
-    inside = (counts >= low) & (counts <= high)
+    counts, inside = _counts_within(values, unit)
     read.clock[inside] = counts[inside].astype(f"datetime64[{unit}]").astype("datetime64[us]")
     read.dated[:] = dated
     zone = None if dated else values.type.tz
@@ -246,6 +243,17 @@ def _native(values: pa.Array) -> Read:
         read.clock[inside] = local[inside]
         read.zoned[:] = True
     return read
+
+
+def _counts_within(values: pa.Array, unit: str) -> tuple[npt.NDArray[np.int64], Bools]:
+    """Return Arrow's times as counts of their unit, and which are there and in the years 1 to 9999."""
+    narrow = pa.int32() if pa.types.is_date32(values.type) else pa.int64()
+    counts = pc.fill_null(values.cast(narrow).cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+    inside = mask(pc.is_valid(values))
+    if unit == "ns":  # 64 bits of nanoseconds reach from 1677 to 2262; the edges themselves would overflow
+        return counts, inside
+    low, high = (edge.astype(f"datetime64[{unit}]").astype(np.int64) for edge in (_FIRST, _LAST))
+    return counts, inside & (counts >= low) & (counts <= high)
 
 
 def _by_format(form: str) -> Callable[[pa.Array], Read]:
