@@ -21,7 +21,7 @@ from gis.importing import coordinates, curves, drafting, mapping, spoken
 from gis.importing.job import Options, Outcome
 from gis.importing.kinds import KINDS
 from gis.importing.mapping import Mapping
-from gis.importing.parsing import Parsed, Rules, category, integer, number, safely
+from gis.importing.parsing import Parsed, Rules, category, identifier, integer, number, safely
 from gis.importing.run import run
 from gis.importing.source import from_frame
 from gis.importing.times import COUNTED, day, in_order, known_format, moment
@@ -29,6 +29,13 @@ from tests import town
 
 SPAN = (datetime(1950, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 LON, LAT = town.at(0.5, 0.5)
+
+
+KINDS_OF = {name: {field.name: field.parse for field in kind.fields} for name, kind in KINDS.items()}
+
+
+def rules_of(*categories: str) -> Rules:
+    return Rules("Asia/Shanghai", (), *SPAN, {code: code for code in categories})
 
 
 def rules(zone: str = "Asia/Shanghai", *formats: str, **more: Any) -> Rules:
@@ -552,3 +559,33 @@ def test_every_time_that_nanoseconds_hold_is_read() -> None:
     edges = pa.array([-(2**63) + 1, -1, 0, 2**62, 2**63 - 1], pa.timestamp("ns"))
     days = [date(1677, 9, 21), date(1969, 12, 31), date(1970, 1, 1), date(2116, 2, 20), date(2262, 4, 11)]
     assert one(day, edges)[0].to_pylist() == days
+
+
+@pytest.mark.parametrize("sign", ["\u200b", "\ufeff", "\u00ad", "\u2060", "\u200e", "\ufe0f", "\u3164"])
+def test_what_cannot_be_seen_is_no_part_of_a_code(sign: str) -> None:
+    written = [f"A{sign}1", f"{sign}A1", f"A1{sign}", "Ａ１", sign, "A1"]
+    assert one(identifier, pa.array(written))[0].to_pylist() == ["A1", "A1", "A1", "A1", None, "A1"]
+    assert not one(category, pa.array([f"no{sign}ise"]), rules_of("noise")).bad.any()
+    assert one(KINDS_OF["cameras"]["gb28181"], f"４３{sign}" + "0" * 18)[0].to_pylist() == ["43" + "0" * 18]
+
+
+def test_widths_of_a_code_are_one_and_other_signs_stay_apart() -> None:
+    written = ["７.０", "７", "7.0", "①", "1", "网格－１", "０１", None]
+    assert one(identifier, pa.array(written))[0].to_pylist() == [
+        "7",
+        "7",
+        "7",
+        "①",
+        "1",
+        "网格-1",
+        "01",
+        None,
+    ]
+
+
+def test_a_row_whose_id_shows_nothing_has_none(store: Connection) -> None:
+    rows = [{"origin_id": "A\u200b1"}, {"origin_id": "\u200b"}, {"origin_id": "１２"}]
+    assert (outcome := bring(store, rows)).refused == 1
+    assert outcome.inserted == 2
+    kept = store.execute(sa.select(schema.incidents.c.origin_id)).scalars()
+    assert {"A1", "12"} <= set(kept)

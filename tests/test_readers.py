@@ -686,3 +686,37 @@ def test_an_archive_that_holds_a_geodatabase_is_gdal_s(tmp_path: Path) -> None:
     shapes().to_file(tmp_path / "f.gdb", driver="OpenFileGDB")
     shutil.make_archive(str(tmp_path / "f"), "zip", tmp_path, "f.gdb")
     assert [row["name"] for row in rows(tmp_path / "f.zip")] == NAMES
+
+
+@pytest.mark.parametrize("less", [1, 40, 200])
+def test_a_flatgeobuf_of_fewer_features_than_its_header_tells_is_refused(tmp_path: Path, less: int) -> None:
+    path = _broken(tmp_path)["a.fgb"]
+    path.write_bytes(path.read_bytes()[:-less])
+    with pytest.raises(BadInput):
+        rows(path)
+    with pytest.raises(BadInput):
+        list(sandbox.read(path).chunks())
+
+
+@pytest.mark.parametrize("encoding", ["hz", "utf-7", "iso2022_jp", "iso2022_kr"])
+@pytest.mark.parametrize("suffix", [".csv", ".geojson"])
+def test_encodings_that_are_ascii_are_asked_for_and_read_when_said(
+    tmp_path: Path, encoding: str, suffix: str
+) -> None:
+    names = {"iso2022_jp": ["東京都", "大阪府"], "iso2022_kr": ["서울", "부산"]}.get(encoding, NAMES)
+    features = [feature(at, name=name) for at, name in enumerate(names)]
+    text = "id,name\n" + "".join(f"{at},{name}\n" for at, name in enumerate(names))
+    if suffix == ".geojson":
+        text = json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False)
+    path = tmp_path / f"f{suffix}"
+    path.write_bytes(text.encode(encoding))
+    with pytest.raises(BadInput, match=f"--encoding {encoding}"):
+        rows(path)
+    assert [row["name"] for row in rows(path, encoding=encoding)] == names
+
+
+def test_ascii_that_only_resembles_other_encodings_is_ascii(tmp_path: Path) -> None:
+    names = ["+8613800000000-1", "a ~{ b", "~{x", "1+1=2-", "+abc-", "~}", "https://a.b/?q=c+d+eee-f"]
+    path = tmp_path / "f.csv"
+    path.write_text("id;name\n" + "".join(f"{at};{name}\n" for at, name in enumerate(names)))
+    assert [row["name"] for row in rows(path)] == names

@@ -19,7 +19,7 @@ SAMPLE = 4 << 20
 _WIDE = frozenset({
     "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "gb18030", "big5hkscs",
     "cp932", "euc_jp", "iso2022_jp", "cp949", "koi8-r", "koi8-u", "mac-roman", "cp437", "cp850", "cp852",
-    "cp866", "cp874", *(f"cp125{n}" for n in range(9)), *(f"iso8859-{n}" for n in range(2, 17)),
+    "cp866", "cp874", "hz", "iso2022_kr", "utf-7", *(f"cp125{n}" for n in range(9)), *(f"iso8859-{n}" for n in range(2, 17)),
 })  # fmt: skip
 _SUPERSETS = {
     "gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs", "cp950": "big5hkscs",
@@ -77,6 +77,41 @@ def named(name: str) -> str:
     if found not in _WIDE:
         raise BadInput("encoding", f"{name[:40]!r} is unknown; say utf-8, gb18030, big5, windows-1252 …")
     return found
+
+
+_SEVEN_BIT = (
+    (re.compile(rb"~\{(?:[\x21-\x77][\x21-\x7e])+~\}"), "hz"),
+    (re.compile(rb"\x1b\$\)C"), "iso2022_kr"),
+    (re.compile(rb"\x1b(?:\$[@B]|\([IJ])"), "iso2022_jp"),
+    (re.compile(rb"\x1b\$[)*+]?[A-Z]"), "iso-2022-cn"),
+)
+"""What only encodings of seven bits write, and which (RFC 1843, 1557, 1468, 1922)."""
+_SHIFTED = re.compile(rb"\+([A-Za-z0-9+/]{3,120})-")
+
+
+def seven_bit(block: bytes) -> str | None:
+    """Return the encoding that hides other signs in the ASCII of some bytes, None where none shows."""
+    found = next((name for signs, name in _SEVEN_BIT if signs.search(block)), None)
+    return found or ("utf-7" if _is_utf7(block[: 1 << 16]) else None)
+
+
+def _is_utf7(block: bytes) -> bool:
+    """Tell whether what UTF-7 would shift (RFC 2152) says something in Chinese: `+86138…-` does not."""
+    shifted = b"".join(hit[0] for hit in _SHIFTED.finditer(block))
+    text = shifted.decode("utf-7", "replace").encode("gb18030", "replace")
+    return bool(shifted) and len(_signs(text, "gb18030")) > 1 and everyday_share(text, "gb18030") >= 0.4
+
+
+def refuse_seven_bit(found: str | None, file: str) -> None:
+    """Raise BadInput where a file that seems ASCII is in an encoding of seven bits."""
+    if found is None:
+        return
+    known = f"say --encoding {found}" if found in _WIDE else "save it as UTF-8"
+    raise BadInput(
+        "encoding",
+        f"{file} seems to be in {found}, which writes other signs in ASCII: {known} "
+        "if it is, --encoding utf-8 if it means what it shows",
+    )
 
 
 def sample(pieces: Iterable[bytes]) -> bytes:

@@ -1,5 +1,6 @@
 """Parsers: a column of texts or native values to a typed column, and which rows are unusable and why."""
 
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -159,9 +160,35 @@ def text(values: pa.Array, _rules: Rules) -> Parsed:
     return _limited(as_text(values), LONGEST, r"[\x00-\x1f\x7f]", _CONTROL)
 
 
+_WIDTHS = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
+"""Signs of full width, by number, and what they are in half (Unicode, Halfwidth and Fullwidth Forms)."""
+_FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+
+
+def _is_invisible(sign: str) -> bool:
+    """Tell whether a sign shows nothing: a format control (U+200B, U+FEFF …), a variation, a filler."""
+    return unicodedata.category(sign) == "Cf" or "\ufe00" <= sign <= "\ufe0f" or sign in _FILLERS
+
+
+def seen_word(word: str) -> str:
+    """Return a code as it is seen: in half width, composed (NFC), without signs that show nothing."""
+    shown = "".join(sign for sign in word if not _is_invisible(sign))
+    return unicodedata.normalize("NFC", shown.translate(_WIDTHS)).strip()
+
+
+def seen(texts: pa.Array) -> pa.Array:
+    """Return codes as they are seen, null where nothing is; ① and 1 stay two, since anyone sees it."""
+    foreign = np.flatnonzero(mask(pc.invert(pc.string_is_ascii(texts))))
+    if not len(foreign):
+        return texts
+    changed = texts.to_numpy(zero_copy_only=False).copy()
+    changed[foreign] = [seen_word(changed[at]) or None for at in foreign]
+    return pa.array(changed, pa.string())
+
+
 def identifier(values: pa.Array, _rules: Rules) -> Parsed:
-    """Parse an id or a code; `7.0` of a spreadsheet is the id `7`."""
-    texts = pc.replace_substring_regex(as_text(values), r"^(0|[1-9]\d{0,15})\.0+$", r"\1")
+    """Parse an id or a code; `7.0` of a spreadsheet is the id `7`, and so is `７`."""
+    texts = pc.replace_substring_regex(seen(as_text(values)), r"^(0|[1-9]\d{0,15})\.0+$", r"\1")
     return _limited(texts, LONGEST_ID, r"[\x00-\x1f\x7f]", _CONTROL)
 
 
@@ -172,10 +199,10 @@ def prose(values: pa.Array, _rules: Rules) -> Parsed:
 
 
 def pattern(expression: str, meaning: str) -> Parser:
-    """Return a parser of texts that match an expression as a whole."""
+    """Return a parser of codes that match an expression as a whole."""
 
     def parse(values: pa.Array, _rules: Rules) -> Parsed:
-        texts = as_text(values)
+        texts = seen(as_text(values))
         return Parsed(texts, mask(pc.invert(pc.match_substring_regex(texts, f"^(?:{expression})$"))), meaning)
 
     return parse
@@ -208,7 +235,8 @@ def fold_word(word: str) -> str:
 def category(values: pa.Array, rules: Rules) -> Parsed:
     """Parse a category that is in the tree, written by its code or its name."""
     texts = as_text(values)
-    at = pc.index_in(texts, pa.array(list(rules.categories), pa.string()))
+    known = pa.array(list(rules.categories), pa.string())
+    at = pc.coalesce(pc.index_in(texts, known), pc.index_in(seen(texts), known))
     codes = pc.take(pa.array(list(rules.categories.values()), pa.string()), at)
     bad = mask(pc.is_valid(texts)) & ~mask(pc.is_valid(codes))
     reason = "is an unknown category; map it in [values.category] or import it as one of categories"

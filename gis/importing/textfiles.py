@@ -37,6 +37,8 @@ def examine(file: File, declared: Declared | None) -> Text:
     if wide := _wide(file):
         return Text(wide, clean=False, plain=False, lines=0)
     scan = _scan(file)
+    if declared is None:
+        encodings.refuse_seven_bit(scan.seven_bit, file.name)
     encoding = encodings.settle(b"\n".join(scan.foreign), declared, file.name)
     found = declared is None and encoding != "utf-8"
     notes = (f"read as {encoding}, for which its bytes speak",) * found
@@ -59,6 +61,8 @@ class _Scan:
     """Every byte is part of valid UTF-8."""
     foreign: list[bytes] = field(default_factory=list)
     """Lines with more than ASCII, as many as a sample holds."""
+    seven_bit: str | None = None
+    """The encoding that hides other signs in ASCII."""
 
 
 def _wide(file: File) -> str | None:
@@ -85,6 +89,7 @@ def _scan(file: File) -> _Scan:
             joined = last + block
             scan.plain &= b'"' not in block and b"\n\n" not in joined and b"\n\r\n" not in joined
             last = block[-2:]
+            scan.seven_bit = scan.seven_bit or (encodings.seven_bit(block) if block.isascii() else None)
             scan.utf8 = scan.utf8 and _decodes(utf8, block)
             if size < encodings.SAMPLE and not block.isascii():
                 *whole, rest = (rest + block).split(b"\n")

@@ -73,7 +73,7 @@ def open_vector(file: File, options: ReadOptions) -> Source:
         name=file.name,
         sha256=digest(file.path),
         columns=named if layer.ids is None else (layer.ids, *named),
-        chunks=lambda: numbered(_tables(layer)),
+        chunks=lambda: numbered(_tables(layer, _promised(info))),
         has_geometry=info["geometry_type"] is not None,
         crs=options.crs or info["crs"],
         total=info["features"] if info["features"] >= 0 else None,
@@ -123,12 +123,26 @@ def _without_crs(file: File, info: dict[str, Any], options: ReadOptions) -> list
     return [f"says no coordinate system{beside}, so coordinates are taken for degrees; say it with --crs"]
 
 
-def _tables(layer: _Layer) -> Iterator[tuple[pa.Table, Geoms | None]]:
+def _promised(info: dict[str, Any]) -> int | None:
+    """Return how many features a file's header tells, None where it tells none.
+
+    Only FlatGeobuf's driver passes over a cut: the other formats' counts are checked as they are opened.
+    """
+    return info["features"] if info["driver"] == "FlatGeobuf" and info["features"] > 0 else None
+
+
+def _tables(layer: _Layer, promised: int | None) -> Iterator[tuple[pa.Table, Geoms | None]]:
+    """Yield a layer's rows. Raises BadInput at its end when there were not as many as its header tells."""
+    read = 0
     with layer.open() as (meta, reader):
         shape = (meta["geometry_name"] or "wkb_geometry") if meta["geometry_type"] else None
         batches = iter(reader)
         while (batch := _next(batches)) is not None:
+            read += batch.num_rows
             yield _apart(layer, pa.Table.from_batches([batch]), shape)
+    if promised not in (None, read):
+        told = f"its header tells {promised} features, {read} can be read"
+        raise BadInput("file", f"{told}: it is cut short or broken; get it again")
 
 
 def _next(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
