@@ -16,11 +16,13 @@ class Head:
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self.app(scope, receive, send)
             return
-        scope["method"] = "GET"
+        # A scope of its own: the server reads its scope's method to tell whether a body is due.
+        asked = {**scope, "method": "GET"}
         try:
-            await self._answer(scope, receive, _Bodiless(send))
+            await self._answer(asked, receive, _Bodiless(send))
         finally:
-            scope["method"] = "HEAD"
+            if "route" in asked:
+                scope["route"] = asked["route"]  # the journal names it
 
     async def _answer(self, scope: Scope, receive: Receive, answer: "_Bodiless") -> None:
         """Run the application until it is done, or until it goes on with a body that nobody gets."""

@@ -1,7 +1,6 @@
 """Incidents as they come in, are read, and move through their life."""
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
@@ -12,6 +11,7 @@ from sqlalchemy.engine import Connection
 from api.access import audience
 from api.deps import DatumName, Transaction
 from api.once import Made, RunOnce
+from api.times import Time
 from gis import clocks, crs, incidents, lifelines
 from gis.crs import Datum
 from gis.schema import COLOURS, SOURCES, STATES
@@ -28,12 +28,12 @@ class NewIncident(BaseModel):
 
     category: Annotated[str, Field(max_length=40)]
     source: Literal[SOURCES]  # type: ignore[valid-type]
-    occurred_at: datetime
+    occurred_at: Time
     lon: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
     lat: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
     datum: Datum = "wgs84"
     colour: Literal[COLOURS] = "blue"  # type: ignore[valid-type]
-    reported_at: datetime | None = None
+    reported_at: Time | None = None
     description: Note = None
     address: Annotated[str | None, Field(max_length=400)] = None
     accuracy_m: Annotated[float | None, Field(ge=0, le=1e6, allow_inf_nan=False)] = None
@@ -45,13 +45,13 @@ class NewIncident(BaseModel):
 
 
 class Move(BaseModel):
-    """A step in an incident's life."""
+    """A step in an incident's life; a naive time is in the city's zone."""
 
     model_config = ConfigDict(extra="forbid")
 
     to: Literal[STATES]  # type: ignore[valid-type]
     note: Note = None
-    at: datetime | None = None
+    at: Time | None = None
 
 
 class StepCorrection(BaseModel):
@@ -60,7 +60,7 @@ class StepCorrection(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     note: Annotated[str, Field(min_length=1, max_length=2000)]
-    at: datetime | None = None
+    at: Time | None = None
 
 
 @router.post(

@@ -16,6 +16,7 @@ from api.deps import Look, Looked, Transaction, view
 from api.limits import heavy
 from api.once import Made, RunOnce
 from api.situation_rows import index_columns, situation_columns
+from api.times import Time
 from gis import city
 from gis.access import Principal
 from gis.db import Record
@@ -190,8 +191,8 @@ class NewLetter(BaseModel):
 
     grid: Annotated[str, Field(min_length=1, max_length=80)]
     category: Annotated[str | None, Field(max_length=40)] = None
-    start: datetime
-    end: datetime
+    start: Time
+    end: Time
     kind: Literal[LETTER_KINDS] | None = None  # type: ignore[valid-type]
 
 

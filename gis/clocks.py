@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from sqlalchemy.engine import Connection
+
+from gis import city
 from gis.errors import BadInput
 from gis.settings import settings
 
@@ -21,16 +25,30 @@ def check_years(given: Mapping[str, Any]) -> None:
             raise BadInput(name, f"{moment.isoformat()} is no time from {first} to now; correct it")
 
 
+def in_city(conn: Connection, at: datetime | None) -> datetime | None:
+    """Return a time of a step with a zone: the city's, where it has none.
+
+    Raises BadInput for one that the city's clocks show twice, or skip, as they are changed.
+    """
+    if at is None or at.tzinfo is not None:
+        return at
+    zoned = at.replace(tzinfo=ZoneInfo(city.the_city(conn).timezone))
+    check_years({"at": zoned})
+    if zoned.utcoffset() != zoned.replace(fold=1).utcoffset():
+        raise BadInput(
+            "at", f"{at.isoformat()} is twice or never on the city's clocks; write it with its zone"
+        )
+    return zoned
+
+
 def of_step(at: datetime | None, last: datetime) -> tuple[datetime, list[str]]:
     """Return the moment of a step that follows one at `last`, and what was done to what was given.
 
-    Raises BadInput for a time without a zone, further in the future than the skew, or further before `last`.
+    `at` has a zone. Raises BadInput for one further in the future than the skew, or further before `last`.
     """
     now = datetime.now(UTC)
     if at is None:
         return max(now, last), []
-    if at.tzinfo is None:
-        raise BadInput("at", "has no zone; write it as 2024-03-05T14:30:00+08:00")
     check_years({"at": at})
     if at > now:
         return max(now, last), [_ahead("at", at, now)]

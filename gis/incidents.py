@@ -219,11 +219,11 @@ def transition(
     A moment that another clock puts a little into the future is taken as now, a little before the last step
     as that step's. The first handling sets responded_at, closing sets closed_at. Raises NotFound when there
     is no such incident, BadInput when that step is not allowed from its state, lies before the last one or in
-    the future, or has no zone.
+    the future. A naive moment is in the city's zone.
     """
     old = _locked(conn, incident_id)
     _check_step(old, to_state)
-    moment, told = clocks.of_step(at, _last_step(conn, old))
+    moment, told = clocks.of_step(clocks.in_city(conn, at), _last_step(conn, old))
     values: dict[str, Any] = {"state": to_state}
     if to_state == "handling" and old.responded_at is None:
         values["responded_at"] = moment

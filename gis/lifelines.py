@@ -56,10 +56,11 @@ def correct_step(
     if old is None or place is None:
         raise NotFound(f"incident {incident_id} has no standing step {step_id}")
     step = life[place]
-    if at is None:
+    given = clocks.in_city(conn, at)
+    if given is None:
         values, told = _taken_back(life, place), list[str]()
     else:
-        moment, told = _moved(old, life, place, at)
+        moment, told = _moved(old, life, place, given)
         values = {"from_state": step.from_state, "to_state": step.to_state, "at": moment}
     row = {"incident_id": incident_id, "note": note, "corrects": step.id} | values
     conn.execute(transitions.insert().values(**row))

@@ -147,3 +147,64 @@ def test_an_incident_stuck_in_the_future_moves_again_once_corrected(
         conn.execute(sa.update(t).where(t.c.id == step).values(at=datetime(2094, 1, 1, tzinfo=UTC)))
     assert corrected(client, number, step, at=from_now(hours=-1)).status_code == 200
     assert moved(client, number, "handling").status_code == 200
+
+
+NO_TIMES = [
+    2025, 20261128, "2025", "20261128", "202611281030", -1, 1.5, 1764355200000, True, "2026-11-28", "now",
+    "2026-11-28T10", "2026-11-28T10:30", "20261128T103000Z", "2026-W48-6", "2026-11-28T24:00:00Z",
+    "2026-11-28T10:30:00+0800", "2026-02-30T10:00:00Z",
+    " 2026-11-28T10:30:00Z", "２０２６-11-28T10:30:00Z", "",
+    "2026-11-28T10:30:00+99:00",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("given", NO_TIMES)
+def test_what_is_no_rfc_3339_time_is_refused_in_every_body_by_name(client: TestClient, given: Any) -> None:
+    number = report(client).json()["id"]
+    step = moved(client, number, "dispatched").json()["properties"]["transitions"][-1]["id"]
+    letter = {"grid": "T1a", "start": from_now(days=-2), "end": from_now()}
+    for name, answer in (
+        ("occurred_at", report(client, occurred_at=given)),
+        ("reported_at", report(client, reported_at=given)),
+        ("at", moved(client, number, "handling", at=given)),
+        ("at", corrected(client, number, step, at=given)),
+        ("start", client.post("/letters", json=letter | {"start": given})),
+        ("end", client.post("/letters", json=letter | {"end": given})),
+    ):  # fmt: skip
+        assert answer.status_code == 422, (name, answer.text)
+        assert answer.json()["errors"][0]["name"].endswith(name)
+        assert "RFC 3339" in answer.text or "2026-02-30" in str(given) or "+99" in str(given)
+
+
+def test_a_naive_time_is_in_the_citys_zone_on_reports_and_steps_alike(client: TestClient) -> None:
+    def local(**delta: float) -> str:
+        return (datetime.now(town.ZONE) + timedelta(**delta)).strftime("%Y-%m-%dT%H:%M:%S")
+
+    told = report(client, occurred_at=local(hours=-5), reported_at=local(hours=-4)).json()
+    assert seconds_from_now(told["properties"]["reported_at"]) == pytest.approx(-4 * 3600, abs=60)
+    sent = moved(client, told["id"], "dispatched", at=local(hours=-3))
+    assert sent.status_code == 200, sent.text
+    step = sent.json()["properties"]["transitions"][-1]
+    assert seconds_from_now(step["at"]) == pytest.approx(-3 * 3600, abs=60)
+    right = corrected(client, told["id"], step["id"], at=local(hours=-2)).json()["properties"]
+    assert seconds_from_now(right["transitions"][-1]["at"]) == pytest.approx(-2 * 3600, abs=60)
+
+
+@pytest.mark.parametrize("at", ["2025-11-02T01:30:00", "2026-03-08T02:30:00"])
+def test_a_step_at_a_time_that_the_clocks_show_twice_or_never_is_refused(
+    client: TestClient, engine: Engine, at: str
+) -> None:
+    number = report(client, occurred_at="2025-10-01T00:00:00Z", reported_at="2025-10-01T00:00:00Z").json()[
+        "id"
+    ]
+    there = schema.city.update()
+    try:
+        with engine.begin() as conn:
+            conn.execute(there.values(timezone="America/Chicago"))
+        answer = moved(client, number, "dispatched", at=at)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["name"] == "at"
+        assert moved(client, number, "dispatched", at=f"{at}-06:00").status_code == 200
+    finally:
+        with engine.begin() as conn:
+            conn.execute(there.values(timezone="Asia/Shanghai"))

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Engine
 from tests import town
 
 LON, LAT = town.at(0.7, 0.7)
-NEW = {"category": "0101", "source": "citizen", "occurred_at": "2025-05-01T08:00", "lon": LON, "lat": LAT}
+NEW = {"category": "0101", "source": "citizen", "occurred_at": "2025-05-01T08:00:00", "lon": LON, "lat": LAT}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,7 +63,7 @@ def test_a_withdrawn_incident_is_counted_nowhere(client: TestClient) -> None:
         ({"category": "99"}, "category"),
         ({"source": "gossip"}, "source"),
         ({"lon": LAT, "lat": 89.0}, "lat"),
-        ({"occurred_at": "1900-01-01T00:00"}, "occurred_at"),
+        ({"occurred_at": "1900-01-01T00:00:00"}, "occurred_at"),
         ({"occurred_at": (datetime.now(town.ZONE) + timedelta(days=9)).isoformat()}, "occurred_at"),
         ({"lon": "NaN"}, "lon"),
         ({"colour": "green"}, "colour"),

@@ -1,17 +1,21 @@
 """What is asked over HTTP: parameters, HEAD, exchanged coordinates, times of features."""
 
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import pytest
 import sqlalchemy as sa
+import uvicorn
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
 
 from api import access
 from api.main import ROUTERS, make_app
-from gis.access import ANYBODY
+from gis.access import ANYBODY, Principal
 from gis.cells import from_text
 from gis.errors import BadInput
 from tests import town
@@ -131,6 +135,28 @@ def test_head_answers_as_get_without_a_body(client: TestClient, path: str, accep
     assert {n: v for n, v in headed.headers.items() if n not in unlike} == {
         n: v for n, v in got.headers.items() if n not in unlike
     }
+
+
+def test_head_on_a_real_socket_logs_no_error(
+    service_engine: Engine, tmp_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app(lambda: service_engine, tmp_path)
+    app.dependency_overrides[access.who] = lambda: Principal("admin", full_role="admin", may_export=True)
+    setting = uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(setting)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        base = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        with httpx2.Client(base_url=base, timeout=60) as asking:
+            for path in dict.fromkeys([*_paths(), *HEADED]):
+                assert asking.head(path).content == b"", path
+    finally:
+        server.should_exit = True
+        thread.join()
+    assert [one.getMessage() for one in caplog.records if one.levelname in {"ERROR", "CRITICAL"}] == []
 
 
 def test_head_of_a_stream_ends(client: TestClient) -> None:
