@@ -99,12 +99,18 @@ def show() -> None:
         migrate(conn)
         row, lacking = conn.execute(sa.select(city)).one_or_none(), cities.lacks(conn)
     if row:
-        _print(f"{row.name_en} · {row.name_zh} ({row.code}){', a demo' if row.demo else ''}")
+        name = _both(row.name_en, row.name_zh)
+        _print(f"{name} ({row.code}){', a demo' if row.demo else ''}")
         _print(
             f"zone {row.timezone}, languages {', '.join(row.languages)}, attribution {row.attribution or '-'}"
         )
     for line in lacking:
         _print(f"lacking: {line}")
+
+
+def _both(english: str, chinese: str) -> str:
+    """Return a name in both languages, once where one stands for both."""
+    return english if english == chinese else f"{english} · {chinese}"
 
 
 def _level(text: str) -> dict[str, str]:
@@ -189,6 +195,7 @@ def levels_show() -> None:
     if not named:
         _print("no scheme is declared: safetymap levels set SCHEME --level 1=City --level 2=Ward")
     for one in named:
-        _print(f"{one.name}{' (default)' if one.is_default else ''}: {one.title_en} · {one.title_zh}")
+        title = _both(one.title_en, one.title_zh)
+        _print(f"{one.name}{' (default)' if one.is_default else ''}: {title}")
         for row in (row for row in rows if row.scheme == one.name):
-            _print(f"  {row.level}  {row.name_en} · {row.name_zh}  {row.grids} grids")
+            _print(f"  {row.level}  {_both(row.name_en, row.name_zh)}  {row.grids} grids")

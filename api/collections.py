@@ -20,6 +20,7 @@ from gis.access import Principal, rank
 from gis.crs import WGS84
 from gis.db import Query as Rows
 from gis.errors import BadInput, BadParameter, NotFound
+from layers import filters
 from layers.catalogue import LAYERS, Layer, every_grid
 from layers.filters import PROPERTIES
 from layers.view import View
@@ -33,6 +34,11 @@ GEOJSON = "application/geo+json"
 NAMES = tuple(name for name in PROPERTIES if name != "labels")
 TIMED = ("incidents",)
 """Collections whose features have a time, that of `datetime`."""
+DESCRIPTIONS = {
+    "incidents": "Withdrawn incidents are left out, as everywhere, unless the filter speaks of `state`: "
+    "state = 'withdrawn' has them, state <> 'closed' has them too."
+}
+"""What is to be known of a collection before its numbers are compared with others."""
 Box = tuple[float, float, float, float]
 _BBOX = (
     "West, south, east, north in degrees, by commas; or six numbers, with heights, which are not looked at."
@@ -109,6 +115,7 @@ def _described(request: Request, layer: Layer) -> dict[str, Any]:
     return {
         "id": layer.name,
         "title": f"{layer.title_zh} {layer.title_en}",
+        **({"description": DESCRIPTIONS[layer.name]} if layer.name in DESCRIPTIONS else {}),
         "itemType": "feature",
         "crs": [CRS84],
         "storageCrs": CRS84,
@@ -199,7 +206,7 @@ def _without_heights(west: float, south: float, low: float, east: float, north: 
 
 
 def _rows(layer: Layer, seen: View, box: Box | None) -> Rows:
-    whole = replace(seen, zoom=layer.maxzoom)
+    whole = replace(seen, zoom=layer.maxzoom, withdrawn=filters.names(seen.filter, "state"))
     inner = (every_grid(whole) if layer.name == "grids" else layer.select(whole)).subquery("features")
     rows = sa.select(inner).order_by(inner.c.id)
     if box is None:

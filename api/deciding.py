@@ -8,9 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.engine import Connection
 
 from api.access import Who
+from api.codes import Code
 from api.deps import DatumName, Transaction
 from api.once import Made, RunOnce
-from api.planning import DECIDE, EDIT, READ, Code, Id
+from api.planning import DECIDE, EDIT, READ, Id
 from api.planning_told import whole
 from gis import plan_store, plans, publishing
 from gis.access import Principal

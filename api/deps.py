@@ -12,6 +12,7 @@ from fastapi import Depends, Query
 from sqlalchemy.engine import Connection
 
 from api.access import Engines, Who, demand, engines
+from api.codes import Code
 from gis import access, city, crs, grids, plan_store
 from gis.access import Principal
 from gis.errors import BadInput
@@ -142,10 +143,10 @@ async def look(  # noqa: PLR0917 - one parameter of the query each
     wish: Wished,
     from_: Annotated[Moment, Query(alias="from")] = None,
     to: Moment = None,
-    category: Annotated[str | None, Query(max_length=40, description="Category, with all below it.")] = None,
+    category: Annotated[Code | None, Query(description="Category, with all below it.")] = None,
     source: Annotated[Literal[SOURCES] | None, Query()] = None,  # type: ignore[valid-type]
     colour: Annotated[Literal[COLOURS] | None, Query()] = None,  # type: ignore[valid-type]
-    area: Annotated[str | None, Query(max_length=40, description="Code of a grid.")] = None,
+    area: Annotated[Code | None, Query(description="Code of a grid.")] = None,
     plan: Annotated[int | None, Query(ge=1, lt=2**53, description="A draft whose grids are shown.")] = None,
     filter_: Annotated[
         str | None, Query(alias="filter", description=f"CQL2 text, at most {filters.LONGEST} characters.")

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.engine import Connection
 
 from api.access import audience
+from api.codes import Code
 from api.deps import DatumName, Transaction
 from api.once import Made, RunOnce
 from api.times import Time
@@ -26,7 +27,7 @@ class NewIncident(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    category: Annotated[str, Field(max_length=40)]
+    category: Code
     source: Literal[SOURCES]  # type: ignore[valid-type]
     occurred_at: Time
     lon: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
@@ -37,11 +38,11 @@ class NewIncident(BaseModel):
     description: Note = None
     address: Annotated[str | None, Field(max_length=400)] = None
     accuracy_m: Annotated[float | None, Field(ge=0, le=1e6, allow_inf_nan=False)] = None
-    recorded_grid: Annotated[str | None, Field(max_length=40)] = None
-    code: Annotated[str | None, Field(min_length=1, max_length=80)] = None
+    recorded_grid: Code | None = None
+    code: Code | None = None
     origin: Annotated[str, Field(min_length=1, max_length=80)] = "intake"
     """The system that a report comes from; `origin_id` is its name for it, by which it comes once."""
-    origin_id: Annotated[str | None, Field(min_length=1, max_length=200)] = None
+    origin_id: Code | None = None
 
 
 class Move(BaseModel):

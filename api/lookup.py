@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from sqlalchemy.engine import Connection
 
 from api.access import audience
+from api.codes import Code
 from api.deps import At, DatumName, Point, Transaction, Wished
 from gis import crs, grids, responders
 from gis import history as ancestry
@@ -122,21 +123,23 @@ def _collection(rows: list[Record], datum: DatumName) -> dict[str, Any]:
 
 
 @router.get("/grids/{code}", openapi_extra=audience("public", "boundaries are public"))
-def grid(transaction: Transaction, code: str, wish: Wished, datum: DatumName = "wgs84") -> dict[str, Any]:
+def grid(transaction: Transaction, code: Code, wish: Wished, datum: DatumName = "wgs84") -> dict[str, Any]:
     """Answer one grid with its boundary."""
     with transaction() as conn:
         return _feature(grids.grid(conn, code, grids.resolve(conn, wish)), datum)
 
 
 @router.get("/grids/{code}/children", openapi_extra=audience("public", "boundaries are public"))
-def children(transaction: Transaction, code: str, wish: Wished, datum: DatumName = "wgs84") -> dict[str, Any]:
+def children(
+    transaction: Transaction, code: Code, wish: Wished, datum: DatumName = "wgs84"
+) -> dict[str, Any]:
     """Answer the grids directly below one."""
     with transaction() as conn:
         return _collection(grids.children(conn, code, grids.resolve(conn, wish)), datum)
 
 
 @router.get("/grids/{code}/history", openapi_extra=audience("public", "boundaries are public"))
-def history(transaction: Transaction, code: str, wish: Wished, datum: DatumName = "wgs84") -> dict[str, Any]:
+def history(transaction: Transaction, code: Code, wish: Wished, datum: DatumName = "wgs84") -> dict[str, Any]:
     """Answer every version of a grid, newest knowledge first, and its lineage (from what, into what)."""
     with transaction() as conn:
         scheme = grids.resolve(conn, wish).scheme

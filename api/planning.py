@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from api import planning_told
 from api.access import Who, audience
+from api.codes import Code
 from api.deps import DatumName, Transaction
 from api.limits import heavy
 from api.once import Made, RunOnce
@@ -46,7 +47,6 @@ READ, EDIT, DECIDE = (
 
 Id = Annotated[int, Path(ge=1, lt=2**53)]
 StepId = Annotated[int, Field(ge=1, lt=2**53)]
-Code = Annotated[str, Field(min_length=1, max_length=80)]
 
 
 class NewPlan(BaseModel):

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from api import planning
 from api.access import Who, audience
+from api.codes import Code
 from api.limits import heavy
 from api.once import Made, RunOnce
 from gis import plan_drawing
@@ -21,7 +22,7 @@ class Area(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    code: planning.Code
+    code: Code
     low: Annotated[int, Field(ge=1, le=100_000)] = 300
     high: Annotated[int, Field(ge=1, le=100_000)] = 500
 

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import HTMLResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.engine import Connection
 
 from api import tables
 from api.access import Who, audience, demand_export
+from api.codes import Code
 from api.deps import Look, Looked, Transaction, view
 from api.limits import heavy
 from api.once import Made, RunOnce
@@ -189,8 +190,8 @@ class NewLetter(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    grid: Annotated[str, Field(min_length=1, max_length=80)]
-    category: Annotated[str | None, Field(max_length=40)] = None
+    grid: Code
+    category: Code | None = None
     start: Time
     end: Time
     kind: Literal[LETTER_KINDS] | None = None  # type: ignore[valid-type]

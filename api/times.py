@@ -1,4 +1,4 @@
-"""Times in bodies: RFC 3339 texts with day and time to the second, and nothing that merely looks like one."""
+"""Times in bodies: RFC 3339 texts with a day and a time of day, and nothing that merely looks like one."""
 
 import re
 from datetime import datetime
@@ -6,14 +6,17 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]([01]\d|2[0-3]):\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
-"""RFC 3339, 5.6; the zone may be left out, which then is the city's."""
+_RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]([01]\d|2[0-3]):\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
+)
+"""RFC 3339, 5.6. The zone may be left out, which then is the city's, and the seconds, which then are 0:
+browsers leave out both (`<input type=datetime-local>`)."""
 
 
 def _read(given: object) -> datetime:
     """Read a time. Raises ValueError for numbers, bare days and other notations: they would be guessed at."""
     if not isinstance(given, str) or not _RFC3339.fullmatch(given):
-        raise ValueError("is no RFC 3339 time with day, hour, minute and second: 2024-03-05T14:30:00+08:00")
+        raise ValueError("is no RFC 3339 time with day, hour and minute, such as 2024-03-05T14:30:00+08:00")
     return datetime.fromisoformat(given.upper())
 
 

@@ -127,7 +127,7 @@ def _added(conn: Connection, report: Report) -> int | None:
     code = report.code or _unified_code(new, report.occurred_at)
     given = asdict(report) | {"code": code, "origin_id": report.origin_id or code, "state": "reported"}
     clocks.check_years(given)
-    row = _checked(conn, given)
+    row = _checked(conn, given, named={} if report.origin_id else {"origin_id": "code"})
     values = {"id": new, "origin": report.origin, "report_hash": _hash(report), **row}
     adding = insert(incidents).values(values).on_conflict_do_nothing().returning(incidents.c.id)
     if conn.execute(adding).one_or_none() is None:
@@ -255,10 +255,13 @@ def _unified_code(number: int, occurred_at: datetime) -> str:
     return f"{occurred_at:%Y%m%d}-{number:06d}"
 
 
-def _checked(conn: Connection, given: Fields[str, Any]) -> dict[str, Any]:
+def _checked(
+    conn: Connection, given: Fields[str, Any], named: Fields[str, str] | None = None
+) -> dict[str, Any]:
     """Return an incident's columns by the very rules of an import, and make its cells known.
 
-    Raises BadInput with the reason that an import would refuse the row for.
+    `named`: field → the one that it was taken from. Raises BadInput with the reason that an import would
+    refuse the row for.
     """
     fields = [*(field.name for field in KINDS["incidents"].fields), "lon", "lat"]
     asked = {name: None if name in _PROSE else given.get(name) for name in fields}
@@ -270,7 +273,8 @@ def _checked(conn: Connection, given: Fields[str, Any]) -> dict[str, Any]:
     )  # fmt: skip
     columns, refusals = run.examine(task, next(one.chunks()))
     if refusals:
-        raise BadInput(refusals[0].field, f"{refusals[0].value!r} {refusals[0].reason}")
+        field = refusals[0].field
+        raise BadInput((named or {}).get(field, field), f"{refusals[0].value!r} {refusals[0].reason}")
     staging.add_cells(conn, np.fromiter(task.cells, np.uint64, len(task.cells)))
     kept = {*incidents.c.keys()} - {"origin"}
     row: dict[str, Any] = {name: values[0].as_py() for name, values in columns.items() if name in kept}

@@ -79,6 +79,13 @@ def _moment(node: Mapping[str, Any], local: tzinfo) -> datetime:
     return read if read.tzinfo else read.replace(tzinfo=local)
 
 
+def names(tree: Tree | None, name: str) -> bool:
+    """Tell whether a filter speaks of a property."""
+    return isinstance(tree, tuple) and (
+        tree == ("property", name) or any(names(one, name) for one in tree[1:])
+    )
+
+
 def conditions(
     tree: Tree | None, layer: str, of: ReadOnlyColumnCollection[str, Any] | None = None
 ) -> list[Condition]:

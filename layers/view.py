@@ -37,6 +37,8 @@ class View:
     """A draft whose grids are shown instead of those in force; only those who may see it are shown any."""
     suppressed: bool = False
     """Only what the public may know: whole months as `layers.public` told them."""
+    withdrawn: bool = False
+    """With withdrawn incidents, which count nowhere: for lists of the record."""
 
     @property
     def asked(self) -> Asked:
@@ -54,9 +56,9 @@ class View:
 
 
 def wanted_incidents(view: View) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions on `incidents` that a view sets; withdrawn ones never count."""
+    """Return the conditions on `incidents` that a view sets; withdrawn ones count only where it says so."""
     i = incidents.c
-    conditions = [i.state != fixed("withdrawn")]
+    conditions = [] if view.withdrawn else [i.state != fixed("withdrawn")]
     if view.start is not None:
         conditions.append(i.occurred_at >= view.start)
     if view.end is not None:

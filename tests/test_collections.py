@@ -104,3 +104,30 @@ def test_the_public_sees_public_collections(service_engine: Engine, tmp_path_fac
         for name in collections.NAMES:
             asked = public.get(f"/collections/{name}/items", params={"filter": "name LIKE '%'"})
             assert asked.status_code == (200 if name in listed else 401)
+
+
+FILTERS = [
+    None, "state = 'withdrawn'", "state <> 'closed'", "state IN ('withdrawn', 'closed')",
+    "NOT (state = 'closed')",
+    "state = 'closed' OR state = 'withdrawn'", "colour = 'red'", "colour = 'red' AND state <> 'withdrawn'",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", FILTERS)
+def test_withdrawn_incidents_are_told_where_a_filter_speaks_of_states(
+    client: TestClient, engine: Engine, asked: str | None
+) -> None:
+    with engine.begin() as conn:
+        conn.execute(sa.text("UPDATE incidents SET state = 'withdrawn' WHERE id % 10 = 3"))
+        where = asked or "true"
+        shown = "true" if "state" in where else "state <> 'withdrawn'"
+        count = conn.execute(
+            sa.text(f"SELECT count(*) FROM incidents WHERE {shown} AND {where}")
+        ).scalar_one()
+    found = _items(client, "incidents", **({"filter": asked} if asked else {}), limit=1000)
+    assert (found["numberMatched"], found["numberReturned"]) == (count, count)
+    assert count > 0
+    told = client.get("/collections/incidents").json()["description"]
+    assert "Withdrawn incidents are left out" in told
+    whole = client.get("/hotspots", params={"filter": asked, "res": 9} if asked else {"res": 9}).json()
+    assert whole["incidents"] == sum(one["properties"]["state"] != "withdrawn" for one in found["features"])

@@ -110,7 +110,7 @@ def test_two_generations_in_one_file_and_a_day_without_owner(conn: Connection, t
 def test_faults_stop_a_set_until_accepted_and_are_recorded(conn: Connection, tmp_path: Path) -> None:
     broken = drawn("a.b")
     broken.loc[0, "geometry"] = shapely.box(*town.at(0, 1), *town.at(3, 0))
-    with pytest.raises(BadInput, match="--accept-faults"):
+    with pytest.raises(BadInput, match=r"1 orphan of 1,\d{3},\d{3} m².*--accept-faults"):
         bring(conn, broken, tmp_path)
     listed = json.loads((tmp_path / "refused.faults.geojson").read_text())
     errors = [one["properties"] for one in listed["features"] if one["properties"]["severity"] == "error"]

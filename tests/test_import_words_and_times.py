@@ -589,3 +589,102 @@ def test_a_row_whose_id_shows_nothing_has_none(store: Connection) -> None:
     assert outcome.inserted == 2
     kept = store.execute(sa.select(schema.incidents.c.origin_id)).scalars()
     assert {"A1", "12"} <= set(kept)
+
+
+@pytest.mark.parametrize(
+    ("written", "hour"),
+    [
+        ("2025年7月1日 下午3点05分", "15:05"), ("2025-07-01 03:05 PM", "15:05"),
+        ("2025-07-01 下午12:30", "12:30"),
+        ("2025-07-01 晚上8:00", "20:00"), ("2025-07-01 凌晨2:00", "02:00"),
+        ("2025-07-01 12:00 上午", "00:00"),
+        ("2025-07-01 12:30 AM", "00:30"), ("2025-07-01 12:30 p.m.", "12:30"),
+        ("2025/7/1 上午 12:05:00", "00:05"),
+        ("2025年7月1日下午3点半", "15:30"), ("2025年7月1日下午3点整", "15:00"),
+        ("2025-07-01 15:05 PM", "15:05"),
+        ("2025-07-01 ３:０５ＰＭ", "15:05"), ("2025-07-01 中午12:10", "12:10"),
+        ("2025-07-01 中午1:10", "13:10"),
+        ("2025-07-01 早上7:05", "07:05"), ("2025-07-01 上午11:59", "11:59"), ("2025-07-01 21点05分", "21:05"),
+        ("2025-07-01 00:00:00 下午3:05", "15:05"), ("2025-07-01 09:05 PM GMT+8", "21:05"),
+        ("2025-07-01 凌晨12:30", "00:30"), ("2025-07-01 傍晚6:30", "18:30"), ("2025-07-01 11:05 am", "11:05"),
+    ],
+)  # fmt: skip
+def test_words_of_the_day_say_which_hour_is_meant(written: str, hour: str) -> None:
+    parsed = one(moment, written)
+    assert not parsed.bad[0], why(parsed)
+    assert parsed[0][0].as_py().astimezone(ZoneInfo("Asia/Shanghai")).strftime("%H:%M") == hour
+    assert not parsed.dated[0]
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("2025-07-01 晚上12:00", "from 0 to 23"), ("2025-07-01 深夜1:30", "from 0 to 23"),
+        ("2025-07-01 15:05 AM", "from 0 to 23"), ("2025-07-01 00:05 PM", "from 0 to 23"),
+        ("2025-07-01 凌晨9:00", "from 0 to 23"), ("2025-07-01 中午4:00", "from 0 to 23"),
+        ("2025-07-01 25:00 PM", "from 0 to 23"), ("2025年7月1日下午3点", "no time of day"),
+        ("2025-07-01 下午3", "no time of day"), ("2025-07-01 3时", "no time of day"),
+    ],
+)  # fmt: skip
+def test_an_hour_that_its_word_leaves_open_is_refused(written: str, told: str) -> None:
+    parsed = one(moment, written)
+    assert parsed.bad[0]
+    assert told in why(parsed)
+
+
+def camera(**more: Any) -> pd.DataFrame:
+    return pd.DataFrame({"origin_id": ["1"], "lon": [LON], "lat": [LAT]} | more)
+
+
+@pytest.mark.parametrize(
+    "word", ["NA", "N.A.", "n.a.", "nil", "暂无", "（空）", "NaN.", "NaN", "无数据", "-nan"]
+)
+def test_words_for_nothing_are_nothing(store: Connection, tmp_path: Any, word: str) -> None:
+    options = Options(mapping=mapping.plain("cameras", "t"), refused=tmp_path / "r.csv")
+    run(store, "cameras", from_frame(camera(address=[word], name=["未知"]), "f"), options)
+    assert store.execute(sa.select(schema.cameras.c.address, schema.cameras.c.name)).one() == (None, "未知")
+
+
+ONLY = {
+    "zone": 'zone = "America/Chicago"', "formats": 'formats = ["excel"]', "nulls": 'nulls = ["?"]',
+    "constants": 'constants = { state = "online" }', "one column": 'columns = { name = "title" }',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("said", ONLY)
+def test_a_mapping_that_names_no_column_takes_those_that_bear_our_names(
+    store: Connection, tmp_path: Any, said: str
+) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text(f'[cameras]\norigin = "x"\n{ONLY[said]}\n')
+    options = Options(mapping=mapping.load(str(path), "cameras"), refused=tmp_path / "r.csv")
+    told = run(
+        store, "cameras", from_frame(camera(name=["a"], title=["b"], headings=["10|20"]), "f"), options
+    )
+    assert (told.accepted, told.refused) == (1, 0)
+    c = schema.cameras.c
+    row = store.execute(sa.select(c.origin, c.name, c.headings, c.state)).one()
+    bare = said != "one column"
+    assert row == (
+        "x",
+        "a" if bare else "b",
+        [10, 20] if bare else None,
+        "online" if said == "constants" else None,
+    )
+
+
+def test_decimal_commas_alone_in_a_mapping(store: Connection, tmp_path: Any) -> None:
+    (tmp_path / "m.toml").write_text('[cameras]\norigin = "x"\ndecimal = ","\n')
+    data = camera().assign(lon=f"{LON}".replace(".", ","), lat=f"{LAT}".replace(".", ","))
+    chosen = mapping.load(str(tmp_path / "m.toml"), "cameras")
+    told = run(store, "cameras", from_frame(data, "f"), Options(mapping=chosen, refused=tmp_path / "r.csv"))
+    assert told.accepted == 1
+
+
+def test_a_refused_time_is_shown_as_it_was_written(store: Connection, tmp_path: Any) -> None:
+    row = {
+        "origin_id": ["1"], "category": "0101", "source": "citizen", "colour": "blue", "state": "closed",
+        "occurred_at": "2016-08-10 09:00:00", "reported_at": "2016-08-10T00:00:00", "lon": LON, "lat": LAT,
+    }  # fmt: skip
+    told = run(store, "incidents", from_frame(pd.DataFrame(row), "f"), Options(refused=tmp_path / "r.csv"))
+    assert [dict(one) for one in vars(told)["values"].values()] == [{"2016-08-10T00:00:00": 1}]

@@ -151,7 +151,8 @@ def test_an_incident_stuck_in_the_future_moves_again_once_corrected(
 
 NO_TIMES = [
     2025, 20261128, "2025", "20261128", "202611281030", -1, 1.5, 1764355200000, True, "2026-11-28", "now",
-    "2026-11-28T10", "2026-11-28T10:30", "20261128T103000Z", "2026-W48-6", "2026-11-28T24:00:00Z",
+    "2026-11-28T10", "2026-11-28T10Z", "2026-11-28T1030", "20261128T103000Z",
+    "2026-W48-6", "2026-11-28T24:00:00Z",
     "2026-11-28T10:30:00+0800", "2026-02-30T10:00:00Z",
     " 2026-11-28T10:30:00Z", "２０２６-11-28T10:30:00Z", "",
     "2026-11-28T10:30:00+99:00",
@@ -194,9 +195,8 @@ def test_a_naive_time_is_in_the_citys_zone_on_reports_and_steps_alike(client: Te
 def test_a_step_at_a_time_that_the_clocks_show_twice_or_never_is_refused(
     client: TestClient, engine: Engine, at: str
 ) -> None:
-    number = report(client, occurred_at="2025-10-01T00:00:00Z", reported_at="2025-10-01T00:00:00Z").json()[
-        "id"
-    ]
+    long_ago = {"occurred_at": "2025-10-01T00:00:00Z", "reported_at": "2025-10-01T00:00:00Z"}
+    number = report(client, **long_ago).json()["id"]
     there = schema.city.update()
     try:
         with engine.begin() as conn:

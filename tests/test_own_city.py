@@ -285,7 +285,8 @@ def test_the_commands_set_and_show_a_city(bare: Engine, monkeypatch: pytest.Monk
         "city", "set", "--code", "dc", "--name", "W", "--zone", "New York", status=1
     )
     say("city", "set", "--code", "dc", "--name", "Washington", "--zone", "America/New_York")
-    assert "华盛顿" in say("city", "set", "--name-zh", "华盛顿") + say("city", "show")
+    assert say("city", "show").startswith("Washington (dc)")
+    assert "Washington · 华盛顿 (dc)" in say("city", "set", "--name-zh", "华盛顿") + say("city", "show")
     assert "no grids" in say("city", "show")
     assert "no scheme" in say("levels", "show")
     assert "say its levels" in say("levels", "set", "police", status=1)
@@ -293,7 +294,8 @@ def test_the_commands_set_and_show_a_city(bare: Engine, monkeypatch: pytest.Monk
     told = say(
         "levels", "set", "police", "--level", "1=District/分局", "--level", "2=PSA", "--title", "Police"
     )
-    assert "police (default): Police · Police" in told
+    assert "police (default): Police\n" in told
+    assert "2  PSA  0 grids" in told
     assert "1  District · 分局  0 grids" in told
     told = say("levels", "set", "fire", "--level", "1=Battalion", "--default")
     assert "fire (default)" in told

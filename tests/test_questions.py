@@ -147,8 +147,10 @@ def test_head_on_a_real_socket_logs_no_error(
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        while not server.started:
+        deadline = time.monotonic() + 60
+        while not server.started and thread.is_alive() and time.monotonic() < deadline:
             time.sleep(0.01)
+        assert server.started
         base = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
         with httpx2.Client(base_url=base, timeout=60) as asking:
             for path in dict.fromkeys([*_paths(), *HEADED]):

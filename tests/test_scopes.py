@@ -200,13 +200,7 @@ def test_a_county_writes_inside_its_scope_only(
     asker: TestClient, keys: Keys, engine: Engine, grid: str, created: int, moved: int
 ) -> None:
     ask, (lon, lat) = keys["field", "T1"], PLACES[grid]
-    new = {
-        "category": "0101",
-        "source": "citizen",
-        "occurred_at": "2025-03-01T08:00:00",
-        "lon": lon,
-        "lat": lat,
-    }
+    new = {"category": "0101", "source": "citizen", "occurred_at": "2025-03-01T08:00", "lon": lon, "lat": lat}
     answer = asker.post("/incidents", headers=ask, json=new)
     assert answer.status_code == created
     with engine.connect() as conn:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import openpyxl
 import pandas as pd
 import pyarrow as pa
@@ -120,6 +121,8 @@ def _piece(value: Any, at: int) -> Any:
 def _cell(name: str, value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _SURE_DIGITS:
         return str(value)
+    if isinstance(value, float) and np.isfinite(value) and float(f"{value:.16g}") != value:
+        return repr(value)  # openpyxl writes 16 digits
     if isinstance(value, str) and ILLEGAL_CHARACTERS_RE.search(value):
         raise BadInput("FILE", f"{name} has a text with a control sign, which no workbook holds; use .csv")
     return value

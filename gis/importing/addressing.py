@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from gis.importing.drafting import Draft, cleaned
 from gis.importing.mapping import Mapping
 from gis.importing.parsing import Bools, mask
-from gis.importing.placing import Placed
+from gis.importing.placing import Placed, rounded
 from gis.importing.refusals import Sieve
 from gis.network.ranges import METRES, Found, Road, Streets
 from gis.network.street_names import parse
@@ -156,7 +156,11 @@ def _note(made: Draft, hits: dict[int, Found]) -> None:
 
 
 def _moved(where: Placed, hits: dict[int, Found]) -> Placed:
-    moved = Placed(where.shape.copy(), where.lon.copy(), where.lat.copy())
+    moved, rows = (
+        Placed(where.shape.copy(), where.lon.copy(), where.lat.copy()),
+        np.zeros(len(where.lon), bool),
+    )
     for at, hit in hits.items():
         moved.shape[at], moved.lon[at], moved.lat[at] = shapely.Point(hit.lon, hit.lat), hit.lon, hit.lat
-    return moved
+    rows[list(hits)] = True
+    return rounded(moved, rows)

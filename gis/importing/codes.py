@@ -1,9 +1,12 @@
-"""Numbers as texts: a code that a file keeps as a number is written digit by digit, or told to be lost.
+"""Codes: what is seen of a text, and the digits of a number that a file keeps, or that they are lost.
 
 A double holds whole numbers exactly below 2^53. Any other double, in a field of text, is a code whose digits
 were lost (a spreadsheet's 4.30202E+19) or a number where none belongs. It is written with `e+`, as no code
 is: parsers of numbers read it as the number it is, parsers of text refuse it by `LOST`.
 """
+
+import re
+import unicodedata
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +18,31 @@ LOST = r"^-?\d+(?:\.\d+)?[eE]\+\d{2,3}$"
 TOLD = "is a number whose digits were lost; write the column as text in its source"
 _EXACT = {pa.float16(): 2.0**11, pa.float32(): 2.0**24, pa.float64(): 2.0**53}
 """Below these, a whole number in such a column has all its digits."""
+
+
+_WIDTHS = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
+"""Signs of full width, by number, and what they are in half (Unicode, Halfwidth and Fullwidth Forms)."""
+_FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+
+
+def _is_invisible(sign: str) -> bool:
+    """Tell whether a sign shows nothing: a format control (U+200B, U+FEFF …), a variation, a filler."""
+    return unicodedata.category(sign) == "Cf" or "\ufe00" <= sign <= "\ufe0f" or sign in _FILLERS
+
+
+def seen(word: str) -> str:
+    """Return a code as it is seen: in half width, composed (NFC), without signs that show nothing."""
+    shown = "".join(sign for sign in word if not _is_invisible(sign))
+    return unicodedata.normalize("NFC", shown.translate(_WIDTHS)).strip()
+
+
+WHOLE = r"^(0|[1-9]\d{0,15})\.0+$"
+"""A number that a spreadsheet made of an id, which is its first group."""
+
+
+def identified(word: str) -> str:
+    """Return an id or a code as the store keeps it: as it is seen; `7.0` of a spreadsheet is `7`."""
+    return re.sub(WHOLE, r"\1", seen(word))
 
 
 def number_text(value: float, exact: float = 2.0**53) -> str:

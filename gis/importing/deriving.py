@@ -88,9 +88,8 @@ def incidents(job: Job, made: Draft, where: Placed | None) -> Placed | None:
         if step in given:
             given[step] = _within_the_day(given[step], last, made.dated.get(step), job.rules.zone)
             backwards = mask(pc.less(given[step], last))
-            made.sieve.refuse(
-                backwards, step, "is before the step that precedes it; correct one", given[step]
-            )
+            shown = made.written.get(step, given[step])
+            made.sieve.refuse(backwards, step, "is before the step that precedes it; correct one", shown)
             last = pc.coalesce(given[step], last)
     return where
 

@@ -41,6 +41,8 @@ class Draft:
     columns: dict[str, pa.Array] = field(default_factory=dict)
     dated: dict[str, Bools] = field(default_factory=dict)
     """Of columns of times, which are days without a time of day."""
+    written: dict[str, pa.Array] = field(default_factory=dict)
+    """Columns of times as the file wrote them."""
     clamped: int = 0
     """Times a little ahead of our clock, taken as now."""
 
@@ -62,7 +64,7 @@ def draft(chunk: Chunk, kind: Kind, mapping: Mapping, rules: Rules) -> Draft:
             _refuse_lost(one, values, sieve)
             parsed = safely(one.parse, _single(values, one, sieve), rules)
             sieve.refuse(parsed.bad, one.name, parsed.reason, values)
-            _keep(made, one.name, parsed, others)
+            _keep(made, one.name, parsed, values, others)
         if one.required:
             _require(made, one)
     made.columns = in_order(made.columns, others, kind.life)
@@ -77,12 +79,12 @@ def _refuse_lost(one: Field, values: pa.Array, sieve: Sieve) -> None:
         )
 
 
-def _keep(made: Draft, name: str, parsed: Parsed, others: dict[str, pa.Array]) -> None:
+def _keep(made: Draft, name: str, parsed: Parsed, values: pa.Array, others: dict[str, pa.Array]) -> None:
     made.columns[name] = parsed.values
     if parsed.other is not None:
         others[name] = parsed.other
     if parsed.dated is not None:
-        made.dated[name] = parsed.dated
+        made.dated[name], made.written[name] = parsed.dated, values
     if parsed.clamped is not None:
         made.clamped += int(np.count_nonzero(parsed.clamped & made.sieve.ok))
 

@@ -19,7 +19,8 @@ SAMPLE = 4 << 20
 _WIDE = frozenset({
     "utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "gb18030", "big5hkscs",
     "cp932", "euc_jp", "iso2022_jp", "cp949", "koi8-r", "koi8-u", "mac-roman", "cp437", "cp850", "cp852",
-    "cp866", "cp874", "hz", "iso2022_kr", "utf-7", *(f"cp125{n}" for n in range(9)), *(f"iso8859-{n}" for n in range(2, 17)),
+    "cp866", "cp874", "hz", "iso2022_kr", "utf-7", *(f"cp125{n}" for n in range(9)),
+    *(f"iso8859-{n}" for n in range(2, 17)),
 })  # fmt: skip
 _SUPERSETS = {
     "gb2312": "gb18030", "gbk": "gb18030", "big5": "big5hkscs", "cp950": "big5hkscs",

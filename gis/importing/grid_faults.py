@@ -54,7 +54,7 @@ def _explained(fault: Fault, lost: Sequence[Lost], shapes: Any, tree: shapely.ST
 
 
 def grouped(found: Iterable[Fault]) -> str:
-    """How many faults of each kind, and the grids with the most, in words."""
+    """How many faults of each kind with their ground, and the grids with the most, in words."""
     errors = [fault for fault in found if fault.severity == "error"]
     kinds = Counter(fault.kind for fault in errors)
     by_grid: dict[str, Counter[str]] = {}
@@ -62,12 +62,20 @@ def grouped(found: Iterable[Fault]) -> str:
         for code in fault.codes:
             by_grid.setdefault(code, Counter())[fault.kind] += 1
     most = sorted(by_grid.items(), key=lambda item: (-item[1].total(), item[0]))
-    told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    ground: Counter[str] = Counter()
+    for fault in errors:
+        ground[fault.kind] += fault.area_m2  # type: ignore[assignment] # areas add up as counts do
+    told = ", ".join(f"{count} {kind}{_area(ground[kind])}" for kind, count in kinds.most_common())
     grids = "; ".join(
         f"{code}: {', '.join(f'{n} {k}' for k, n in of.most_common())}" for code, of in most[:SHOWN]
     )
     more = f"; and {len(most) - SHOWN} more grids" if len(most) > SHOWN else ""
     return f"{told} ({grids}{more})" if errors else ""
+
+
+def _area(m2: float) -> str:
+    """Return ground in words: whole square metres, less than one with its digits, nothing for none."""
+    return "" if m2 <= 0 else f" of {m2:,.0f} m²" if m2 >= 1 else f" of {m2:.2g} m²"
 
 
 def write(found: list[Fault], path: Path) -> None:

@@ -22,23 +22,62 @@ class Head:
     notes: tuple[str, ...] = ()
 
 
-def find(rows: Sequence[Row], file: str, given: int | None) -> Head:
+Merge = tuple[int, int, int, int]
+"""Merged cells: first row and column, last row and column, from 0; rows by their place among the first."""
+
+
+def find(rows: Sequence[Row], file: str, given: int | None, merged: Sequence[Merge] = ()) -> Head:
     """Return the heading among the first rows of a table.
 
     `given`: its place among `rows`, from 0; without it, the first row that fills at least half of what most
-    rows have: what stands above is a title. A second row that names what the first left empty (merged cells)
+    rows have: what stands above is a title. Where the heading has `merged` cells, it goes on to the row that
+    names their columns; where that is not known (CSV), a second row that names what the first left empty
     belongs to it. Raises BadInput when there is none, or two columns have one name.
     """
     at = _found(rows) if given is None else given
     if not 0 <= at < len(rows):
         raise BadInput("header", f"{file} has no column names where they are looked for; say --header-row")
     names, above = [cell or "" for cell in rows[at]], at + 1
-    if above < len(rows) and _continues(rows[at], rows[above]):
+    if (last := _last_merged(rows, at, merged)) > at:
+        names, above = _grouped(rows, at, last, merged), last + 1
+    elif above < len(rows) and _continues(rows[at], rows[above]):
         names, above = _joined(rows[at], rows[above]), above + 1
     titles = [" ".join(cell.strip() for cell in row if cell and cell.strip()) for row in rows[:at]]
     told = " / ".join(filter(None, titles))[:120]
     notes = (f"title rows above the heading are left out: {told}",) if told else ()
     return Head(unique_names(names, file), above, notes)
+
+
+def _last_merged(rows: Sequence[Row], at: int, merged: Sequence[Merge]) -> int:
+    """Return the last row of a heading that begins at a row, by the merged cells in it."""
+    last = at
+    for top, left, bottom, right in sorted(merged):
+        if at <= top <= last:
+            named = right > left and any(_cell(rows, bottom + 1, column) for column in range(left, right + 1))
+            last = max(last, bottom + named)
+    return min(last, len(rows) - 1)
+
+
+def _cell(rows: Sequence[Row], row: int, column: int) -> str | None:
+    return rows[row][column] if row < len(rows) and column < len(rows[row]) else None
+
+
+def _grouped(rows: Sequence[Row], at: int, last: int, merged: Sequence[Merge]) -> list[str]:
+    """Return the name of each column from the rows of a heading: the lowest, behind its groups if need be."""
+    above = {
+        (row, column): (top, left)
+        for top, left, bottom, right in merged
+        for row in range(top, bottom + 1)
+        for column in range(left, right + 1)
+    }
+    paths: list[list[str]] = []
+    for column in range(max(len(row) for row in rows[at : last + 1])):
+        cells = dict.fromkeys(above.get((row, column), (row, column)) for row in range(at, last + 1))
+        paths.append([name for one in cells if (name := (_cell(rows, *one) or "").strip())])
+    lowest = [path[-1] if path else "" for path in paths]
+    return [
+        " ".join(path) if lowest.count(name) > 1 else name for path, name in zip(paths, lowest, strict=True)
+    ]
 
 
 def _filled(row: Row) -> int:

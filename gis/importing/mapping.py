@@ -172,7 +172,10 @@ def _sections(path: Path) -> dict[str, Mapping]:
     try:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
         shared = {"name": path.stem, "city": told.pop("city", None)}
-        return {kind: _known_fields(Mapping(**shared, **section), kind) for kind, section in told.items()}
+        return {
+            kind: _completed(_known_fields(Mapping(**shared, **section), kind), kind)
+            for kind, section in told.items()
+        }
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadInput("mapping", f"{path.name}: {error}") from error
     except (ValidationError, TypeError) as error:
@@ -198,6 +201,25 @@ def _known_fields(mapping: Mapping, kind: str) -> Mapping:
             "mapping", f"[{kind}] names {', '.join(wrong)}; its fields are {', '.join(sorted(ours))}"
         )
     return mapping
+
+
+def _completed(mapping: Mapping, kind: str) -> Mapping:
+    """Return a mapping with our own names for what it says nothing of, where a row cannot do without.
+
+    That is what is needed, and the place; of a mapping that names no column at all it is every field.
+    """
+    ours = plain(kind)
+    placed = any(getattr(mapping, name) for name in _PLACE)
+    bare = not (placed or mapping.columns or mapping.join)
+    said = {*mapping.columns, *mapping.join, *mapping.constants}
+    wanted = {field.name for field in KINDS[kind].fields if bare or field.required} - said
+    added: dict[str, object] = {
+        "columns": {name: ours.columns[name] for name in wanted} | mapping.columns,
+        "split": {name: sign for name, sign in ours.split.items() if name in wanted} | mapping.split,
+    }
+    return mapping.model_copy(
+        update=added | ({} if placed else {name: getattr(ours, name) for name in _PLACE})
+    )
 
 
 def missing(mapping: Mapping, kind: Kind, columns: Sequence[str], *, has_geometry: bool) -> list[str]:
@@ -232,7 +254,13 @@ def choose(kind: Kind, columns: Sequence[str], *, has_geometry: bool) -> Mapping
     lacks = ", ".join(missing(candidates[0], kind, columns, has_geometry=has_geometry))
     raise BadInput(
         "mapping",
-        f"no ready mapping fits the columns {', '.join(columns)}; "
+        f"no ready mapping fits the columns {', '.join(columns)}{_perhaps_elsewhere(columns)}; "
         f"name them as ours (missing: {lacks}; safetymap import {kind.name} --fields tells all), or let "
         "--propose-mapping FILE write a mapping for you to correct, and give it with --mapping",
     )
+
+
+def _perhaps_elsewhere(columns: Sequence[str]) -> str:
+    """Return what is told of columns without a name, None of which a heading usually has."""
+    unnamed = any(re.fullmatch(r"column \d+", name) for name in columns)
+    return " (some have no name: if the headings stand in another row, say --header-row)" * unnamed

@@ -1,6 +1,5 @@
 """Parsers: a column of texts or native values to a typed column, and which rows are unusable and why."""
 
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -160,35 +159,19 @@ def text(values: pa.Array, _rules: Rules) -> Parsed:
     return _limited(as_text(values), LONGEST, r"[\x00-\x1f\x7f]", _CONTROL)
 
 
-_WIDTHS = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
-"""Signs of full width, by number, and what they are in half (Unicode, Halfwidth and Fullwidth Forms)."""
-_FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
-
-
-def _is_invisible(sign: str) -> bool:
-    """Tell whether a sign shows nothing: a format control (U+200B, U+FEFF …), a variation, a filler."""
-    return unicodedata.category(sign) == "Cf" or "\ufe00" <= sign <= "\ufe0f" or sign in _FILLERS
-
-
-def seen_word(word: str) -> str:
-    """Return a code as it is seen: in half width, composed (NFC), without signs that show nothing."""
-    shown = "".join(sign for sign in word if not _is_invisible(sign))
-    return unicodedata.normalize("NFC", shown.translate(_WIDTHS)).strip()
-
-
 def seen(texts: pa.Array) -> pa.Array:
     """Return codes as they are seen, null where nothing is; ① and 1 stay two, since anyone sees it."""
     foreign = np.flatnonzero(mask(pc.invert(pc.string_is_ascii(texts))))
     if not len(foreign):
         return texts
     changed = texts.to_numpy(zero_copy_only=False).copy()
-    changed[foreign] = [seen_word(changed[at]) or None for at in foreign]
+    changed[foreign] = [codes.seen(changed[at]) or None for at in foreign]
     return pa.array(changed, pa.string())
 
 
 def identifier(values: pa.Array, _rules: Rules) -> Parsed:
     """Parse an id or a code; `7.0` of a spreadsheet is the id `7`, and so is `７`."""
-    texts = pc.replace_substring_regex(seen(as_text(values)), r"^(0|[1-9]\d{0,15})\.0+$", r"\1")
+    texts = pc.replace_substring_regex(seen(as_text(values)), codes.WHOLE, r"\1")
     return _limited(texts, LONGEST_ID, r"[\x00-\x1f\x7f]", _CONTROL)
 
 
@@ -237,10 +220,10 @@ def category(values: pa.Array, rules: Rules) -> Parsed:
     texts = as_text(values)
     known = pa.array(list(rules.categories), pa.string())
     at = pc.coalesce(pc.index_in(texts, known), pc.index_in(seen(texts), known))
-    codes = pc.take(pa.array(list(rules.categories.values()), pa.string()), at)
-    bad = mask(pc.is_valid(texts)) & ~mask(pc.is_valid(codes))
+    found = pc.take(pa.array(list(rules.categories.values()), pa.string()), at)
+    bad = mask(pc.is_valid(texts)) & ~mask(pc.is_valid(found))
     reason = "is an unknown category; map it in [values.category] or import it as one of categories"
-    return Parsed(codes, bad, reason)
+    return Parsed(found, bad, reason)
 
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"

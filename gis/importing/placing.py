@@ -47,6 +47,20 @@ class Placed:
         return f"{self.lon[at]:.9g}, {self.lat[at]:.9g}"
 
 
+DECIMALS = 7
+"""Of degrees that we compute (1 cm): what a datum shift or a place along a street adds beyond is no
+knowledge, and every format of file keeps so many."""
+
+
+def rounded(where: "Placed", rows: Bools) -> "Placed":
+    """Return places with the points of `rows`, which were computed, on whole units of the last decimal."""
+    points = rows & (shapely.get_type_id(where.shape) == shapely.GeometryType.POINT)
+    lon, lat, shapes = where.lon.copy(), where.lat.copy(), where.shape.copy()
+    lon[points], lat[points] = np.round(lon[points], DECIMALS), np.round(lat[points], DECIMALS)
+    shapes[points] = shapely.points(lon[points], lat[points])
+    return Placed(shapes, lon, lat)
+
+
 @dataclass
 class Ways:
     """How the shapes of a file come to WGS-84 degrees, as asked for, and what that did to them."""
@@ -105,7 +119,13 @@ def place(made: Draft, kind: Kind, mapping: Mapping, source: Source, ways: Ways)
     made.sieve.refuse(
         _across(given) > kind.widest, "geometry", f"is over {kind.widest} degrees across; correct it"
     )
-    return placed(made, only(made.sieve.ok, given))
+    where = placed(made, only(made.sieve.ok, given))
+    return rounded(where, made.sieve.ok) if _is_moved(ways) else where
+
+
+def _is_moved(ways: Ways) -> bool:
+    """Tell whether coordinates were computed from others."""
+    return ways.shift is not None and ways.shift.there is not None
 
 
 def _transformed(made: Draft, given: Geoms, system: str, ways: Ways) -> Geoms:
@@ -199,7 +219,8 @@ def _from_columns(made: Draft, mapping: Mapping, source: Source, ways: Ways) -> 
     if source.crs is None:
         return Placed(shapes, lon, lat)
     moved = _transformed(made, only(made.sieve.ok, shapes), source.crs, ways)
-    return Placed(moved, shapely.get_x(moved), shapely.get_y(moved))
+    where = Placed(moved, shapely.get_x(moved), shapely.get_y(moved))
+    return rounded(where, made.sieve.ok) if _is_moved(ways) else where
 
 
 _POINT_TEXT = r"(?i)^\s*(?:SRID=\d+;\s*)?POINT\b"
@@ -336,4 +357,4 @@ def shifted(where: Placed, datum: str, rows: Bools) -> Placed:
     shapes[rows] = shapely.transform(shapes[rows], shift)
     lon, lat = where.lon.copy(), where.lat.copy()
     lon[rows], lat[rows] = crs.to_wgs84(lon[rows], lat[rows], datum)
-    return Placed(shapes, lon, lat)
+    return rounded(Placed(shapes, lon, lat), rows)

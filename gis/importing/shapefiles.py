@@ -33,20 +33,24 @@ def encoding(file: File, layer: str | int, said: Declared | None) -> str:
 
 
 def check_whole(file: File) -> None:
-    """Raise BadInput when a Shapefile is shorter than its heads say: GDAL would give fewer rows."""
-    table = file.beside(".dbf")
-    if table is None or file.beside(".shx") is None:
+    """Raise BadInput when a Shapefile is shorter than its heads say, or its parts are of two.
+
+    GDAL would give fewer rows, or the shapes of some with the values of others.
+    """
+    table, index = file.beside(".dbf"), file.beside(".shx")
+    if table is None or index is None:
         lacks = ".dbf" if table is None else ".shx"
         raise BadInput("file", f"{file.name} has no {lacks} beside it; bring its .shp, .shx, .dbf and .prj")
-    shapes, rows = _head(file), _head(table)
-    wanted = {
-        file: int.from_bytes(shapes[24:28], "big") * 2,
-        table: int.from_bytes(rows[8:10], "little")
-        + int.from_bytes(rows[4:8], "little") * int.from_bytes(rows[10:12], "little"),
-    }
-    for part, size in wanted.items():
+    head = _head(table)
+    count, first, width = (int.from_bytes(head[at:to], "little") for at, to in ((4, 8), (8, 10), (10, 12)))
+    wanted = {part: int.from_bytes(_head(part)[24:28], "big") * 2 for part in (file, index)}
+    for part, size in (wanted | {table: first + count * width}).items():
         if part.size() < size:
             raise BadInput("file", f"{part.name} is cut short: {part.size()} bytes of {size}; bring it again")
+    if (shapes := (wanted[index] - 100) // 8) != count:
+        raise BadInput(
+            "file", f"{file.name} has {shapes} shapes, {table.name} {count} rows: they are of two files"
+        )
 
 
 def _head(file: File) -> bytes:

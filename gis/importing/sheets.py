@@ -22,6 +22,9 @@ _HEAD = 1 << 20
 _DELIMITERS = (",", "\t", ";", "|")
 
 
+_UNENDED = "the last line has no end: if the file was cut short, its last value is, too"
+
+
 @dataclass(frozen=True)
 class _Layout:
     """How a text file is to be cut: its delimiter and heading, and the lines above its data."""
@@ -48,7 +51,7 @@ def open_csv(file: File, options: ReadOptions) -> Source:
         total=max(text.lines - layout.lines_above, 0) if text.plain else None,
         lines=text.plain,
         above=layout.lines_above,
-        notes=(*text.notes, *layout.head.notes),
+        notes=(*text.notes, *layout.head.notes, *(() if text.ended else (_UNENDED,))),
     )
 
 

@@ -138,9 +138,12 @@ DATUMS: Spoken = {
     "bd09": ("百度", "百度坐标", "baidu", "bd09ll"),
 }
 EMPTY = (
-    "#N/A", "#NA", "N/A", "n/a", "NULL", "null", "(null)", "<null>", "<NA>", "NaN", "nan", "NaT", "None",
-    "\\N", "-", "--", "---", "—", "——", "–", "/", "无",
+    "#N/A", "#NA", "#N/A N/A", "N/A", "n/a", "NA", "N.A.", "n.a.", "NULL", "null", "(null)", "<null>", "<NA>",
+    "NaN", "NaN.", "nan", "NAN", "-NaN", "-nan", "NaT", "None", "nil", "Nil", "NIL",
+    "\\N", "-", "--", "---", "—", "——", "–", "/", "无", "暂无", "暂无数据", "无数据", "空", "(空)", "（空）",
+    "空白", "(空白)", "（空白）", "未填", "未填写", "(无)", "（无）", "不适用",
 )  # fmt: skip
-"""What sources write for nothing; as they are written, so that Mr Null keeps his name."""
-EMPTY_FLAG = tuple(word for word in EMPTY if word != "无")
+"""What sources write for nothing; as they are written, so that Mr Null keeps his name. 未知, 不详 and unknown
+say something: that it is not known."""
+EMPTY_FLAG = tuple(word for word in EMPTY if word not in {"无", "(无)", "（无）"})
 """Of flags 无 is an answer: there is none."""

@@ -30,6 +30,8 @@ class Text:
     plain: bool
     lines: int
     notes: tuple[str, ...] = ()
+    ended: bool = True
+    """The last line has an end."""
 
 
 def examine(file: File, declared: Declared | None) -> Text:
@@ -42,7 +44,8 @@ def examine(file: File, declared: Declared | None) -> Text:
     encoding = encodings.settle(b"\n".join(scan.foreign), declared, file.name)
     found = declared is None and encoding != "utf-8"
     notes = (f"read as {encoding}, for which its bytes speak",) * found
-    return Text(encoding, scan.utf8 and encoding == "utf-8", scan.plain, scan.lines, notes)
+    clean = scan.utf8 and encoding == "utf-8"
+    return Text(encoding, clean, scan.plain, scan.lines, notes, scan.ended)
 
 
 def utf8(file: File, text: Text) -> IO[bytes]:
@@ -61,21 +64,34 @@ class _Scan:
     """Every byte is part of valid UTF-8."""
     foreign: list[bytes] = field(default_factory=list)
     """Lines with more than ASCII, as many as a sample holds."""
+    ended: bool = True
     seven_bit: str | None = None
     """The encoding that hides other signs in ASCII."""
 
 
 def _wide(file: File) -> str | None:
-    """Return the encoding that a file's mark tells, or UTF-16 that shows by its zero bytes."""
+    """Return the encoding that a file's mark tells, or UTF-32 or UTF-16 that shows by its zero bytes."""
     with file.open() as stream:
         start = stream.read(4096)
     marked = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
     if marked is not None:
         return marked if marked != "utf-8" else None
+    if wide := _utf32(start):
+        return wide
     even, odd = start[::2], start[1::2]
     for zeros, others, name in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
         if zeros.count(0) * 10 > len(zeros) and others.count(0) * 100 <= len(others):
             return name
+    return None
+
+
+def _utf32(start: bytes) -> str | None:
+    """Return which UTF-32 some bytes without a mark are: each four of them a sign of Unicode's 17 planes."""
+    signs = start[: len(start) // 4 * 4]
+    for high, plane, name in ((3, 2, "utf-32-le"), (0, 1, "utf-32-be")):
+        if signs and not any(signs[high::4]) and max(signs[plane::4]) <= 0x10:
+            text = signs.decode(name, "replace")
+            return None if "\0" in text or "\ufffd" in text else name
     return None
 
 
@@ -99,6 +115,7 @@ def _scan(file: File) -> _Scan:
     scan.foreign.append(encodings.sample([rest]))
     scan.utf8 = scan.utf8 and _decodes(utf8, b"", final=True)
     scan.lines += not last.endswith(b"\n")
+    scan.ended = last.endswith((b"\n", b"\r"))
     scan.foreign = [found for found in scan.foreign if found]
     return scan
 

@@ -1,6 +1,7 @@
 """Times and days as sources write them: read by one grammar or the mapping's formats, set on UTC."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gis.importing import day_words
 from gis.importing.parsing import Bools, Parsed, Rules, as_text, folded, mask, plain_numbers
 
 Moments = npt.NDArray[np.datetime64]
@@ -23,20 +25,29 @@ COUNTED = {
 }
 """Formats that are counts: since when, and microseconds per step (Excel's calendar holds from March 1900)."""
 _ZONE = r"(?:UTC|GMT)?(?P<sign>[+-])(?P<zh>\d{1,2})(?::?(?P<zm>\d{2}))?|(?P<utc>Z|z|UTC|GMT)"
-_CLOCK = r"(?P<h>\d{1,2})[:时](?P<mi>\d{1,2})(?:[:分](?P<s>\d{1,2})(?:[.,](?P<f>\d{1,9}))?秒?|分)?"
+_CLOCK = (
+    r"(?P<h>\d{1,2})(?:[:时点](?P<mi>\d{1,2})(?:[:分](?P<s>\d{1,2})(?:[.,](?P<f>\d{1,9}))?秒?|分)?"
+    r"|[时点](?P<sharp>[整正])|[时点](?P<half>半))"
+)
 _DATE = r"(?P<y>\d{4})[-/.年](?P<mo>\d{1,2})[-/.月](?P<d>\d{1,2})日?"
 _BLANK_CLOCK = r"(?:[T\s]+0{1,2}:00(?::00(?:\.0+)?)?)?"
 _BLANK_DATE = r"(?:(?:1899-12-3[01]|1900-01-0[01])[T\s]+)?"
 """A cell of a time alone comes with the day that a spreadsheet counts from, one of a date with midnight."""
+_WORD = "|".join((*day_words.CHINESE, r"(?i:[ap]\.?m\.?)"))
 _GRAMMARS = (
     rf"^{_DATE}(?:(?:{_BLANK_CLOCK}\s+{_BLANK_DATE}|\s*T\s*|\s*){_CLOCK}\s*(?:{_ZONE})?)?$",
+    rf"^{_DATE}(?:{_BLANK_CLOCK}\s+{_BLANK_DATE}|\s*)(?P<word>{_WORD})\s*{_CLOCK}\s*(?:{_ZONE})?$",
+    rf"^{_DATE}(?:{_BLANK_CLOCK}\s+{_BLANK_DATE}|\s*){_CLOCK}\s*(?P<word>{_WORD})\s*(?:{_ZONE})?$",
     rf"^{_DATE}[T\s]+{_CLOCK}\s*(?:{_ZONE})?$",
     r"^(?P<y>\d{4})(?P<mo>\d{2})(?P<d>\d{2})(?:T?(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})?(?P<utc>Z)?)?$",
 )
 _MOST_OFFSET = 14 * 60
 """Minutes: no place on Earth is further from UTC."""
 _FIRST, _LAST = np.datetime64("0001-01-02", "us"), np.datetime64("9999-12-31", "us")
-_PARTIAL = r"^\d{4}(?:[-/.年]\d{1,2}月?)?年?$|^\d{4}[-/.年]\d{1,2}[-/.月]\d{1,2}日?[T\s]+\d{1,2}时?$"
+_PARTIAL = (
+    r"^\d{4}(?:[-/.年]\d{1,2}月?)?年?$|"
+    rf"^\d{{4}}[-/.年]\d{{1,2}}[-/.月]\d{{1,2}}(?:日|\s|T|{_WORD})+\d{{1,2}}[时点]?$"
+)
 _HAS_DATE = re.compile(r"(?=.*%[Yy])(?:(?=.*%[mbB])(?=.*%d)|(?=.*%j))|.*%[cx]")
 _HAS_HOUR, _HAS_MINUTE = re.compile(r"%[HIcX]"), re.compile(r"%[McX]")
 
@@ -231,8 +242,8 @@ def _native(values: pa.Array) -> Read:
     read = _nothing(len(values))
     dated = bool(pa.types.is_date(values.type))
     unit = "D" if pa.types.is_date32(values.type) else "ms" if dated else values.type.unit
-    counts, inside = _counts_within(values, unit)
-    read.clock[inside] = counts[inside].astype(f"datetime64[{unit}]").astype("datetime64[us]")
+    clock, inside = _clock_within(values, unit)
+    read.clock[inside] = clock[inside]
     read.dated[:] = dated
     zone = None if dated else values.type.tz
     if zone is not None:
@@ -245,15 +256,15 @@ def _native(values: pa.Array) -> Read:
     return read
 
 
-def _counts_within(values: pa.Array, unit: str) -> tuple[npt.NDArray[np.int64], Bools]:
-    """Return Arrow's times as counts of their unit, and which are there and in the years 1 to 9999."""
+def _clock_within(values: pa.Array, unit: str) -> tuple[Moments, Bools]:
+    """Return Arrow's times, counts of a unit, and which are there and in the years 1 to 9999."""
     narrow = pa.int32() if pa.types.is_date32(values.type) else pa.int64()
     counts = pc.fill_null(values.cast(narrow).cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
-    inside = mask(pc.is_valid(values))
-    if unit == "ns":  # 64 bits of nanoseconds reach from 1677 to 2262; the edges themselves would overflow
-        return counts, inside
+    if unit == "ns":  # numpy's own way to microseconds overflows at the edges
+        counts, unit = counts // 1_000, "us"
     low, high = (edge.astype(f"datetime64[{unit}]").astype(np.int64) for edge in (_FIRST, _LAST))
-    return counts, inside & (counts >= low) & (counts <= high)
+    inside = mask(pc.is_valid(values)) & (counts >= low) & (counts <= high)
+    return np.where(inside, counts, 0).astype(f"datetime64[{unit}]").astype("datetime64[us]"), inside
 
 
 def _by_format(form: str) -> Callable[[pa.Array], Read]:
@@ -302,13 +313,19 @@ def _parsed(texts: pa.Array, grammar: str) -> Read:
         counts = pc.fill_null(part(name), "0").cast(pa.int64())
         return np.asarray(counts.to_numpy(zero_copy_only=False), dtype=np.int64)
 
-    hour, minute, second = number("h"), number("mi"), number("s")
+    hour, minute, second = _hours(part("word"), number("h")), number("mi"), number("s")
+    minute = np.where(mask(pc.is_valid(part("half"))), 30, minute)
     day_ = _days(number("y"), number("mo"), number("d"))
     fraction = pc.utf8_slice_codeunits(pc.utf8_rpad(pc.fill_null(part("f"), "0"), 9, "0"), 0, 6)
     micro = fraction.cast(pa.int64()).to_numpy(zero_copy_only=False)
     offset = (number("zh") * 60 + number("zm")) * np.where(mask(pc.equal(part("sign"), "-")), -1, 1)
     sound = (
-        (hour < 24) & (minute < 60) & (second < 60) & (np.abs(offset) <= _MOST_OFFSET) & (number("zm") < 60)
+        (hour >= 0)
+        & (hour < 24)
+        & (minute < 60)
+        & (second < 60)
+        & (np.abs(offset) <= _MOST_OFFSET)
+        & (number("zm") < 60)
     )
     clock = (
         day_
@@ -318,6 +335,14 @@ def _parsed(texts: pa.Array, grammar: str) -> Read:
     clock[~sound | ~mask(pc.is_valid(found))] = np.datetime64("NaT")
     zoned = mask(pc.is_valid(part("sign"))) | mask(pc.is_valid(part("utc")))
     return Read(clock, offset, zoned, ~mask(pc.is_valid(part("h"))))
+
+
+def _hours(words: pa.Array, hours: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return hours from 0 to 23 by the word of the day beside them, -1 where the two leave a doubt."""
+    told = hours.copy()
+    for at in np.flatnonzero(mask(pc.is_valid(words))).tolist():
+        told[at] = day_words.hour(str(words[at]), int(hours[at]))
+    return told
 
 
 def _days(year: npt.NDArray[np.int64], month: npt.NDArray[np.int64], day_: npt.NDArray[np.int64]) -> Moments:
@@ -335,7 +360,14 @@ def _why(text: str, rules: Rules) -> str:
     span = f"is no time from {rules.earliest:%Y-%m-%d} to now"
     if re.match(_PARTIAL, text):
         return f"is a part of a time: {text!r} has no time of day; write the day as 2024-03-05, or with 14:30"
-    return f"{span}; {_counts(text) or _HOW}"
+    return f"{span}; {_counts(text) or _by_word(text) or _HOW}"
+
+
+def _by_word(text: str) -> str | None:
+    """Return what is told of an hour whose word of the day leaves it open, None where there is none."""
+    if re.search(rf"(?:{_WORD})\s*\d|\d[^+\d]{{0,3}}(?:{_WORD})", unicodedata.normalize("NFKC", text)):
+        return "its hour and its word of the day do not go together for sure; write the hour from 0 to 23"
+    return None
 
 
 _HOW = "write it as 2024-03-05 14:30 or tell its format in the mapping's formats"

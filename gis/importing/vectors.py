@@ -12,7 +12,7 @@ import pyogrio
 import shapely
 
 from gis.errors import BadInput
-from gis.importing import columns, shapefiles, textfiles
+from gis.importing import columns, shapefiles, textfiles, wholeness
 from gis.importing.encodings import Declared
 from gis.importing.files import File
 from gis.importing.sheets import declared
@@ -24,6 +24,10 @@ _FEATURE_ID = re.compile(rb'"id"\s*:\s*-?\d+\s*[,}]')
 _CURVES = frozenset(range(8, 13))
 """WKB types with arcs (ISO 13249-3): CircularString, CompoundCurve, CurvePolygon, MultiCurve, MultiSurface"""
 
+_TIMES_GUESSED = frozenset({"GeoJSON"})
+_AS_WRITTEN = {"DATE_AS_STRING": "YES"}
+"""For drivers that take texts for times where they look like some, by a grammar of their own."""
+
 # The driver's own way to Arrow gives corrupt offsets behind a feature without geometry (GDAL 3.12).
 pyogrio.set_gdal_config_options({"OGR_FLATGEOBUF_STREAM_BASE_IMPL": True})
 
@@ -33,7 +37,8 @@ class _Layer:
     """One layer as GDAL is to open it.
 
     `given`: GDAL's name of the file, or the file itself as UTF-8; `at`: the place of the layer; `encoding` of
-    its texts, `raw` for GDAL; `ids`: the column in which features' own numbers are kept, None without any.
+    its texts, `raw` for GDAL; `ids`: the column in which features' own numbers are kept, None without any;
+    `told`: its driver's options.
     """
 
     given: str | bytes
@@ -41,11 +46,13 @@ class _Layer:
     encoding: str
     raw: str | None
     ids: str | None
+    told: dict[str, str]
 
     def open(self) -> Any:
         return pyogrio.raw.open_arrow(
-            self.given, layer=self.at, encoding=self.raw, batch_size=CHUNK, return_fids=True, use_pyarrow=True
-        )
+            self.given, layer=self.at, encoding=self.raw, batch_size=CHUNK, return_fids=True,
+            use_pyarrow=True, **self.told,
+        )  # fmt: skip
 
     def name(self, given: str) -> str:
         """Return the name of a column as it is meant."""
@@ -61,11 +68,13 @@ def open_vector(file: File, options: ReadOptions) -> Source:
     raw = shapefiles.RAW if file.suffix == ".shp" else None
     if raw:
         shapefiles.check_whole(file)
+    wholeness.check(file, given)
     at = _chosen(given, file, options.layer)
     encoding = shapefiles.encoding(file, at, declared(options)) if raw else "utf-8"
     info = pyogrio.read_info(given, layer=at, encoding=raw)
     ids = info["fid_column"] or _feature_ids(file, info)
-    layer = _Layer(given, at, encoding, raw, None if ids in info["fields"] else ids or None)
+    told = _AS_WRITTEN if info["driver"] in _TIMES_GUESSED else {}
+    layer = _Layer(given, at, encoding, raw, None if ids in info["fields"] else ids or None, told)
     named = tuple(layer.name(name) for name in info["fields"])
     if raw and encoding != "utf-8" and not options.encoding:
         notes = (f"its table is read as {encoding}",)
@@ -73,7 +82,7 @@ def open_vector(file: File, options: ReadOptions) -> Source:
         name=file.name,
         sha256=digest(file.path),
         columns=named if layer.ids is None else (layer.ids, *named),
-        chunks=lambda: numbered(_tables(layer, _promised(info))),
+        chunks=lambda: numbered(_tables(file, layer, wholeness.promised(file, given, info))),
         has_geometry=info["geometry_type"] is not None,
         crs=options.crs or info["crs"],
         total=info["features"] if info["features"] >= 0 else None,
@@ -123,16 +132,8 @@ def _without_crs(file: File, info: dict[str, Any], options: ReadOptions) -> list
     return [f"says no coordinate system{beside}, so coordinates are taken for degrees; say it with --crs"]
 
 
-def _promised(info: dict[str, Any]) -> int | None:
-    """Return how many features a file's header tells, None where it tells none.
-
-    Only FlatGeobuf's driver passes over a cut: the other formats' counts are checked as they are opened.
-    """
-    return info["features"] if info["driver"] == "FlatGeobuf" and info["features"] > 0 else None
-
-
-def _tables(layer: _Layer, promised: int | None) -> Iterator[tuple[pa.Table, Geoms | None]]:
-    """Yield a layer's rows. Raises BadInput at its end when there were not as many as its header tells."""
+def _tables(file: File, layer: _Layer, promised: int | None) -> Iterator[tuple[pa.Table, Geoms | None]]:
+    """Yield a layer's rows. Raises BadInput at its end when there were not as many as promised."""
     read = 0
     with layer.open() as (meta, reader):
         shape = (meta["geometry_name"] or "wkb_geometry") if meta["geometry_type"] else None
@@ -140,9 +141,7 @@ def _tables(layer: _Layer, promised: int | None) -> Iterator[tuple[pa.Table, Geo
         while (batch := _next(batches)) is not None:
             read += batch.num_rows
             yield _apart(layer, pa.Table.from_batches([batch]), shape)
-    if promised not in (None, read):
-        told = f"its header tells {promised} features, {read} can be read"
-        raise BadInput("file", f"{told}: it is cut short or broken; get it again")
+    wholeness.refuse_short(file, layer.given, promised, read)
 
 
 def _next(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:

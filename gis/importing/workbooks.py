@@ -2,7 +2,7 @@
 
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
 from itertools import islice
 from typing import IO, Any
@@ -31,9 +31,11 @@ def open_xlsx(file: File, options: ReadOptions) -> Source:
     """
     with CalamineWorkbook.from_object(file.seekable()) as book:
         sheet = _chosen(book, file, options.layer)
+        merged = book.get_sheet_by_name(sheet).merged_cell_ranges or []
     top = list(islice(_rows(file, sheet), heads.LOOKED_AT))
     told = None if options.header_row is None else _place(top, options.header_row)
-    head = heads.find([[_heading(cell) for cell in row] for _, row in top], file.name, told)
+    texts = [[_heading(cell) for cell in row] for _, row in top]
+    head = heads.find(texts, file.name, told, _merges(top, merged))
     above = top[head.above - 1][0]
     return Source(
         name=file.name,
@@ -49,6 +51,16 @@ def open_xlsx(file: File, options: ReadOptions) -> Source:
 
 def _place(rows: list[Row], number: int) -> int:
     return next((at for at, row in enumerate(rows) if row[0] == number), -1)
+
+
+def _merges(rows: list[Row], merged: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> list[heads.Merge]:
+    """Return merged cells by the places of rows; those that reach beyond these rows are left out."""
+    at = {number - 1: place for place, (number, _) in enumerate(rows)}
+    return [
+        (at[top], left, at.get(bottom, at[top]), right)
+        for (top, left), (bottom, right) in merged
+        if top in at
+    ]
 
 
 def _heading(cell: Any) -> str | None:

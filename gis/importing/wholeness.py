@@ -1,0 +1,163 @@
+"""Vector files cut short: GDAL gives the features before the cut and says nothing."""
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+from xml.parsers import expat
+
+import numpy as np
+
+from gis.errors import BadInput
+from gis.importing.files import File
+
+_BLOCK = 1 << 20
+_MIF_OBJECT = re.compile(
+    rb"\s*(?:none|point|line|pline|region|arc|text|rect|roundrect|ellipse|multipoint)\b", re.IGNORECASE
+)
+_MIF_GROUP = re.compile(rb"\s*collection\b", re.IGNORECASE)
+_CUT = "it is cut short or broken; get it again"
+
+
+def check(file: File, given: str | bytes) -> None:
+    """Raise BadInput when the end of a file is missing, as far as its format says where that is.
+
+    `given`: what GDAL opens; bytes are the file itself as UTF-8.
+    """
+    if file.suffix in _ENDS:
+        _ENDS[file.suffix](file, given)
+
+
+def promised(file: File, given: str | bytes, info: dict[str, Any]) -> int | None:
+    """Return how many features a layer must give, None where its format does not tell."""
+    count = _COUNTS.get(info["driver"])
+    return None if count is None else count(file, given, info)
+
+
+def refuse_short(file: File, given: str | bytes, wanted: int | None, read: int) -> None:
+    """Raise BadInput when fewer or more features came than a file must give."""
+    if wanted in (None, read):
+        return
+    where = _first_broken(_stream(file, given)) if file.suffix in _LINES else ""
+    raise BadInput("file", f"holds {wanted} features, {read} can be read{where}: {_CUT}")
+
+
+def _stream(file: File, given: str | bytes) -> IO[bytes]:
+    return io.BytesIO(given) if isinstance(given, bytes) else file.open()
+
+
+def _check_xml(file: File, given: str | bytes) -> None:
+    parser = expat.ParserCreate("utf-8")
+    try:
+        with _stream(file, given) as stream:
+            parser.ParseFile(stream)
+    except expat.ExpatError as error:
+        told = f"is no whole XML: {expat.ErrorString(error.code)} in line {error.lineno}"
+        raise BadInput("file", f"{told}; {_CUT}") from error
+
+
+def _check_dxf(file: File, given: str | bytes) -> None:
+    with _stream(file, given) as stream:
+        end = b""
+        while block := stream.read(_BLOCK):
+            end = (end + block)[-200:]
+    if end.split()[-1:] != [b"EOF"]:
+        raise BadInput("file", f"does not end with EOF, as a DXF file does; {_CUT}")
+
+
+def _check_tab(file: File, _given: str | bytes) -> None:
+    """Compare the parts of a MapInfo table: rows of .dat, their objects in .id, and these in .map."""
+    table, ids, shapes = (file.beside(suffix) for suffix in (".dat", ".id", ".map"))
+    if table is None:
+        return
+    with table.open() as stream:
+        head = stream.read(32)
+    rows, first, width = (int.from_bytes(head[at:to], "little") for at, to in ((4, 8), (8, 10), (10, 12)))
+    _require(table, first + rows * width)
+    if ids is None or shapes is None:
+        return
+    _require(ids, 4 * rows)
+    places = np.frombuffer(ids.content(), "<u4", rows)
+    _require(shapes, int(places.max(initial=0)) + 1)
+    if shapes.size() % 512:  # a .map consists of blocks of this size
+        _require(shapes, -(-shapes.size() // 512) * 512)
+
+
+def _require(part: File, size: int) -> None:
+    if part.size() < size:
+        raise BadInput("file", f"{part.name} is cut short: {part.size()} bytes of {size}; get it again")
+
+
+def _check_mif(file: File, _given: str | bytes) -> None:
+    """Compare the objects of a .mif with the rows of its .mid; not of collections, which hold objects."""
+    rows = _mid_rows(file)
+    with file.open() as stream:
+        lines = iter(stream)
+        # What stands before DATA are the names of columns.
+        next((line for line in lines if line.strip().lower() == b"data"), None)
+        body = list(lines)
+    objects = sum(bool(_MIF_OBJECT.match(line)) for line in body)
+    if rows not in (None, objects) and not any(_MIF_GROUP.match(line) for line in body):
+        raise BadInput("file", f"{file.name} has {objects} objects, its .mid {rows} rows: {_CUT}")
+
+
+def _mid_rows(file: File, *_: Any) -> int | None:
+    table = file.beside(".mid")
+    if file.suffix != ".mif" or table is None:
+        return None
+    with table.open() as stream:
+        return sum(bool(line.strip()) for line in stream) or None
+
+
+def _records(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield the texts of a sequence: a line each, or what follows a record separator (RFC 8142)."""
+    lines = (line for line in stream if line.strip())
+    held = next(lines, b"")
+    separated = held.lstrip().startswith(b"\x1e")
+    for line in lines:
+        if separated and not line.startswith(b"\x1e"):
+            held += line
+        else:
+            yield held
+            held = line
+    if held:
+        yield held
+
+
+def _sequence(file: File, given: str | bytes, _info: dict[str, Any]) -> int:
+    with _stream(file, given) as stream:
+        return sum(1 for _ in _records(stream))
+
+
+def _first_broken(stream: IO[bytes]) -> str:
+    """Return the place of the first text of a sequence that is no JSON, in words."""
+    with stream:
+        for at, text in enumerate(_records(stream), 1):
+            try:
+                json.loads(text.strip(b"\x1e\xef\xbb\xbf \t\r\n"))
+            except (ValueError, RecursionError):
+                return f", number {at} is no JSON"
+    return ""
+
+
+def _header(_file: File, _given: str | bytes, info: dict[str, Any]) -> int | None:
+    """Return what a FlatGeobuf's header says; 0 says that its writer did not know."""
+    return int(info["features"]) if info["features"] > 0 else None
+
+
+_LINES = frozenset({".geojsonl", ".geojsons", ".geojson", ".json"})
+_ENDS: dict[str, Callable[[File, str | bytes], None]] = {
+    ".gml": _check_xml,
+    ".kml": _check_xml,
+    ".gpx": _check_xml,
+    ".dxf": _check_dxf,
+    ".tab": _check_tab,
+    ".mif": _check_mif,
+}
+_COUNTS: dict[str, Callable[[File, str | bytes, dict[str, Any]], int | None]] = {
+    "FlatGeobuf": _header,
+    "GeoJSONSeq": _sequence,
+    "MapInfo File": _mid_rows,
+}
+"""Drivers that pass over a cut; the others refuse such a file as they open it."""
