@@ -637,7 +637,7 @@ def camera(**more: Any) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    "word", ["NA", "N.A.", "n.a.", "nil", "暂无", "（空）", "NaN.", "NaN", "无数据", "-nan"]
+    "word", ["NA", "N.A.", "n.a.", "nil", "暂无", "（空）", "NaN.", "NaN", "无数据", "空"]
 )
 def test_words_for_nothing_are_nothing(store: Connection, tmp_path: Any, word: str) -> None:
     options = Options(mapping=mapping.plain("cameras", "t"), refused=tmp_path / "r.csv")

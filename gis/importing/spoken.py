@@ -139,7 +139,7 @@ DATUMS: Spoken = {
 }
 EMPTY = (
     "#N/A", "#NA", "#N/A N/A", "N/A", "n/a", "NA", "N.A.", "n.a.", "NULL", "null", "(null)", "<null>", "<NA>",
-    "NaN", "NaN.", "nan", "NAN", "-NaN", "-nan", "NaT", "None", "nil", "Nil", "NIL",
+    "NaN", "NaN.", "nan", "NAN", "NaT", "None", "nil", "Nil", "NIL",
     "\\N", "-", "--", "---", "—", "——", "–", "/", "无", "暂无", "暂无数据", "无数据", "空", "(空)", "（空）",
     "空白", "(空白)", "（空白）", "未填", "未填写", "(无)", "（无）", "不适用",
 )  # fmt: skip
