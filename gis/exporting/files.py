@@ -44,7 +44,7 @@ def _arrow(values: Sequence[Any]) -> pa.Array:
     """Return values as one typed column, texts safe to open; of several types all become text."""
     given = list(values)
     if any(isinstance(value, str) for value in given):
-        return quoted(pa.array([None if value is None else str(value) for value in given], pa.string()))
+        return quoted(pa.array([None if pd.isna(value) else str(value) for value in given], pa.string()))
     typed = pa.array(given, from_pandas=True)
     return typed.cast(pa.string()) if pa.types.is_null(typed.type) else typed
 

@@ -9,9 +9,9 @@ from gis.importing.kinds import KINDS, Field, Kind
 
 _WORDS: dict[object, str] = {
     parsing.text: "text, one line",
-    parsing.identifier: "id or code, one line",
+    parsing.identifier: "id or code, one line, as it is seen: `Ａ１` is `A1`",
     parsing.prose: "text, several lines",
-    times.moment: "time: 2024-03-05 14:30, 2024-03-05T14:30:00+08:00",
+    times.moment: "time: 2024-03-05 14:30, 2024-03-05T14:30:00+08:00, 2024年3月5日 下午2点30分",
     times.day: "day: 2024-03-05",
     parsing.category: "code or name of a category",
     parsing.bearings: "bearings 0–360, several by `|`",
