@@ -94,8 +94,9 @@ def test_a_turned_line_exchanges_its_nodes(conn: Connection) -> None:
     assert (row.u, row.v) == (6, 5)
 
 
-def test_sides_without_numbers_have_none_and_mixed_sides_say_so(conn: Connection) -> None:
-    data = frame([EAST], left_from=[0], left_to=[0], right_from=[2], right_to=[11])
+@pytest.mark.parametrize("none", [0, -1])
+def test_sides_without_numbers_have_none_and_mixed_sides_say_so(conn: Connection, none: int) -> None:
+    data = frame([EAST], left_from=[none], left_to=[none], right_from=[2], right_to=[11])
     bring(conn, data)
     (row,) = stored(conn)
     assert (row.left_from, row.left_to, row.left_parity) == (None, None, None)

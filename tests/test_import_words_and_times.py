@@ -645,6 +645,17 @@ def test_words_for_nothing_are_nothing(store: Connection, tmp_path: Any, word: s
     assert store.execute(sa.select(schema.cameras.c.address, schema.cameras.c.name)).one() == (None, "未知")
 
 
+@pytest.mark.parametrize("given", [[-1, 30], [-1.0, 30.0], ["-1", "30"]])
+def test_a_number_may_stand_for_nothing(store: Connection, tmp_path: Any, given: list[Any]) -> None:
+    (tmp_path / "m.toml").write_text('[cameras]\norigin = "x"\nnulls = ["-1"]\n')
+    chosen = mapping.load(str(tmp_path / "m.toml"), "cameras")
+    two = pd.concat([camera(), camera(origin_id=["2"])]).assign(range_m=given)
+    told = run(store, "cameras", from_frame(two, "f"), Options(mapping=chosen, refused=tmp_path / "r.csv"))
+    assert told.accepted == 2
+    c = schema.cameras.c
+    assert store.execute(sa.select(c.range_m).order_by(c.origin_id)).scalars().all() == [None, 30]
+
+
 ONLY = {
     "zone": 'zone = "America/Chicago"', "formats": 'formats = ["excel"]', "nulls": 'nulls = ["?"]',
     "constants": 'constants = { state = "online" }', "one column": 'columns = { name = "title" }',

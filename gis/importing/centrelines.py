@@ -141,7 +141,7 @@ def node(lon: Floats, lat: Floats, level: Ints) -> Ints:
 
 
 def tidy_numbers(made: Draft) -> None:
-    """Drop house numbers of 0, which say that a side has none, and tell parity where nobody did."""
+    """Drop house numbers of 0 or -1, which say that a side has none, and tell parity where nobody did."""
     for side in _SIDES:
         first, last = (_numbers(made, f"{side}_{name}") for name in _ENDS)
         there = (first > 0) & (last > 0)

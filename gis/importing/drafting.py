@@ -1,6 +1,7 @@
 """From a source's columns to our fields by a mapping: joined, split, translated, filled, parsed."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -153,11 +154,19 @@ def cleaned(
     if pa.types.is_dictionary(values.type):
         values = as_text(values)
     if not (is_text(values.type) or (is_bytes(values.type) and name != "geometry")):
-        return values
+        return _without(values, empty)
     trimmed = pc.utf8_trim_whitespace(_readable(values, sieve, name))
     for sign, reason in _SIGNS:
         sieve.refuse(mask(pc.match_substring_regex(trimmed, sign)), name, reason, trimmed)
     return pc.if_else(pc.is_in(trimmed, pa.array(["", *empty])), None, unquoted(trimmed))
+
+
+def _without(values: pa.Array, empty: Sequence[str]) -> pa.Array:
+    """Return numbers, null where one is among the words for nothing: `-1`, `9999`."""
+    nothing = [float(word) for word in empty if re.fullmatch(r"[+-]?\d+(\.\d+)?", word, re.ASCII)]
+    if not nothing or not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        return values
+    return pc.if_else(pc.is_in(values.cast(pa.float64(), safe=False), pa.array(nothing)), None, values)
 
 
 _SIGNS = (

@@ -114,9 +114,9 @@ _ALL = (
         Field("speed_kmh", number(0.1, 500, "km/h")), Field("length_m", number(0, 1_000_000, "metres")),
         Field("u", integer(-_BIG, _BIG)), Field("v", integer(-_BIG, _BIG)),
         Field("u_level", integer(-13, 12)), Field("v_level", integer(-13, 12)),
-        Field("left_from", integer(0, _INT)), Field("left_to", integer(0, _INT)),
+        Field("left_from", integer(-1, _INT)), Field("left_to", integer(-1, _INT)),
         Field("left_parity", parity),
-        Field("right_from", integer(0, _INT)), Field("right_to", integer(0, _INT)),
+        Field("right_from", integer(-1, _INT)), Field("right_to", integer(-1, _INT)),
         Field("right_parity", parity),
     ), "line"),
     Kind("areas", "areas", (
