@@ -154,7 +154,8 @@ def items(
 ) -> Response:
     """Answer a page of a layer's features as GeoJSON in order of their ids; `next` leads on.
 
-    `numberMatched` are all that fit the filters and the box, `numberReturned` those of this page.
+    `numberMatched` are all that fit the filters and the box, `numberReturned` those of this page. Withdrawn
+    incidents are left out unless the filter speaks of `state`.
     """
     chosen = _collection(layer, who)
     with transaction() as conn:

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 from xml.parsers import expat
@@ -96,9 +97,9 @@ def _check_mif(file: File, _given: str | bytes) -> None:
         lines = iter(stream)
         # What stands before DATA are the names of columns.
         next((line for line in lines if line.strip().lower() == b"data"), None)
-        body = list(lines)
-    objects = sum(bool(_MIF_OBJECT.match(line)) for line in body)
-    if rows not in (None, objects) and not any(_MIF_GROUP.match(line) for line in body):
+        found = Counter((bool(_MIF_OBJECT.match(line)), bool(_MIF_GROUP.match(line))) for line in lines)
+    objects = found[True, False]
+    if rows not in (None, objects) and not found[False, True]:
         raise BadInput("file", f"{file.name} has {objects} objects, its .mid {rows} rows: {_CUT}")
 
 
