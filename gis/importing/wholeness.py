@@ -85,6 +85,17 @@ def _check_tab(file: File, _given: str | bytes) -> None:
         _require(shapes, -(-shapes.size() // 512) * 512)
 
 
+def _check_geodatabase(file: File, _given: str | bytes) -> None:
+    """Compare each index of rows with its head: version 3, blocks of 1,024 offsets, rows, bytes of an offset.
+
+    As GDAL's driver reads it; one in an archive has the archive's own checksums.
+    """
+    for path in sorted(file.path.glob("*.gdbtablx")) if file.path.is_dir() else []:
+        head = np.frombuffer(path.read_bytes()[:16].ljust(16, b"\0"), "<u4").tolist()
+        if head[0] in (0, 3):
+            _require(File(path), 16 + head[1] * 1024 * head[3])
+
+
 def _require(part: File, size: int) -> None:
     if part.size() < size:
         raise BadInput("file", f"{part.name} is cut short: {part.size()} bytes of {size}; get it again")
@@ -143,7 +154,7 @@ def _first_broken(stream: IO[bytes]) -> str:
 
 
 def _header(_file: File, _given: str | bytes, info: dict[str, Any]) -> int | None:
-    """Return what a FlatGeobuf's header says; 0 says that its writer did not know."""
+    """Return what the header of a FlatGeobuf or a geodatabase's table says; 0 may be that nobody knew."""
     return int(info["features"]) if info["features"] > 0 else None
 
 
@@ -155,9 +166,11 @@ _ENDS: dict[str, Callable[[File, str | bytes], None]] = {
     ".dxf": _check_dxf,
     ".tab": _check_tab,
     ".mif": _check_mif,
+    ".gdb": _check_geodatabase,
 }
 _COUNTS: dict[str, Callable[[File, str | bytes, dict[str, Any]], int | None]] = {
     "FlatGeobuf": _header,
+    "OpenFileGDB": _header,
     "GeoJSONSeq": _sequence,
     "MapInfo File": _mid_rows,
 }
