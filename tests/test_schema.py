@@ -1,15 +1,20 @@
 """The migrated database equals the tables of gis.schema, and its rules hold."""
 
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import date
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.engine import Connection
+from typer.testing import CliRunner
 
-from gis import schema, schema_access, schema_plans, schema_situation, schema_tiles
+from api.cli import app
+from gis import db, schema, schema_access, schema_plans, schema_situation, schema_tiles
 from gis.migrate import advice
+from tests import town
 
 _COLUMNS = """
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
@@ -71,6 +76,35 @@ def test_migrations_equal_the_tables(question: str, built: Connection, conn: Con
     wanted = built.execute(sa.text(question)).all()
     assert wanted
     assert conn.execute(sa.text(question)).all() == wanted
+
+
+def _everything(conn: Connection) -> list[list[sa.Row[Any]]]:
+    questions = (_COLUMNS, _CONSTRAINTS, _INDEXES, _COMMENTS)
+    return [list(conn.execute(sa.text(question)).all()) for question in questions]
+
+
+def test_a_store_with_rows_is_emptied_and_made_anew(
+    server: sa.URL, administer: Callable[..., None], template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`safetymap db reset`: every revision goes back, with rows in the tables, and forth again."""
+    name = f"test_emptied_{uuid.uuid4().hex[:8]}"
+    administer(f"CREATE DATABASE {name} TEMPLATE {template}")
+    made = db.make_engine(server.set(database=name).render_as_string(hide_password=False))
+    with made.begin() as conn:
+        before = _everything(conn)
+        town.add_grids(conn)
+        batch = town.add_city(conn)
+        town.add_building(conn, batch, "松树路1号", town.at(0.5, 0.5))
+        town.add_incidents(conn, batch, [town.at(0.4, 0.4)])
+        town.add_keeper(conn, batch, "T1a")
+    monkeypatch.setattr(db, "work_engine", lambda: made)
+    told = CliRunner().invoke(app, ["db", "reset", "--yes"], catch_exceptions=False)
+    assert told.exit_code == 0, told.output
+    with made.connect() as conn:
+        assert _everything(conn) == before
+        assert conn.execute(sa.select(sa.func.count()).select_from(schema.grids)).scalar_one() == 0
+    made.dispose()
+    administer(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _scheme(conn: Connection) -> int:

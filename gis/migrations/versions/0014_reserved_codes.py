@@ -14,3 +14,8 @@ def upgrade() -> None:
         "WHERE p.scheme = c.scheme AND g.code = c.code AND NOT EXISTS "
         "(SELECT FROM grids d WHERE d.scheme = c.scheme AND d.code = c.code)"
     )
+
+
+def downgrade() -> None:
+    """Take the plan from codes again."""
+    op.execute("ALTER TABLE grid_codes DROP COLUMN plan_id")
