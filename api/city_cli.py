@@ -44,7 +44,7 @@ def _declared(values: dict[str, Any]) -> cities.Declared:
 def _stored(row: Record | None) -> dict[str, Any]:
     if row is None:
         return {}
-    names = ("code", "name_zh", "name_en", "languages", "attribution")
+    names = ("code", "name_zh", "name_en", "languages", "attribution", "within")
     return {name: getattr(row, name) for name in names} | {"zone": row.timezone}
 
 
@@ -58,14 +58,18 @@ def set_(
     name_en: Annotated[str | None, typer.Option(help="Name on the English page.")] = None,
     languages: Annotated[str | None, typer.Option(help="Of the page, its first one first: en,zh.")] = None,
     attribution: Annotated[str | None, typer.Option(help="Whose data these are, on the map.")] = None,
+    within: Annotated[
+        str | None, typer.Option(help="Country, province … in front of its addresses: 中国,湖南省 or MA,USA.")
+    ] = None,
 ) -> None:
     """Make this database that of a city, or change what is given of it. A demo is none any more then."""
     if name:
         name_zh, name_en = name_zh or name, name_en or name
     given = {"code": code, "name_zh": name_zh, "name_en": name_en, "zone": zone, "attribution": attribution}
     chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    if languages is not None:
-        chosen["languages"] = [one.strip() for one in languages.split(",") if one.strip()]
+    for key, several in (("languages", languages), ("within", within)):
+        if several is not None:
+            chosen[key] = [one.strip() for one in several.split(",") if one.strip()]
     with db.work_engine().begin() as conn:
         migrate(conn)
         before = conn.execute(sa.select(city)).one_or_none()
@@ -104,6 +108,7 @@ def show() -> None:
         _print(
             f"zone {row.timezone}, languages {', '.join(row.languages)}, attribution {row.attribution or '-'}"
         )
+        _print(f"within {', '.join(row.within) or '-'}")
     for line in lacking:
         _print(f"lacking: {line}")
 

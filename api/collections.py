@@ -154,8 +154,7 @@ def items(
 ) -> Response:
     """Answer a page of a layer's features as GeoJSON in order of their ids; `next` leads on.
 
-    `numberMatched` are all that fit the filters and the box, `numberReturned` those of this page. Withdrawn
-    incidents are left out unless the filter speaks of `state`.
+    `numberMatched` are all that fit the filters and the box, `numberReturned` those of this page.
     """
     chosen = _collection(layer, who)
     with transaction() as conn:

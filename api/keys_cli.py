@@ -11,7 +11,6 @@ from sqlalchemy.engine import Connection
 from api.console import app, err, out, plain_errors
 from gis import access, audit, db, grids
 from gis.grids import Wish
-from gis.importing import codes
 from gis.schema_access import ROLES
 from gis.settings import settings
 
@@ -44,7 +43,6 @@ def create(
 ) -> None:
     """Make an access key and print it, the only time that it is seen."""
     with db.work_engine().begin() as conn:
-        scope = codes.identified(scope) if scope else scope
         wanted = scheme or (grids.resolve(conn, Wish()).scheme if scope else "")
         made = access.create_key(
             conn, role, scope, scheme=wanted, label=label or role, may_export=export,

@@ -84,6 +84,7 @@ class Declared(BaseModel):
     """A city as an operator declares it: on the command line, or as `[city]` in a mapping.
 
     `name` stands for both languages; one of `name_zh` and `name_en` suffices. `zone` is an IANA time zone.
+    `within`: the country, the province … that it lies in, as they may stand in an address.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -94,6 +95,7 @@ class Declared(BaseModel):
     zone: Annotated[str, AfterValidator(_zone)]
     languages: Annotated[list[Literal["zh", "en"]], AfterValidator(_languages)] = ["zh", "en"]
     attribution: str = ""
+    within: Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=20)] = []
 
     _either = model_validator(mode="before")(lambda values: either(values, "name"))
 

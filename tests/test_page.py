@@ -262,6 +262,17 @@ def test_search_takes_points_in_either_order_and_codes(visit: Callable[..., Page
     _search_again(page, "无此地", "没有找到“无此地”")
 
 
+def test_search_asks_for_no_grid_that_a_word_is_no_code_of(visit: Callable[..., Page]) -> None:
+    page = visit()
+    refused: list[str] = []
+    page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
+    for text in ("Nowhere", "无此地", "4302"):
+        _search_again(page, text, f"没有找到“{text}”")
+    _search_again(page, "T1a", "网格T1a · T1a")
+    expect(page.locator("#details .chain")).to_contain_text("网格T1a", timeout=30_000)
+    assert refused == []
+
+
 def _search_again(page: Page, text: str, told: str) -> None:
     page.locator("#query").fill(text)
     page.locator("#query").press("Enter")

@@ -764,12 +764,3 @@ def test_merged_heads_of_a_workbook(tmp_path: Path, name: str) -> None:
     got = rows(tmp_path / "f.xlsx")
     assert list(got[0]) == names
     assert [row[names[0]] for row in got] == [7, 8, 9]
-
-
-@pytest.mark.parametrize("end", [",", "\n", " ", ";", "-"])
-def test_utf7_shows_however_its_words_end(end: str) -> None:
-    text = "".join(f"{name}{end}" for name in ("韶山路１号口", "建设路口", "万楼"))
-    assert encodings.seven_bit(text.encode("utf-7")) == "utf-7"
-    assert (
-        encodings.seven_bit(b"+8613800000000,+1 (555) 010-9999,c+d+eee,a+b=c,+abcdefgh,+ABCDEFGHIJKL") is None
-    )

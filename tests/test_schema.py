@@ -43,7 +43,8 @@ WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
 
 _FUNCTIONS = """
 SELECT pg_get_functiondef(name::regproc)
-FROM unnest(ARRAY['plane_x', 'plane_y', 'square_of', 'widest_part', 'fold_text', 'local_part']) name
+FROM unnest(ARRAY['plane_x', 'plane_y', 'square_of', 'widest_part', 'fold_spelling', 'han_number',
+  'fold_text', 'grams', 'street_part']) name
 """
 
 

@@ -140,23 +140,3 @@ def test_the_last_line_of_a_table_without_an_end_is_told(tmp_path: Path) -> None
     for text, told in (("id,name\n1,a\n2,b", True), ("id,name\n1,a\n2,b\n", False), ("id\r1\r", False)):
         path.write_text(text, newline="")
         assert any("last line has no end" in note for note in reading.read(path).notes) is told
-
-
-@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.99])
-def test_a_geodatabase_with_a_part_cut_is_refused_or_gives_every_row(tmp_path: Path, share: float) -> None:
-    path = tmp_path / "a.gdb"
-    features().to_file(path, driver="OpenFileGDB")
-    refused = 0
-    for part in sorted(path.glob("*.gdbtabl[ex]")):
-        content = part.read_bytes()
-        part.write_bytes(content[: int(len(content) * share)])
-        try:
-            found = count(path)
-        except BadInput:
-            refused += 1
-        else:
-            assert found == ROWS, part.name
-        part.write_bytes(content)
-    assert refused >= 2
-    assert count(path) == ROWS

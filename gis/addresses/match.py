@@ -1,34 +1,36 @@
 """Addresses as people write them: which building, place, road, crossing, grid or post is meant."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from gis import city, grids
-from gis.addresses.parse import Reading, disagrees, read
-from gis.addresses.targets import BEGINS, EXACT, Target, parameters
+from gis.addresses import regions
+from gis.addresses.parse import Reading, Variant, read, turned
+from gis.addresses.targets import BEGINS, EXACT, MIDDLE, MOST, Target, parameters
 from gis.db import Record
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
 
-_PER_SHORTER = 0.05
-"""What a match loses for each thing at the end of a text that had to be left out."""
-_MOST = 100
-"""Rows of one way of matching that are looked at, at most."""
+_PER_REGION = 0.01
+"""What a match loses for each region that the text names and the thing found does not."""
+_ASIDE, _INSIDE = 0.05, 0.25
+"""What it loses where regions had to be left out, and where the text stands in the middle of a name."""
 _NOW = Wish()
 
 
 @dataclass(frozen=True)
 class Match:
-    """What a text may mean and how well it fits; `lon`, `lat` in WGS-84 degrees."""
+    """What a text may mean and how well it fits; `lon`, `lat` in WGS-84 degrees; `code` of a grid."""
 
     kind: str
     id: int | None
     address: str
+    code: str | None
     score: float
     matched_by: str
     lon: float
@@ -48,30 +50,40 @@ class Found:
         return sum(match.score == self.matches[0].score for match in self.matches)
 
 
+class _Fit(NamedTuple):
+    """How well a row fits a text: what it loses, why, and which regions it must lie in for that."""
+
+    loss: float
+    note: str
+    regions: tuple[str, ...]
+
+
 def find(conn: Connection, text: str, limit: int, wish: Wish = _NOW) -> Found:
     """Return what a text may mean, best first, `limit` at most; equally good ones stay side by side.
 
     Grids and posts are those of the record wished for. What merely begins so is looked for only where nothing
-    fits as a whole. Raises BadInput for a revision that is still to come.
+    fits as a whole, what holds the text only where not enough begins so. Raises BadInput for a revision that
+    is still to come.
     """
     asked = _record(conn, wish)
-    wanted = read(conn, text)
-    if not wanted.keys:
+    wanted = read(conn, text, asked)
+    if wanted is None:
         return Found([], more=False)
     found, more = _ask(conn, EXACT, wanted, asked)
     found += _at_coordinate(conn, wanted, asked)
     if not found:
-        found, more = _ask(conn, BEGINS, wanted, asked)
+        found, more = _partly(conn, wanted, asked, limit)
     best = _best(found)
     return Found(best[:limit], more=more or len(best) > limit)
 
 
 def complete(conn: Connection, text: str, limit: int) -> list[str]:
     """Return names and addresses that a text, as far as it is typed, may become."""
-    asked, wanted = _record(conn, _NOW), read(conn, text)
-    if not wanted.keys:
+    asked = _record(conn, _NOW)
+    wanted = read(conn, text, asked)
+    if wanted is None:
         return []
-    found = [*_ask(conn, EXACT, wanted, asked)[0], *_ask(conn, BEGINS, wanted, asked)[0]]
+    found = [*_ask(conn, EXACT, wanted, asked)[0], *_partly(conn, wanted, asked, limit)[0]]
     return list(dict.fromkeys(match.address for match in _best(found)))[:limit]
 
 
@@ -88,13 +100,22 @@ def _statement(ways: Iterable[Target]) -> sa.CompoundSelect[Any]:
     """Return one statement for several ways, each bounded on its own."""
     return sa.union_all(
         *(
-            sa.select(sa.literal(n).label("way"), way.rows.limit(_MOST + 1).subquery(f"way_{n}"))
+            sa.select(sa.literal(n).label("way"), way.rows.limit(MOST + 1).subquery(f"way_{n}"))
             for n, way in enumerate(ways)
         )
     )
 
 
-_STATEMENTS = {ways: _statement(ways) for ways in (EXACT, BEGINS)}
+_STATEMENTS = {ways: _statement(ways) for ways in (EXACT, BEGINS, MIDDLE)}
+
+
+def _partly(conn: Connection, wanted: Reading, asked: Asked | None, limit: int) -> tuple[list[Match], bool]:
+    """Return what begins with a text and, where that is not enough, what holds it; whether there are more."""
+    found, more = _ask(conn, BEGINS, wanted, asked)
+    if len(_best(found)) < limit:
+        further, more = _ask(conn, MIDDLE, wanted, asked)
+        found += further
+    return found, more
 
 
 def _ask(
@@ -103,26 +124,79 @@ def _ask(
     """Return what fits in any of the given ways, and whether one of them had more than are looked at."""
     rows = conn.execute(_STATEMENTS[ways], parameters(wanted, asked)).all()
     most = max(Counter(row.way for row in rows).values(), default=0)
-    return [match for row in rows if (match := _match(ways[row.way], row, wanted))], most > _MOST
+    fitting = [
+        (row, fit) for row in rows if row.lon is not None and (fit := _fit(ways[row.way], row, wanted))
+    ]
+    inside = _inside(conn, fitting, wanted, asked)
+    return [_match(ways[row.way], row, fit) for row, fit in inside], most > MOST
 
 
-def _match(way: Target, row: Record, wanted: Reading) -> Match | None:
-    """Return what a row stands for; None for an incident without a place, or an address in another region."""
-    if row.lon is None or disagrees(wanted.regions, row.key):
-        return None
-    left_out = _left_out(row.key, wanted)
-    score = round(way.score - _PER_SHORTER * left_out, 3)
-    return Match(way.kind, row.id, row.text, score, way.name + _NOTES[min(left_out, 1)], row.lon, row.lat)
+def _fit(way: Target, row: Record, wanted: Reading) -> _Fit | None:
+    """Return how a row fits the text, at its best; None where only something else is alike."""
+    if way.by == "begun":
+        return _fit_in_part(row.key, wanted)
+    if way.by == "turned":
+        return next((_Fit(one.loss, one.note, ()) for one in wanted.turned if one.key == row.key), None)
+    names = wanted.regions.names
+    fits = [
+        _fit_as_whole(one, aligned)
+        for one in _variants(way, wanted)
+        if (aligned := regions.align(one.key, row.key, names)) is not None
+    ]
+    return min(fits, default=None)
 
 
-_NOTES = ("", ", what stands behind it left out")
+def _variants(way: Target, wanted: Reading) -> Iterable[Variant]:
+    """Return the readings that the key of a row is compared with."""
+    if way.by == "codes":
+        return [Variant(front + code) for front, code in wanted.codes]
+    if way.by == "streets" and wanted.streets:
+        return [Variant(way) for way in (wanted.streets[0], *turned(wanted.streets[0]))]
+    return wanted.whole
 
 
-def _left_out(key: str, wanted: Reading) -> int:
-    """Return how many things at its end a text lost before it fitted."""
-    if key in wanted.keys:
-        return wanted.keys.index(key)
-    return next((n for n, local in enumerate(wanted.local) if key.endswith(local)), 0)
+def _fit_as_whole(one: Variant, aligned: regions.Aligned) -> _Fit:
+    if aligned.whole:
+        return _Fit(one.loss, one.note, ())
+    aside = one.but(one.key, _ASIDE + _PER_REGION * len(aligned.extra), ", regions aside")
+    return _Fit(aside.loss, aside.note, aligned.extra)
+
+
+def _fit_in_part(key: str, wanted: Reading) -> _Fit | None:
+    """Return how a name fits that begins with the text or holds it."""
+    return min(_fits_in_part(key, wanted), default=None)
+
+
+def _fits_in_part(key: str, wanted: Reading) -> Iterator[_Fit]:
+    code = wanted.code
+    for rest, left in wanted.beginnings().items() if not key.startswith(code) else [(code, ())]:
+        at = regions.find(rest, key)
+        loss = _PER_REGION * len(left) + (_ASIDE if left else 0)
+        if at == 0:
+            yield _Fit(loss, ", beginning", left)
+        elif at > 0:
+            behind = at in regions.cuts(key, wanted.regions.names, by_form=True)
+            where = (_ASIDE, ", regions aside, beginning") if behind else (_INSIDE, ", in the middle")
+            yield _Fit(loss + where[0], where[1], left)
+
+
+def _inside(
+    conn: Connection, fitting: list[tuple[Record, _Fit]], wanted: Reading, asked: Asked | None
+) -> list[tuple[Record, _Fit]]:
+    """Return the rows that lie in the grids that the text names before them."""
+    named = {name for _, fit in fitting for name in fit.regions} & wanted.regions.grids
+    named -= wanted.regions.city
+    held = regions.around(conn, [row.place for row, _ in fitting], named, asked)
+    return [
+        (row, fit)
+        for n, (row, fit) in enumerate(fitting)
+        if all((n, name) in held for name in fit.regions if name in named)
+    ]
+
+
+def _match(way: Target, row: Record, fit: _Fit) -> Match:
+    score = round(way.score - fit.loss, 3)
+    return Match(way.kind, row.id, row.text, row.code, score, way.name + fit.note, row.lon, row.lat)
 
 
 def _best(found: list[Match]) -> list[Match]:
@@ -134,20 +208,13 @@ def _best(found: list[Match]) -> list[Match]:
 
 
 def _at_coordinate(conn: Connection, wanted: Reading, asked: Asked | None) -> list[Match]:
-    """Return the place of two numbers: lon, lat, or where only that lies in the city, lat, lon."""
-    if wanted.pair is None:
+    """Return the place of two coordinates: lon, lat, or where only that lies in the city, lat, lon."""
+    if not wanted.places:
         return []
-    turned = (wanted.pair[1], wanted.pair[0])
-    possible = [(at, how) for at, how in ((wanted.pair, "lon, lat"), (turned, "lat, lon")) if _is_place(*at)]
-    if not possible:
-        return []
-    inside = [one for one in possible if asked and _is_in(city.extent(conn, asked.scheme), *one[0])]
-    (lon, lat), how = (inside or possible)[0]
-    return [Match("coordinate", None, f"{lon}, {lat}", 0.97, f"coordinate as {how}", lon, lat)]
-
-
-def _is_place(lon: float, lat: float) -> bool:
-    return abs(lon) <= 180 and abs(lat) <= 90
+    inside = [one for one in wanted.places if asked and _is_in(city.extent(conn, asked.scheme), *one[:2])]
+    lon, lat, how = (inside or wanted.places)[0]
+    text = f"{round(lon, grids.DECIMALS)}, {round(lat, grids.DECIMALS)}"
+    return [Match("coordinate", None, text, None, 0.97, f"coordinate as {how}", lon, lat)]
 
 
 def _is_in(box: list[float], lon: float, lat: float) -> bool:

@@ -1,93 +1,182 @@
-"""What a text that is looked for may mean: shorter readings, the regions it names, streets, a coordinate."""
+"""What a text that is looked for may mean: shorter readings, regions in front, streets, a coordinate."""
 
 import re
-import unicodedata
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-import sqlalchemy as sa
+import numpy as np
+import pyarrow as pa
 from sqlalchemy.engine import Connection
 
-from gis.addresses.normalise import fold, local_part
+from gis.addresses import regions
+from gis.addresses.normalise import fold, visible
+from gis.addresses.regions import Regions
+from gis.grids import Asked
+from gis.importing import coordinates
 
 _ROOM = re.compile(
-    r"(?:第?[0-9a-z]+单元|第?[0-9]+[层楼]|[0-9a-z-]+[室房户]|(?<=[栋幢座楼号])[0-9]+(?:-[0-9]+)*|(?<=单元)[0-9]+)$"
+    r"(?:第?[0-9a-z]+单元|第?[0-9]+[层楼]|[0-9a-z-]+[室房户]|(?<=[栋楼号])[0-9]+(?:-[0-9]+)*|(?<=单元)[0-9]+)$"
 )
 """A unit, floor or room at the end of a folded Chinese address."""
 _UNIT = re.compile(
     r"[\s,]+(?:(?:apt|apartment|unit|suite|ste|room|rm|floor|fl)\b\.?|#)\s*[\w-]+\s*$", re.IGNORECASE
 )
 """A unit at the end of an English address."""
-_REGION = re.compile(r".+?(省|自治[区州县]|特别行政区|市|县|社区|区|街道|镇|乡|村)")
-_RANKS = {"县": 3, "区": 3, "街道": 4, "镇": 4, "乡": 4, "社区": 5, "村": 5}
-"""Regions of one rank exclude each other; a 市 may be a prefecture or a county."""
+_POSTCODE = re.compile(r"\s*\b[0-9]{5,6}(?:-[0-9]{4})?$")
+_DASHED = re.compile(r"(.*[^0-9-])([0-9]+)-([0-9]+)((?:-[0-9]+)*)")
+_IN_WORDS = re.compile(r"(.*[^0-9])([0-9]+)号(?:([0-9]+)栋|附([0-9]+)号)")
+"""秋实路1-4 may be 1号4栋 or 1号附4号, and either may be stored as the other."""
 _CROSSING = re.compile(r"\s*(?:&|/|@|\band\b|\bat\b|与|和|、)\s*", re.IGNORECASE)
 _AT_CROSSING = re.compile(r"(?:的)?(?:交叉路?口|交汇[处口]|交界[处口]|十字路口|路口)$")
-_PAIR = re.compile(r"\s*([-+]?\d{1,3}(?:\.\d+)?)\s*[,;\s]\s*([-+]?\d{1,3}(?:\.\d+)?)\s*")
+_NUMBERS = re.compile(r"[-+0-9\s.,;:、°º˚度'′’‘分\"″”“秒NSEWnsewdegm东西南北经纬()\[\]【】]+")
+"""Signs that coordinates are written with."""
+_NUMBER, _PAIR = re.compile("[0-9]+"), 2
+_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*$")
+"""A code at the end of a text."""
 _DIRECTIONS = ("n", "s", "e", "w", "ne", "nw", "se", "sw")
 _NUMBERED = re.compile(r"([0-9]+(?:-[0-9]+)?|)((?:(?:n|s|e|w|ne|nw|se|sw) )?)([a-z].*)")
-_SHORTER = 6
-"""Readings that leave something out at the end, at most."""
+_BEHIND, _ASIDE = ", what stands behind it left out", ", regions aside"
+_SHORTER, _RESTS = 6, 24
+"""Readings that leave something out at the end, and those that leave regions out in front, at most."""
+_LEFT_OUT, _REREAD, _ELSEWHERE = 0.05, 0.02, 0.4
+"""What a reading loses for a thing left out, for a dash read as words, for a region that is none of ours."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One reading of a text, folded; `loss`: how much worse it is than the text as it stands; `note`: why."""
+
+    key: str
+    loss: float = 0.0
+    note: str = ""
+
+    def but(self, key: str, loss: float, note: str) -> "Variant":
+        """Return a further reading that is worse by `loss`."""
+        return Variant(key, round(self.loss + loss, 3), note if note in self.note else self.note + note)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A text as it may be meant; everything but `text` and `pair` is folded."""
+    """A text as it may be meant."""
 
-    text: str
-    keys: tuple[str, ...]
-    """The whole, then without what stands behind an address: rooms, units, towns after a comma."""
-    local: tuple[str, ...]
-    """The same without the regions in front."""
-    regions: tuple[str, ...]
-    """Those that were in front."""
-    turned: tuple[str, ...]
-    """The keys with a direction (`n`, `sw`) added, or without the one that they have."""
-    streets: tuple[tuple[str, ...], tuple[str, ...]] | None
-    """Two streets that cross, each as it is and with every direction."""
-    pair: tuple[float, float] | None
-    """Two numbers, in their order."""
+    regions: Regions
+    whole: tuple[Variant, ...]
+    """As it stands, then without what stands behind an address: rooms, units, towns after a comma."""
+    turned: tuple[Variant, ...]
+    """The same with a direction (`n`, `sw`) added, or without the one that they have."""
+    codes: tuple[tuple[str, str], ...]
+    """Codes that it may be or end with, each after what stands before it, folded."""
+    code: str
+    """The text as a code."""
+    streets: tuple[str, str] | None
+    """Two streets that cross, folded."""
+    places: tuple[tuple[float, float, str], ...]
+    """Longitude, latitude and in which order they stand."""
+
+    def rests(self) -> list[str]:
+        """Return the readings without what may be regions in front, longest first."""
+        found = [rest for one in self.whole for rest in self.without_regions(one.key)]
+        return sorted(dict.fromkeys(found), key=len, reverse=True)[:_RESTS]
+
+    def without_regions(self, key: str) -> list[str]:
+        """Return a folded text, and what is left without one and more regions before it."""
+        return [rest for at in regions.cuts(key, self.regions.names, by_form=True) if (rest := key[at:])]
+
+    def beginnings(self) -> dict[str, tuple[str, ...]]:
+        """Return the text as far as it is typed, also without this city's regions, and those regions."""
+        key = self.whole[0].key
+        found = regions.cuts(key, self.regions.names)
+        return {rest: left for at, left in found.items() if (rest := key[at:])}
 
 
-def read(conn: Connection, text: str) -> Reading:
-    """Return how a text may be meant."""
-    plain = unicodedata.normalize("NFKC", text).strip()
-    raw = _without_units(plain)
-    streets = _streets(plain)
-    folded = fold(conn, *raw, *streets)
-    keys = tuple(dict.fromkeys(short for key in folded[: len(raw)] for short in _without_rooms(key)))[
-        :_SHORTER
-    ]
-    local = _local(conn, keys)
-    front = keys[0].removesuffix(local[0]) if keys else ""
-    crossing = folded[len(raw) :]
+def read(conn: Connection, text: str, asked: Asked | None) -> Reading | None:
+    """Return how a text may be meant, regions checked against the record of grids; None for an empty one."""
+    plain = visible(text)
+    raw, streets, code = _without_ends(plain), _streets(plain), _CODE.search(plain)
+    before = plain[: code.start()] if code else ""
+    texts = [part for one in raw for part in (one.text, *one.behind)]
+    keys = dict(zip([*texts, *streets, before], fold(conn, *texts, *streets, before), strict=True))
+    if not raw or not keys[raw[0].text]:
+        return None
+    known = regions.load(conn, keys.values(), asked)
+    whole = tuple(_readings([_shortened(one, keys, known) for one in raw]))
     return Reading(
-        text, keys, local, tuple(found[0] for found in _REGION.finditer(front)),
-        tuple(turned for key in keys for turned in _turned(key)),
-        (_any_way(crossing[0]), _any_way(crossing[1])) if crossing else None, _pair(plain),
+        known, whole, tuple(turned for one in whole for turned in _turned(one)),
+        tuple(_codes(plain, keys[before], code)), plain,
+        (keys[streets[0]], keys[streets[1]]) if streets else None, _places(plain),
     )  # fmt: skip
 
 
-def _without_units(text: str) -> list[str]:
+@dataclass(frozen=True)
+class _Short:
+    """A text without so many units and without the parts `behind` a comma."""
+
+    text: str
+    units: int = 0
+    behind: tuple[str, ...] = ()
+
+
+def _without_ends(text: str) -> list[_Short]:
     """Return a text, and what is left without its unit, and without each of its last parts by commas."""
-    found = [text]
-    while text != (text := _UNIT.sub("", text)) or "," in text:
-        text = text if text != found[-1] else text.rpartition(",")[0].strip()
-        found.append(text)
-    return [one for one in found if one][:_SHORTER]
+    found = [_Short(text)]
+    while "," in (last := found[-1]).text or _UNIT.search(last.text):
+        shorter = _UNIT.sub("", last.text).strip()
+        if shorter != last.text:
+            found.append(replace(last, text=shorter, units=last.units + 1))
+        else:
+            shorter, _, part = last.text.rpartition(",")
+            behind = (_POSTCODE.sub("", part), *last.behind)
+            found.append(replace(last, text=shorter.strip(), behind=behind))
+    return [one for one in found if one.text][:_SHORTER]
 
 
-def _without_rooms(key: str) -> list[str]:
+def _shortened(one: _Short, keys: dict[str, str], known: Regions) -> Variant:
+    """Return a text without its ends, and how much it loses: much, where one is no region of ours."""
+    units = Variant(keys[one.text], _LEFT_OUT * one.units, _BEHIND if one.units else "")
+    parts = [key for part in one.behind if (key := keys[part])]
+    if not parts:
+        return units
+    strangers = [part for part in parts if len(part) not in regions.cuts(part, known.names)]
+    if known.open_above and parts[0] in known.names:
+        strangers = []
+    told = f", {', '.join(strangers)} is no region that is known here" if strangers else _ASIDE
+    return units.but(units.key, _ELSEWHERE if strangers else _LEFT_OUT, told)
+
+
+def _readings(shortened: list[Variant]) -> Iterator[Variant]:
+    """Return readings, each but once, the least changed first."""
+    rooms = [reading for one in shortened for reading in _without_rooms(one)]
+    found: dict[str, Variant] = {}
+    for one in sorted(rooms + [again for one in rooms for again in _reread(one)], key=lambda one: one.loss):
+        found.setdefault(one.key, one)
+    yield from list(found.values())[: 2 * _SHORTER]
+
+
+def _without_rooms(one: Variant) -> list[Variant]:
     """Return a folded address, and what is left without its room, its floor and its unit."""
-    found = [key]
-    while (text := _ROOM.sub("", found[-1])) not in {found[-1], ""}:
-        found.append(text)
+    found = [one]
+    while (key := _ROOM.sub("", found[-1].key)) not in {found[-1].key, ""}:
+        found.append(found[-1].but(key, _LEFT_OUT, _BEHIND))
     return found
 
 
-def _local(conn: Connection, keys: tuple[str, ...]) -> tuple[str, ...]:
-    given = sa.func.unnest(sa.cast(list(keys), sa.ARRAY(sa.Text)))
-    values = given.table_valued("key", with_ordinality="n").render_derived()
-    return tuple(conn.execute(sa.select(local_part(values.c.key)).order_by(values.c.n)).scalars())
+def _reread(one: Variant) -> Iterator[Variant]:
+    """Return readings of numbers that a dash joins as a house and a building, and of those as a dash."""
+    if dashed := _DASHED.fullmatch(one.key):
+        street, house, building, behind = dashed.groups()
+        loss, note = (_REREAD + _LEFT_OUT, _BEHIND) if behind else (_REREAD, "")
+        for key in (f"{street}{house}号{building}栋", f"{street}{house}号附{building}号"):
+            yield one.but(key, loss, note)
+    if words := _IN_WORDS.fullmatch(one.key):
+        yield one.but(f"{words[1]}{words[2]}-{words[3] or words[4]}", _REREAD, "")
+
+
+def _codes(plain: str, front: str, code: re.Match[str] | None) -> Iterator[tuple[str, str]]:
+    possible = [("", plain)]
+    if code and code.start():
+        possible.append((front, code[0]))
+    for before, text in possible:
+        yield from dict.fromkeys(((before, text), (before, text.upper()), (before, text.lower())))
 
 
 def _streets(text: str) -> list[str]:
@@ -96,7 +185,12 @@ def _streets(text: str) -> list[str]:
     return parts if len(parts) == 2 and all(parts) else []
 
 
-def _turned(key: str) -> list[str]:
+def _turned(one: Variant) -> list[Variant]:
+    return [replace(one, key=key) for key in turned(one.key)]
+
+
+def turned(key: str) -> list[str]:
+    """Return a folded English address or street with each direction, or without the one that it has."""
     found = _NUMBERED.fullmatch(key)
     if found is None:
         return []
@@ -105,21 +199,18 @@ def _turned(key: str) -> list[str]:
     return other + [f"{number}{one} {direction}{street}" for one in _DIRECTIONS]
 
 
-def _any_way(street: str) -> tuple[str, ...]:
-    return (street, *_turned(street))
+def _places(text: str) -> tuple[tuple[float, float, str], ...]:
+    """Return a pair of coordinates in every order in which it can be meant, as imports read them."""
+    if not _NUMBERS.fullmatch(text) or len(_NUMBER.findall(text)) < _PAIR:
+        return ()
+    cell = pa.array([text.strip("()[]【】 ")])
+    found = [
+        (float(pair.lon[0]), float(pair.lat[0]), how)
+        for order, how in (("lonlat", "lon, lat"), ("latlon", "lat, lon"))
+        if not (pair := coordinates.pairs(cell, order)).bad[0]
+    ]
+    return tuple(one for one in found if _is_place(*one[:2]))
 
 
-def _pair(text: str) -> tuple[float, float] | None:
-    found = _PAIR.fullmatch(text.strip("()[]（）"))
-    return (float(found[1]), float(found[2])) if found else None
-
-
-def disagrees(regions: tuple[str, ...], key: str) -> bool:
-    """Say whether a folded address names a region of the same rank as one of `regions`, but another."""
-    ranks = {_RANKS.get(found[1]) for found in _REGION.finditer(key)} - {None}
-    return any(one not in key and _rank(one) in ranks for one in regions)
-
-
-def _rank(region: str) -> int | None:
-    found = _REGION.fullmatch(region)
-    return _RANKS.get(found[1]) if found else None
+def _is_place(lon: float, lat: float) -> bool:
+    return bool(np.isfinite([lon, lat]).all()) and abs(lon) <= 180 and abs(lat) <= 90

@@ -10,6 +10,11 @@ import shapely
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from gis import grids
+from gis.addresses import regions
+from gis.addresses.normalise import fold
+from gis.errors import NotFound
+from gis.grids import Asked, Wish
 from gis.importing.drafting import Draft, cleaned
 from gis.importing.mapping import Mapping
 from gis.importing.parsing import Bools, mask
@@ -22,14 +27,18 @@ from gis.schema import roads
 ONE_PLACE_M = 60.0
 """Registered addresses alike that lie within this of their middle are one place: a building's parts."""
 _EXACT_M = 15.0
-# An address is a registered one where the two are alike but for the regions before the shorter of them.
 _REGISTERED = """
-SELECT q.text, ST_X(b.point) AS lon, ST_Y(b.point) AS lat
-FROM (SELECT text, fold_text(text) AS key FROM unnest(:texts) AS given (text)) q
-JOIN (SELECT address_key AS key, point FROM buildings UNION ALL SELECT address_key, point FROM places
-      UNION ALL SELECT name_key, point FROM places) b ON local_part(b.key) = local_part(q.key)
-WHERE q.key <> '' AND (right(b.key, length(q.key)) = q.key OR right(q.key, length(b.key)) = b.key)
+SELECT q.n - 1 AS n, b.key, ST_X(b.point) AS lon, ST_Y(b.point) AS lat, b.point::text AS place
+FROM unnest(CAST(:rests AS text[])) WITH ORDINALITY AS q (rest, n), LATERAL (
+  SELECT {key} AS key, point FROM {table}
+  WHERE reverse({key}) ~>=~ reverse(q.rest) AND reverse({key}) ~<~ (reverse(q.rest) || U&'\\+10FFFF')
+) b
 """
+# Whatever ends with what is left of an address without the regions before it.
+_ENDING = " UNION ALL ".join(
+    _REGISTERED.format(table=table, key=key)
+    for table, key in (("buildings", "address_key"), ("places", "address_key"), ("places", "name_key"))
+)
 
 
 @dataclass
@@ -45,20 +54,43 @@ class Gazetteer:
         return {text: found.get(text) or self._on_street(text) for text in texts}
 
     def _registered(self, texts: Sequence[str]) -> dict[str, Found | str]:
-        rows = self.conn.execute(
-            sa.text(_REGISTERED).bindparams(sa.bindparam("texts", type_=sa.ARRAY(sa.Text))),
-            {"texts": list(texts)},
-        ).all()
-        places: dict[str, list[tuple[float, float]]] = {}
-        for row in rows:
-            places.setdefault(row.text, []).append((row.lon, row.lat))
-        return {text: _one_place(of) for text, of in places.items()}
+        """Return what is known of registered addresses that are these but for the regions before either."""
+        asked = _record(self.conn)
+        keys = fold(self.conn, *texts)
+        known = regions.load(self.conn, keys, asked)
+        rests = [
+            (n, key[at:])
+            for n, key in enumerate(keys)
+            for at in regions.cuts(key, known.names, by_form=True)
+            if key[at:] and not (at and regions.is_number(key[at:]))
+        ]
+        rows = self.conn.execute(sa.text(_ENDING), {"rests": [rest for _, rest in rests]}).all()
+        fitting = [
+            (rests[row.n][0], row, aligned.extra)
+            for row in rows
+            if (aligned := regions.align(keys[rests[row.n][0]], row.key, known.names))
+        ]
+        named = {name for *_, extra in fitting for name in extra} - known.city
+        held = regions.around(self.conn, [row.place for _, row, _ in fitting], named, asked)
+        places: dict[str, set[tuple[float, float]]] = {}
+        for at, (n, row, extra) in enumerate(fitting):
+            if all((at, name) in held for name in extra if name in named):
+                places.setdefault(texts[n], set()).add((row.lon, row.lat))
+        return {text: _one_place(sorted(of)) for text, of in places.items()}
 
     def _on_street(self, text: str) -> Found | str:
         if self.streets is None:
             self.streets = load_streets(self.conn)
         address = parse(text)
         return "is no address that is known" if address is None else self.streets.find(address)
+
+
+def _record(conn: Connection) -> Asked | None:
+    """Return today's record of grids; None where none are loaded."""
+    try:
+        return grids.resolve(conn, Wish())
+    except NotFound:
+        return None
 
 
 def _one_place(places: list[tuple[float, float]]) -> Found | str:

@@ -87,7 +87,7 @@ _SEVEN_BIT = (
     (re.compile(rb"\x1b\$[)*+]?[A-Z]"), "iso-2022-cn"),
 )
 """What only encodings of seven bits write, and which (RFC 1843, 1557, 1468, 1922)."""
-_SHIFTED = re.compile(rb"\+([A-Za-z0-9+/]{3,120})(?![A-Za-z0-9+/])")
+_SHIFTED = re.compile(rb"\+([A-Za-z0-9+/]{3,120})-")
 
 
 def seven_bit(block: bytes) -> str | None:
@@ -98,7 +98,7 @@ def seven_bit(block: bytes) -> str | None:
 
 def _is_utf7(block: bytes) -> bool:
     """Tell whether what UTF-7 would shift (RFC 2152) says something in Chinese: `+86138…-` does not."""
-    shifted = b"".join(hit[0] + b"-" for hit in _SHIFTED.finditer(block))
+    shifted = b"".join(hit[0] for hit in _SHIFTED.finditer(block))
     text = shifted.decode("utf-7", "replace").encode("gb18030", "replace")
     return bool(shifted) and len(_signs(text, "gb18030")) > 1 and everyday_share(text, "gb18030") >= 0.4
 

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 from xml.parsers import expat
@@ -85,17 +84,6 @@ def _check_tab(file: File, _given: str | bytes) -> None:
         _require(shapes, -(-shapes.size() // 512) * 512)
 
 
-def _check_geodatabase(file: File, _given: str | bytes) -> None:
-    """Compare each index of rows with its head: version 3, blocks of 1,024 offsets, rows, bytes of an offset.
-
-    As GDAL's driver reads it; one in an archive has the archive's own checksums.
-    """
-    for path in sorted(file.path.glob("*.gdbtablx")) if file.path.is_dir() else []:
-        head = np.frombuffer(path.read_bytes()[:16].ljust(16, b"\0"), "<u4").tolist()
-        if head[0] in (0, 3):
-            _require(File(path), 16 + head[1] * 1024 * head[3])
-
-
 def _require(part: File, size: int) -> None:
     if part.size() < size:
         raise BadInput("file", f"{part.name} is cut short: {part.size()} bytes of {size}; get it again")
@@ -108,9 +96,9 @@ def _check_mif(file: File, _given: str | bytes) -> None:
         lines = iter(stream)
         # What stands before DATA are the names of columns.
         next((line for line in lines if line.strip().lower() == b"data"), None)
-        found = Counter((bool(_MIF_OBJECT.match(line)), bool(_MIF_GROUP.match(line))) for line in lines)
-    objects = found[True, False]
-    if rows not in (None, objects) and not found[False, True]:
+        body = list(lines)
+    objects = sum(bool(_MIF_OBJECT.match(line)) for line in body)
+    if rows not in (None, objects) and not any(_MIF_GROUP.match(line) for line in body):
         raise BadInput("file", f"{file.name} has {objects} objects, its .mid {rows} rows: {_CUT}")
 
 
@@ -154,7 +142,7 @@ def _first_broken(stream: IO[bytes]) -> str:
 
 
 def _header(_file: File, _given: str | bytes, info: dict[str, Any]) -> int | None:
-    """Return what the header of a FlatGeobuf or a geodatabase's table says; 0 may be that nobody knew."""
+    """Return what a FlatGeobuf's header says; 0 says that its writer did not know."""
     return int(info["features"]) if info["features"] > 0 else None
 
 
@@ -166,11 +154,9 @@ _ENDS: dict[str, Callable[[File, str | bytes], None]] = {
     ".dxf": _check_dxf,
     ".tab": _check_tab,
     ".mif": _check_mif,
-    ".gdb": _check_geodatabase,
 }
 _COUNTS: dict[str, Callable[[File, str | bytes, dict[str, Any]], int | None]] = {
     "FlatGeobuf": _header,
-    "OpenFileGDB": _header,
     "GeoJSONSeq": _sequence,
     "MapInfo File": _mid_rows,
 }

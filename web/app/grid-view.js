@@ -1,4 +1,4 @@
-/** Brings a grid into view and outlines it: by its code from a list, or as a feature that was found. */
+/** Brings a grid into view by its code and outlines it. */
 
 import { get } from "./api.js";
 import { $ } from "./dom.js";
@@ -17,7 +17,7 @@ export async function visitGrid(code) {
 }
 
 /** Bring a grid's feature into view. */
-export function showGrid({ geometry, properties }) {
+function showGrid({ geometry, properties }) {
   const places = geometry.coordinates.flat(2);
   const [lngs, lats] = [0, 1].map((axis) => places.map((place) => place[axis]));
   goToBox([least(lngs), least(lats), most(lngs), most(lats)]);

@@ -1,8 +1,8 @@
-/** The search box: a point in either order, a grid's code, or an address; and the device's own position. */
+/** The search box: a point in either order, a code, a name or an address; and the device's own position. */
 
-import { Refused, get } from "./api.js";
+import { get } from "./api.js";
 import { $, fill, h } from "./dom.js";
-import { showGrid, visitGrid } from "./grid-view.js";
+import { visitGrid } from "./grid-view.js";
 import { t } from "./i18n.js";
 import { choose, goTo } from "./map.js";
 import { shownRecord } from "./record.js";
@@ -11,7 +11,6 @@ import { tell, toast } from "./toast.js";
 
 const POINT = /^\s*(-?\d+(?:\.\d+)?)\s*[,;\s\uff0c\uff1b]\s*(-?\d+(?:\.\d+)?)\s*$/;
 
-const CODE = /^[\w-]+$/;
 const PAUSE_MS = 200;
 /** The score of what bears the very text as its name. */
 const EXACT = 1;
@@ -93,10 +92,8 @@ function visit(place, name) {
   choose(place, name);
 }
 
-/** What looks like a grid's code is looked up as one first; then names and addresses. */
+/** Names, addresses and codes alike: one question, as only the service knows which words are codes. */
 async function byName(text) {
-  const grid = CODE.test(text) && (await orMissing(get(`/grids/${encodeURIComponent(text)}`, shownRecord())));
-  if (grid) return showFound(grid);
   const found = await matching(text);
   if (!found.matches.length) throw new Error(t("search.nothing", { text }));
   return take(found);
@@ -107,26 +104,12 @@ const take = ({ matches, more }) => (matches.length === 1 ? visitMatch(matches[0
 
 /** Go to what was found; a grid is shown whole. */
 function visitMatch(match) {
+  if (match.kind === "grid") toast(`${match.address} · ${match.code}`, "note");
   visit(place(match), match.address);
-  const grid = match.kind === "grid" && match.chain.find(({ name, code }) => [name, code].includes(match.address));
-  if (grid) visitGrid(grid.code);
+  if (match.kind === "grid") visitGrid(match.code);
 }
 
 const place = ({ geometry }) => ({ lng: geometry.coordinates[0], lat: geometry.coordinates[1] });
-
-async function orMissing(question) {
-  try {
-    return await question;
-  } catch (error) {
-    if (error instanceof Refused && error.status === 404) return null;
-    throw error;
-  }
-}
-
-function showFound(grid) {
-  showGrid(grid);
-  toast(`${grid.properties.name} · ${grid.properties.code}`, "note");
-}
 
 function offer(matches, more = false) {
   $("#results").hidden = matches.length === 0;

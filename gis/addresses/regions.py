@@ -1,0 +1,209 @@
+"""Regions in front of an address: which ones are this city's, and whether two texts differ by them alone."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis.grids import Asked, current
+from gis.schema import grids
+
+_FRONT, _LONGEST = 80, 24
+"""Characters of a folded text in which regions are looked for; characters of one region, at most."""
+_FIRST_HAN = "\u2e80"
+_FEW = 20_000
+"""Parts of texts by which grids are looked for; for more, all grids are."""
+_FORM = re.compile(
+    r"[\u4e00-\u9fff]{2,7}(?:省|自治[区州县]|特别行政区|市)|[\u4e00-\u9fff]{1,8}(?:县|街道|镇|乡|社区)"
+    r"|[\u4e00-\u9fff]{0,8}[^小园校片库厂景新社]区|[\u4e00-\u9fff]{0,8}[^新]村"
+)
+"""What has the form of a Chinese region. 小区, 园区 and 新村 are estates."""
+_NO_END = re.compile(r"场|政|民|村|镇|乡|区|县|市|社区|街道")
+"""What does not follow a region: 人民市 is none in 人民市场, nor is 新区 in 新区村."""
+_SUFFIX = re.compile(r"(?<=..)(?:特别行政区|自治[区州县]|省|市)$")
+_LAST, _GOES_ON = "省市区县道镇乡村州", ("省", "市", "路", "巷", "弄", "街", "大")
+"""Last signs of regions; what follows a short name that is part of a longer one or of a street: 株洲路."""
+_UPPER = r"^((?:中国)?(?:[\u4e00-\u9fff]{2,8}?(?:省|自治区))?)(?:%s)"
+"""Country and province in front of the city's name."""
+_NUMBER = re.compile(r"[0-9号栋组附室单元层楼-]+")
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Folded names of regions: the city's own with those it lies in, and grids that a text may name.
+
+    `open_above`: nothing is known of what the city lies in.
+    """
+
+    city: frozenset[str]
+    grids: frozenset[str]
+    open_above: bool
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All of them."""
+        return self.city | self.grids
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Two texts that are one thing; `extra`: regions before the one asked for that the stored does not name.
+
+    `whole`: they are one letter by letter.
+    """
+
+    extra: tuple[str, ...]
+    whole: bool = False
+
+
+def load(conn: Connection, texts: Iterable[str], asked: Asked | None) -> Regions:
+    """Return the regions of the city that folded texts may name, grids of the record asked for."""
+    texts = list(texts)
+    names, open_above = _of_city(conn)
+    if open_above and names:
+        upper = re.compile(_UPPER % "|".join(map(re.escape, sorted(names))))
+        names |= {found[1] for text in texts if (found := upper.match(text)) and found[1]}
+    return Regions(frozenset(names), frozenset(_grids(conn, texts, asked)), open_above)
+
+
+# Each name as it is, and its parts by commas: Washington, DC.
+_OF_CITY = sa.text(
+    """
+SELECT within = '{}' AS open_above, array_agg(fold_text(name)) AS names
+FROM city, unnest(ARRAY[name_zh, name_en] || within) given,
+  unnest(given || string_to_array(given, ',')) name
+GROUP BY within
+"""
+)
+
+
+def _of_city(conn: Connection) -> tuple[set[str], bool]:
+    """Return names of the city and of what it lies in, whole and short, and whether the latter is unknown."""
+    row = conn.execute(_OF_CITY).one_or_none()
+    if row is None:
+        return set(), True
+    names = {name for name in row.names if name}
+    return names | {_SUFFIX.sub("", name) for name in names}, row.open_above
+
+
+def _grids(conn: Connection, texts: list[str], asked: Asked | None) -> list[str]:
+    if asked is None:
+        return []
+    possible = {part for text in texts for part in _parts(text)}
+    few = grids.c.name_key == sa.any_(sa.cast(list(possible), sa.ARRAY(sa.Text)))
+    named = few if len(possible) <= _FEW else sa.true()
+    return list(conn.execute(sa.select(grids.c.name_key).where(current(asked), named).distinct()).scalars())
+
+
+def _parts(text: str) -> Iterator[str]:
+    text = text[:_FRONT]
+    for at in range(len(text)):
+        for end in range(at + 1, min(at + _LONGEST, len(text)) + 1):
+            yield text[at:end]
+
+
+def _ends(text: str, at: int, names: Collection[str], *, by_form: bool) -> Iterator[int]:
+    """Return where a region that begins at a place of a text may end."""
+    for end in range(at + 1, min(at + _LONGEST, len(text)) + 1):
+        if (text[at:end] in names and _is_over(text, end)) or (by_form and _has_form(text, at, end)):
+            yield end
+
+
+def _is_over(text: str, end: int) -> bool:
+    """Tell whether the name of a region may end at a place, and is none short for something longer there."""
+    goes_on = text[end - 1] not in _LAST and text[end : end + 1] in _GOES_ON
+    return not goes_on and not _splits_word(text, end)
+
+
+def _splits_word(text: str, at: int) -> bool:
+    """Tell whether a place in a folded text lies within a number or a word of letters."""
+    one, two = text[at - 1 : at], text[at : at + 1]
+    letters = one.isalpha() and two.isalpha() and max(one, two) < _FIRST_HAN
+    return letters or (one.isdigit() and two.isdigit())
+
+
+def _has_form(text: str, at: int, end: int) -> bool:
+    return (
+        text[end - 1] in _LAST
+        and _FORM.fullmatch(text, at, end) is not None
+        and _NO_END.match(text, end) is None
+    )
+
+
+def find(word: str, text: str) -> int:
+    """Return where a folded text holds a word that begins no place within another; -1 where it does not."""
+    at = text.find(word)
+    while at > 0 and _splits_word(text, at):
+        at = text.find(word, at + 1)
+    return at
+
+
+def cuts(text: str, names: Collection[str], *, by_form: bool = False) -> dict[int, tuple[str, ...]]:
+    """Return the places of a text before which there are only regions, with the fewest of them.
+
+    `by_form`: whatever has the form of a region counts, else names alone.
+    """
+    found: dict[int, tuple[str, ...]] = {0: ()}
+    for at in range(min(len(text), _FRONT)):
+        if at in found:
+            for end in _ends(text, at, names, by_form=by_form):
+                found.setdefault(end + (text[end : end + 1] == " "), (*found[at], text[at:end]))
+    return found
+
+
+def align(asked: str, stored: str, names: Collection[str]) -> Aligned | None:
+    """Return how two texts are one but for regions before either; None where they are not.
+
+    Regions before the stored text are known by their form, as it is the city's own; those before the one
+    asked for must be among `names`, or stand before the stored one too.
+    """
+    if asked == stored:
+        return Aligned((), whole=True)
+    common = _common_end(asked, stored)
+    if not common:
+        return None
+    behind = cuts(stored, names, by_form=True)
+    own = {stored[at:end] for at in behind for end in _ends(stored, at, names, by_form=True)}
+    fronts = cuts(asked, {*names, *own})
+    for length in range(common, 0, -1):
+        front = fronts.get(len(asked) - length)
+        if (
+            front is not None
+            and len(stored) - length in behind
+            and _tells(asked[-length:], stored, front, own)
+        ):
+            return Aligned(tuple(region for region in front if region not in own))
+    return None
+
+
+def _common_end(one: str, other: str) -> int:
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a folded text is a house or building without a street or a name."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+def _tells(rest: str, stored: str, front: tuple[str, ...], own: Collection[str]) -> bool:
+    """Tell whether what two texts have in common names something: a bare number needs a region they share."""
+    return rest == stored or not is_number(rest) or any(region in own for region in front)
+
+
+def around(
+    conn: Connection, places: Sequence[str], names: Collection[str], asked: Asked | None
+) -> set[tuple[int, str]]:
+    """Return which of the named grids hold or touch which of the places (EWKB), by the places' numbers."""
+    if asked is None or not names:
+        return set()
+    given = sa.func.unnest(sa.cast(list(places), sa.ARRAY(sa.Text)))
+    at = given.table_valued("place", with_ordinality="n").render_derived()
+    named = grids.c.name_key == sa.any_(sa.cast(list(names), sa.ARRAY(sa.Text)))
+    met = sa.func.ST_Intersects(grids.c.geom, sa.func.ST_GeomFromEWKB(sa.func.decode(at.c.place, "hex")))
+    rows = sa.select(at.c.n, grids.c.name_key).select_from(at.join(grids, met))
+    found = conn.execute(rows.where(current(asked), named))
+    return {(row.n - 1, row.name_key) for row in found}
