@@ -96,9 +96,14 @@ def _from_validation(request: Request, error: Exception) -> Response:
 
 def _from_http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    answer = problem(error.status_code, str(error.detail))
+    answer = problem(error.status_code, str(error.detail), _about_body(error))
     answer.headers.update(error.headers or {})
     return answer
+
+
+def _about_body(error: HTTPException) -> list[dict[str, str]]:
+    """Return the body as what is wrong where the framework, for whom 400 means no more, cannot read it."""
+    return [{"name": "body", "reason": str(error.detail)}] if error.status_code == 400 else []
 
 
 def _from_database(_: Request, error: Exception) -> Response:

@@ -1,5 +1,7 @@
 """Hotspots over HTTP: cells against expectation as JSON, GeoJSON, CSV or Arrow, or as compact columns."""
 
+from collections.abc import Iterable
+from datetime import date
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -66,9 +68,14 @@ class Cluster(BaseModel):
 
 
 class Whole(BaseModel):
-    """The cells with incidents, and what they are part of."""
+    """The cells with incidents, and what they are part of.
 
-    incidents: int
+    For the public, `withheld` are the months of which nothing may be told, since they hold fewer than 3
+    incidents or the city fewer than 8 addresses, and `released` the first and last month that was decided on;
+    `incidents` is null where no month of the period is told. Both are null for all others.
+    """
+
+    incidents: int | None
     without_place: int
     res: int
     method: str
@@ -79,6 +86,8 @@ class Whole(BaseModel):
     end: str | None
     judged: int
     data_version: int
+    withheld: list[str] | None = None
+    released: list[str] | None = None
     clusters: list[Cluster] | None = None
     cells: list[Cell]
 
@@ -87,10 +96,12 @@ class HotspotValues(BaseModel):
     """The same as columns: `id` is the last 13 hexadecimal digits of a cell's name, as a number."""
 
     res: int
-    incidents: int
+    incidents: int | None
     without_place: int
     method: str
     data_version: int
+    withheld: list[str] | None = None
+    released: list[str] | None = None
     id: list[int]
     count: list[int]
     significant: list[int]
@@ -151,7 +162,10 @@ def hotspots(
     if cell is not None:
         found = found.only(found.cells == np.uint64(cells.from_text(cell)))
     columns = {"cell": cells.to_text(found.cells)} | _columns(found)
-    return tables.cells(whole, columns, partial(_outlines, found.cells, datum), format)
+    answer = tables.cells(whole, columns, partial(_outlines, found.cells, datum), format)
+    if whole.get("withheld"):
+        answer.headers["X-Withheld"] = ",".join(whole["withheld"])  # CSV has rows alone
+    return answer
 
 
 @router.get(
@@ -206,7 +220,18 @@ def _found(
         "end": found.end.isoformat() if found.end else None,
         "judged": found.judged,
         "data_version": version,
-    } | ({} if found.clusters is None else {"clusters": told_clusters})
+    } | _released(found) | ({} if found.clusters is None else {"clusters": told_clusters})
+
+
+def _released(found: spots.Hotspots) -> dict[str, list[str]]:
+    """Return the months withheld from the public, and between which months it is told any."""
+    if (known := found.released) is None:
+        return {}
+    return {"withheld": _as_months(known.untold), "released": _as_months(known.span or ())}
+
+
+def _as_months(days: Iterable[date]) -> list[str]:
+    return [f"{day:%Y-%m}" for day in days]
 
 
 def _extras(wanted: str) -> set[str]:

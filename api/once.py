@@ -40,7 +40,12 @@ async def once(
     engines: Annotated[Engines, Depends(engines)],
     idempotency_key: Annotated[
         str | None,
-        Header(min_length=1, max_length=200, description="The same key again gets the same answer."),
+        Header(
+            min_length=1,
+            max_length=200,
+            pattern=r"^[^\x00-\x1f\x7f]*$",
+            description="The same key again gets the same answer.",
+        ),
     ] = None,
 ) -> Once:
     """Return what runs the work of a request in a transaction, once for each key of a caller."""

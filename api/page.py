@@ -1,15 +1,17 @@
 """The page: its files, the packages it draws with, and what it needs to know of the city."""
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from api import static
 from api.access import Who, audience
 from api.deps import Transaction, Wished
 from gis import city as cities
 from gis import grids, history
+from gis.record_span import incident_span, public_span
 
 router = APIRouter()
 _LINKS = (
@@ -46,6 +48,14 @@ def landing(request: Request) -> Response:
 def planner(request: Request) -> Response:
     """Answer the page on which boundaries are planned; what it asks for needs a session."""
     return static.page_response(request.scope, "planner.html")
+
+
+@router.get(
+    "/plan", response_class=Response, include_in_schema=False, openapi_extra=audience("public", "none")
+)
+def plan() -> Response:
+    """Send on to the planner by the short name of its page; what the address holds behind # goes along."""
+    return RedirectResponse("/planner", 308)
 
 
 @router.get("/openapi.json", include_in_schema=False, openapi_extra=audience("public", "none"))
@@ -89,7 +99,7 @@ def city(transaction: Transaction, wish: Wished, who: Who) -> dict[str, Any]:
             "levels": cities.level_names(conn, asked.scheme),
             "revision": asked.known,
             "examples": cities.examples(conn, asked.scheme),
-            "incidents": dict(cities.incident_span(conn, suppressed=who.rank == 0)._mapping),
+            "incidents": asdict(public_span(conn) if who.rank == 0 else incident_span(conn)),
         }
 
 

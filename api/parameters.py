@@ -26,7 +26,9 @@ async def only_known(request: Request) -> None:
     known = _known(request.scope["route"])
     for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
         if name not in known:
-            raise BadParameter(name, f"this takes no such parameter; what it takes: {_listed(known)}")
+            raise BadParameter(
+                name or "query", f"this takes no such parameter; what it takes: {_listed(known)}"
+            )
         if times > 1:
             raise BadParameter(name, f"comes {times} times; give it once")
 
@@ -66,7 +68,8 @@ async def only_storable(request: Request) -> None:
 def _unstorable(told: Any) -> str | None:
     """Return the top-level field that holds a text which no column can hold; None without one."""
     fields = told.items() if isinstance(told, dict) else [("body", told)]
-    return next((_UNSTORABLE.sub("?", name) for name, value in fields if _is_unstorable([name, value])), None)
+    found = (_UNSTORABLE.sub("?", name) or "body" for name, value in fields if _is_unstorable([name, value]))
+    return next(found, None)
 
 
 def _is_unstorable(value: Any) -> bool:

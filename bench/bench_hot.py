@@ -11,7 +11,7 @@ from scipy import sparse, stats
 from sqlalchemy.engine import Connection
 
 from bench.measure import HEADER, Ratio, ratio
-from gis import city, db, grids
+from gis import city, db, grids, record_span
 from layers.counts import counts as counts_of
 from layers.hotspots import hotspots
 from layers.scanning import RINGS
@@ -74,7 +74,7 @@ def normal(counts: np.ndarray, disc: sparse.csr_array) -> int:
 
 def whole_answer(conn: Connection) -> Ratio:
     """Compare a whole answer (read, counted, expected, tested, rates) with esda on counts in memory."""
-    asked, span = grids.resolve(conn, grids.Wish()), city.incident_span(conn)
+    asked, span = grids.resolve(conn, grids.Wish()), record_span.incident_span(conn)
     view = View(
         asked.scheme, asked.on, asked.known, start=span.last - timedelta(days=47),
         end=span.last - timedelta(days=5), categories=city.with_descendants(conn, CATEGORY),

@@ -1,6 +1,6 @@
 """The demo city's planted clusters: how many are found, how much of what is called hot is planted."""
 
-from gis import city, db, grids
+from gis import city, db, grids, record_span
 from layers import planted
 
 
@@ -9,7 +9,7 @@ def main() -> None:
     with db.work_engine().connect() as conn:
         asked = grids.resolve(conn, grids.Wish())
         found = city.the_city(conn)
-        print(f"{found.name_en}, {found.size}, {city.incident_span(conn).count:,} incidents\n")
+        print(f"{found.name_en}, {found.size}, {record_span.incident_span(conn).count:,} incidents\n")
         print(
             "| look | res | recall | precision (cells) | quiet maps with a hot cell |\n|---|---|---|---|---|"
         )

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from gis.db import Record
 from gis.errors import BadInput, NotFound
-from gis.schema import batches, buildings, categories, city, grids, incidents, levels, places, schemes
+from gis.schema import batches, buildings, categories, city, grids, levels, places, schemes
 
 UNSET = "the city is not set: safetymap city set --code CODE --name NAME --zone ZONE"
 """What is wrong with a store without the city's row, and what to do."""
@@ -190,19 +190,6 @@ def with_descendants(conn: Connection, code: str) -> tuple[str, ...]:
     if not codes:
         raise BadInput("category", f"{code!r} is unknown; GET /categories lists them")
     return codes
-
-
-def incident_span(conn: Connection, *, suppressed: bool = False) -> Record:
-    """Return count, first and last moment of the live incidents; suppressed: of the months told."""
-    if suppressed:
-        return conn.execute(sa.text("SELECT count, first, last FROM public_span()")).one()
-    at = incidents.c.occurred_at
-    live = incidents.c.state != "withdrawn"
-    return conn.execute(
-        sa.select(
-            sa.func.count().label("count"), sa.func.min(at).label("first"), sa.func.max(at).label("last")
-        ).where(live)
-    ).one()
 
 
 def days_with_records(conn: Connection) -> npt.NDArray[np.int64]:

@@ -64,7 +64,7 @@ def correct_step(
         values = {"from_state": step.from_state, "to_state": step.to_state, "at": moment}
     row = {"incident_id": incident_id, "note": note, "corrects": step.id} | values
     conn.execute(transitions.insert().values(**row))
-    _follow(conn, old, step.to_state, standing(conn, incident_id))
+    _follow(conn, old, step, life)
     return told
 
 
@@ -89,12 +89,20 @@ def _moved(old: Record, life: Sequence[Record], place: int, at: datetime) -> tup
     return moment, told
 
 
-def _follow(conn: Connection, old: Record, changed: str, life: Sequence[Record]) -> None:
-    """Bring an incident's state and times in line with the steps that stand."""
-    values: dict[str, Any] = {"state": life[-1].to_state}
-    times = {name: [step.at for step in life if step.to_state == name] for name in ("handling", "closed")}
-    if changed == "handling":
-        values["responded_at"] = min(times["handling"], default=None)
-    if changed == "closed":
-        values["closed_at"] = max(times["closed"], default=None)
+def _follow(conn: Connection, old: Record, step: Record, life: Sequence[Record]) -> None:
+    """Bring an incident's state and times in line with the steps that stand once one of a life is corrected.
+
+    An imported incident has the state that came with it before its first step, and may have been answered
+    before that.
+    """
+    stands = standing(conn, old.id)
+    values: dict[str, Any] = {"state": stands[-1].to_state if stands else step.from_state}
+    if step.to_state == "handling" and old.responded_at in _times(life, "handling"):
+        values["responded_at"] = min(_times(stands, "handling"), default=None)
+    if step.to_state == "closed":
+        values["closed_at"] = max(_times(stands, "closed"), default=None)
     conn.execute(incidents.update().where(incidents.c.id == old.id).values(**values))
+
+
+def _times(life: Sequence[Record], state: str) -> list[datetime]:
+    return [step.at for step in life if step.to_state == state]

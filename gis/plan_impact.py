@@ -13,7 +13,7 @@ from shapely.geometry.base import BaseGeometry
 from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.engine import Connection
 
-from gis import city, coverage, impact, plan_store
+from gis import coverage, impact, plan_store
 from gis.coverage import Floats
 from gis.impact import Points
 from gis.plan_around import near
@@ -22,6 +22,7 @@ from gis.plan_diff import Version, diff
 from gis.plan_outlines import bent
 from gis.plans import Draft
 from gis.publishing_record import heirs, passing
+from gis.record_span import incident_span
 from gis.schema import buildings, cameras, incidents, places, posts, roads, staff
 from gis.settle import changed, is_grid
 
@@ -171,8 +172,8 @@ class Impact:
     @cached_property
     def _months(self) -> float:
         """How many months the incidents span, one at least."""
-        span = city.incident_span(self._conn)
-        if span.first is None:
+        span = incident_span(self._conn)
+        if span.first is None or span.last is None:
             return 1.0
         return max(1.0, float((span.last - span.first).total_seconds()) / _MONTH_S)
 

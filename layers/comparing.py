@@ -11,9 +11,9 @@ from sqlalchemy.engine import Connection
 
 from gis import cells as h3
 from gis import schema as t
-from gis.city import incident_span, the_city
-from gis.db import Record
+from gis.city import the_city
 from gis.errors import BadInput
+from gis.record_span import Span, incident_span
 from layers import periods
 from layers.by_grid import grid_counts
 from layers.counts import counts
@@ -109,7 +109,7 @@ def _year_ago(conn: Connection, view: View) -> View:
     return replace(view, start=earlier(view.start), end=earlier(view.end))
 
 
-def _is_known(view: View, span: Record) -> bool:
+def _is_known(view: View, span: Span) -> bool:
     """Say whether records reach back to a period: its first day may begin before its first incident."""
     return (
         span.first is not None

@@ -10,8 +10,8 @@ from sqlalchemy.engine import Connection
 
 from gis import schema as t
 from gis.cells import Cells
-from gis.city import incident_span
 from gis.db import columns
+from gis.record_span import incident_span
 from layers import periods
 from layers.counts import cell_column
 from layers.expecting import closed_period, exposed

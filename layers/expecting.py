@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy.engine import Connection
 
-from gis.db import Record
+from gis.record_span import Span
 from layers import periods
 from layers.counts import counts
 from layers.served import Served, exposure
@@ -35,6 +35,7 @@ class Ground:
     """Households of each cell; None where they are not known well enough."""
     past: Floats | None = None
     """Incidents of each cell before the period; None where there are too few days of them."""
+    past_since: datetime | None = None
     past_days: float = 0
     days: float = 0
 
@@ -48,11 +49,16 @@ class Ground:
         return from_history(self.past, self.past_days, self.days, total, prior=prior)
 
 
-def closed_period(view: View, span: Record) -> View:
-    """Give an open period the ends of the data, so that its length is known and more than nothing."""
+def closed_period(view: View, span: Span) -> View:
+    """Give an open period the ends of the records in use, so that its length is known and more than nothing.
+
+    What ends before those begin goes back to the earliest record.
+    """
     now = datetime.now().astimezone()
     first, last = span.first or now, periods.shifted(span.last or now, SECOND)
-    start = view.start or (first if view.end is None else min(first, periods.shifted(view.end, -SECOND)))
+    if view.end is not None and view.end <= first:
+        first = min(span.earliest or now, periods.shifted(view.end, -SECOND))
+    start = view.start or first
     return replace(view, start=start, end=view.end or max(last, periods.shifted(start, SECOND)))
 
 
@@ -70,25 +76,27 @@ def period_before(view: View) -> View:
     return replace(view, start=periods.earlier(view.start, view.end), end=view.start)
 
 
-def past_of(view: View) -> View:
-    """Return the view of all that came before a closed period."""
-    return replace(view, start=None, end=view.start)
+def past_of(view: View, since: datetime | None) -> View:
+    """Return the view of what came before a closed period, from the first record in use on."""
+    return replace(view, start=since, end=view.start)
 
 
-def ground(conn: Connection, view: View, res: int, of: Served, found: Floats, span: Record) -> Ground:
+def ground(conn: Connection, view: View, res: int, of: Served, found: Floats, span: Span) -> Ground:
     """Choose what is expected of `of`'s cells, which hold `found` incidents in the closed period of `view`.
 
-    `span` is that of all incidents (`gis.city.incident_span`).
+    `span` is that of all incidents (`gis.record_span`).
     """
     assert view.start
     known = exposed(conn, view, res, of, found)
     past_days = periods.length(span.first or view.start, view.start) / periods.DAY
     if past_days < _ENOUGH_DAYS:
         return known
-    past = of.spread(*counts(conn, past_of(view), res))
+    past = of.spread(*counts(conn, past_of(view, span.first), res))
     if not past.sum() > 0:
         return known
-    return replace(known, basis="history", past=past, past_days=past_days, days=days_of(view))
+    return replace(
+        known, basis="history", past=past, past_since=span.first, past_days=past_days, days=days_of(view)
+    )
 
 
 def exposed(conn: Connection, view: View, res: int, of: Served, found: Floats) -> Ground:

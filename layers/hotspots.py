@@ -12,11 +12,11 @@ from sqlalchemy.engine import Connection
 
 from gis import schema as t
 from gis.cells import Cells
-from gis.city import incident_span
-from gis.db import Record
 from gis.errors import BadInput
+from gis.record_span import Span, incident_span
 from layers.counts import counts
 from layers.expecting import Ground, closed_period, ground, period_before
+from layers.public import Released, released
 from layers.scanning import Laid, clusters_of, stability
 from layers.served import OF, Per, Served, exposure, served
 from layers.stats.gistar import gi_star
@@ -57,8 +57,8 @@ class Hotspots:
     start: datetime | None
     end: datetime | None
     """Bounds of the period, `start` ≤ t < `end`, those of the data where none were asked for."""
-    incidents: int
-    """All incidents of the view, those without a place included."""
+    incidents: int | None
+    """All incidents of the view, those without a place included; None where the public is told no count."""
     without_place: int
     judged: int = 0
     """Cells that were tested, so many of which chance alone makes some look busy."""
@@ -66,6 +66,8 @@ class Hotspots:
     """Columns asked for: rate, rate_shrunk, rate_low, rate_high, z, cluster (0: none), stability."""
     clusters: list[Cluster] | None = None
     """Of the scan, most striking first, members as places in `cells`; None when it was not asked for."""
+    released: Released | None = None
+    """What of it the public is told; None for all others, who are told everything."""
 
     def only(self, wanted: npt.NDArray[np.bool_]) -> "Hotspots":
         """Return the same answer with some of its cells; the whole stays what it was, without clusters."""
@@ -87,12 +89,12 @@ def hotspots(
     any expectation. Raises BadInput for a resolution that is not served.
     """
     if view.suppressed:
-        return _only_counted(view, *counts(conn, view, res), *_totals(conn, view, res))
+        return _told(conn, view, res)
     span = incident_span(conn)
     view = closed_period(view, span)
     of = served(conn, res, view)
     if not len(of.cells):
-        return _only_counted(view, *counts(conn, view, res), *_totals(conn, view, res))
+        return _only_counted(view, *counts(conn, view, res), *_totals(conn, view))
     _check_size(of, extras)
     found = of.spread(*counts(conn, view, res))
     known = ground(conn, view, res, of, found, span)
@@ -101,7 +103,7 @@ def hotspots(
     clusters = clusters_of(laid) if "scan" in extras else None
     shown = _shown(laid, clusters)
     columns = _extra(conn, view, res, laid, known, shown, extras, per)
-    total, unplaced = _totals(conn, view, res)
+    total, unplaced = _totals(conn, view)
     return Hotspots(
         of.cells[shown], found[shown].astype(np.int64), expected.mean[shown], _pick(laid.tested, shown),
         _trend(conn, view, res, laid, shown, span), of.disc_share()[shown],
@@ -164,8 +166,16 @@ def _check_size(of: Served, extras: Collection[str]) -> None:
         )
 
 
+def _told(conn: Connection, view: View, res: int) -> Hotspots:
+    """Return what the public is told: the sum of its cells; no number where all of the view is withheld."""
+    cells, count = counts(conn, view, res)
+    known = released(conn, view)
+    told = _only_counted(view, cells, count, int(count.sum()) if known.is_told else None, 0)
+    return replace(told, released=known)
+
+
 def _only_counted(
-    view: View, cells: Cells, count: npt.NDArray[np.int64], incidents: int, without_place: int
+    view: View, cells: Cells, count: npt.NDArray[np.int64], incidents: int | None, without_place: int
 ) -> Hotspots:
     unknown = np.full(len(cells), np.nan)
     tested = HotCells(unknown, unknown, unknown, unknown, unknown, np.zeros(len(cells), dtype=bool))
@@ -177,7 +187,7 @@ def _only_counted(
 
 
 def _trend(
-    conn: Connection, view: View, res: int, laid: Laid, shown: npt.NDArray[np.int64], span: Record
+    conn: Connection, view: View, res: int, laid: Laid, shown: npt.NDArray[np.int64], span: Span
 ) -> list[str | None]:
     before = period_before(view)
     if span.first is None or before.start is None or before.start < span.first:
@@ -199,10 +209,8 @@ def trends(now: Floats, before: Floats) -> list[str]:
     return told
 
 
-def _totals(conn: Connection, view: View, res: int) -> tuple[int, int]:
-    """Return a view's incidents and those without a place; the public's are those of its cells."""
-    if view.suppressed:
-        return int(counts(conn, view, res)[1].sum()), 0
+def _totals(conn: Connection, view: View) -> tuple[int, int]:
+    """Return a view's incidents and those without a place."""
     everything, placed = conn.execute(
         sa.select(sa.func.count(), sa.func.count(t.incidents.c.geom)).where(*wanted_incidents(view))
     ).one()

@@ -15,6 +15,7 @@ from gis import cells as h3
 from gis import city, schema
 from gis.cells import Cells
 from gis.grids import Asked
+from gis.record_span import incident_span
 from layers.hotspots import Hotspots, hotspots
 from layers.view import View
 
@@ -96,7 +97,9 @@ def by_month(conn: Connection, asked: Asked, res: int) -> Iterator[Trial]:
     This is how a commander looks, who knows neither the place nor the days; most maps hold nothing.
     """
     every = planted(conn)
-    last = city.incident_span(conn).last.astimezone(ZoneInfo(city.the_city(conn).timezone)).date()
+    newest = incident_span(conn).last
+    assert newest, "planted in incidents"
+    last = newest.astimezone(ZoneInfo(city.the_city(conn).timezone)).date()
     months = [
         date(last.year - (last.month - k <= 0), (last.month - k - 1) % 12 + 1, 1) for k in range(MONTHS)
     ]
@@ -120,6 +123,7 @@ def _trial(
         categories=city.with_descendants(conn, category),
     )  # fmt: skip
     told = hotspots(conn, view, res, ())
+    assert told.incidents is not None, "withheld from the public alone"
     there = [k for k, each in enumerate(every) if each["category"] == category and _goes_on(each, start, end)]
     hits = {k: _at(told, every[k]) for k in there}
     true = np.any(list(hits.values()), axis=0) if hits else np.zeros(len(told.cells), dtype=bool)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -57,26 +57,40 @@ def counts_of(view: View, res: int) -> Query:
 
 @dataclass(frozen=True)
 class Released:
-    """The months that an answer to the public speaks of."""
+    """What the public is told of a view's months, and of which it is told nothing."""
 
-    first: date | None
-    """First day."""
-    last: date | None
-    """First day of the last month."""
+    span: tuple[date, date] | None
+    """First days of the city's first and last month that was decided on; None where none was."""
     untold: list[date]
-    """Months in which the category is too rare to be told, even of the whole city."""
+    """Months of the view that hold too little to be told, even of the whole city, in this category."""
+    is_told: bool
+    """Whether the view's count is one: not where all in it is withheld, or lies outside of the span."""
 
 
 def released(conn: Connection, view: View) -> Released:
-    """Return the months that the public is told of for a view."""
+    """Return what the public is told of a view's months."""
     m = public_months.c
     told = sa.func.coalesce(_top(view), "") == sa.any_(m.told)
+    inside = sa.and_(sa.true(), *_months(view, m.month))
     rows = conn.execute(
-        sa.select(m.month, told.label("told")).where(*_months(view, m.month)).order_by(m.month)
+        sa.select(m.month, told.label("told"), inside.label("inside")).order_by(m.month)
+    ).all()
+    if not rows:
+        return Released(None, [], is_told=False)
+    of_view = [row for row in rows if row.inside]
+    untold = [row.month for row in of_view if not row.told]
+    first, last = rows[0].month, rows[-1].month
+    is_told = any(row.told for row in of_view) or (not of_view and _meets(conn, view, first, last))
+    return Released((first, last), untold, is_told=is_told)
+
+
+def _meets(conn: Connection, view: View, first: date, last: date) -> bool:
+    """Say whether a view without a month of record lies between those, where the city recorded nothing."""
+    ends = [sa.literal(first), sa.literal(last)]
+    return all(
+        conn.execute(sa.select(sa.and_(sa.true(), *_months(side, month)))).scalar_one()
+        for side, month in zip((replace(view, start=None), replace(view, end=None)), ends, strict=True)
     )
-    months = rows.all()
-    untold = [row.month for row in months if not row.told]
-    return Released(months[0].month if months else None, months[-1].month if months else None, untold)
 
 
 def _months(view: View, month: sa.ColumnElement[date]) -> list[sa.ColumnElement[bool]]:
@@ -123,11 +137,19 @@ def release_months(conn: Connection) -> str:
 
 
 def _is_due(row: Record, known: Record | None) -> bool:
-    if known is None:
+    if known is None or _wanted_addresses(known):
         return True
     return (
         bool(known.fingerprint != row.fingerprint) and abs(known.incidents - row.incidents) >= MIN_INCIDENTS
     )
+
+
+def _wanted_addresses(known: Record) -> bool:
+    """Say whether a month was withheld although it held enough: once buildings are loaded it can be told.
+
+    Nothing was told of it, so that no difference tells of what came in since.
+    """
+    return not known.told and bool(known.incidents >= MIN_INCIDENTS)
 
 
 def _live(conn: Connection) -> sa.Subquery:

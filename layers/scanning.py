@@ -110,7 +110,7 @@ class _Points:
             _incidents(conn, view),
             (*h3.centres(children), weight),
             None if known.homes is None else _homes(conn, view, res),
-            None if known.past is None else _incidents(conn, past_of(view)),
+            None if known.past is None else _incidents(conn, past_of(view, known.past_since)),
         )
 
 

@@ -13,9 +13,10 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
 from gis import schema as t
-from gis.city import category_tree, incident_span, the_city
+from gis.city import category_tree, the_city
 from gis.errors import BadInput
 from gis.grids import current
+from gis.record_span import incident_span
 from layers import periods
 from layers.expecting import closed_period
 from layers.owning import Leaves, leaves, points
@@ -196,8 +197,11 @@ def _periods(view: View, first: datetime | None) -> int:
     """Return how many periods of equal length lie between the first incident and a closed period."""
     assert view.start
     assert view.end
-    oldest = first or view.start
-    return sum(periods.earlier(view.start, view.end, back) >= oldest for back in range(1, PERIODS + 1))
+    oldest, reached = first or view.start, 0
+    # One after another: so many periods of centuries lie before the first year there is.
+    while reached < PERIODS and periods.earlier(view.start, view.end, reached + 1) >= oldest:
+        reached += 1
+    return reached
 
 
 def _window(view: View, before: int) -> View:

@@ -13,9 +13,10 @@ from sqlalchemy.engine import Connection
 
 from gis import crs
 from gis import schema as t
-from gis.city import incident_span, the_city
+from gis.city import the_city
 from gis.db import columns
 from gis.errors import BadInput
+from gis.record_span import incident_span
 from layers import periods
 from layers.expecting import closed_period
 from layers.stats.nearrepeat import SAME_PLACE, Knox, knox

@@ -96,3 +96,10 @@ def test_calibration_finds_extremes_that_fall_back() -> None:
 def test_nothing_known_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing recorded before day 0"):
         baseline(city(days=100), 0, 30)
+
+
+def test_what_first_happened_yesterday_is_forecast_from_that() -> None:
+    """The city recorded long before: there is nothing of it to learn from, and nothing to stumble over."""
+    past = Past(np.array([3]), np.array([599]), np.arange(600), 800)
+    assert hindcast_origins(past, 600, 30) == []
+    assert 0 < baseline(past, 600, 30).mean.sum() < 30

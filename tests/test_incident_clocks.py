@@ -208,3 +208,35 @@ def test_a_step_at_a_time_that_the_clocks_show_twice_or_never_is_refused(
     finally:
         with engine.begin() as conn:
             conn.execute(there.values(timezone="Asia/Shanghai"))
+
+
+def test_the_only_step_of_an_imported_incident_is_taken_back(client: TestClient, engine: Engine) -> None:
+    """It has no step of its report: the state that came with it stands again."""
+    number = imported(engine, state="reported")
+    life = moved(client, number, "dispatched").json()["properties"]["transitions"]
+    told = corrected(client, number, life[-1]["id"], note="wrong one")
+    assert told.status_code == 200, told.text
+    assert told.json()["properties"]["state"] == "reported"
+    assert moved(client, number, "dispatched").status_code == 200
+
+
+def test_the_response_that_was_imported_outlives_a_step_taken_back(
+    client: TestClient, engine: Engine
+) -> None:
+    answered = datetime.now(UTC) - timedelta(hours=3)
+    number = imported(engine, state="verifying", responded_at=answered)
+    life = moved(client, number, "handling").json()["properties"]["transitions"]
+    told = corrected(client, number, life[-1]["id"], note="wrong one").json()["properties"]
+    assert told["state"] == "verifying"
+    assert datetime.fromisoformat(told["responded_at"]) == answered
+
+
+def imported(engine: Engine, **values: Any) -> int:
+    """An incident as an import leaves it, without steps."""
+    i = schema.incidents
+    with engine.begin() as conn:
+        before = datetime.now(UTC) - timedelta(hours=5)
+        town.add_incidents(conn, None, [(LON, LAT)], first=before)
+        number = int(conn.execute(sa.select(sa.func.max(i.c.id))).scalar_one())
+        conn.execute(i.update().where(i.c.id == number).values(**values))
+    return number

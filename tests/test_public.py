@@ -81,7 +81,7 @@ def test_every_sum_is_the_tables(told: Connection) -> None:
         true = told.execute(sa.select(sa.func.count()).where(i.category.in_(of_top.categories))).scalar_one()
         assert sum(answer(told, of_top, 8).values()) == true
         assert released(told, of_top).untold == []
-    assert released(told, view).first == MONTHS[0].date()
+    assert released(told, view).span == (MONTHS[0].date(), MONTHS[-2].date())
 
 
 def _below(top: str) -> sa.Select[tuple[str]]:

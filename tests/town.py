@@ -4,6 +4,7 @@ The first row lies in the north; the south-west corner of the drawing is at 113.
 the grids a, b and c, quarter 2 the grids d and e; the dot is a hole that belongs to nobody.
 """
 
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from sqlalchemy.dialects.postgresql import Range, insert
 from sqlalchemy.engine import Connection
 
-from gis import cells, schema
+from gis import access, cells, schema
 from gis.grids import set_minzooms
 
 PICTURE = """
@@ -172,3 +173,21 @@ def add_responders(conn: Connection, batch: int, places: dict[str, tuple[float, 
         for name, (x, y) in places.items()
     ]  # fmt: skip
     conn.execute(schema.responders.insert(), rows)
+
+
+def furnish(conn: Connection, houses: Iterable[tuple[float, float]] = ()) -> int:
+    """Put the whole town into the store, houses of one street at places of the drawing, a keeper of grid a.
+
+    Returns the batch.
+    """
+    add_grids(conn)
+    batch = add_city(conn)
+    for number, place in enumerate(houses):
+        add_building(conn, batch, f"松树路{number}号", at(*place))
+    add_keeper(conn, batch, "T1a")
+    return batch
+
+
+def make_keys(conn: Connection, *roles: str) -> dict[str, access.NewKey]:
+    """Make a key to the whole town for each role."""
+    return {role: access.create_key(conn, role, scheme="safety", label=role) for role in roles}

@@ -208,14 +208,19 @@ def _main(path: Path, options: ReadOptions, memory: int, seconds: int) -> None:
         try:
             _serve(path, options, out)
         except BadInput as error:
-            _say(out, error="BadInput", field=error.field, text=error.detail)
+            _refuse(out, path, "BadInput", error.field, error.detail)
         except Problem as error:
-            _say(out, error=type(error).__name__, field="file", text=str(error))
+            _refuse(out, path, type(error).__name__, "file", str(error))
         except MemoryError:
             sys.exit(1)
         except Exception as error:  # noqa: BLE001 - whatever a driver stumbles over is the file's fault
             text = f"{path.name} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
-            _say(out, error="BadInput", field="file", text=text)
+            _refuse(out, path, "BadInput", "file", text)
+
+
+def _refuse(out: IO[bytes], path: Path, kind: str, field: str, text: str) -> None:
+    """Tell an error; where the file lies on this machine is not told, drivers are fond of saying it."""
+    _say(out, error=kind, field=field, text=text.replace(str(path), path.name))
 
 
 if __name__ == "__main__":

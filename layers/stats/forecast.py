@@ -131,13 +131,18 @@ def plain(past: Past, origin: int, horizon: int, half_life: float | None = None)
 
 
 def hindcast_origins(past: Past, origin: int, horizon: int) -> list[int]:
-    """Return the first days of the latest periods before `origin` that were recorded in full."""
+    """Return the first days of the latest periods before `origin` that were recorded in full.
+
+    What is looked at must have happened before, if only once: a forecast from nothing teaches nothing.
+    """
     known = past.observed[past.observed < origin]
+    since = int(past.day.min(initial=origin))
     starts = range(origin - horizon, int(known[0]) if known.size else origin, -horizon)
     full = [
         start
         for start in starts
-        if np.searchsorted(known, start + horizon) - np.searchsorted(known, start) == horizon
+        if start > since
+        and np.searchsorted(known, start + horizon) - np.searchsorted(known, start) == horizon
         and np.searchsorted(known, start) >= MIN_PAST_DAYS
     ]
     return full[:HINDCASTS]

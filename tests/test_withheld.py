@@ -1,0 +1,101 @@
+"""What the public may not be told is withheld and said to be, never answered as none."""
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import datetime
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy.engine import Engine
+
+from api.main import make_app
+from gis.schema_situation import public_months
+from layers.public import release_months
+from tests import town
+
+JANUARY = "from=2025-01-01&to=2025-01-31"
+
+
+@pytest.fixture(scope="module")
+def batch(engine: Engine) -> int:
+    """The town with thirty incidents of January and two of March, and not one building."""
+    with engine.begin() as conn:
+        town.add_grids(conn)
+        made = town.add_city(conn)
+        town.add_incidents(conn, made, [town.at(1, 1)] * 30)
+        town.add_incidents(conn, made, [town.at(1, 1)] * 2, first=datetime(2025, 3, 3, tzinfo=town.ZONE))
+    return made
+
+
+@pytest.fixture
+def stranger(
+    service_engine: Engine, batch: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
+    assert batch
+    app = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
+    with TestClient(app, raise_server_exceptions=False) as made:
+        yield made
+
+
+def _refresh(engine: Engine) -> None:
+    with engine.begin() as conn:
+        release_months(conn)
+
+
+def test_before_anything_is_released_no_count_is_told(stranger: TestClient) -> None:
+    for path in ("/hotspots", "/hotspots/values"):
+        told = stranger.get(f"{path}?{JANUARY}").json()
+        assert (told["incidents"], told["withheld"], told["released"]) == (None, [], [])
+    assert stranger.get("/city").json()["incidents"]["count"] is None
+
+
+def test_without_buildings_the_count_is_withheld_and_no_zero(
+    stranger: TestClient, client: TestClient, engine: Engine
+) -> None:
+    _refresh(engine)
+    for path in ("/hotspots", "/hotspots/values"):
+        told = stranger.get(f"{path}?{JANUARY}").json()
+        assert (told["incidents"], told["withheld"]) == (None, ["2025-01"])
+        assert told["released"] == ["2025-01", "2025-03"]
+        assert client.get(f"{path}?{JANUARY}").json()["incidents"] == 30
+    assert stranger.get("/hotspots").json()["withheld"] == ["2025-01", "2025-03"]
+    rows = stranger.get(f"/hotspots?{JANUARY}&format=csv")
+    assert list(csv.DictReader(io.StringIO(rows.text))) == []
+    assert rows.headers["X-Withheld"] == "2025-01"
+    assert stranger.get("/city").json()["incidents"]["count"] is None
+
+
+def test_a_month_without_records_is_a_true_zero_and_one_beyond_them_is_not_known(
+    stranger: TestClient, engine: Engine
+) -> None:
+    _refresh(engine)
+    quiet = stranger.get("/hotspots?from=2025-02-01&to=2025-03-01").json()
+    assert (quiet["incidents"], quiet["withheld"]) == (0, [])
+    for period in ("from=2024-11-01&to=2024-12-01", "from=2025-06-01", "to=2024-06-01"):
+        beyond = stranger.get(f"/hotspots?{period}").json()
+        assert (beyond["incidents"], beyond["withheld"], beyond["released"][1]) == (None, [], "2025-03")
+
+
+def test_once_buildings_are_there_it_is_told(stranger: TestClient, engine: Engine, batch: int) -> None:
+    """Nothing was told of January; of March, in which two incidents are too few, nothing is told now."""
+    _refresh(engine)
+    with engine.begin() as conn:
+        for number in range(9):
+            town.add_building(conn, batch, f"{number}", town.at(1, 1))
+    _refresh(engine)
+    told = stranger.get(f"/hotspots?{JANUARY}").json()
+    assert (told["incidents"], told["withheld"]) == (30, [])
+    whole = stranger.get("/hotspots").json()
+    assert (whole["incidents"], whole["withheld"]) == (30, ["2025-03"])
+    rare = stranger.get(f"/hotspots?{JANUARY}&category=02").json()
+    assert (rare["incidents"], rare["withheld"]) == (None, ["2025-01"]), "none and too few look alike"
+    assert stranger.get("/city").json()["incidents"]["count"] == 30
+
+
+def test_a_month_too_small_is_not_told_anew_for_one_more(engine: Engine, batch: int) -> None:
+    with engine.begin() as conn:
+        town.add_incidents(conn, batch, [town.at(1, 1)], first=datetime(2025, 3, 5, tzinfo=town.ZONE))
+        release_months(conn)
+        told = conn.execute(public_months.select().order_by(public_months.c.month)).all()
+    assert [row.incidents for row in told] == [30, 2]
