@@ -9,11 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+import pyotp
+from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
+from gis.access import NewKey
 from gis.settings import ROOT
 
 SOFTWARE_GL = ["--disable-gpu", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+DRAWN = "Boolean(window.safetymap?.map.loaded() && window.safetymap.map.areTilesLoaded())"
+"""Whether the page's map shows everything it asked for."""
 QUIET = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
@@ -77,3 +81,12 @@ def _says(page: Page, script: str) -> object:
         if "context was destroyed" not in error.message:
             raise
         return None
+
+
+def sign_in(context: BrowserContext, address: str, key: NewKey) -> dict[str, str]:
+    """Open a session in a browser and return what is told of it; a one-time code is good for one session."""
+    body = {"key": key.key} | ({"code": pyotp.TOTP(key.totp_secret).now()} if key.totp_secret else {})
+    answer = context.request.post(f"{address}/session", data=body)
+    assert answer.status == 201, answer.text()
+    told: dict[str, str] = answer.json()
+    return told

@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from hypothesis import settings as hypothesis_settings
+from playwright.sync_api import Browser
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.engine import Connection, Engine, make_url
 
@@ -23,6 +24,7 @@ from gis import db
 from gis.access import Principal
 from gis.migrate import migrate
 from gis.settings import settings
+from tests.browsing import chromium, serving
 
 hypothesis_settings.register_profile("short", max_examples=40, deadline=None, derandomize=True)
 hypothesis_settings.load_profile("short")
@@ -134,6 +136,20 @@ def client(service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> 
     app.dependency_overrides[access.who] = lambda: Principal("admin", full_role="admin", may_export=True)
     with TestClient(app, raise_server_exceptions=False) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def address(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the service listens, started as anybody starts it, over the module's database."""
+    with serving(database, tmp_path_factory.mktemp("data")) as where:
+        yield where
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, drawing WebGL2 in software."""
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

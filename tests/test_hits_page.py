@@ -7,43 +7,25 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy.engine import Engine
 
-from gis import access
+from gis.access import NewKey
 from tests import town
-from tests.browsing import chromium, serving, until
+from tests.browsing import DRAWN, sign_in, until
 from tests.hits import WIDTHS, covered, overflow
 
 pytestmark = pytest.mark.browser
-DRAWN = "Boolean(window.safetymap?.map.loaded() && window.safetymap.map.areTilesLoaded())"
 State = Callable[[Page], AbstractContextManager[None]]
 LANGUAGES = ("zh", "en")
 HOUSES = 8
 
 
 @pytest.fixture(scope="module")
-def keys(engine: Engine) -> dict[str, str]:
+def keys(engine: Engine) -> dict[str, NewKey]:
     """Keys to the town, in which one street has houses enough for a long list of results."""
     with engine.begin() as conn:
-        town.add_grids(conn)
-        batch = town.add_city(conn)
-        for n in range(1, HOUSES + 1):
-            town.add_building(conn, batch, f"松树路{n}号", town.at(0.5 + n / 4, 0.5))
-        town.add_keeper(conn, batch, "T1a")
+        batch = town.furnish(conn, [(0.5 + n / 4, 0.5) for n in range(HOUSES)])
         town.add_incidents(conn, batch, [town.at(1.6, 0.6), town.at(0.4, 0.4)])
         town.add_responders(conn, batch, {"near": town.at(1, 1)})
-        roles = ("commander", "planner")
-        return {role: access.create_key(conn, role, scheme="safety", label=role).key for role in roles}
-
-
-@pytest.fixture(scope="module")
-def address(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(database, tmp_path_factory.mktemp("data")) as where:
-        yield where
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
+        return town.make_keys(conn, "commander", "planner")
 
 
 @contextmanager
@@ -130,10 +112,10 @@ MAP_STATES: tuple[State, ...] = (
 PLANNER_STATES: tuple[State, ...] = (plain, sketching, renaming, asked_who)
 
 
-def _sit_down(browser: Browser, address: str, key: str, language: str) -> Page:
+def _sit_down(browser: Browser, address: str, key: NewKey, language: str) -> Page:
     context = browser.new_context(locale="zh-CN" if language == "zh" else "en-GB")
     context.set_default_timeout(150_000)
-    assert context.request.post(f"{address}/session", data={"key": key}).status == 201
+    sign_in(context, address, key)
     return context.new_page()
 
 
@@ -149,7 +131,7 @@ def _faults(page: Page, states: tuple[State, ...]) -> dict[tuple[int, str], list
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_on_the_map_s_page(browser: Browser, address: str, keys: dict[str, str], language: str) -> None:
+def test_on_the_map_s_page(browser: Browser, address: str, keys: dict[str, NewKey], language: str) -> None:
     page = _sit_down(browser, address, keys["commander"], language)
     page.goto(f"{address}/#map=13/27.025/113.03")
     until(page, DRAWN)
@@ -158,7 +140,9 @@ def test_on_the_map_s_page(browser: Browser, address: str, keys: dict[str, str],
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_on_the_planner_s_page(browser: Browser, address: str, keys: dict[str, str], language: str) -> None:
+def test_on_the_planner_s_page(
+    browser: Browser, address: str, keys: dict[str, NewKey], language: str
+) -> None:
     page = _sit_down(browser, address, keys["planner"], language)
     page.goto(f"{address}/planner")
     until(page, DRAWN)
@@ -171,8 +155,35 @@ def test_on_the_planner_s_page(browser: Browser, address: str, keys: dict[str, s
     page.context.close()
 
 
+_OVERLAP = """() => {
+  const box = (name) => document.querySelector(name).getBoundingClientRect();
+  const [one, other] = [box(".toast"), box("#legend")];
+  return Math.min(one.right, other.right) > Math.max(one.left, other.left)
+    && Math.min(one.bottom, other.bottom) > Math.max(one.top, other.top);
+}"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_message_leaves_the_legend_free(
+    browser: Browser, address: str, keys: dict[str, NewKey], width: int
+) -> None:
+    page = _sit_down(browser, address, keys["commander"], "en")
+    page.set_viewport_size({"width": width, "height": WIDTHS[width]})
+    page.goto(f"{address}/#map=13/27.025/113.03")
+    until(page, DRAWN)
+    for _ in range(2):
+        page.fill("#query", "nowhere at all")
+        page.press("#query", "Enter")
+        expect(page.locator(".toast")).to_be_visible()
+        assert not page.evaluate(_OVERLAP)
+        page.click("#legend summary")
+    page.context.close()
+
+
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_fifth_result_is_picked(browser: Browser, address: str, keys: dict[str, str], width: int) -> None:
+def test_the_fifth_result_is_picked(
+    browser: Browser, address: str, keys: dict[str, NewKey], width: int
+) -> None:
     page = _sit_down(browser, address, keys["commander"], "zh")
     page.set_viewport_size({"width": width, "height": WIDTHS[width]})
     page.goto(f"{address}/#map=13/27.025/113.03")
@@ -180,15 +191,15 @@ def test_the_fifth_result_is_picked(browser: Browser, address: str, keys: dict[s
     page.fill("#query", "松树路")
     page.press("#query", "Enter")
     fifth = page.locator("#results button").nth(4)
-    expect(fifth).to_contain_text("松树路5号")
+    expect(fifth).to_contain_text("松树路4号")
     fifth.click()
-    lon, lat = town.at(0.5 + 5 / 4, 0.5)
+    lon, lat = town.at(0.5 + 4 / 4, 0.5)
     expect(page.locator("#details .point")).to_contain_text(f"{lon:.6f}, {lat:.6f}")
     page.context.close()
 
 
 def test_a_signed_in_user_s_second_load_fetches_no_script(
-    browser: Browser, address: str, keys: dict[str, str]
+    browser: Browser, address: str, keys: dict[str, NewKey]
 ) -> None:
     page = _sit_down(browser, address, keys["commander"], "zh")
     fetched = """performance.getEntriesByType("resource")

@@ -12,11 +12,10 @@ from sqlalchemy.engine import Engine
 from gis import access, schema
 from gis.settings import ROOT
 from tests import town
-from tests.browsing import chromium, serving, until, wait
+from tests.browsing import DRAWN, until, wait
 
 pytestmark = pytest.mark.browser
 
-DRAWN = "Boolean(window.safetymap?.map.loaded() && window.safetymap.map.areTilesLoaded())"
 LONG_AGO = datetime(2024, 10, 1, tzinfo=town.ZONE)
 STRICT = (
     "default-src 'none'; script-src 'self'; style-src 'self'; worker-src 'self'; connect-src 'self'; "
@@ -41,20 +40,6 @@ def commander(engine: Engine) -> str:
         town.add_incidents(conn, batch, corner, category="0102")
         town.add_responders(conn, batch, {"near": town.at(1, 1), "far": town.at(6, 5)})
         return access.create_key(conn, "commander", scheme="safety", label="duty desk").key
-
-
-@pytest.fixture(scope="module")
-def address(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the service listens, started as anybody starts it, over the module's database."""
-    with serving(database, tmp_path_factory.mktemp("data")) as there:
-        yield there
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium, drawing WebGL2 in software."""
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

@@ -6,51 +6,30 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
-import pyotp
 import pytest
 import shapely
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 from sqlalchemy.engine import Engine
 
-from gis import access
+from gis.access import NewKey
 from tests import town
-from tests.browsing import chromium, serving, until
+from tests.browsing import DRAWN, sign_in, until
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=150_000)
 
-DRAWN = "Boolean(window.safetymap?.map.loaded() && window.safetymap.map.areTilesLoaded())"
 NEW = """[...window.safetymap.open.grids.values()].map((one) => one.properties)
     .filter((one) => one.name === "新松树网格").map((one) => one.code)"""
 HOUSES = [(0.5, 0.5), (0.5, 1.5), (1.5, 0.5), (1.7, 1.5), (2.5, 0.5), (4.5, 1.5), (1.5, 3.5)]
 
 
 @pytest.fixture(scope="module")
-def keys(engine: Engine) -> dict[str, access.NewKey]:
+def keys(engine: Engine) -> dict[str, NewKey]:
     """Keys of those who plan the town; some houses and incidents in it, somebody answerable for grid a."""
     with engine.begin() as conn:
-        town.add_grids(conn)
-        batch = town.add_city(conn)
-        for n, place in enumerate(HOUSES):
-            town.add_building(conn, batch, f"松树路{n}号", town.at(*place))
-        town.add_keeper(conn, batch, "T1a")
+        batch = town.furnish(conn, HOUSES)
         town.add_incidents(conn, batch, [town.at(1.6, 0.6), town.at(0.4, 0.4)])
-        return {
-            role: access.create_key(conn, role, scheme="safety", label=role)
-            for role in ("planner", "approver", "commander")
-        }
-
-
-@pytest.fixture(scope="module")
-def address(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(database, tmp_path_factory.mktemp("data")) as where:
-        yield where
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
+        return town.make_keys(conn, "planner", "approver", "commander")
 
 
 def is_fault(said: ConsoleMessage) -> bool:
@@ -69,7 +48,7 @@ def sessions() -> dict[str, list[Any]]:
 
 @pytest.fixture
 def sit_down(
-    browser: Browser, address: str, keys: dict[str, access.NewKey], sessions: dict[str, list[Any]]
+    browser: Browser, address: str, keys: dict[str, NewKey], sessions: dict[str, list[Any]]
 ) -> Iterator[Opener]:
     """Somebody of a role before the page; at the end nothing was wrong on any console."""
     contexts: list[BrowserContext] = []
@@ -78,9 +57,7 @@ def sit_down(
     def log_in(context: BrowserContext, role: str) -> None:
         """Once per role: a one-time code is good for one session."""
         if role not in sessions:
-            key = keys[role]
-            body = {"key": key.key} | ({"code": pyotp.TOTP(key.totp_secret).now()} if key.totp_secret else {})
-            assert context.request.post(f"{address}/session", data=body).status == 201
+            sign_in(context, address, keys[role])
             sessions[role] = context.cookies()
         context.add_cookies(sessions[role])
 

@@ -3,52 +3,34 @@
 from collections.abc import Iterator
 from typing import Any
 
-import pyotp
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy.engine import Engine
 
-from gis import access
+from gis.access import NewKey
 from tests import town
-from tests.browsing import chromium, serving, until
+from tests.browsing import DRAWN, sign_in, until
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=150_000)
-DRAWN = "Boolean(window.safetymap?.map.loaded() && window.safetymap.map.areTilesLoaded())"
 HOUSES = {(0.5, 0.5): "a", (1.5, 0.5): "a", (2.5, 0.5): "b", (4.5, 1.5): "c", (1.5, 3.5): "d"}
 HOUSEHOLDS = 12
 """Of each house that `town.add_building` makes."""
 
 
 @pytest.fixture(scope="module")
-def keys(engine: Engine) -> dict[str, access.NewKey]:
+def keys(engine: Engine) -> dict[str, NewKey]:
     with engine.begin() as conn:
-        town.add_grids(conn)
-        batch = town.add_city(conn)
-        for n, place in enumerate(HOUSES):
-            town.add_building(conn, batch, f"松树路{n}号", town.at(*place))
-        roles = ("planner", "approver")
-        return {role: access.create_key(conn, role, scheme="safety", label=role) for role in roles}
-
-
-@pytest.fixture(scope="module")
-def address(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(database, tmp_path_factory.mktemp("data")) as where:
-        yield where
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
+        town.furnish(conn, HOUSES)
+        return town.make_keys(conn, "planner", "approver")
 
 
 @pytest.fixture
-def page(browser: Browser, address: str, keys: dict[str, access.NewKey]) -> Iterator[Page]:
+def page(browser: Browser, address: str, keys: dict[str, NewKey]) -> Iterator[Page]:
     """A planner before an empty page; at the end nothing was wrong on the console."""
     context = browser.new_context(viewport={"width": 1500, "height": 900}, locale="zh-CN")
     context.set_default_timeout(150_000)
-    assert context.request.post(f"{address}/session", data={"key": keys["planner"].key}).status == 201
+    sign_in(context, address, keys["planner"])
     faults: list[str] = []
     made = context.new_page()
     made.on("pageerror", lambda error: faults.append(str(error)))
@@ -162,7 +144,7 @@ def test_two_drafts_stand_side_by_side(page: Page, address: str) -> None:
 
 
 def test_an_address_opens_on_the_change_and_others_acts_are_followed(
-    page: Page, address: str, keys: dict[str, access.NewKey], browser: Browser
+    page: Page, address: str, keys: dict[str, NewKey], browser: Browser
 ) -> None:
     plan = _begin(page, address, "送审")
     _split(page, "T2d", (1.5, 2.5), (1.5, 5.5))
@@ -186,12 +168,10 @@ def _opened_anew(page: Page, address: str, plan: int) -> Any:
     return page.evaluate("window.safetymap.map.getBounds().toArray().flat()")
 
 
-def _send_back(browser: Browser, address: str, key: access.NewKey, plan: int) -> None:
+def _send_back(browser: Browser, address: str, key: NewKey, plan: int) -> None:
     """As another person, elsewhere."""
     context = browser.new_context()
-    body = {"key": key.key} | ({"code": pyotp.TOTP(key.totp_secret).now()} if key.totp_secret else {})
-    told = context.request.post(f"{address}/session", data=body).json()
-    headers = {"X-CSRF-Token": told["csrf"]}
+    headers = {"X-CSRF-Token": sign_in(context, address, key)["csrf"]}
     answer = context.request.post(f"{address}/plans/{plan}/reject", data={"note": "再看看"}, headers=headers)
     assert answer.status == 200, answer.text()
     context.close()

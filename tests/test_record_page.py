@@ -1,7 +1,6 @@
 """The page shows what was imported: every scheme, day and revision; a name wins over a coordinate."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
@@ -11,11 +10,10 @@ from sqlalchemy.engine import Connection, Engine
 
 from gis import schema
 from tests import town
-from tests.browsing import chromium, serving, until
+from tests.browsing import DRAWN, until
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=150_000)
-DRAWN = "Boolean(window.safetymap?.map.loaded() && window.safetymap.map.areTilesLoaded())"
 
 
 def _rename_at_revision_2(conn: Connection) -> None:
@@ -48,7 +46,7 @@ def _add_wards(conn: Connection) -> None:
 
 
 @pytest.fixture(scope="module")
-def page(engine: Engine, database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def page(engine: Engine, address: str, browser: Browser) -> Page:
     """A stranger's page of the town with two names, two networks, and a house called by two numbers."""
     with engine.begin() as conn:
         town.add_grids(conn)
@@ -56,11 +54,10 @@ def page(engine: Engine, database: str, tmp_path_factory: pytest.TempPathFactory
         town.add_building(conn, batch, "110,120", town.at(1.5, 0.5))
         _rename_at_revision_2(conn)
         _add_wards(conn)
-    with serving(database, tmp_path_factory.mktemp("data")) as address, chromium() as browser:
-        made = _sit_down(browser)
-        made.goto(f"{address}/#map=13/27.025/113.03")
-        until(made, DRAWN)
-        yield made
+    made = _sit_down(browser)
+    made.goto(f"{address}/#map=13/27.025/113.03")
+    until(made, DRAWN)
+    return made
 
 
 def _sit_down(browser: Browser) -> Page:

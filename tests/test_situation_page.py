@@ -8,20 +8,19 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from sqlalchemy.engine import Engine
 
-from gis import access
+from gis.access import NewKey
 from layers.public import release_months
 from tests import town
-from tests.browsing import chromium, serving, until
+from tests.browsing import DRAWN, sign_in, until
 
 pytestmark = pytest.mark.browser
 
-DRAWN = "Boolean(window.safetymap?.map.loaded() && window.safetymap.map.areTilesLoaded())"
 START = datetime(2025, 3, 1, tzinfo=town.ZONE)
 MARCH = "map=13/27.025/113.03&from=2025-03-01&to=2025-03-28"
 
 
 @pytest.fixture(scope="module")
-def keys(engine: Engine) -> dict[str, str]:
+def keys(engine: Engine) -> dict[str, NewKey]:
     """A calm past of ten periods, then a rise of category 02 in T2d; houses everywhere."""
     rng = np.random.default_rng(7)
 
@@ -29,8 +28,7 @@ def keys(engine: Engine) -> dict[str, str]:
         return [town.at(*place) for place in rng.uniform(low, high, (count, 2))]
 
     with engine.begin() as conn:
-        town.add_grids(conn)
-        batch = town.add_city(conn)
+        batch = town.furnish(conn)
         past = START - timedelta(days=280)
         town.add_incidents(conn, batch, anywhere(1100), first=past, apart=timedelta(days=280) / 1100)
         town.add_incidents(conn, batch, anywhere(110), first=START, apart=timedelta(days=28) / 111)
@@ -39,29 +37,14 @@ def keys(engine: Engine) -> dict[str, str]:
         for number, place in enumerate(anywhere(150)):
             town.add_building(conn, batch, f"松树路{number}号", place)
         release_months(conn)
-        return {
-            role: access.create_key(conn, role, scheme="safety", label=role, demo=role == "approver").key
-            for role in ("commander", "approver")
-        }
-
-
-@pytest.fixture(scope="module")
-def address(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(database, tmp_path_factory.mktemp("data")) as where:
-        yield where
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
+        return town.make_keys(conn, "commander", "approver")
 
 
 Visit = Callable[..., Page]
 
 
 @pytest.fixture
-def visit(browser: Browser, address: str, keys: dict[str, str]) -> Iterator[Visit]:
+def visit(browser: Browser, address: str, keys: dict[str, NewKey]) -> Iterator[Visit]:
     """The page before somebody of a role; at the end nothing was wrong on any console."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
@@ -71,7 +54,7 @@ def visit(browser: Browser, address: str, keys: dict[str, str]) -> Iterator[Visi
         context.set_default_timeout(60_000)
         contexts.append(context)
         if role:
-            assert context.request.post(f"{address}/session", data={"key": keys[role]}).status == 201
+            sign_in(context, address, keys[role])
         page = context.new_page()
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))

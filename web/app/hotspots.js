@@ -118,15 +118,42 @@ const wholeMonths = () => ({ first: state.from.slice(0, 7), last: state.to.slice
 
 function say() {
   if (!whole) return;
-  const hot = [...cells.values()].filter((cell) => cell.significant).length;
-  const words = { incidents: whole.incidents, cells: cells.size, res: whole.res, hot };
-  const tested = whole.method !== "counts-only";
-  const lines = [t(tested ? "hotspots.summary" : "hotspots.counted", words)];
-  if (!tested) lines.push(t("public.months", wholeMonths()));
-  if (whole.without_place) lines.push(t("hotspots.unplaced", { count: whole.without_place }));
+  const lines = whole.incidents === null ? [] : counted();
+  const untold = withheld();
   fill(
     $("#summary"),
     lines.map((line) => h("span", {}, line)),
-    hot === 0 && h("strong", {}, t(tested ? "hotspots.none" : "hotspots.untested")),
+    untold && h("strong", {}, untold),
+    whole.incidents !== null && verdict(),
   );
 }
+
+function counted() {
+  const hot = [...cells.values()].filter((cell) => cell.significant).length;
+  const words = { incidents: whole.incidents, cells: cells.size, res: whole.res, hot };
+  if (whole.method !== "counts-only") return [t("hotspots.summary", words), ...unplaced()];
+  return [t("hotspots.counted", words), t("public.months", wholeMonths()), ...unplaced()];
+}
+
+const unplaced = () =>
+  whole.without_place ? [t("hotspots.unplaced", { count: whole.without_place })] : [];
+
+function verdict() {
+  if ([...cells.values()].some((cell) => cell.significant)) return false;
+  return h("strong", {}, t(whole.method === "counts-only" ? "hotspots.untested" : "hotspots.none"));
+}
+
+/** What of the period the public is not told, empty where it is told all: a count that is withheld is no zero. */
+function withheld() {
+  const { withheld: months, released } = whole;
+  if (months?.length) return t("public.withheld", { months: listed(months) });
+  if (whole.incidents !== null) return "";
+  const [first, last] = released;
+  return first ? t("public.outside", { first, last }) : t("public.nothing");
+}
+
+const MOST = 4;
+const listed = (months) =>
+  months.length > MOST
+    ? t("public.many", { first: months[0], last: months.at(-1), count: months.length })
+    : months.join(t("public.and"));

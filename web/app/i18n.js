@@ -18,6 +18,7 @@ const WORDS = {
   "app.menu": ["筛选与图层", "Filters and layers"],
   "app.language": ["English", "中文"],
   "app.language.title": ["Switch to English", "切换到中文"],
+  "app.loading": ["正在加载…", "Loading…"],
   "app.help": [
     "快捷键：/ 搜索 · 方向键移动地图 · +/− 缩放 · C 查询中心点 · Esc 关闭",
     "Keys: / search · arrows move the map · +/− zoom · C asks at the centre · Esc closes",
@@ -77,6 +78,11 @@ const WORDS = {
   "period.slide": ["沿时间移动", "Move through time"],
   "period.play": ["逐周播放", "Play week by week"],
   "period.stop": ["停止播放", "Stop"],
+  "period.span": ["记录时间：{first} 至 {last}", "Records from {first} to {last}"],
+  "period.earlier": [
+    "；另有 {count} 起远早于其他记录（{earliest} 起），须选定日期方可查看",
+    "; {count} more lie far before all others, from {earliest} on: choose dates to see them",
+  ],
   "period.wrong": [
     "时段无效：开始日期须不晚于结束日期",
     "The period is not valid: it must not end before it begins",

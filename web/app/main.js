@@ -14,6 +14,7 @@ import { legend } from "./legend.js";
 import { live } from "./live.js";
 import { isDrawn, openMap } from "./map.js";
 import { showModes } from "./modes.js";
+import { loaded, offerLanguages, stopped } from "./opening.js";
 import { period } from "./period.js";
 import { records, shownRecord } from "./record.js";
 import { search } from "./search.js";
@@ -33,8 +34,7 @@ async function start() {
     get("/categories"),
     get("/layers", shownRecord()),
   ]);
-  // The city's own language where the reader's is none of its.
-  if (!city.languages.includes(state.lang)) change({ lang: city.languages[0] });
+  offerLanguages(city);
   nameCity(city);
   period(city);
   categories(tree);
@@ -52,6 +52,7 @@ async function start() {
   legend(map);
   live(map);
   shell(city);
+  loaded();
 }
 
 /** Put language and colours on the page. */
@@ -70,7 +71,6 @@ function nameCity(city) {
 
 function shell(city) {
   $("#theme").addEventListener("change", (event) => change({ theme: event.target.value }));
-  $("#language").addEventListener("click", () => change({ lang: state.lang === "zh" ? "en" : "zh" }));
   $("#menu").addEventListener("click", () => showPanel(!document.body.classList.contains("with-panel")));
   if (matchMedia("(max-width: 48rem)").matches) $("#legend").open = false;
   onChange((changed) => {
@@ -87,4 +87,4 @@ function showPanel(open) {
 
 addEventListener("unhandledrejection", (event) => tell(event.reason));
 addEventListener("error", (event) => toast(t("error.bug", { reason: event.message })));
-start().catch((error) => toast(t("error.start", { reason: error.message })));
+start().catch(stopped);

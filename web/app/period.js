@@ -11,16 +11,18 @@ const STEP_MS = 1600;
 
 let first;
 let last;
+let records;
 let playing = null;
 
-/** Offer the days between the city's first and last incident; begin with its last 30. */
-export function period(city) {
-  first = localDay(city.incidents.first, city.timezone);
-  last = localDay(city.incidents.last, city.timezone);
+/** Offer the days between the city's first and last incident in use; begin with its last 30. */
+export function period({ incidents, timezone }) {
+  const day = (name) => localDay(incidents[name], timezone);
+  [first, last] = [day("first"), day("last")];
+  records = { first, last, earliest: day("earliest"), count: incidents.earlier };
   if (!first) return;
   if (!valid(state.from, state.to)) change(ending(last, 30));
   for (const name of ["from", "to"]) {
-    $(`#${name}`).min = first;
+    $(`#${name}`).min = records.earliest;
     $(`#${name}`).max = last;
     $(`#${name}`).addEventListener("change", takeDates);
   }
@@ -105,6 +107,7 @@ function show() {
   $("#play").title = t(playing ? "period.stop" : "period.play");
   $("#play").setAttribute("aria-label", $("#play").title);
   fill($("#presets"), PRESETS.map(presetButton));
+  $("#span").textContent = t("period.span", records) + (records.count ? t("period.earlier", records) : "");
 }
 
 /** The days of a preset; where several are the same days, the first is shown as chosen. */

@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { $ } from "./dom.js";
 import { pick, speak, t, translate } from "./i18n.js";
+import { loaded, offerLanguages, stopped } from "./opening.js";
 import { findings } from "./plan-findings.js";
 import { followPlans } from "./plan-live.js";
 import { openPlanMap, overview, redrawn } from "./plan-map.js";
@@ -22,15 +23,16 @@ async function start() {
   await openSession();
   const city = await get("/city");
   name(city);
+  offerLanguages(city);
   await openPlanMap(city);
   tools();
   findings();
   grids();
   await showPanel(city);
+  loaded();
   onOpen((what) => what.has("plan") && remember());
   onChange((changed) => changed.has("lang") && name(city));
   $("#theme").addEventListener("change", (event) => change({ theme: event.target.value }));
-  $("#language").addEventListener("click", () => change({ lang: state.lang === "zh" ? "en" : "zh" }));
   if (matchMedia("(max-width: 48rem)").matches) $("#key").open = false;
   addEventListener("hashchange", () => asked() && asked() !== open.plan?.id && load(asked()).then(overview));
   followPlans();
@@ -69,4 +71,4 @@ function remember() {
 
 addEventListener("unhandledrejection", (event) => tell(event.reason));
 addEventListener("error", (event) => toast(t("error.bug", { reason: event.message })));
-start().catch((error) => toast(t("error.start", { reason: error.message })));
+start().catch(stopped);

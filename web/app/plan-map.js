@@ -10,7 +10,9 @@ import { toast } from "./toast.js";
 const FONT = ["Noto Sans SC"];
 const COLOURS = { line: "#16497d", changed: "#1668c7", fresh: "#12805c", picked: "#7a3fc4", error: "#c62828",
   advice: "#b36b00", moved: "#d9680f", old: "#6b7683" };
-const SHOWN = ["outside", "grids", "buildings", "roads"];
+const SHOWN = ["outside", "grids", "labels", "buildings", "roads"];
+/** What a draft takes the place of. */
+const IN_FORCE = ["grids", "labels"];
 const EMPTY = { type: "FeatureCollection", features: [] };
 const SNAP_PX = 9;
 
@@ -130,7 +132,7 @@ function update(what) {
   if (what.has("plan")) {
     key();
     for (const { id, source } of map.getStyle().layers)
-      if (source === "grids" && id !== "grids-land") map.setLayoutProperty(id, "visibility", open.plan ? "none" : "visible");
+      if (IN_FORCE.includes(source) && id !== "grids-land") map.setLayoutProperty(id, "visibility", open.plan ? "none" : "visible");
   }
 }
 

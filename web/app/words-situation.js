@@ -69,6 +69,17 @@ export const SITUATION = {
   "letters.state.draft": ["草稿", "draft"],
   "letters.state.issued": ["已签发", "issued"],
   "letters.done": ["已存为第 {id} 号", "Kept as No. {id}"],
+  "public.withheld": [
+    "{months} 不予公布：没有一组达到 3 起事件和 8 个地址，逐月公开会暴露个人。（公开数量以城市建筑为准，须先导入建筑。）",
+    "Withheld for {months}: no group there reaches 3 incidents and 8 addresses, so that a count could point at somebody. (Public counts need the city's buildings.)",
+  ],
+  "public.outside": [
+    "没有可公布的数量：已公布的月份为 {first} 至 {last}。",
+    "No count can be told here: the months told to the public are {first} to {last}.",
+  ],
+  "public.nothing": ["尚未向公众公布任何月份。", "No month has been released to the public yet."],
+  "public.many": ["{first} 至 {last} 间的 {count} 个月", "{count} months between {first} and {last}"],
+  "public.and": ["、", ", "],
   "public.months": [
     "公开数据按整月公布：{first} 至 {last}；不足 3 起或 8 个地址的六边形并入周围更大的六边形（虚线）。",
     "The public's counts are of whole months, {first} to {last}; hexagons with fewer than 3 incidents or 8 addresses are told with the larger one around them (dashed).",
