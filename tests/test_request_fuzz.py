@@ -200,7 +200,7 @@ def _stage(fuzz: Fuzz) -> None:
     for deed, past in LIFE.items():
         plan = _posted(fuzz, "planner", "/plans", {"scope": "T", "title": deed}).json()["id"]
         for before in past:
-            body = {"op": "rename", "code": "T1a", "name": deed} if before == "steps" else None
+            body = {"op": "rename", "code": "T1a", "name": f"{deed} {plan}"} if before == "steps" else None
             who = "admin" if before in {"approve", "reject"} else "planner"
             _posted(fuzz, who, f"/plans/{plan}/{before}", body)
         fuzz.document.staged[f"/plans/{{plan_id}}/{deed}", "plan_id"] = plan
