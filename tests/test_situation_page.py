@@ -51,7 +51,7 @@ def visit(browser: Browser, address: str, keys: dict[str, NewKey]) -> Iterator[V
 
     def go(role: str | None, fragment: str = MARCH, locale: str = "zh-CN") -> Page:
         context = browser.new_context(viewport={"width": 1400, "height": 900}, locale=locale)
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(150_000)
         contexts.append(context)
         if role:
             sign_in(context, address, keys[role])
