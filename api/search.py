@@ -4,13 +4,11 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from sqlalchemy.engine import Connection
 
 from api.access import audience
 from api.deps import DatumName, Transaction, Wished
 from gis import crs, grids
 from gis.addresses import match
-from gis.errors import NotFound
 
 router = APIRouter()
 Text = Annotated[str, Query(min_length=1, max_length=200, description="Address or name of a place.")]
@@ -32,18 +30,14 @@ def search(
         found = match.find(conn, q, limit, wish)
         if not found.matches:
             grids.resolve(conn, wish)  # tells what an empty store lacks, as every question does
-        told = [_told(conn, one, wish, datum) for one in found.matches]
+        chains = grids.links_at(conn, [(one.lon, one.lat) for one in found.matches], wish)
+    told = [_told(one, links, datum) for one, links in zip(found.matches, chains, strict=True)]
     return {"matches": told, "tied": found.tied, "more": found.more}
 
 
-def _told(conn: Connection, found: match.Match, wish: grids.Wish, datum: crs.Datum) -> dict[str, Any]:
+def _told(found: match.Match, chain: list[dict[str, object]], datum: crs.Datum) -> dict[str, Any]:
     fields = asdict(found)
-    lon, lat = fields.pop("lon"), fields.pop("lat")
-    try:
-        chain = grids.chain(conn, lon, lat, wish).links
-    except NotFound:
-        chain = []
-    place = crs.point_from_wgs84(lon, lat, datum)
+    place = crs.point_from_wgs84(fields.pop("lon"), fields.pop("lat"), datum)
     return fields | {"geometry": {"type": "Point", "coordinates": place}, "chain": chain}
 
 

@@ -1,5 +1,6 @@
 """Grids and their chains: whose is this point, on which day, as known at which revision."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
@@ -25,8 +26,7 @@ OWNER = """
 """
 """Whose is the point `p.geom` in scheme `a.scheme` on `a.day` as known at `a.known`: the one rule, in SQL."""
 
-_CHAIN = sa.text(
-    """
+_CHAIN_OF = """
 WITH RECURSIVE asked AS (
   SELECT coalesce(CAST(:scheme AS text), (SELECT name FROM schemes WHERE is_default)) AS scheme,
     coalesce(CAST(:on AS date), (SELECT (now() AT TIME ZONE timezone)::date FROM city)) AS day,
@@ -59,6 +59,14 @@ LEFT JOIN LATERAL (
 ) s ON true
 ORDER BY c.level DESC
 """.replace("{owner}", OWNER)
+_CHAIN = sa.text(_CHAIN_OF)
+_CHAINS = sa.text(
+    """
+SELECT at.n, c.*
+FROM unnest(CAST(:lons AS float8[]), CAST(:lats AS float8[])) WITH ORDINALITY at (lon, lat, n),
+  LATERAL ({chain}) c
+ORDER BY at.n, c.level DESC
+""".replace("{chain}", _CHAIN_OF.replace(":lon", "at.lon").replace(":lat", "at.lat"))
 )
 
 
@@ -132,6 +140,18 @@ def chain(conn: Connection, lon: float, lat: float, wish: Wish) -> Chain:
     if rows[0].code is None:
         raise NotFound(f"no grid of scheme {asked.scheme} owns {lon}, {lat} on {asked.on}")
     return Chain(asked, rows[0].at_edge, [_link(row) for row in rows])
+
+
+def links_at(
+    conn: Connection, places: Sequence[tuple[float, float]], wish: Wish
+) -> list[list[dict[str, object]]]:
+    """Return the links of the chain of each WGS-84 point, in one question; none where nobody owns it."""
+    lons, lats = ([round(place[axis], DECIMALS) for place in places] for axis in (0, 1))
+    found: list[list[dict[str, object]]] = [[] for _ in places]
+    for row in conn.execute(_CHAINS, {"lons": lons, "lats": lats} | asdict(wish)):
+        if row.code is not None:
+            found[row.n - 1].append(_link(row))
+    return found
 
 
 def _link(row: Record) -> dict[str, object]:

@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Connection, Engine
 
-from gis import schema
+from gis import grids, schema
 from gis.addresses import match
+from gis.errors import NotFound
 from tests import town
 
 WITHIN = ["中国", "湖南省", "Chicago", "IL", "Baltimore"]
@@ -201,6 +202,19 @@ def test_a_word_within_a_name_is_found(client: TestClient) -> None:
     for word in ("Bénédict", "market", "vernon"):
         assert {one["address"] for one in _found(client, word)} & {name for name, _ in PLACES}
     assert _found(client, "enedict") == []  # a word is found from its beginning
+
+
+def test_chains_of_many_places_are_those_of_each(engine: Engine) -> None:
+    places = [town.at(x / 4, y / 4) for x in range(-1, 26) for y in range(-1, 22)]
+    with engine.connect() as conn:
+        several = grids.links_at(conn, places, grids.Wish())
+        for place, links in zip(places, several, strict=True):
+            try:
+                alone = grids.chain(conn, *place, grids.Wish()).links
+            except NotFound:
+                alone = []
+            assert links == alone
+    assert {len(links) for links in several} == {0, 3}
 
 
 def test_the_public_finds_no_staff_and_no_incidents(service_engine: Engine) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from gis import city, grids
 from gis.addresses import regions
 from gis.addresses.parse import Reading, Variant, read, turned
-from gis.addresses.targets import BEGINS, EXACT, MIDDLE, MOST, Target, parameters
+from gis.addresses.targets import BEGINS, EXACT, MIDDLE, MOST, PARTLY, Target, parameters
 from gis.db import Record
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
@@ -96,17 +96,18 @@ def _record(conn: Connection, wish: Wish) -> Asked | None:
         return None  # no grids are loaded; places are found all the same
 
 
-def _statement(ways: Iterable[Target]) -> sa.CompoundSelect[Any]:
+def _statement(ways: Iterable[Target], most: int) -> sa.CompoundSelect[Any]:
     """Return one statement for several ways, each bounded on its own."""
     return sa.union_all(
         *(
-            sa.select(sa.literal(n).label("way"), way.rows.limit(MOST + 1).subquery(f"way_{n}"))
+            sa.select(sa.literal(n).label("way"), way.rows.limit(most + 1).subquery(f"way_{n}"))
             for n, way in enumerate(ways)
         )
     )
 
 
-_STATEMENTS = {ways: _statement(ways) for ways in (EXACT, BEGINS, MIDDLE)}
+_BOUNDS = {EXACT: MOST, BEGINS: PARTLY, MIDDLE: PARTLY}
+_STATEMENTS = {ways: _statement(ways, most) for ways, most in _BOUNDS.items()}
 
 
 def _partly(conn: Connection, wanted: Reading, asked: Asked | None, limit: int) -> tuple[list[Match], bool]:
@@ -128,7 +129,7 @@ def _ask(
         (row, fit) for row in rows if row.lon is not None and (fit := _fit(ways[row.way], row, wanted))
     ]
     inside = _inside(conn, fitting, wanted, asked)
-    return [_match(ways[row.way], row, fit) for row, fit in inside], most > MOST
+    return [_match(ways[row.way], row, fit) for row, fit in inside], most > _BOUNDS[ways]
 
 
 def _fit(way: Target, row: Record, wanted: Reading) -> _Fit | None:

@@ -23,8 +23,8 @@ _SAME_ROAD = 0.005
 """Degrees, some 500 m: pieces of one name that lie farther apart are roads of their own."""
 _SAME_CROSSING = 0.0006
 """Degrees, some 60 m: nodes of a crossing of divided roads."""
-MOST = 100
-"""Rows of one way of matching that are looked at, at most."""
+MOST, PARTLY = 100, 50
+"""Rows of one way of matching that are looked at, at most; of those that fit a part of a name."""
 _PIECES = 2000
 """Pieces of roads among which different names are looked for, at most."""
 _SHORTEST = 2
@@ -78,7 +78,7 @@ def _each(name: str) -> Any:
     return sa.func.unnest(sa.bindparam(name, type_=ARRAY(sa.Text))).table_valued(name).render_derived()
 
 
-def _for_each(asked: Any, rows: Query, most: int = MOST + 1) -> Query:
+def _for_each(asked: Any, rows: Query, most: int = PARTLY + 1) -> Query:
     """Return rows for each of the texts, bounded for each, so that its index is read no farther."""
     found = rows.correlate(asked).limit(most).lateral()
     return sa.select(found).select_from(asked.join(found, sa.true()))
@@ -113,7 +113,8 @@ def _fits(table: sa.Table, name: str, given: str = "keys") -> Query:
 def _ends(table: sa.Table, name: str) -> Query:
     """Texts that end with what is left of the one asked for without regions."""
     asked, back = _each("ends"), sa.func.reverse(table.c[f"{name}_key"])
-    return _for_each(asked, _of(table, name).where(_begins(back, sa.func.reverse(asked.c.ends))))
+    ending = _of(table, name).where(_begins(back, sa.func.reverse(asked.c.ends)))
+    return _for_each(asked, ending, MOST + 1)
 
 
 def _starts(table: sa.Table, name: str) -> Query:
