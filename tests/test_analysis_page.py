@@ -19,8 +19,6 @@ from tests.browsing import until
 from tests.test_page import (
     DRAWN,
     _drawn,
-    address,
-    browser,
     commander,
     complaints,
     context,
