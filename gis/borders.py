@@ -160,6 +160,29 @@ def local_measures(units: Geoms) -> tuple[Floats, Floats]:
     return shapely.area(scaled), shapely.length(scaled)
 
 
+def necks(units: BaseGeometry, width_m: float) -> list[BaseGeometry]:
+    """Ground of a polygon in units that is narrower than a width in metres, for ten times as long, if any.
+
+    It is what an opening takes away: shrink by half the width, grow again, corners kept (mitred). A sharp
+    corner loses its tip as well, but no tip is so long.
+    """
+    south, north = shapely.bounds(units)[[1, 3]]
+    scale = np.array(coverage.metres_per_unit(np.array([(south + north) / 2 * coverage.PRECISION]))).ravel()
+    shape = shapely.transform(units, lambda xy: xy * scale)
+    core = shapely.buffer(shape, -width_m / 2, join_style="mitre", mitre_limit=_MITRE)
+    # A hair wider than it was: what merely comes back a little off is no neck.
+    opened = shapely.buffer(core, width_m / 2 * 1.01, join_style="mitre", mitre_limit=_MITRE)
+    lost = shapely.get_parts(shapely.difference(shape, opened))
+    long = lost[shapely.length(lost) / 2 >= NECK_LENGTH * width_m]
+    return [shapely.transform(one, lambda xy: xy / scale) for one in long if one.area > 0]
+
+
+NECK_LENGTH = 10
+"""Times its width: what is narrow for less is a corner or a kink."""
+_MITRE = 10.0
+"""Corners down to 11 degrees come back whole."""
+
+
 def widths_m(units: Geoms) -> Floats:
     """Mean widths in metres of polygons in units: twice the area over the perimeter."""
     if not len(units):

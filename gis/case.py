@@ -60,6 +60,11 @@ KINDS: dict[str, tuple[Severity, str, str]] = {
         "{codes} does not share every vertex of its border",
     ),
     "not_contiguous": ("advice", "{codes} 分成互不相连的几块", "{codes} falls into separate parts"),
+    "neck": (
+        "advice",
+        "{codes} 有一段过于狭窄,面积 {area} 平方米,平均宽度不足规定",
+        "{codes} has a stretch of {area} m² that is narrower than wanted",
+    ),
     "upper_changed": (
         "advice",
         "上级网格 {codes} 的范围改变 {area} 平方米",
@@ -116,6 +121,8 @@ class Surroundings:
     households: Sequence[int] | None = None
     barriers: Sequence[BaseGeometry] | gpd.GeoSeries = ()
     wanted: HouseholdRange = field(default_factory=HouseholdRange)
+    neck_width_m: float = 2.0
+    """A stretch narrower than this is advised against: two people cannot walk there side by side."""
 
 
 @dataclass(frozen=True)

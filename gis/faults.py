@@ -25,15 +25,18 @@ def check(
     grids: gpd.GeoDataFrame | Mapping[str, BaseGeometry],
     parent: BaseGeometry | None = None,
     around: Surroundings | None = None,
+    *,
+    advice: bool = True,
 ) -> list[Fault]:
     """Every fault of grids (EPSG:4326) that are in force on one day, errors first.
 
     A mapping of code to polygon, or a frame with `code`, holds the children of `parent` (None: their outline
     is theirs to choose). A frame that also has `parent_code` and `level` holds a whole scheme: each level is
-    checked within the parents in the frame, and `parent` bounds the topmost.
+    checked within the parents in the frame, and `parent` bounds the topmost. Without `advice`, what is only
+    worth a second look is not looked for.
     """
     case = parse(grids, parent, around or Surroundings())
-    found = [fault for one in CHECKS for fault in one(case)]
+    found = [fault for one in (CHECKS if advice else GRAVE) for fault in one(case)]
     return sorted(found, key=lambda f: (f.severity != "error", -f.area_m2, f.kind, f.codes))
 
 
@@ -115,6 +118,16 @@ def thin_parts(grids: Mapping[str, BaseGeometry]) -> list[Fault]:
     return loose_piece(parse(grids, None, Surroundings()))
 
 
+def neck(case: Case) -> list[Fault]:
+    """Ground of a grid narrower than the wanted width for long: a street's half, a spike, a corridor."""
+    width = case.around.neck_width_m
+    return [
+        case.fault("neck", [i], piece)
+        for i, units in enumerate(case.units)
+        for piece in borders.necks(units, width)
+    ]
+
+
 def outside_parent(case: Case) -> list[Fault]:
     """Ground of a grid that its parent does not hold."""
     return [fault for kind, fault in _stray(case) if kind == "outside_parent"]
@@ -194,7 +207,8 @@ def barrier_crossed(case: Case) -> list[Fault]:
     return found
 
 
-CHECKS: list[Callable[[Case], list[Fault]]] = [
+Check = Callable[[Case], list[Fault]]
+GRAVE: list[Check] = [
     bow_tie,
     no_parent,
     gap,
@@ -205,12 +219,18 @@ CHECKS: list[Callable[[Case], list[Fault]]] = [
     outside_parent,
     duplicate,
     unmatched_vertices,
+]
+"""What may be an error."""
+ADVICE: list[Check] = [
     not_contiguous,
+    neck,
     building_split,
     size,
     compactness,
     barrier_crossed,
 ]
+"""What is lawful, but worth a second look."""
+CHECKS: list[Check] = GRAVE + ADVICE
 
 
 def _lost(case: Case) -> Iterator[tuple[str, Fault]]:

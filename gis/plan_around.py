@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from gis.case import Surroundings
 from gis.db import Record
 from gis.schema import buildings, roads
+from gis.settings import settings
 
 BARRIERS = ("motorway", "trunk", "arterial", "rail", "river")
 """Classes of lines that a unit grid should not lie across."""
@@ -50,4 +51,5 @@ def surroundings(conn: Connection, shapes: Iterable[BaseGeometry]) -> Surroundin
         list(shapely.from_wkb([bytes(row[1]) for row in houses])),
         [int(row[2]) for row in houses],
         list(shapely.from_wkb([bytes(row[1]) for row in lines])),
+        neck_width_m=settings().neck_width_m,
     )

@@ -81,11 +81,12 @@ def _errors(cov: Coverage) -> list[Fault]:
     """
     lowest = _degrees({code: shape for code, shape in cov.shapes.items() if is_grid(code)})
     above = _degrees({code: cov.shape(code) for code in cov.grids if code not in cov.shapes})
-    found = faults.check(lowest, coverage.to_degrees(cov.outline())) + faults.thin_parts(above)
+    found = faults.check(lowest, coverage.to_degrees(cov.outline()), advice=False)
+    found += faults.thin_parts(above)
     told = {_mark(fault) for fault in found}
     for code, outline in cov.outlines.items():
         below = {child: cov.shape(child) for child in cov.children.get(code, [])}
-        there = faults.check(_degrees(below), coverage.to_degrees(outline)) if below else []
+        there = faults.check(_degrees(below), coverage.to_degrees(outline), advice=False) if below else []
         found += [fault for fault in there if _mark(fault) not in told]
     return [fault for fault in found if fault.severity == "error"]
 

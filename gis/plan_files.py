@@ -161,7 +161,7 @@ def _own(cov: Coverage) -> tuple[list[str], Geoms, BaseGeometry]:
 
 def _errors(codes: list[str], units: Geoms, outer: BaseGeometry) -> list[Fault]:
     frame = gpd.GeoDataFrame({"code": codes}, geometry=coverage.to_degrees(units), crs=4326)
-    return [f for f in faults.check(frame, coverage.to_degrees(outer)) if f.severity == "error"]
+    return [f for f in faults.check(frame, coverage.to_degrees(outer), advice=False) if f.severity == "error"]
 
 
 def _mark(fault: Fault) -> tuple[str, bytes]:

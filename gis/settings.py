@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     """No time of an import lies before it: spreadsheets write 1900 for an empty date."""
     clock_skew_s: float = 300
     """Seconds that another clock may be ahead: such a time is taken as now and told, a later one refused."""
+    neck_width_m: float = 2.0
+    """A stretch of a grid narrower than this, for ten times as long, is advised against."""
     statement_timeout_ms: int = 15_000
     """Upper bound of any statement the service sends."""
     publication_timeout_ms: int = 60_000

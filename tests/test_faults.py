@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import geopandas as gpd
 import numpy as np
+import pyproj
 import pytest
 import shapely
+from shapely import affinity
 from shapely.geometry.base import BaseGeometry
 
 from gis import coverage, faults, plan_faults
@@ -102,6 +104,19 @@ def loose_piece(grids: Grids) -> Seeded:
     strip = shapely.box(west, south, east, south + 40)
     changed = {giver: grids[giver].difference(strip), taker: grids[taker].union(strip)}
     return Seeded(grids | changed, "loose_piece", shapely.union(strip, grids[taker]))
+
+
+def neck(grids: Grids) -> Seeded:
+    """Two rooms in the middle of another grid, with a corridor 1.2 m wide between them."""
+    giver = _big(grids)
+    taker = next(code for code in sorted(grids) if code != giver and not grids[code].intersects(grids[giver]))
+    west, south, east, north = _patch(grids[giver]).bounds
+    room = (east - west) // 5
+    rooms = [shapely.box(west, south, west + room, north), shapely.box(east - room, south, east, north)]
+    corridor = shapely.box(west + room, south + 20, east - room, south + 128)
+    both = shapely.union_all([*rooms, corridor])
+    changed = {giver: grids[giver].difference(both), taker: grids[taker].union(both)}
+    return Seeded(grids | changed, "neck", shapely.union(both, grids[taker]))
 
 
 def hole(grids: Grids) -> Seeded:
@@ -213,6 +228,7 @@ DEFECTS: list[Callable[[Grids], Seeded]] = [
     duplicate,
     unmatched_vertices,
     not_contiguous,
+    neck,
     building_split,
     size,
     compactness,
@@ -228,7 +244,7 @@ def _found(grids: Grids, parent: BaseGeometry, around: Surroundings | None = Non
 def _hold(sound: Grids) -> None:
     parent = outline(sound)
     usual = {(f.kind, f.codes, f.geometry.wkb) for f in _found(sound, parent)}
-    assert {f[0] for f in usual} <= {"not_contiguous", "compactness"}
+    assert {f[0] for f in usual} <= {"not_contiguous", "compactness", "neck"}
     for seed in DEFECTS:
         seeded = seed(sound)
         fresh = [
@@ -248,9 +264,28 @@ ALSO = {
     "bow_tie": {"outside_parent", "orphan", "overlap", "gap", "not_contiguous", "hole"},
     "not_contiguous": {"compactness"},
     "hole": {"compactness"},
-    "loose_piece": {"not_contiguous", "compactness"},
+    "loose_piece": {"not_contiguous", "compactness", "neck"},
+    "neck": {"not_contiguous", "compactness"},
+    "compactness": {"neck"},
 }
 """What a defect also is: a bow-tie has ground of its own, a split grid is ragged."""
+
+
+@pytest.mark.parametrize("lat", [0, 40, 78])
+def test_a_neck_is_measured_in_metres_at_every_latitude(lat: float) -> None:
+    """A corridor of 1.2 m by 1 km is told, with its area; one of 3 m, and sharp corners, are not."""
+    plane = pyproj.CRS(f"+proj=laea +lat_0={lat} +lon_0=113")
+    back = pyproj.Transformer.from_crs(plane, 4326, always_xy=True).transform
+    rooms = [shapely.box(-600, -100, -500, 100), shapely.box(500, -100, 600, 100)]
+    for width, turn, told in ((1.2, 0, 1), (1.2, 30, 1), (1.2, 90, 1), (3, 0, 0), (3, 60, 0)):
+        shape = shapely.union_all([*rooms, shapely.box(-501, 0, 501, width)])
+        placed = shapely.transform(affinity.rotate(shape, turn, origin=(0, 0)), back, interleaved=False)
+        found = [one for one in faults.check({"A": placed}) if one.kind == "neck"]
+        assert len(found) == told
+        assert all(one.area_m2 == pytest.approx(1000 * width, rel=0.03) for one in found)
+    sharp = shapely.Polygon([(0, 0), (600, 0), (600, 200)])  # a corner of 18 degrees
+    placed = shapely.transform(sharp, back, interleaved=False)
+    assert [one.kind for one in faults.check({"A": placed}) if one.kind == "neck"] == []
 
 
 def test_a_kind_for_every_check_and_a_check_for_every_kind() -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.engine import Connection
 
 from gis import coverage, faults
-from gis.case import Fault
+from gis.case import Fault, Surroundings
 from gis.crs import WGS84
 from gis.errors import BadInput
 from gis.importing import grid_faults, placing, staging, trees
@@ -31,6 +31,7 @@ from gis.importing.source import Chunk, Source
 from gis.importing.staging import Merged
 from gis.importing.timeline import Version
 from gis.schema import batches, city, levels, schemes
+from gis.settings import settings
 
 _DECLARE = "declare it in the mapping's [[grids.schemes]], or by safetymap levels set"
 _SHOWN = 5
@@ -305,7 +306,8 @@ def _faults(change: Change) -> list[Fault]:
     """Return the faults of the scheme on each day on which something new begins, or comes after it."""
     turns = {day for _, version in change.new for day in (version.start, version.end)}
     days = sorted(turns - {date.max})
-    return [fault for day in days for fault in faults.check(_on(change, day))]
+    around = Surroundings(neck_width_m=settings().neck_width_m)
+    return [fault for day in days for fault in faults.check(_on(change, day), around=around)]
 
 
 def _on(change: Change, day: date) -> gpd.GeoDataFrame:
