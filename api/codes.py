@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints
 
-from gis.importing import codes
+from gis.importing import codes, spoken
 from gis.importing.parsing import LONGEST_ID
 
 
@@ -13,6 +13,8 @@ def _seen(given: str) -> str:
     shown = codes.identified(given)
     if not shown:
         raise ValueError("holds nothing that can be seen")
+    if shown in spoken.EMPTY:
+        raise ValueError(f"{shown!r} is a word for nothing; write a code, or leave the field out")
     return shown
 
 

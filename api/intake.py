@@ -40,7 +40,7 @@ class NewIncident(BaseModel):
     accuracy_m: Annotated[float | None, Field(ge=0, le=1e6, allow_inf_nan=False)] = None
     recorded_grid: Code | None = None
     code: Code | None = None
-    origin: Annotated[str, Field(min_length=1, max_length=80)] = "intake"
+    origin: Annotated[Code, Field(max_length=80)] = "intake"
     """The system that a report comes from; `origin_id` is its name for it, by which it comes once."""
     origin_id: Code | None = None
 

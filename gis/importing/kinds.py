@@ -59,7 +59,7 @@ class Kind:
 
 
 _ID = Field("origin_id", identifier, required=True)
-_FROM = Field("origin", text)
+_FROM = Field("origin", identifier)
 _NAME, _ADDRESS = Field("name", text), Field("address", text)
 
 _ALL = (
