@@ -88,7 +88,10 @@ def _exchanged(given: Mapping[str, Any]) -> list[dict[str, str]]:
 def _from_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = [
-        {"name": ".".join(str(part) for part in fault["loc"][1:]) or "body", "reason": fault["msg"].removeprefix("Value error, ")}
+        {
+            "name": ".".join(str(part) for part in fault["loc"][1:]) or "body",
+            "reason": fault["msg"].removeprefix("Value error, "),
+        }
         for fault in error.errors()
     ] + _exchanged(error.body if isinstance(error.body, dict) else dict(request.query_params))
     return problem(422, "; ".join(f"{fault['name']}: {fault['reason']}" for fault in faults), faults)

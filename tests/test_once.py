@@ -76,6 +76,27 @@ def test_sixteen_callers_of_one_source_make_one_incident(ask: Ask, engine: Engin
     assert _count(engine, incidents) == before + 1
 
 
+@pytest.mark.parametrize("origin", ["cad 7 ", "ｃad 7", "cad\u200b 7", "\ufeffcad 7"])
+def test_an_origin_is_what_is_seen_of_it(ask: Ask, engine: Engine, origin: str) -> None:
+    first, again = (
+        ask().post("/incidents", json=BODY | {"origin": one, "origin_id": "seen"})
+        for one in ("cad 7", origin)
+    )
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.json()["id"] == again.json()["id"]
+
+
+@pytest.mark.parametrize("word", ["NULL", "-", "#N/A", "n/a", "暂无"])
+@pytest.mark.parametrize("field", ["code", "origin_id", "origin"])
+def test_a_word_for_nothing_is_no_code(ask: Ask, field: str, word: str) -> None:
+    answer = ask().post("/incidents", json=BODY | {field: word})
+    assert answer.status_code == 422
+    (fault,) = answer.json()["errors"]
+    assert fault == {
+        "name": field, "reason": f"{word!r} is a word for nothing; write a code, or leave the field out",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "change",
     [{"lat": LAT + 1e-6}, {"category": "0102"}, {"description": "x"}, {"colour": "red"}, {"code": "C1"}],

@@ -20,6 +20,8 @@ _PER_REGION = 0.01
 """What a match loses for each region that the text names and the thing found does not."""
 _ASIDE, _INSIDE = 0.05, 0.25
 """What it loses where regions had to be left out, and where the text stands in the middle of a name."""
+_ANOTHERS = 0.3
+"""What it loses where the thing found names another region in place of the one asked for."""
 _NOW = Wish()
 
 
@@ -159,7 +161,8 @@ def _variants(way: Target, wanted: Reading) -> Iterable[Variant]:
 def _fit_as_whole(one: Variant, aligned: regions.Aligned) -> _Fit:
     if aligned.whole:
         return _Fit(one.loss, one.note, ())
-    aside = one.but(one.key, _ASIDE + _PER_REGION * len(aligned.extra), ", regions aside")
+    loss = _ASIDE + _PER_REGION * len(aligned.extra) + _ANOTHERS * aligned.apart
+    aside = one.but(one.key, loss, ", of another region" if aligned.apart else ", regions aside")
     return _Fit(aside.loss, aside.note, aligned.extra)
 
 

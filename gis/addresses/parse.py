@@ -33,6 +33,14 @@ _NUMBERS = re.compile(r"[-+0-9\s.,;:、°º˚度'′’‘分\"″”“秒NSEWn
 _NUMBER, _PAIR = re.compile("[0-9]+"), 2
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*$")
 """A code at the end of a text."""
+_CODE_SAID = re.compile(r"^(?:网格)?(?:编号|编码|代码|code|no)\s*[.:#]?\s*", re.IGNORECASE)
+_QUOTES = " ()[]{}<>【】「」《》'\"`“”‘’"
+"""What stands around a code: brackets, the quotes of a spreadsheet."""
+_SPACED = re.compile(r"[0-9]+(?:[ -][0-9]+)+")
+_SPACED_DIGITS = 6
+"""Digits of a code that may be written in groups, at least: 1-4 is a house, 430202-005 a code."""
+_BRACKETED = re.compile(r"(.*[^\s(])\s*\(([^()]+)\)\s*")
+"""What stands in brackets at the end of a text."""
 _DIRECTIONS = ("n", "s", "e", "w", "ne", "nw", "se", "sw")
 _NUMBERED = re.compile(r"([0-9]+(?:-[0-9]+)?|)((?:(?:n|s|e|w|ne|nw|se|sw) )?)([a-z].*)")
 _BEHIND, _ASIDE = ", what stands behind it left out", ", regions aside"
@@ -117,9 +125,15 @@ class _Short:
 
 
 def _without_ends(text: str) -> list[_Short]:
-    """Return a text, and what is left without its unit, and without each of its last parts by commas."""
+    """Return a text, and what is left without its unit, and without each last part by commas or brackets."""
     found = [_Short(text)]
-    while "," in (last := found[-1]).text or _UNIT.search(last.text):
+    while (last := found[-1]).text:
+        bracketed = _BRACKETED.fullmatch(last.text)
+        if not bracketed and "," not in last.text and not _UNIT.search(last.text):
+            break
+        if bracketed:
+            found.append(replace(last, text=bracketed[1], behind=(bracketed[2], *last.behind)))
+            continue
         shorter = _UNIT.sub("", last.text).strip()
         if shorter != last.text:
             found.append(replace(last, text=shorter, units=last.units + 1))
@@ -172,11 +186,21 @@ def _reread(one: Variant) -> Iterator[Variant]:
 
 
 def _codes(plain: str, front: str, code: re.Match[str] | None) -> Iterator[tuple[str, str]]:
-    possible = [("", plain)]
+    possible = [("", one) for one in _as_code(plain)]
     if code and code.start():
         possible.append((front, code[0]))
     for before, text in possible:
         yield from dict.fromkeys(((before, text), (before, text.upper()), (before, text.lower())))
+
+
+def _as_code(plain: str) -> list[str]:
+    """Return a text as the code that it may be: as it stands, without what is around it, in one group."""
+    bare = _CODE_SAID.sub("", plain.strip(_QUOTES)).strip(_QUOTES)
+    whole = re.sub(r"(?<=[0-9])\.0+$", "", bare)
+    found = [plain, bare, whole]
+    if _SPACED.fullmatch(whole) and sum(map(str.isdigit, whole)) >= _SPACED_DIGITS:
+        found.append(re.sub("[ -]", "", whole))
+    return list(dict.fromkeys(one for one in found if one))
 
 
 def _streets(text: str) -> list[str]:

@@ -52,11 +52,13 @@ class Regions:
 class Aligned:
     """Two texts that are one thing; `extra`: regions before the one asked for that the stored does not name.
 
-    `whole`: they are one letter by letter.
+    `whole`: they are one letter by letter. `apart`: the stored one names another region in their place, so
+    that it may be another's: 芙蓉社区卫生室, where 四三零社区卫生室 was asked for.
     """
 
     extra: tuple[str, ...]
     whole: bool = False
+    apart: bool = False
 
 
 def load(conn: Connection, texts: Iterable[str], asked: Asked | None) -> Regions:
@@ -175,8 +177,26 @@ def align(asked: str, stored: str, names: Collection[str]) -> Aligned | None:
             and len(stored) - length in behind
             and _tells(asked[-length:], stored, front, own)
         ):
-            return Aligned(tuple(region for region in front if region not in own))
+            extra = tuple(region for region in front if region not in own)
+            unnamed = [region for region in behind[len(stored) - length] if region not in front]
+            return Aligned(extra, apart=_apart(extra, unnamed, asked[-length:]))
     return None
+
+
+_LOW = ("社区", "街道", "村", "镇", "乡")
+"""Regions that tell one market or school from the next."""
+
+
+def _apart(extra: Sequence[str], unnamed: Sequence[str], rest: str) -> bool:
+    """Tell whether regions that one side alone names differ: of one kind, or all that tells a bare name."""
+    kinds = {_kind(region) for region in extra}
+    same = any(_kind(region) in kinds for region in unnamed)
+    bare = not any(sign.isdigit() for sign in rest)
+    return bool(extra) and (same or (bare and any(region.endswith(_LOW) for region in unnamed)))
+
+
+def _kind(region: str) -> str:
+    return next((low for low in _LOW if region.endswith(low)), region[-1:])
 
 
 def _common_end(one: str, other: str) -> int:
