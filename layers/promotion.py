@@ -106,9 +106,12 @@ def _can_train(past: Past, origin: int) -> bool:
 
 
 def tried(past: Past, of: Ground, fits: dict[str, Fit] = _FITS) -> list[Trial]:
-    """Try every model against the baseline at the same rolling origins; none where the past is too short."""
+    """Try every model against the baseline at the same rolling origins; none where the past is too short.
+
+    None either where records stood still for a whole horizon: shares of nothing rank no model.
+    """
     origins = origins_of(past)
-    if not origins:
+    if not origins or _stood_still(past, origins):
         return []
     block = -(-HORIZON // (origins[1] - origins[0]))
     standing = _outcomes(past, of, origins, lambda origin: baseline(past, origin, HORIZON))
@@ -129,6 +132,12 @@ def tried(past: Past, of: Ground, fits: dict[str, Fit] = _FITS) -> list[Trial]:
         verdict = judge(outcomes, standing, block=block, comparisons=len(fits))
         found.append(Trial(name, len(origins), pai(outcomes), verdict))
     return found
+
+
+def _stood_still(past: Past, origins: list[int]) -> bool:
+    """Tell whether nothing came in a period that is forecast, or learnt from."""
+    starts = {start for day in origins for start in (day, *hindcast_origins(past, day, HORIZON))}
+    return any(not past.counts(start, start + HORIZON).any() for start in starts)
 
 
 def _outcomes(past: Past, of: Ground, origins: list[int], forecast: Model) -> list[Outcome]:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -68,29 +68,32 @@ class Released:
 
 
 def released(conn: Connection, view: View) -> Released:
-    """Return what the public is told of a view's months."""
+    """Return what the public is told of a view's months.
+
+    A month without a record looks like one with too few: else it would say which months held one or two. Nor
+    does a month of one or two begin or end the span.
+    """
     m = public_months.c
-    told = sa.func.coalesce(_top(view), "") == sa.any_(m.told)
-    inside = sa.and_(sa.true(), *_months(view, m.month))
-    rows = conn.execute(
-        sa.select(m.month, told.label("told"), inside.label("inside")).order_by(m.month)
-    ).all()
-    if not rows:
+    enough = sa.or_(m.incidents >= MIN_INCIDENTS, sa.func.cardinality(m.told) > 0)
+    first, last = conn.execute(sa.select(sa.func.min(m.month), sa.func.max(m.month)).where(enough)).one()
+    if first is None:
         return Released(None, [], is_told=False)
-    of_view = [row for row in rows if row.inside]
-    untold = [row.month for row in of_view if not row.told]
-    first, last = rows[0].month, rows[-1].month
-    is_told = any(row.told for row in of_view) or (not of_view and _meets(conn, view, first, last))
-    return Released((first, last), untold, is_told=is_told)
-
-
-def _meets(conn: Connection, view: View, first: date, last: date) -> bool:
-    """Say whether a view without a month of record lies between those, where the city recorded nothing."""
-    ends = [sa.literal(first), sa.literal(last)]
-    return all(
-        conn.execute(sa.select(sa.and_(sa.true(), *_months(side, month)))).scalar_one()
-        for side, month in zip((replace(view, start=None), replace(view, end=None)), ends, strict=True)
+    series = (
+        sa.func.generate_series(first, last, sa.text("interval '1 month'"))
+        .table_valued("month")
+        .render_derived()
     )
+    month = sa.cast(series.c.month, sa.Date)
+    told = sa.func.coalesce(sa.func.coalesce(_top(view), "") == sa.any_(m.told), sa.false())
+    of_view = (
+        sa.select(month.label("month"), told.label("told"))
+        .select_from(series.outerjoin(public_months, m.month == month))
+        .where(*_months(view, month))
+        .order_by(month)
+    )
+    rows = conn.execute(of_view).all()
+    untold = [row.month for row in rows if not row.told]
+    return Released((first, last), untold, is_told=len(untold) < len(rows))
 
 
 def _months(view: View, month: sa.ColumnElement[date]) -> list[sa.ColumnElement[bool]]:

@@ -63,7 +63,8 @@ def trials(conn: Connection) -> str:
     found = promotion.tried(past, promotion.ground(conn, view, res, of))
     promotion.keep(conn, res, fingerprint, found)
     winner = promotion.chosen(found) or promotion.BASELINE
-    return f"{len(found)} models tried, {winner} is live" if found else "the past is too short for a trial"
+    none = "the past is too short for a trial, or stood still for a month"
+    return f"{len(found)} models tried, {winner} is live" if found else none
 
 
 STEPS: tuple[Callable[[Connection], str], ...] = (

@@ -71,6 +71,19 @@ def test_a_model_that_knows_no_more_is_not(drawn: dict[bool, tuple[Past, Ground]
     assert chosen([trial]) is None
 
 
+@pytest.mark.parametrize("hole", [(DAYS - 60, DAYS - 2), (DAYS - 200, DAYS - 140)])
+def test_records_that_stood_still_try_no_model(
+    drawn: dict[bool, tuple[Past, Ground]], hole: tuple[int, int]
+) -> None:
+    """A system was changed, or the demo's year is over and somebody reports: no trial, and no error."""
+    past, of = drawn[True]
+    kept = (past.day < hole[0]) | (past.day >= hole[1])
+    still = Past(past.cell[kept], past.day[kept], past.observed, past.cells)
+    still_but_two = Past(still.cell, still.day, np.append(past.observed, [DAYS, DAYS + 1]), past.cells)
+    assert tried(still, of, {"linear": linear}) == []
+    assert tried(still_but_two, of, {"linear": linear}) == []
+
+
 def test_the_greatest_gain_goes_live_and_replaces_the_one_before(conn: Connection) -> None:
     def trial(name: str, gain: float, low: float) -> promotion.Trial:
         return promotion.Trial(name, 24, 6.0, Verdict(gain, low, 0.2, gain >= 0.05 and low > 0))
