@@ -71,7 +71,8 @@ class Whole(BaseModel):
     """The cells with incidents, and what they are part of.
 
     For the public, `withheld` are the months of which nothing may be told, since they hold fewer than 3
-    incidents or the city fewer than 8 addresses, and `released` the first and last month that was decided on;
+    incidents (or none: it looks the same) or the city fewer than 8 addresses, and `released` the first and
+    last month of 3 incidents or more;
     `incidents` is null where no month of the period is told. Both are null for all others.
     """
 
