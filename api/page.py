@@ -11,7 +11,8 @@ from api.access import Who, audience
 from api.deps import Transaction, Wished
 from gis import city as cities
 from gis import grids, history
-from gis.record_span import incident_span, public_span
+from gis.record_span import incident_span
+from layers.public import public_span
 
 router = APIRouter()
 _LINKS = (

@@ -11,7 +11,6 @@ from sqlalchemy.engine import Connection
 
 from gis.city import days_with_records, the_city
 from gis.schema import incidents
-from gis.schema_situation import public_counts, public_months
 
 FAR = 10
 """How many times as far before the next day with records a stray day lies as any two days behind it apart."""
@@ -50,7 +49,7 @@ def incident_span(conn: Connection) -> Span:
     at, live = incidents.c.occurred_at, incidents.c.state != "withdrawn"
     found = sa.select(sa.func.count(), sa.func.min(at), sa.func.max(at)).where(live)
     count, earliest, last = conn.execute(found).one()
-    since = _since(conn)
+    since = since_in_use(conn)
     if earliest is None or since is None or earliest >= since:
         return Span(count, earliest, last, earliest)
     later = sa.select(sa.func.count(), sa.func.min(at)).where(live, at >= since)
@@ -58,35 +57,10 @@ def incident_span(conn: Connection) -> Span:
     return Span(count, first or earliest, last, earliest, count - behind if first else 0)
 
 
-def public_span(conn: Connection) -> Span:
-    """Return the span of the months that the public is told of; of all decided on where it is of none."""
-    told = sa.func.cardinality(public_months.c.told) > 0
-    months = conn.execute(sa.select(public_months.c.month, told.label("told")).order_by("month")).all()
-    if not months:
-        return Span()
-    zone, since = _zone(conn), _since(conn)
-    of_all = public_counts.c.category == ""
-    count = conn.execute(sa.select(sa.func.sum(public_counts.c.count)).where(of_all)).scalar()
-    known = [row.month for row in months if row.told] or [row.month for row in months]
-    used = [day for day in known if since is None or day >= since.date().replace(day=1)] or known
-    first, end, earliest = (
-        datetime.combine(day, time(), zone) for day in (used[0], _next(used[-1]), known[0])
-    )
-    return Span(None if count is None else int(count), first, end - timedelta(seconds=1), earliest, None)
-
-
-def _since(conn: Connection) -> datetime | None:
+def since_in_use(conn: Connection) -> datetime | None:
     """Return the first moment of the first day in use; None where no day has records."""
     days = days_with_records(conn)
     if not len(days):
         return None
     day = _EPOCH + timedelta(days=int(days[first_in_use(days)]))
-    return datetime.combine(day, time(), _zone(conn))
-
-
-def _zone(conn: Connection) -> ZoneInfo:
-    return ZoneInfo(the_city(conn).timezone)
-
-
-def _next(month: date) -> date:
-    return (month + timedelta(days=31)).replace(day=1)
+    return datetime.combine(day, time(), ZoneInfo(the_city(conn).timezone))

@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from gis.db import Query, Record, columns
 from gis.errors import Unknown
 from gis.grids import owned
 from gis.importing.staging import add_cells
+from gis.record_span import Span, since_in_use
 from gis.schema_situation import public_counts, public_months
 from layers.stats import privacy
 from layers.stats.privacy import ALL, MIN_INCIDENTS, Tree
@@ -60,11 +62,32 @@ class Released:
     """What the public is told of a view's months, and of which it is told nothing."""
 
     span: tuple[date, date] | None
-    """First days of the city's first and last month that was decided on; None where none was."""
+    """First days of the city's first and last month of 3 incidents or more; None where there is none."""
     untold: list[date]
     """Months of the view that hold too little to be told, even of the whole city, in this category."""
     is_told: bool
     """Whether the view's count is one: not where all in it is withheld, or lies outside of the span."""
+
+
+_ENOUGH = public_months.c.incidents >= MIN_INCIDENTS
+"""Of other months nobody learns that anything was recorded in them."""
+
+
+def public_span(conn: Connection) -> Span:
+    """Return the span of the months that the public is told of; of all of 3 incidents or more, if of none."""
+    told = sa.func.cardinality(public_months.c.told) > 0
+    enough = sa.select(public_months.c.month, told.label("told")).where(_ENOUGH)
+    months = conn.execute(enough.order_by(public_months.c.month)).all()
+    if not months:
+        return Span()
+    zone, since = ZoneInfo(the_city(conn).timezone), since_in_use(conn)
+    of_all = public_counts.c.category == ALL
+    count = conn.execute(sa.select(sa.func.sum(public_counts.c.count)).where(of_all)).scalar()
+    known = [row.month for row in months if row.told] or [row.month for row in months]
+    used = [day for day in known if since is None or day >= since.date().replace(day=1)] or known
+    after = (used[-1] + timedelta(days=31)).replace(day=1)
+    first, end, earliest = (datetime.combine(day, time(), zone) for day in (used[0], after, known[0]))
+    return Span(None if count is None else int(count), first, end - timedelta(seconds=1), earliest, None)
 
 
 def released(conn: Connection, view: View) -> Released:
@@ -74,8 +97,8 @@ def released(conn: Connection, view: View) -> Released:
     does a month of one or two begin or end the span.
     """
     m = public_months.c
-    enough = sa.or_(m.incidents >= MIN_INCIDENTS, sa.func.cardinality(m.told) > 0)
-    first, last = conn.execute(sa.select(sa.func.min(m.month), sa.func.max(m.month)).where(enough)).one()
+    ends = sa.select(sa.func.min(m.month), sa.func.max(m.month)).where(_ENOUGH)
+    first, last = conn.execute(ends).one()
     if first is None:
         return Released(None, [], is_told=False)
     series = (

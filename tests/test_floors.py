@@ -1,6 +1,7 @@
 """The floors: who may import whom, and the one owner that some libraries and acts have."""
 
 import ast
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -107,6 +108,13 @@ def _installed_to_run() -> set[str]:
         extras = [each for of in lock[name].get("optional-dependencies", {}).values() for each in of]
         wanted += [each["name"] for each in [*lock[name].get("dependencies", []), *extras]]
     return found
+
+
+def test_commands_do_not_wait_for_statistics() -> None:
+    """Half of their start; `refresh` and the service load them when they begin."""
+    loaded = "import sys, api.cli; print(*{'scipy.stats', 'sklearn'} & sys.modules.keys())"
+    told = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True)
+    assert told.stdout.split() == []
 
 
 def test_the_product_runs_without_the_tools_of_its_tests() -> None:

@@ -656,6 +656,23 @@ def test_a_number_may_stand_for_nothing(store: Connection, tmp_path: Any, given:
     assert store.execute(sa.select(c.range_m).order_by(c.origin_id)).scalars().all() == [None, 30]
 
 
+@pytest.mark.parametrize(
+    ("srid", "accepted"), [(0, 1), (4326, 1), (4490, 1), (4267, 0), (4610, 0), (2263, 0)]
+)
+@pytest.mark.parametrize("form", ["hex", "bytes"])
+def test_a_shape_that_names_another_system_is_not_taken_for_degrees(
+    store: Connection, tmp_path: Any, srid: int, accepted: int, form: str
+) -> None:
+    """EWKB, as PostGIS copies a geometry column: stored unshifted, NAD27 was 36 m off."""
+    given = shapely.to_wkb(
+        shapely.set_srid(shapely.Point(LON, LAT), srid), include_srid=True, hex=form == "hex"
+    )
+    data = pd.DataFrame({"origin_id": ["1"], "geometry": [given]})
+    told = run(store, "cameras", from_frame(data, "f"), Options(refused=tmp_path / "r.csv"))
+    assert (told.accepted, told.refused) == (accepted, 1 - accepted)
+    assert accepted or "SRID" in str(told.reasons)
+
+
 ONLY = {
     "zone": 'zone = "America/Chicago"', "formats": 'formats = ["excel"]', "nulls": 'nulls = ["?"]',
     "constants": 'constants = { state = "online" }', "one column": 'columns = { name = "title" }',

@@ -84,6 +84,11 @@ def test_an_origin_is_what_is_seen_of_it(ask: Ask, origin: str) -> None:
     assert first.json()["id"] == again.json()["id"]
 
 
+def test_an_empty_key_is_refused(ask: Ask) -> None:
+    answer = ask().post("/incidents", json=BODY, headers={"Idempotency-Key": ""})
+    assert (answer.status_code, answer.json()["errors"][0]["name"]) == (422, "idempotency-key")
+
+
 @pytest.mark.parametrize("word", ["NULL", "-", "#N/A", "n/a", "暂无"])
 @pytest.mark.parametrize("field", ["code", "origin_id", "origin"])
 def test_a_word_for_nothing_is_no_code(ask: Ask, field: str, word: str) -> None:

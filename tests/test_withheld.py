@@ -19,13 +19,13 @@ JANUARY = "from=2025-01-01&to=2025-01-31"
 
 @pytest.fixture(scope="module")
 def batch(engine: Engine) -> int:
-    """The town with thirty incidents of January and of May, two of March, and not one building."""
+    """The town without a building: thirty incidents of January and of May, two of March, one of 1963."""
     with engine.begin() as conn:
         town.add_grids(conn)
         made = town.add_city(conn)
         town.add_incidents(conn, made, [town.at(1, 1)] * 30)
-        for count, month in ((2, 3), (30, 5), (2, 7)):
-            first = datetime(2025, month, 3, tzinfo=town.ZONE)
+        for count, year, month in ((1, 1963, 5), (2, 2025, 3), (30, 2025, 5), (2, 2025, 7)):
+            first = datetime(year, month, 3, 12, tzinfo=town.ZONE)
             town.add_incidents(conn, made, [town.at(1, 1)] * count, first=first)
     return made
 
@@ -65,7 +65,9 @@ def test_without_buildings_the_count_is_withheld_and_no_zero(
     rows = stranger.get(f"/hotspots?{JANUARY}&format=csv")
     assert list(csv.DictReader(io.StringIO(rows.text))) == []
     assert rows.headers["X-Withheld"] == "2025-01"
-    assert stranger.get("/city").json()["incidents"]["count"] is None
+    told = stranger.get("/city").json()["incidents"]
+    assert told["count"] is None
+    assert (told["earliest"][:7], told["first"][:7], told["last"][:7]) == ("2025-01", "2025-01", "2025-05")
 
 
 def test_none_and_too_few_look_alike_and_beyond_the_records_nothing_is_known(
@@ -101,4 +103,4 @@ def test_a_month_too_small_is_not_told_anew_for_one_more(engine: Engine, batch: 
         town.add_incidents(conn, batch, [town.at(1, 1)], first=datetime(2025, 3, 5, tzinfo=town.ZONE))
         release_months(conn)
         told = conn.execute(public_months.select().order_by(public_months.c.month)).all()
-    assert [row.incidents for row in told] == [30, 2, 30, 2]
+    assert [row.incidents for row in told] == [1, 30, 2, 30, 2]

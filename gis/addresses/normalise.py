@@ -8,14 +8,12 @@ Chinese numerals as digits; 幢, 座 and 号楼 after a number as 栋; English w
 but for a space between two words of letters or two numbers, and a dash between two digits (1-2 is not 12).
 """
 
-import re
 import unicodedata
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-_INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
-"""Signs without a width, as `fold_text` drops them."""
+from gis.importing import codes
 
 
 def folded(text: sa.ColumnElement[str] | str) -> sa.ColumnElement[str]:
@@ -30,7 +28,7 @@ def street_part(key: sa.ColumnElement[str] | str) -> sa.ColumnElement[str]:
 
 def visible(text: str) -> str:
     """Return a text in one width, without signs of no width and blanks at its ends; for codes and numbers."""
-    return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip()
+    return unicodedata.normalize("NFKC", codes.seen(text)).strip()
 
 
 def fold(conn: Connection, *texts: str) -> list[str]:

@@ -188,10 +188,8 @@ def _note(made: Draft, hits: dict[int, Found]) -> None:
 
 
 def _moved(where: Placed, hits: dict[int, Found]) -> Placed:
-    moved, rows = (
-        Placed(where.shape.copy(), where.lon.copy(), where.lat.copy()),
-        np.zeros(len(where.lon), bool),
-    )
+    moved = Placed(where.shape.copy(), where.lon.copy(), where.lat.copy())
+    rows = np.zeros(len(where.lon), bool)
     for at, hit in hits.items():
         moved.shape[at], moved.lon[at], moved.lat[at] = shapely.Point(hit.lon, hit.lat), hit.lon, hit.lat
     rows[list(hits)] = True

@@ -1,5 +1,13 @@
 """Words of the day beside an hour of twelve: 上午, 下午, 凌晨, 晚上, AM, PM; which hour of 24 they mean."""
 
+import re
+import unicodedata
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
 _MORNING, _FORENOON = dict(zip(range(1, 12), range(1, 12), strict=True)), {0: 0, 12: 0}
 _AFTERNOON = {hour: hour + 12 for hour in range(1, 12)} | {hour: hour for hour in range(13, 24)}
 _NOON = {10: 10, 11: 11, 12: 12, 1: 13, 2: 14, 13: 13, 14: 14}
@@ -16,9 +24,22 @@ _HOURS = {
 """Word: hour as written → hour of 24. AM, PM, 上午 and 下午 as programs write them (Unicode's CLDR: 12 AM and
 上午12 are midnight). What may be two hours (晚上12点 ends a day or begins it, 深夜1点 is of this night or the
 next) is in no table."""
-CHINESE = tuple(sorted((word for word in _HOURS if not word.isascii()), key=len, reverse=True))
+_CHINESE = sorted((word for word in _HOURS if not word.isascii()), key=len, reverse=True)
+WORD = "|".join((*_CHINESE, r"(?i:[ap]\.?m\.?)"))
+"""Any of them, as a pattern."""
+_BESIDE = re.compile(rf"(?:{WORD})\s*\d|\d[^+\d]{{0,3}}(?:{WORD})")
 
 
-def hour(word: str, written: int) -> int:
-    """Return the hour from 0 to 23 that a word and an hour mean together, -1 where that is not for sure."""
-    return _HOURS[word.lower().replace(".", "")].get(written, -1)
+def hours(words: pa.Array, written: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return hours from 0 to 23 by the words of the day beside them; -1 where the two leave a doubt."""
+    told = written.copy()
+    for at in np.flatnonzero(pc.is_valid(words).to_numpy(zero_copy_only=False)).tolist():
+        told[at] = _HOURS[str(words[at]).lower().replace(".", "")].get(int(written[at]), -1)
+    return told
+
+
+def doubt(text: str) -> str | None:
+    """Return what is told of an hour whose word of the day leaves it open, None where there is none."""
+    if _BESIDE.search(unicodedata.normalize("NFKC", text)):
+        return "its hour and its word of the day do not go together for sure; write the hour from 0 to 23"
+    return None

@@ -259,7 +259,10 @@ def _degrees(made: Draft, mapping: Mapping, name: str) -> Floats:
 def _parsed(made: Draft, values: pa.Array) -> Geoms:
     made.sieve.refuse(mask(pc.is_null(values)), "geometry", _MISSING)
     shapes = _texts(values, mask(pc.is_valid(values)))
-    reason = "cannot be read; write it as WKT such as POINT (113.134 27.827), or WKB"
+    reason = (
+        "cannot be read; write it as WKT such as POINT (113.134 27.827), or WKB, without an SRID of its own "
+        "but 4326 or 4490 (--crs says another)"
+    )
     made.sieve.refuse(shapely.is_missing(shapes), "geometry", reason, values)
     return shapes
 
@@ -276,17 +279,26 @@ _LONGITUDES_FIRST = re.compile(r"^SRID=(?:4326|4490);", re.IGNORECASE)
 
 
 def read_shape(cell: pa.Scalar) -> BaseGeometry | None:
-    """Return one shape of WKT, EWKT in degrees, WKB or its hexadecimal text; None for anything else."""
+    """Return one shape of WKT, WKB or its hexadecimal text; None for anything else.
+
+    EWKT and EWKB that name a coordinate system other than longitudes and latitudes are something else.
+    """
     try:
         given = cell.as_py()
         if isinstance(given, bytes):
-            return shapely.from_wkb(given)
+            return _in_degrees(shapely.from_wkb(given))
         text = _LONGITUDES_FIRST.sub("", str(given).strip())
         if is_curved(text):
             return straightened(text)
-        return shapely.from_wkt(text) if re.match(r"[A-Za-z]{5}", text) else shapely.from_wkb(text)
+        return (
+            shapely.from_wkt(text) if re.match(r"[A-Za-z]{5}", text) else _in_degrees(shapely.from_wkb(text))
+        )
     except Exception:  # noqa: BLE001 - whatever GEOS says to a foreign text, it is no shape
         return None
+
+
+def _in_degrees(shape: BaseGeometry) -> BaseGeometry | None:
+    return shape if shapely.get_srid(shape) in {0, 4326, 4490} else None
 
 
 def _unwrapped(shapes: Geoms) -> Geoms:

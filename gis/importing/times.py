@@ -1,7 +1,6 @@
 """Times and days as sources write them: read by one grammar or the mapping's formats, set on UTC."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -33,11 +32,10 @@ _DATE = r"(?P<y>\d{4})[-/.年](?P<mo>\d{1,2})[-/.月](?P<d>\d{1,2})日?"
 _BLANK_CLOCK = r"(?:[T\s]+0{1,2}:00(?::00(?:\.0+)?)?)?"
 _BLANK_DATE = r"(?:(?:1899-12-3[01]|1900-01-0[01])[T\s]+)?"
 """A cell of a time alone comes with the day that a spreadsheet counts from, one of a date with midnight."""
-_WORD = "|".join((*day_words.CHINESE, r"(?i:[ap]\.?m\.?)"))
 _GRAMMARS = (
     rf"^{_DATE}(?:(?:{_BLANK_CLOCK}\s+{_BLANK_DATE}|\s*T\s*|\s*){_CLOCK}\s*(?:{_ZONE})?)?$",
-    rf"^{_DATE}(?:{_BLANK_CLOCK}\s+{_BLANK_DATE}|\s*)(?P<word>{_WORD})\s*{_CLOCK}\s*(?:{_ZONE})?$",
-    rf"^{_DATE}(?:{_BLANK_CLOCK}\s+{_BLANK_DATE}|\s*){_CLOCK}\s*(?P<word>{_WORD})\s*(?:{_ZONE})?$",
+    rf"^{_DATE}(?:{_BLANK_CLOCK}\s+{_BLANK_DATE}|\s*)(?P<word>{day_words.WORD})\s*{_CLOCK}\s*(?:{_ZONE})?$",
+    rf"^{_DATE}(?:{_BLANK_CLOCK}\s+{_BLANK_DATE}|\s*){_CLOCK}\s*(?P<word>{day_words.WORD})\s*(?:{_ZONE})?$",
     rf"^{_DATE}[T\s]+{_CLOCK}\s*(?:{_ZONE})?$",
     r"^(?P<y>\d{4})(?P<mo>\d{2})(?P<d>\d{2})(?:T?(?P<h>\d{2})(?P<mi>\d{2})(?P<s>\d{2})?(?P<utc>Z)?)?$",
 )
@@ -46,7 +44,7 @@ _MOST_OFFSET = 14 * 60
 _FIRST, _LAST = np.datetime64("0001-01-02", "us"), np.datetime64("9999-12-31", "us")
 _PARTIAL = (
     r"^\d{4}(?:[-/.年]\d{1,2}月?)?年?$|"
-    rf"^\d{{4}}[-/.年]\d{{1,2}}[-/.月]\d{{1,2}}(?:日|\s|T|{_WORD})+\d{{1,2}}[时点]?$"
+    rf"^\d{{4}}[-/.年]\d{{1,2}}[-/.月]\d{{1,2}}(?:日|\s|T|{day_words.WORD})+\d{{1,2}}[时点]?$"
 )
 _HAS_DATE = re.compile(r"(?=.*%[Yy])(?:(?=.*%[mbB])(?=.*%d)|(?=.*%j))|.*%[cx]")
 _HAS_HOUR, _HAS_MINUTE = re.compile(r"%[HIcX]"), re.compile(r"%[McX]")
@@ -313,7 +311,7 @@ def _parsed(texts: pa.Array, grammar: str) -> Read:
         counts = pc.fill_null(part(name), "0").cast(pa.int64())
         return np.asarray(counts.to_numpy(zero_copy_only=False), dtype=np.int64)
 
-    hour, minute, second = _hours(part("word"), number("h")), number("mi"), number("s")
+    hour, minute, second = day_words.hours(part("word"), number("h")), number("mi"), number("s")
     minute = np.where(mask(pc.is_valid(part("half"))), 30, minute)
     day_ = _days(number("y"), number("mo"), number("d"))
     fraction = pc.utf8_slice_codeunits(pc.utf8_rpad(pc.fill_null(part("f"), "0"), 9, "0"), 0, 6)
@@ -337,14 +335,6 @@ def _parsed(texts: pa.Array, grammar: str) -> Read:
     return Read(clock, offset, zoned, ~mask(pc.is_valid(part("h"))))
 
 
-def _hours(words: pa.Array, hours: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return hours from 0 to 23 by the word of the day beside them, -1 where the two leave a doubt."""
-    told = hours.copy()
-    for at in np.flatnonzero(mask(pc.is_valid(words))).tolist():
-        told[at] = day_words.hour(str(words[at]), int(hours[at]))
-    return told
-
-
 def _days(year: npt.NDArray[np.int64], month: npt.NDArray[np.int64], day_: npt.NDArray[np.int64]) -> Moments:
     """Return days of the calendar as moments, NaT for those that it has not."""
     possible = (year >= 1) & (month >= 1) & (month <= 12) & (day_ >= 1) & (day_ <= 31)
@@ -360,14 +350,7 @@ def _why(text: str, rules: Rules) -> str:
     span = f"is no time from {rules.earliest:%Y-%m-%d} to now"
     if re.match(_PARTIAL, text):
         return f"is a part of a time: {text!r} has no time of day; write the day as 2024-03-05, or with 14:30"
-    return f"{span}; {_counts(text) or _by_word(text) or _HOW}"
-
-
-def _by_word(text: str) -> str | None:
-    """Return what is told of an hour whose word of the day leaves it open, None where there is none."""
-    if re.search(rf"(?:{_WORD})\s*\d|\d[^+\d]{{0,3}}(?:{_WORD})", unicodedata.normalize("NFKC", text)):
-        return "its hour and its word of the day do not go together for sure; write the hour from 0 to 23"
-    return None
+    return f"{span}; {_counts(text) or day_words.doubt(text) or _HOW}"
 
 
 _HOW = "write it as 2024-03-05 14:30 or tell its format in the mapping's formats"

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import PoissonRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from layers.stats.forecast import MIN_HINDCASTS, Forecast, Past, calibrate, calibrated, plain
@@ -101,9 +105,6 @@ def boosting(features: Floats, ratio: Floats, weight: Floats) -> Predict:
     Rows are drawn in proportion to their weight rather than weighted: the same in expectation, and
     ten times as fast in scikit-learn 1.9.
     """
-    # Here, not above: it is a third of what every command would wait for, and monthly trials alone need it.
-    from sklearn.ensemble import HistGradientBoostingRegressor  # noqa: PLC0415
-
     drawn = np.random.default_rng(0).choice(len(ratio), min(MOST_DRAWN, len(ratio)), p=weight / weight.sum())
     model = HistGradientBoostingRegressor(
         loss="poisson",
@@ -120,11 +121,6 @@ def boosting(features: Floats, ratio: Floats, weight: Floats) -> Predict:
 
 def linear(features: Floats, ratio: Floats, weight: Floats) -> Predict:
     """Fit a Poisson generalised linear model on standardised features."""
-    # Here, not above: as in `boosting`.
-    from sklearn.linear_model import PoissonRegressor  # noqa: PLC0415
-    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
-    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
-
     model = make_pipeline(StandardScaler(), PoissonRegressor(alpha=1e-3, solver="newton-cholesky"))
     fitted: Predict = model.fit(features, ratio, poissonregressor__sample_weight=weight).predict
     return fitted
