@@ -6,6 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export LC_ALL=C.UTF-8
 export UV_PYTHON_DOWNLOADS=never # the system's Python serves
 unset VIRTUAL_ENV                # somebody else's environment is not ours
+unset PYTHONDONTWRITEBYTECODE    # else every process compiles its libraries anew: seconds each
 
 uv_version=0.13.9
 data=${SAFETYMAP_DATA_DIR:-$PWD/.data}
