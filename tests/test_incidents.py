@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 
 from gis import cells, crs, incidents
 from gis.errors import BadInput, NotFound, OtherRequest
@@ -155,22 +155,21 @@ def _act(conn: Connection, numbers: list[int], what: str, how: Any, pick: int) -
         incidents.transition(conn, numbers[pick % len(numbers)], how)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # what an example did is rolled back
 @given(st.lists(st.tuples(_OPERATION, st.integers(0, 9)), max_size=12))
-def test_cells_count_the_live_incidents_whatever_happens(engine: Engine, operations: list[Any]) -> None:
-    with engine.connect() as conn:
-        town.add_grids(conn)
-        town.add_city(conn)
-        numbers: list[int] = []
-        for (what, how), pick in operations:
-            with conn.begin_nested() as savepoint:
-                try:
-                    _act(conn, numbers, what, how, pick)
-                except BadInput:
-                    savepoint.rollback()
-        live = sa.select(table.c.geom.ST_X(), table.c.geom.ST_Y()).where(table.c.state != "withdrawn")
-        places = np.array(conn.execute(live).all(), float).reshape(-1, 2)
-        for res, stamped in cells.stamp(*places.T).items():
-            column = table.c[f"cell_{res}"]
-            counted = sa.select(column, sa.func.count()).where(table.c.state != "withdrawn").group_by(column)
-            assert dict(map(tuple, conn.execute(counted))) == Counter(stamped.tolist())
-        conn.rollback()
+def test_cells_count_the_live_incidents_whatever_happens(store: Connection, operations: list[Any]) -> None:
+    example = store.begin_nested()
+    numbers: list[int] = []
+    for (what, how), pick in operations:
+        with store.begin_nested() as savepoint:
+            try:
+                _act(store, numbers, what, how, pick)
+            except BadInput:
+                savepoint.rollback()
+    live = sa.select(table.c.geom.ST_X(), table.c.geom.ST_Y()).where(table.c.state != "withdrawn")
+    places = np.array(store.execute(live).all(), float).reshape(-1, 2)
+    for res, stamped in cells.stamp(*places.T).items():
+        column = table.c[f"cell_{res}"]
+        counted = sa.select(column, sa.func.count()).where(table.c.state != "withdrawn").group_by(column)
+        assert dict(map(tuple, store.execute(counted))) == Counter(stamped.tolist())
+    example.rollback()
