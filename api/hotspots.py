@@ -1,8 +1,10 @@
 """Hotspots over HTTP: cells against expectation as JSON, GeoJSON, CSV or Arrow, or as compact columns."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import date
 from functools import partial
+from itertools import groupby
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -21,6 +23,7 @@ from gis.cells import Cells
 from gis.errors import BadInput
 from layers import hotspots as spots
 from layers import scanning
+from layers.public import Bounds
 from layers.served import OF, Per
 from layers.stats.scan import Cluster as Scanned
 
@@ -70,10 +73,13 @@ class Cluster(BaseModel):
 class Whole(BaseModel):
     """The cells with incidents, and what they are part of.
 
-    For the public, `withheld` are the months of which nothing may be told, since they hold fewer than 3
-    incidents (or none: it looks the same) or the city fewer than 8 addresses, and `released` the first and
-    last month of 3 incidents or more;
-    `incidents` is null where no month of the period is told. Both are null for all others.
+    For the public, `withheld` are the months of which nothing is told, since they hold fewer than 3 incidents
+    (or none: it looks the same) or the city fewer than 8 addresses, or are not over: 2025-03, or
+    2026-01..2199-12 for more than twelve one after another. `released` are the first and last month of 3
+    incidents or more. `incidents` is null where no month of the period is told, and for an area whose count
+    does not follow from the public's hexagons: then it lies between `at_least` and `at_most`, and `wider` is
+    the nearest grid around the area of which something is told for certain, null where only the whole city
+    is; `note` says so. All these are null for all others.
     """
 
     incidents: int | None
@@ -89,6 +95,10 @@ class Whole(BaseModel):
     data_version: int
     withheld: list[str] | None = None
     released: list[str] | None = None
+    at_least: int | None = None
+    at_most: int | None = None
+    wider: str | None = None
+    note: str | None = None
     clusters: list[Cluster] | None = None
     cells: list[Cell]
 
@@ -103,6 +113,10 @@ class HotspotValues(BaseModel):
     data_version: int
     withheld: list[str] | None = None
     released: list[str] | None = None
+    at_least: int | None = None
+    at_most: int | None = None
+    wider: str | None = None
+    note: str | None = None
     id: list[int]
     count: list[int]
     significant: list[int]
@@ -164,9 +178,16 @@ def hotspots(
         found = found.only(found.cells == np.uint64(cells.from_text(cell)))
     columns = {"cell": cells.to_text(found.cells)} | _columns(found)
     answer = tables.cells(whole, columns, partial(_outlines, found.cells, datum), format)
-    if whole.get("withheld"):
-        answer.headers["X-Withheld"] = ",".join(whole["withheld"])  # CSV has rows alone
+    answer.headers.update(_headers(whole))
     return answer
+
+
+def _headers(whole: dict[str, Any]) -> dict[str, str]:
+    """Return what CSV, which has rows alone, cannot say of what is withheld."""
+    told = {"X-Withheld": ",".join(whole.get("withheld") or ())}
+    if whole.get("note"):
+        told |= {"X-At-Least": str(whole["at_least"]), "X-At-Most": str(whole["at_most"])}
+    return {name: value for name, value in told.items() if value}
 
 
 @router.get(
@@ -224,15 +245,37 @@ def _found(
     } | _released(found) | ({} if found.clusters is None else {"clusters": told_clusters})
 
 
-def _released(found: spots.Hotspots) -> dict[str, list[str]]:
-    """Return the months withheld from the public, and between which months it is told any."""
+def _released(found: spots.Hotspots) -> dict[str, Any]:
+    """Return what the public is told of a count that it may not be told, and of which months none."""
     if (known := found.released) is None:
         return {}
-    return {"withheld": _as_months(known.untold), "released": _as_months(known.span or ())}
+    told = {"withheld": _as_months(known.untold), "released": _as_months(known.span or ())}
+    bounds = known.bounds
+    if bounds is None:
+        return told | dict.fromkeys(("at_least", "at_most", "wider", "note"))
+    return told | asdict(bounds) | {"note": _note(found.incidents, bounds)}
+
+
+def _note(incidents: int | None, bounds: Bounds) -> str | None:
+    if incidents is not None:
+        return None
+    told = f"the public's hexagons reach beyond the area: it holds {bounds.at_least} to {bounds.at_most}"
+    if bounds.at_least:
+        return told
+    return f"{told}; more is told of {f'area={bounds.wider}' if bounds.wider else 'the city, without area'}"
+
+
+_ONE_BY_ONE = 12
+"""So many months one after another are named one by one; more by the first and the last."""
 
 
 def _as_months(days: Iterable[date]) -> list[str]:
-    return [f"{day:%Y-%m}" for day in days]
+    """Return months by name in their order; long runs as first..last."""
+    told: list[str] = []
+    for _, run in groupby(enumerate(days), key=lambda one: one[1].year * 12 + one[1].month - one[0]):
+        names = [f"{day:%Y-%m}" for _, day in run]
+        told += names if len(names) <= _ONE_BY_ONE else [f"{names[0]}..{names[-1]}"]
+    return told
 
 
 def _extras(wanted: str) -> set[str]:

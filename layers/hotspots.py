@@ -167,11 +167,12 @@ def _check_size(of: Served, extras: Collection[str]) -> None:
 
 
 def _told(conn: Connection, view: View, res: int) -> Hotspots:
-    """Return what the public is told: the sum of its cells; no number where all of the view is withheld."""
+    """Return what the public is told; no number where it follows from nothing that is told."""
     cells, count = counts(conn, view, res)
     known = released(conn, view)
-    told = _only_counted(view, cells, count, int(count.sum()) if known.is_told else None, 0)
-    return replace(told, released=known)
+    is_exact = known.bounds is not None and known.bounds.at_least == known.bounds.at_most
+    incidents = known.bounds.at_least if known.bounds and is_exact else None
+    return replace(_only_counted(view, cells, count, incidents, 0), released=known)
 
 
 def _only_counted(

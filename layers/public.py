@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,10 +17,11 @@ from gis.cells import RESOLUTIONS, Cells
 from gis.city import UNSET, category_tree, is_set, the_city
 from gis.db import Query, Record, columns
 from gis.errors import Unknown
-from gis.grids import owned
+from gis.grids import grid
 from gis.importing.staging import add_cells
 from gis.record_span import Span, since_in_use
 from gis.schema_situation import public_counts, public_months
+from layers.reach import lies_inside, reaches_into
 from layers.stats import privacy
 from layers.stats.privacy import ALL, MIN_INCIDENTS, Tree
 from layers.view import View
@@ -44,17 +45,33 @@ def refuse_detail(conn: Connection, view: View) -> None:
 def counts_of(view: View, res: int) -> Query:
     """Select cell and count of the months that a view's period touches, cells no finer than `res`.
 
-    A cell coarser than `res` tells what was too little for those in it. An area takes cells by their centre.
+    A cell coarser than `res` tells what was too little for those in it. An area has the cells that reach into
+    it, each with all that is told of it.
     """
     if view.filter is not None:
         raise Unknown("filtering what is counted is for role field and above; send an access key")
-    shown = public_counts.c[f"cell_{res}"]
-    query = sa.select(shown.label("cell"), sa.func.sum(public_counts.c.count).label("count")).group_by(shown)
-    query = query.where(*_months(view, public_counts.c.month), public_counts.c.category == _top(view))
+    told = _told_by(view, public_counts.c[f"cell_{res}"])
     if view.area is None:
-        return query
-    inside = owned(sa.func.ST_Centroid(t.cells.c.geom), view.asked, view.area)
-    return query.where(shown.in_(sa.select(t.cells.c.cell).where(inside)))
+        return told
+    every = told.subquery("told")
+    near = t.cells.c.cell == every.c.cell
+    return sa.select(every).join(t.cells, near).where(reaches_into(view))
+
+
+def _told_by(view: View, cell: sa.Column[int]) -> Query:
+    """Select what the public is told of a view's months and category, by a column of cells."""
+    query = sa.select(cell.label("cell"), sa.func.sum(public_counts.c.count).label("count")).group_by(cell)
+    return query.where(*_months(view, public_counts.c.month), public_counts.c.category == _top(view))
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Between which numbers a count lies, as far as the public is told."""
+
+    at_least: int
+    at_most: int
+    wider: str | None = None
+    """Where nothing is told for certain: the nearest grid around the area of which something is, if any."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +81,9 @@ class Released:
     span: tuple[date, date] | None
     """First days of the city's first and last month of 3 incidents or more; None where there is none."""
     untold: list[date]
-    """Months of the view that hold too little to be told, even of the whole city, in this category."""
-    is_told: bool
-    """Whether the view's count is one: not where all in it is withheld, or lies outside of the span."""
+    """Months of the view of which nothing is told, even of the whole city, in this category."""
+    bounds: Bounds | None
+    """Of the incidents in the months told; None where nothing is told of any."""
 
 
 _ENOUGH = public_months.c.incidents >= MIN_INCIDENTS
@@ -94,15 +111,16 @@ def released(conn: Connection, view: View) -> Released:
     """Return what the public is told of a view's months.
 
     A month without a record looks like one with too few: else it would say which months held one or two. Nor
-    does a month of one or two begin or end the span.
+    does a month of one or two begin or end the span. Beyond the span nothing is told of any month.
     """
     m = public_months.c
     ends = sa.select(sa.func.min(m.month), sa.func.max(m.month)).where(_ENOUGH)
     first, last = conn.execute(ends).one()
-    if first is None:
-        return Released(None, [], is_told=False)
+    start, end = _ends(conn, view, first, last)
     series = (
-        sa.func.generate_series(first, last, sa.text("interval '1 month'"))
+        sa.func.generate_series(
+            sa.cast(start, sa.DateTime), sa.cast(end, sa.DateTime), sa.text("interval '1 month'")
+        )
         .table_valued("month")
         .render_derived()
     )
@@ -111,12 +129,69 @@ def released(conn: Connection, view: View) -> Released:
     of_view = (
         sa.select(month.label("month"), told.label("told"))
         .select_from(series.outerjoin(public_months, m.month == month))
-        .where(*_months(view, month))
         .order_by(month)
     )
     rows = conn.execute(of_view).all()
     untold = [row.month for row in rows if not row.told]
-    return Released((first, last), untold, is_told=len(untold) < len(rows))
+    bounds = _bounds(conn, view) if len(untold) < len(rows) else None
+    return Released(None if first is None else (first, last), untold, bounds)
+
+
+def _ends(
+    conn: Connection, view: View, first: date | None, last: date | None
+) -> tuple[date | None, date | None]:
+    """Return the first days of a view's first and last month; open ends are those of the span."""
+    zone = ZoneInfo(the_city(conn).timezone)
+    starts = None if view.start is None else _first_day(view.start, zone)
+    ends = None if view.end is None else _first_day(view.end.astimezone(UTC) - _INSTANT, zone)
+    start = starts or min((day for day in (first, ends) if day), default=None)
+    return start, ends or max((day for day in (last, start) if day), default=None)
+
+
+_INSTANT = timedelta(microseconds=1)
+
+
+def _first_day(moment: datetime, zone: ZoneInfo) -> date:
+    return moment.astimezone(zone).date().replace(day=1)
+
+
+def _bounds(conn: Connection, view: View) -> Bounds:
+    """Return the bounds of a view's count: that of an area follows from the hexagons in it and those near.
+
+    They follow from what is told of hexagons, so that they tell nothing more, and are the same whatever the
+    resolution shown.
+    """
+    if view.area is None:
+        every = _told_by(view, public_counts.c.cell).subquery("told")
+        count = int(conn.execute(sa.select(sa.func.coalesce(sa.func.sum(every.c.count), 0))).scalar_one())
+        return Bounds(count, count)
+    at_least, at_most = _in_area(conn, view)
+    return Bounds(at_least, at_most, _wider(conn, view) if at_least == 0 < at_most else None)
+
+
+def _in_area(conn: Connection, view: View) -> tuple[int, int]:
+    told = _told_by(view, public_counts.c.cell).subquery("told")
+    sums = (
+        sa.func.coalesce(sa.func.sum(told.c.count).filter(condition(view)), 0)
+        for condition in (lies_inside, reaches_into)
+    )
+    row = conn.execute(sa.select(*sums).join_from(told, t.cells, t.cells.c.cell == told.c.cell)).one()
+    return int(row[0]), int(row[1])
+
+
+def _wider(conn: Connection, view: View) -> str | None:
+    """Return the nearest grid around a view's area in which something is told for certain, if any."""
+    assert view.area is not None
+    here = grid(conn, view.area, view.asked)
+    # Upwards only: as levels are finite, a circle forced into the table ends too.
+    while here.parent_code is not None:
+        above = grid(conn, here.parent_code, view.asked)
+        if above.level >= here.level:
+            return None
+        if _in_area(conn, replace(view, area=above.code))[0]:
+            return str(above.code)
+        here = above
+    return None
 
 
 def _months(view: View, month: sa.ColumnElement[date]) -> list[sa.ColumnElement[bool]]:

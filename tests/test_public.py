@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+import shapely
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from scipy import optimize, sparse
@@ -21,10 +22,12 @@ from gis import schema as t
 from gis.errors import Unknown
 from gis.grids import Wish, resolve
 from gis.schema_situation import public_counts, public_months
+from layers import reach
 from layers.counts import counts
+from layers.hotspots import hotspots
 from layers.public import refuse_detail, release_months, released
 from layers.stats.privacy import ALL, MIN_ADDRESSES, MIN_INCIDENTS
-from layers.view import View
+from layers.view import View, wanted_incidents
 
 ZONE = ZoneInfo("Asia/Shanghai")
 MONTHS = [datetime(2025, month, 1, tzinfo=ZONE) for month in range(1, 13)] + [
@@ -196,18 +199,104 @@ def test_days_tell_no_more_than_their_month(told: Connection) -> None:
         assert answer(told, some, 9) == march
 
 
-def test_areas_share_the_cells_among_them(told: Connection) -> None:
-    """An area takes cells by their centre, so that no two areas have one, and none has a part of one."""
-    view, g = public_view(told), t.grids.c
-    whole = answer(told, view, 9)
-    codes = told.execute(sa.select(g.code).where(g.level == 4).order_by(g.code)).scalars().all()
-    parts: Counter[int] = Counter()
-    for code in codes:
-        mine = answer(told, replace(view, area=code), 9)
-        assert all(whole[cell] == n for cell, n in mine.items()), "an area tells whole cells or nothing"
-        assert not parts.keys() & mine.keys(), "and each in one area"
-        parts.update(mine)
-    assert 0.5 < sum(parts.values()) / sum(whole.values()) <= 1
+def test_of_an_area_the_truth_lies_between_what_is_told(told: Connection) -> None:
+    """At every level, for long and short periods; a number that is told is the true one.
+
+    The true numbers are counted from the incidents; what is told does not depend on the resolution shown.
+    """
+    view, rng = public_view(told), np.random.default_rng(3)
+    certain, vague = 0, 0
+    for level in (1, 2, 3, 4, 5):
+        for code in rng.permutation(_codes(told, level))[:14].tolist():
+            for first, last in ((0, 12), (2, 8), (5, 6)):
+                area = replace(view, area=code, start=MONTHS[first], end=MONTHS[last])
+                known, answers = (
+                    released(told, area).bounds,
+                    [hotspots(told, area, res).incidents for res in (6, 10)],
+                )
+                true = _true(told, area)
+                assert known is not None
+                assert known.at_least <= true <= known.at_most
+                assert set(answers) == {true if known.at_least == known.at_most else None}
+                certain += known.at_least > 0
+                vague += true > 0 == known.at_least
+    assert certain > 25
+    assert vague > 40, "areas finer than the hexagons were among them"
+
+
+def _codes(conn: Connection, level: int) -> list[str]:
+    g = t.grids.c
+    return list(conn.execute(sa.select(g.code).where(g.level == level).order_by(g.code)).scalars())
+
+
+def _true(conn: Connection, view: View) -> int:
+    return conn.execute(
+        sa.select(sa.func.count()).where(*wanted_incidents(replace(view, suppressed=False)))
+    ).scalar_one()
+
+
+def test_a_wider_area_is_named_of_which_something_is_told(told: Connection) -> None:
+    view, named = public_view(told), 0
+    for code in _codes(told, 5)[:60]:
+        area = replace(view, area=code)
+        known = released(told, area).bounds
+        assert known is not None
+        if known.at_least == 0 < known.at_most and known.wider is not None:
+            assert code.startswith(known.wider)
+            wider = released(told, replace(view, area=known.wider)).bounds
+            assert wider is not None
+            assert wider.at_least > 0
+            named += 1
+        else:
+            assert known.wider is None
+    assert named > 20
+
+
+def test_an_area_shows_whole_cells(told: Connection) -> None:
+    """Each as it is told without the area, at every resolution: all that reach into it."""
+    view = public_view(told)
+    for res in h3.RESOLUTIONS:
+        whole = answer(told, view, res)
+        seen: set[int] = set()
+        for code in _codes(told, 2):
+            mine = answer(told, replace(view, area=code), res)
+            assert all(whole[cell] == n for cell, n in mine.items())
+            seen |= mine.keys()
+        assert seen == whole.keys()
+        assert answer(told, replace(view, area=_codes(told, 5)[0]), res)
+
+
+def test_what_is_told_of_a_cell_lies_in_its_ground(told: Connection) -> None:
+    """The ground that an area is held against holds all finest cells that are told with a cell."""
+    ground = sa.select(t.cells.c.cell, sa.func.ST_AsBinary(reach.ground())).where(t.cells.c.res >= 6)
+    rows = told.execute(ground.where((t.cells.c.id % 40 == 0) | (t.cells.c.res == 6))).all()
+    assert len({row.cell >> 52 & 15 for row in rows}) == 5
+    for cell, wkb in rows:
+        finest, _ = h3.children(np.array([cell], dtype=np.uint64), 10)
+        assert shapely.from_wkb(bytes(wkb)).contains_properly(shapely.union_all(h3.boundaries(finest)))
+
+
+def test_over_http_an_area_too_fine_is_no_zero(stranger: TestClient, told: Connection) -> None:
+    code = next(
+        code
+        for code in _codes(told, 5)
+        if (known := released(told, replace(public_view(told), area=code)).bounds)
+        and known.wider
+        and _true(told, replace(public_view(told), area=code))
+    )
+    answers = [stranger.get(f"/hotspots?area={code}&res={res}").json() for res in h3.RESOLUTIONS]
+    for one in answers:
+        assert one["incidents"] is None
+        assert (one["at_least"], one["withheld"]) == (0, [])
+        assert one["at_most"] >= _true(told, replace(public_view(told), area=code))
+        assert f"area={one['wider']}" in one["note"]
+    assert len({(one["at_most"], one["wider"]) for one in answers}) == 1
+    columns = stranger.get(f"/hotspots/values?area={code}").json()
+    assert (columns["incidents"], columns["at_most"]) == (None, answers[0]["at_most"])
+    sheet = stranger.get(f"/hotspots?area={code}&format=csv")
+    assert sheet.headers["X-At-Most"] == str(answers[0]["at_most"])
+    whole = stranger.get("/hotspots").json()
+    assert (whole["incidents"], whole["at_least"], whole["at_most"]) == (6000, 6000, 6000)
 
 
 def test_the_public_filters_by_nothing_finer(told: Connection) -> None:

@@ -48,7 +48,9 @@ def _refresh(engine: Engine) -> None:
 def test_before_anything_is_released_no_count_is_told(stranger: TestClient) -> None:
     for path in ("/hotspots", "/hotspots/values"):
         told = stranger.get(f"{path}?{JANUARY}").json()
-        assert (told["incidents"], told["withheld"], told["released"]) == (None, [], [])
+        assert (told["incidents"], told["withheld"], told["released"]) == (None, ["2025-01"], [])
+    whole = stranger.get("/hotspots").json()
+    assert (whole["incidents"], whole["withheld"], whole["at_most"]) == (None, [], None)
     assert stranger.get("/city").json()["incidents"]["count"] is None
 
 
@@ -77,9 +79,18 @@ def test_none_and_too_few_look_alike_and_beyond_the_records_nothing_is_known(
     for month, two in ((2, "none"), (3, "two"), (4, "none")):
         quiet = stranger.get(f"/hotspots?from=2025-0{month}-01&to=2025-0{month + 1}-01").json()
         assert (quiet["incidents"], quiet["withheld"]) == (None, [f"2025-0{month}"]), two
-    for period in ("from=2024-11-01&to=2024-12-01", "from=2025-06-01", "from=2025-07-01", "to=2024-06-01"):
+    for period, months in (
+        ("from=2024-11-01&to=2024-12-01", ["2024-11"]),
+        ("from=2025-06-01", ["2025-06"]),
+        ("from=2025-07-01&to=2025-07-15", ["2025-07"]),
+        ("to=2024-06-01", ["2024-05"]),
+    ):
         beyond = stranger.get(f"/hotspots?{period}").json()
-        assert (beyond["incidents"], beyond["withheld"], beyond["released"][1]) == (None, [], "2025-05")
+        assert (beyond["incidents"], beyond["withheld"][:1], beyond["released"][1]) == (
+            None,
+            months,
+            "2025-05",
+        )
 
 
 def test_once_buildings_are_there_it_is_told(stranger: TestClient, engine: Engine, batch: int) -> None:
@@ -96,6 +107,58 @@ def test_once_buildings_are_there_it_is_told(stranger: TestClient, engine: Engin
     rare = stranger.get(f"/hotspots?{JANUARY}&category=02").json()
     assert (rare["incidents"], rare["withheld"]) == (None, ["2025-01"]), "none and too few look alike"
     assert stranger.get("/city").json()["incidents"]["count"] == 60
+
+
+@pytest.fixture(scope="module")
+def housed(engine: Engine, batch: int) -> None:
+    """The town with nine more houses."""
+    with engine.begin() as conn:
+        for number in range(10, 19):
+            town.add_building(conn, batch, f"{number}", town.at(1, 1))
+    _refresh(engine)
+
+
+QUIET = ["2025-02", "2025-03", "2025-04"]
+YEAR = [f"2025-{month:02}" for month in range(6, 13)] + [f"2026-0{month}" for month in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    ("period", "months"),
+    [
+        ("from=2025-01-01&to=2025-01-31", []),
+        ("from=2025-01-01&to=2025-02-01", []),
+        ("from=2025-05-31&to=2025-06-01", []),
+        ("from=2025-05-31&to=2025-06-02", ["2025-06"]),
+        ("from=2024-12-31&to=2025-01-05", ["2024-12"]),
+        ("from=2025-01-01T00:00:00Z&to=2025-01-31", []),
+        ("from=2024-12-31T15:59:00Z&to=2025-01-31", ["2024-12"]),
+        ("from=2025-05-01&to=2026-05-02", YEAR),
+        ("from=2025-05-01&to=2026-06-02", ["2025-06..2026-06"]),
+        ("from=1900-01-01&to=2200-01-01", ["1900-01..2024-12", *QUIET, "2025-06..2199-12"]),
+    ],
+)  # fmt: skip
+def test_every_month_that_is_not_told_is_named(
+    stranger: TestClient, housed: None, period: str, months: list[str]
+) -> None:
+    """In JSON and in the sheet, also where the period begins before all that is told or ends behind it."""
+    assert housed is None
+    for path in ("/hotspots", "/hotspots/values"):
+        told = stranger.get(f"{path}?{period}").json()
+        assert told["withheld"] == months
+        assert told["incidents"] in {30, 60}
+    sheet = stranger.get(f"/hotspots?{period}&format=csv")
+    assert sheet.headers.get("X-Withheld") == (",".join(months) or None)
+
+
+def test_an_area_far_from_any_border_is_counted_exactly(stranger: TestClient, housed: None) -> None:
+    """All incidents lie in the middle of T1a; of T2, which no hexagon told reaches, it is certain too."""
+    assert housed is None
+    for area, months, number in (("T1a", JANUARY, 30), ("T1", "", 60), ("T2", "", 0), ("T2d", JANUARY, 0)):
+        told = stranger.get(f"/hotspots?{months}&area={area}").json()
+        assert (told["incidents"], told["at_least"], told["at_most"]) == (number, number, number)
+        assert (told["note"], sum(cell["count"] for cell in told["cells"])) == (None, number)
+    march = stranger.get("/hotspots?from=2025-03-01&to=2025-04-01&area=T2").json()
+    assert (march["incidents"], march["at_most"], march["withheld"]) == (None, None, ["2025-03"])
 
 
 def test_a_month_too_small_is_not_told_anew_for_one_more(engine: Engine, batch: int) -> None:

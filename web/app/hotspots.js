@@ -145,12 +145,27 @@ function verdict() {
 
 /** What of the period the public is not told, empty where it is told all: a count that is withheld is no zero. */
 function withheld() {
-  const { withheld: months, released } = whole;
-  if (months?.length) return t("public.withheld", { months: listed(months) });
-  if (whole.incidents !== null) return "";
-  const [first, last] = released;
-  return first ? t("public.outside", { first, last }) : t("public.nothing");
+  const { withheld: runs, released } = whole;
+  const [first, last] = released ?? [];
+  if (!runs?.length) return whole.incidents === null && t("public.nothing");
+  if (!first) return t("public.nothing");
+  const months = runs.flatMap(unfold);
+  const within = months.filter((month) => month >= first && month <= last);
+  const beyond = months.filter((month) => month < first || month > last);
+  return [
+    within.length > 0 && t("public.withheld", { months: listed(within) }),
+    beyond.length > 0 && t("public.outside", { months: listed(beyond), first, last }),
+  ].filter(Boolean).join(" ");
 }
+
+/** The months of "2025-03" or "2026-01..2027-04". */
+function unfold(run) {
+  const [from, to = from] = run.split("..").map((month) => month.slice(0, 4) * 12 + (month.slice(5) - 1));
+  return Array.from({ length: to - from + 1 }, (_, n) => nameOfMonth(from + n));
+}
+
+const nameOfMonth = (number) =>
+  `${Math.floor(number / 12)}-${String((number % 12) + 1).padStart(2, "0")}`;
 
 const MOST = 4;
 const listed = (months) =>

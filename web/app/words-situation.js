@@ -74,8 +74,8 @@ export const SITUATION = {
     "Withheld for {months}: no group there reaches 3 incidents and 8 addresses, so that a count could point at somebody. (Public counts need the city's buildings.)",
   ],
   "public.outside": [
-    "没有可公布的数量：已公布的月份为 {first} 至 {last}。",
-    "No count can be told here: the months told to the public are {first} to {last}.",
+    "{months} 未公布：已公布的月份为 {first} 至 {last}。",
+    "Nothing is told of {months}: the months told to the public are {first} to {last}.",
   ],
   "public.nothing": ["尚未向公众公布任何月份。", "No month has been released to the public yet."],
   "public.many": ["{first} 至 {last} 间的 {count} 个月", "{count} months between {first} and {last}"],
