@@ -98,12 +98,10 @@ def _features(found: list[Proposal], chosen: set[int]) -> dict[str, Any]:
         {
             "type": "Feature",
             "geometry": shapely.geometry.mapping(coverage.to_degrees(p.shape)),
-            "properties": {"number": p.number, "kind": p.kind, "codes": list(p.codes), "to": p.to,
-                           "area_m2": round(p.area_m2, 4), "width_m": round(p.width_m, 4), "sure": p.sure,
-                           "accepted": p.number in chosen},
+            "properties": p.properties(accepted=p.number in chosen),
         }
         for p in found
-    ]  # fmt: skip
+    ]
     return {"type": "FeatureCollection", "features": rows}
 
 

@@ -79,6 +79,7 @@ class Step(BaseModel):
     parent: Code | None = None
     name: Annotated[str | None, Field(max_length=200)] = None
     names: Annotated[list[Annotated[str, Field(max_length=200)]] | None, Field(max_length=200)] = None
+    reach_m: Annotated[float | None, Field(gt=0, le=1000, allow_inf_nan=False)] = None
     confirm_pieces: bool | Annotated[int, Field(ge=1, le=10_000)] | None = None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import shapely
@@ -43,6 +43,14 @@ class Proposal:
     area_m2: float
     width_m: float
     sure: bool
+
+    def properties(self, *, accepted: bool) -> dict[str, Any]:
+        """All but the shape, as JSON."""
+        return {
+            "number": self.number, "kind": self.kind, "codes": list(self.codes), "to": self.to,
+            "area_m2": round(self.area_m2, 4), "width_m": round(self.width_m, 4), "sure": self.sure,
+            "accepted": accepted,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,16 +112,25 @@ def _areal(units: Geoms) -> Geoms:
 
 def proposals(arranged: Arrangement) -> list[Proposal]:
     """Who should have each contested piece, each piece of nobody's and each loose piece; largest first."""
-    sole = arranged.sole
-    whole = [code for code in arranged.codes if not sole[code].is_empty]
+    named = [(tuple(arranged.codes[i] for i in owners), piece) for owners, piece in arranged.pieces()]
+    return proposed(arranged.sole, named)
+
+
+def proposed(sole: Shapes, pieces: Iterable[tuple[tuple[str, ...], BaseGeometry]]) -> list[Proposal]:
+    """The same for grids with the ground that each has alone (units, maybe none) and other connected ground.
+
+    `pieces` come with the codes of those who claim them, in order; nobody's with none.
+    """
+    pieces, loose = list(pieces), _loose(sole)
+    whole = {code: shape for code, shape in sole.items() if not shape.is_empty}
     found: list[tuple[Kind, tuple[str, ...], str, BaseGeometry]] = []
-    pieces, loose = arranged.pieces(), _loose(sole)
-    beside = _Beside({code: sole[code] for code in whole}, [one[1] for one in (*pieces, *loose)])
-    for owners, piece in pieces:
-        names = tuple(arranged.codes[i] for i in owners)
+    beside = _Beside(whole, [one[1] for one in (*pieces, *loose)])
+    largest = _largest(pieces)
+    for names, piece in pieces:
         along = beside.along(piece)
-        kind: Kind = "overlap" if owners else "hole" if len(along) == 1 else "gap"
-        to = _heir(names, along, sole) if owners else _longest(along)
+        kind: Kind = "overlap" if names else "hole" if len(along) == 1 else "gap"
+        bare = [code for code in names if sole[code].is_empty and largest[code] is piece]
+        to = _heir(names, along, bare) if names else _longest(along)
         if to is not None:
             found.append((kind, names or tuple(sorted(along)), to, piece))
     for code, piece in loose:
@@ -140,9 +157,18 @@ def _sure(kind: Kind, area_m2: float, width_m: float) -> bool:
     return bool(kind not in {"gap", "hole"} or area_m2 < MEANT_M2 or width_m < SLIVER_WIDTH_M)
 
 
-def _heir(names: tuple[str, ...], along: Mapping[str, float], sole: Shapes) -> str:
-    """Who gets contested ground: an owner that has no other, else the one with the longest border."""
-    bare = [code for code in names if sole[code].is_empty]
+def _largest(pieces: Iterable[tuple[tuple[str, ...], BaseGeometry]]) -> dict[str, BaseGeometry]:
+    """The largest piece that each grid claims."""
+    found: dict[str, BaseGeometry] = {}
+    for names, piece in pieces:
+        for code in names:
+            if code not in found or piece.area > found[code].area:
+                found[code] = piece
+    return found
+
+
+def _heir(names: tuple[str, ...], along: Mapping[str, float], bare: list[str]) -> str:
+    """Who gets contested ground: a claimant that has nothing else, else the one with the longest border."""
     return bare[0] if bare else max(names, key=lambda code: (along.get(code, 0.0), code))
 
 

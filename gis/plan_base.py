@@ -11,14 +11,16 @@ import sqlalchemy as sa
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy.engine import Connection
 
-from gis import coverage
-from gis.errors import NotFound
+from gis import coverage, faults
+from gis.errors import Faulty, NotDrawable, NotFound
 from gis.grids import Asked, current
 from gis.plan_diff import Delta, applied
 from gis.schema import grids, revisions
 from gis.settle import Coverage, Grid, is_grid
 from gis.spare import cover
 
+MOST_FAULTS = 2000
+"""Faults in the way of a plan that are listed."""
 KEPT = 16
 """Coverages a process keeps: a city of 5,500 grids takes some 20 MB."""
 
@@ -42,10 +44,10 @@ def ground_of(
 ) -> dict[str, BaseGeometry]:
     """The lowest grids of a coverage in EPSG:4326; what `of` has alike is taken from `known`."""
     same = {c for c in known if of is not None and cov.shapes.get(c) is of.shapes.get(c)}
+    same -= {*cov.claims, *(of.claims if of is not None else ())}
     new = [code for code in cov.shapes if code not in same and is_grid(code)]
-    made = dict(
-        zip(new, coverage.to_degrees(np.array([cov.shapes[code] for code in new], dtype=object)), strict=True)
-    )
+    shapes = coverage.to_degrees(np.array([cov.shape(code) for code in new], dtype=object))
+    made = dict(zip(new, shapes, strict=True))
     return {code: known[code] if code in same else made[code] for code in sorted(cov.shapes) if is_grid(code)}
 
 
@@ -126,7 +128,19 @@ def _read(conn: Connection, asked: Asked, scope: str) -> Coverage:
         raise NotFound(f"grid {scope} of scheme {asked.scheme} has no boundary on {asked.on}")
     shapes = dict(zip((row.code for row in rows), shapely.from_wkb([row[-1] for row in rows]), strict=True))
     members = [Grid(r.code, r.level, r.parent_code, r.name, r.display_order or 0, r.kind or "") for r in rows]
-    return cover(members, {c: _plain(shape) for c, shape in shapes.items()})
+    return laid(members, {c: _plain(shape) for c, shape in shapes.items()})
+
+
+def laid(members: list[Grid], shapes: dict[str, BaseGeometry]) -> Coverage:
+    """The coverage of grids (EPSG:4326); raises Faulty with the faults in the way where there is none."""
+    try:
+        return cover(members, shapes)
+    except NotDrawable as error:
+        above = {grid.parent for grid in members}
+        lowest = {grid.code: shapes[grid.code] for grid in members if grid.code not in above}
+        found = [one for one in faults.check(lowest, advice=False) if one.severity == "error"]
+        told = faults.to_geojson(found[:MOST_FAULTS])
+        raise Faulty(f"{error} ({len(found)} errors)", told) from error
 
 
 def _plain(shape: BaseGeometry) -> BaseGeometry:

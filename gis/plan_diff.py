@@ -1,36 +1,48 @@
 """What one coverage has otherwise than another: versions of grids, and applying them; pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gis import coverage
-from gis.settle import NOBODY, Coverage, Grid, changed, is_grid, same_shape
+from gis.settle import NOBODY, Coverage, Grid, changed, claimants, is_grid, same_shape, total
 from gis.spare import shared_out, spare_keys
 
 
 @dataclass(frozen=True, eq=False)
 class Version:
-    """A grid as it is at one point of a plan; `shape` in units, `leaf` if it holds its ground itself."""
+    """A grid as it is at one point of a plan; `shape` in units, `leaf` if it holds its ground itself.
+
+    `claimed` is ground that others claim, too; of a lowest grid `shape` is without it.
+    """
 
     grid: Grid
     shape: BaseGeometry
     leaf: bool
+    claimed: BaseGeometry | None = None
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Version)
             and (self.grid, self.leaf) == (other.grid, other.leaf)
             and same_shape(self.shape, other.shape)
+            and same_shape(self.claimed, other.claimed)
         )
 
     __hash__ = None  # type: ignore[assignment]
 
+    @cached_property
+    def whole(self) -> BaseGeometry:
+        """The grid as recorded (units): what it has alone and what it claims."""
+        return self.shape if self.claimed is None else total([self.shape, self.claimed])
+
     def fields(self) -> dict[str, Any]:
-        """All but the shape, as JSON."""
+        """All but the shape, as JSON; what is claimed as WKB in hexadecimal digits."""
         g = self.grid
         return {
             "level": g.level,
@@ -39,7 +51,7 @@ class Version:
             "order": g.order,
             "kind": g.kind,
             "leaf": self.leaf,
-        }
+        } | ({} if self.claimed is None else {"claimed": self.claimed.wkb_hex})
 
 
 Change = tuple[Version | None, Version | None]
@@ -50,8 +62,9 @@ Delta = Mapping[str, Version | None]
 
 def version(code: str, fields: Mapping[str, Any], shape: BaseGeometry) -> Version:
     """The version that `Version.fields` and a shape describe."""
-    rest = {name: value for name, value in fields.items() if name != "leaf"}
-    return Version(Grid(code, **rest), shape, bool(fields["leaf"]))
+    rest = {name: value for name, value in fields.items() if name not in {"leaf", "claimed"}}
+    claimed = shapely.from_wkb(fields["claimed"]) if "claimed" in fields else None
+    return Version(Grid(code, **rest), shape, bool(fields["leaf"]), claimed)
 
 
 def version_of(cov: Coverage, code: str) -> Version | None:
@@ -61,7 +74,10 @@ def version_of(cov: Coverage, code: str) -> Version | None:
         return Version(spare, cov.shapes[code], leaf=True) if code in cov.shapes else None
     if code not in cov.grids:
         return None
-    return Version(cov.grids[code], cov.shape(code), code in cov.shapes)
+    if code not in cov.shapes:
+        return Version(cov.grids[code], cov.shape(code), leaf=False)
+    claims = [cov.shapes[key] for key in cov.claims.get(code, [])]
+    return Version(cov.grids[code], cov.shapes[code], leaf=True, claimed=total(claims) if claims else None)
 
 
 def diff(old: Coverage, new: Coverage) -> dict[str, Change]:
@@ -90,11 +106,18 @@ def _under(cov: Coverage, leaves: Iterable[str]) -> dict[str, list[str]]:
     """The leaves, and spare ground, below each upper grid."""
     below: dict[str, list[str]] = {}
     for leaf in sorted(key for key in leaves if key in cov.shapes):
-        parent = cov.parent(leaf)
-        while parent is not None and parent in cov.grids:
-            below.setdefault(parent, []).append(leaf)
-            parent = cov.grids[parent].parent
+        above = {code for key in claimants(leaf) or [leaf] for code in _above(cov, key)}
+        for code in sorted(above):
+            below.setdefault(code, []).append(leaf)
     return below
+
+
+def _above(cov: Coverage, key: str) -> Iterator[str]:
+    """The upper grids over a grid or spare ground."""
+    parent = cov.parent(key)
+    while parent is not None and parent in cov.grids:
+        yield parent
+        parent = cov.grids[parent].parent
 
 
 def _alike(old: Coverage, before: list[str], new: Coverage, after: list[str]) -> bool:

@@ -79,7 +79,7 @@ def _errors(cov: Coverage) -> list[Fault]:
     Those above are the sum of what lies below, but for pieces too narrow (a narrow grid may be a piece of the
     one above it), and where children do not fit into a recorded polygon.
     """
-    lowest = _degrees({code: shape for code, shape in cov.shapes.items() if is_grid(code)})
+    lowest = _degrees({code: cov.shape(code) for code in cov.shapes if is_grid(code)})
     above = _degrees({code: cov.shape(code) for code in cov.grids if code not in cov.shapes})
     found = faults.check(lowest, coverage.to_degrees(cov.outline()), advice=False)
     found += faults.thin_parts(above)

@@ -43,7 +43,7 @@ def features(
     ids: Mapping[str, int], versions: Mapping[str, Version], marks: Mapping[str, Json], datum: Datum
 ) -> list[Json]:
     """Grids as GeoJSON features, in the order given; `marks` are further properties by code."""
-    units = np.array([one.shape for one in versions.values()], dtype=object)
+    units = np.array([one.whole for one in versions.values()], dtype=object)
     degrees = np.asarray(coverage.to_degrees(units), dtype=object)
     areas = coverage.areas_m2(degrees) if len(degrees) else np.zeros(0)
     return [

@@ -156,7 +156,7 @@ def _together(units: Geoms, cov: Coverage) -> tuple[Geoms, BaseGeometry]:
 
 def _own(cov: Coverage) -> tuple[list[str], Geoms, BaseGeometry]:
     codes = [code for code in cov.shapes if is_grid(code)]
-    return codes, np.array([cov.shapes[code] for code in codes], dtype=object), cov.outline()
+    return codes, np.array([cov.shape(code) for code in codes], dtype=object), cov.outline()
 
 
 def _errors(codes: list[str], units: Geoms, outer: BaseGeometry) -> list[Fault]:
@@ -177,7 +177,7 @@ def _step(cov: Coverage, drawn: gpd.GeoDataFrame, shapes: Geoms) -> dict[str, An
         old = cov.grids.get(code)
         parent = _text(given, code, "parent") or (old.parent if old else _parent(cov, shape))
         name = _text(given, code, "name") or (old.name if old else "")
-        same = code in cov.shapes and same_shape(cov.shapes[code], shape)
+        same = code in cov.shapes and same_shape(cov.shape(code), shape)
         if not (same and old and (old.parent, old.name) == (parent, name)):
             geometry = shapely.geometry.mapping(coverage.to_degrees(shape))
             grids.append({"code": code, "parent": parent, "name": name, "shape": geometry})

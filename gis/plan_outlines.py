@@ -63,8 +63,12 @@ def directed(shapes: Iterable[BaseGeometry]) -> set[Edge]:
 
 
 def bent(before: Version | None, after: Version | None) -> bool:
-    """Whether a grid kept its shape, but for vertices in its edges."""
-    return before is not None and after is not None and bent_shape(before.shape, after.shape)
+    """Whether a grid kept its shape and what it claims, but for vertices in its edges."""
+    if before is None or after is None:
+        return False
+    alike = bent_shape(before.shape, after.shape)
+    contested = before.claimed is not None or after.claimed is not None
+    return alike and not (contested and not bent_shape(before.whole, after.whole))
 
 
 def bent_shape(before: BaseGeometry, after: BaseGeometry) -> bool:

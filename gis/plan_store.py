@@ -148,7 +148,7 @@ def _is_grid(code: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
 
 
 def _geom(code: str, one: Version | None) -> str | None:
-    return None if one is None or not is_grid(code) else f"SRID=4326;{multi(one.shape).wkt}"
+    return None if one is None or not is_grid(code) else f"SRID=4326;{multi(one.whole).wkt}"
 
 
 def multi(shape: BaseGeometry) -> shapely.MultiPolygon:

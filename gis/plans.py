@@ -100,11 +100,20 @@ def take(
     `params` as `redraw.apply` takes them, and `building_ids` for `buildings`; `head`: where whoever asks
     believes the plan to stand. Raises what the step raises, and a Problem where the plan has moved on.
     """
+    here = locked(conn, plan_id, head)
+    return _kept(conn, who, here, *stepped(conn, here, params))
+
+
+def locked(conn: Connection, plan_id: int, head: int | None = ANYWHERE) -> Draft:
+    """Return a draft that nobody else moves until the transaction ends.
+
+    Raises a Problem where it is no draft any more, or does not stand at `head`.
+    """
     here = draft(conn, plan_id, lock=True)
     demand(here.plan, "draft")
     if head not in {ANYWHERE, here.plan.head}:
         raise Problem(f"plan {plan_id} has moved on to step {here.plan.head}; look at it again")
-    return _kept(conn, who, here, *stepped(conn, here, params))
+    return here
 
 
 def take_group(

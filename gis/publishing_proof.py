@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from gis import coverage
 from gis.errors import Unexplained
 from gis.plan_diff import Change, diff
-from gis.plan_outlines import as_tees, bent_shape, inserted_between
+from gis.plan_outlines import as_tees, bent, bent_shape, inserted_between
 from gis.settle import Coverage, combined, is_grid, same_shape, with_tees
 
 
@@ -39,8 +39,7 @@ def named(base: Coverage, draft: Coverage, undone: Iterable[str] = ()) -> frozen
 
 
 def _is_bent(change: Change) -> bool:
-    before, after = change
-    return before is not None and after is not None and bent_shape(before.shape, after.shape)
+    return bent(*change)
 
 
 def passing(old: Coverage, new: Coverage, code: str) -> Ground:
@@ -55,8 +54,31 @@ def carried_on(stored: BaseGeometry, ground: Ground) -> BaseGeometry:
     """The polygon of an upper grid as it stands in the store (units) with ground gone and come."""
     tees = as_tees(inserted_between(ground.out, ground.into) or {})
     if not len(tees):
-        return combined([stored, *ground.into], ground.out)
+        return _combined(stored, ground)
     return combined([*with_tees([stored], tees), *ground.into], with_tees(ground.out, tees))
+
+
+def _within(stored: BaseGeometry, ground: Ground) -> Ground:
+    """What goes and comes but for parts that are on both sides, or go from outside the recorded polygon."""
+    out, into = (
+        {bytes(part.wkb): part for part in shapely.get_parts(sorted(shapes, key=shapely.to_wkb))}
+        for shapes in (ground.out, ground.into)
+    )
+    gone = [part for key, part in out.items() if key not in into]
+    held: list[bool] = (shapely.area(shapely.intersection(stored, gone)) > 0).tolist() if gone else []
+    return Ground(
+        [part for part, inside in zip(gone, held, strict=True) if inside],
+        [part for key, part in into.items() if key not in out],
+    )
+
+
+def _combined(stored: BaseGeometry, ground: Ground) -> BaseGeometry:
+    """The same by edges; with each other's vertices where the store's outline lacks some of them."""
+    shape = combined([stored, *ground.into], ground.out)
+    if shape.is_valid:
+        return shape
+    one, *parts = coverage.match(np.array([stored, *ground.into, *ground.out], dtype=object))
+    return combined([one, *parts[: len(ground.into)]], parts[len(ground.into) :])
 
 
 @dataclass
@@ -70,8 +92,11 @@ class Proof:
         """The polygon to write of a grid (units) in the place of one stored (None: of none), judged."""
         lowest = code in new.shapes and code not in old.children
         ground = None if lowest else passing(old, new, code)
-        carried = stored is not None and ground is not None and code in old.outlines
-        shape = carried_on(stored, ground) if carried else new.shape(code)  # type: ignore[arg-type]
+        if stored is not None and ground is not None and code in old.outlines:
+            ground = _within(stored, ground)
+            shape = carried_on(stored, ground)
+        else:
+            shape = new.shape(code)
         if not shape.is_valid or not self._explained(code, stored, shape, ground):
             self.found.append(_told(code, stored, shape))
         return shape

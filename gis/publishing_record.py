@@ -168,7 +168,7 @@ def lineage_of(conn: Connection, changes: Mapping[str, Change]) -> pd.DataFrame:
     for level in sorted(_levels(changes)):
         sides = _sides(changes, level)
         if all(sides):
-            old, new = ({c: coverage.to_degrees(v.shape) for c, v in side.items()} for side in sides)
+            old, new = ({c: coverage.to_degrees(v.whole) for c, v in side.items()} for side in sides)
             found.append(passing(old, new, _houses(conn, [*old.values(), *new.values()])))
     return pd.concat(found, ignore_index=True) if found else passing({}, {}, Points([], []))
 

@@ -10,8 +10,10 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gis import coverage, lattice
+from gis.contested import passed_to, recoded
 from gis.coverage import Ints
 from gis.errors import BadInput, NotFound
+from gis.giving import give, snap, take_in
 from gis.lattice import Line, Point, drawn
 from gis.parts import (
     divide,
@@ -27,7 +29,9 @@ from gis.parts import (
 from gis.settle import (
     Coverage,
     amend,
+    claimants,
     edges_of,
+    held_alone,
     is_grid,
     minus,
     named,
@@ -36,7 +40,7 @@ from gis.settle import (
     total,
     with_tees,
 )
-from gis.spare import lay, passed_on, spare_keys
+from gis.spare import lay, passed_on
 from gis.splitting import split
 
 REACH = 450.0
@@ -58,7 +62,9 @@ def merge(cov: Coverage, codes: Sequence[str], into: str | None = None) -> Cover
     gone = [code for code in codes if code != into]
     grids = {code: grid for code, grid in cov.grids.items() if code not in gone}
     if all(code in cov.shapes for code in codes):
-        return settle(cov, {into: total(cov.shapes[code] for code in codes)}, grids=grids, gone=gone)
+        claims, alone = passed_to(cov, codes, into)
+        whole = total([*(cov.shapes[code] for code in codes), *alone])
+        return settle(cov, claims | {into: whole}, grids=grids, gone=gone)
     if any(code in cov.shapes for code in codes):
         raise BadInput("codes", "some of them have grids below them and some have not")
     below = {child: replace(cov.grids[child], parent=into) for code in gone for child in cov.children[code]}
@@ -74,8 +80,9 @@ def reshape(cov: Coverage, codes: Sequence[str], line: BaseGeometry) -> Coverage
     join the grid they lie against.
     """
     one, other = named(codes)[:2]
-    path, tees = lattice.conform(drawn(line), *edges_of([cov.shape(one), cov.shape(other)]))
-    old = with_tees([cov.shape(one), cov.shape(other)], tees)
+    sides = [held_alone(cov, code) for code in (one, other)]
+    path, tees = lattice.conform(drawn(line), *edges_of(sides))
+    old = with_tees(sides, tees)
     stretch, border = replaced(old[0], old[1], path)
     if one in cov.shapes and other in cov.shapes:
         new = exchange(old[0], old[1], stretch, border)
@@ -90,7 +97,7 @@ def trimmed(cov: Coverage, codes: Sequence[str], line: BaseGeometry) -> BaseGeom
 
     None where it does not cross the border twice.
     """
-    one, other = (cov.shape(code) for code in named(codes)[:2])
+    one, other = (held_alone(cov, code) for code in named(codes)[:2])
     path, tees = lattice.conform(drawn(line), *edges_of([one, other]))
     on = {p for edge in shared(*with_tees([one, other], tees)) for p in edge}
     hits = [i for i, p in enumerate(path) if p in on]
@@ -136,23 +143,6 @@ def assign(
     return settle(cov, left | {to: total([*with_tees([cov.shapes[to]], tees), *taken])}, tees)
 
 
-def take_in(cov: Coverage, at: Lonlat, to: str) -> Coverage:
-    """Give the unowned ground around a place to a grid."""
-    if cov.grid(to).code not in cov.shapes:
-        raise BadInput("to", f"grid {to} has grids below it; name one of those")
-    point = shapely.Point(*_whole(at))
-    left, taken = {}, []
-    for key in spare_keys(cov):
-        parts = shapely.get_parts(cov.shapes[key])
-        here = shapely.intersects(parts, point)
-        if here.any():
-            left[key] = total(parts[~here]) if not here.all() else shapely.Polygon()
-            taken += list(parts[here])
-    if not taken:
-        raise NotFound(f"the ground at {at[0]}, {at[1]} has an owner, or lies outside the scope")
-    return settle(cov, {to: total([cov.shapes[to], *taken])} | left)
-
-
 def transfer(cov: Coverage, code: str, parent: str) -> Coverage:
     """Put a grid, with all below it, under another parent of the same level as its own."""
     old, new = cov.grid(code).parent, cov.grid(parent)
@@ -182,7 +172,7 @@ def adopt(cov: Coverage, grids: Sequence[Mapping[str, Any]], gone: Sequence[str]
     for code in gone:
         cov.grid(code)
     rows = {code: grid for code, grid in cov.grids.items() if code not in gone}
-    shapes = {code: shape for code, shape in cov.shapes.items() if code not in gone and is_grid(code)}
+    shapes = {code: cov.shape(code) for code in cov.shapes if code not in gone and is_grid(code)}
     for given in grids:
         code, parent = str(given["code"]), str(given["parent"])
         old = rows.get(code) or replace(cov.grids[_sibling(cov, parent)], code=code, name="", order=0)
@@ -212,7 +202,7 @@ def recode(cov: Coverage, codes: Mapping[str, str]) -> Coverage:
         for code, grid in cov.grids.items()
     }
     keys = dict(codes) | {spare_of(old): spare_of(new) for old, new in codes.items()}
-    shapes = {keys.get(key, key): shape for key, shape in cov.shapes.items()}
+    shapes = {keys.get(key, recoded(key, codes)): shape for key, shape in cov.shapes.items()}
     return replace(cov, grids=grids, shapes=shapes)
 
 
@@ -231,7 +221,9 @@ STEPS: list[Callable[..., Coverage]] = [
     move_vertex,
     move_edge,
     assign,
+    give,
     take_in,
+    snap,
     transfer,
     rename,
     renumber,
@@ -335,6 +327,8 @@ def _hand_over(
     for code in [c for c in cov.ground(giver) if c in shapes]:
         pieces = divide(shapes[code], [stretch])
         mine = [piece for piece in pieces if held(lost, piece)]
+        if mine and claimants(code):
+            raise BadInput("line", f"{', '.join(claimants(code))} contest ground there; give it to one first")
         if mine and (len(mine) < len(pieces) or not is_grid(code)):
             left[code] = minus(shapes[code], mine)
         if is_grid(code):

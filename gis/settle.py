@@ -2,6 +2,8 @@
 
 The lowest grids hold the ground, in whole units. Ground that none of them owns is kept as the *spare* ground
 of the lowest grid above it, so that an upper grid is its children and its own spare (gis/spare.py finds it).
+Ground that several of them claim is *contested* and kept apart, too (gis/contested.py): `shapes` hold what
+each grid has alone, and a grid as recorded is that and what it claims.
 A step changes the edges of the grids it names; a vertex it puts into an edge goes into every grid with that
 edge. `settle` then proves the step: the polygons are valid and their edges add up to what they added up to
 before, which leaves no room for a gap or an overlap.
@@ -26,6 +28,8 @@ NOBODY = ""
 """The key of ground that lies in no grid of the coverage at all."""
 SPARE = "\x1f"
 """Begins the keys of spare ground; no code of a grid has such a sign (imports and steps refuse it)."""
+CONTESTED = SPARE * 2
+"""Begins the keys of contested ground, which name its claimants."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +49,24 @@ def spare_of(parent: str | None) -> str:
     return SPARE + parent if parent else NOBODY
 
 
+def contested_by(codes: Iterable[str]) -> str:
+    """The key of the ground that several grids claim."""
+    return CONTESTED + SPARE.join(sorted(codes))
+
+
+def claimants(key: str) -> tuple[str, ...]:
+    """The codes of the grids that claim contested ground; none of any other key."""
+    return tuple(key.removeprefix(CONTESTED).split(SPARE)) if key.startswith(CONTESTED) else ()
+
+
 def is_grid(key: str) -> bool:
-    """Whether a key of ground is the code of a grid, not spare ground."""
+    """Whether a key of ground is the code of a grid, not spare or contested ground."""
     return key != NOBODY and not key.startswith(SPARE)
 
 
 @dataclass(frozen=True, eq=False)
 class Coverage:
-    """Grids of all levels and the ground (units) of the lowest, spare ground among it by `spare_of`.
+    """Grids of all levels and the ground (units) of the lowest, spare and contested ground among it by key.
 
     `retired` codes are never given again. `outlines` are the recorded polygons (units) of upper grids that
     their children do not fit into: overlap or stray out of; those are the sum of what lies below them.
@@ -70,6 +84,15 @@ class Coverage:
         for code in sorted(self.grids):
             below.setdefault(self.grids[code].parent, []).append(code)
         return below
+
+    @cached_property
+    def claims(self) -> dict[str, list[str]]:
+        """The keys of the contested ground that each grid claims."""
+        found: dict[str, list[str]] = {}
+        for key in sorted(self.shapes):
+            for code in claimants(key):
+                found.setdefault(code, []).append(key)
+        return found
 
     @cached_property
     def _codes(self) -> list[str]:
@@ -97,21 +120,24 @@ class Coverage:
         return [leaf for child in self.children.get(code, []) for leaf in self.leaves(child)]
 
     def ground(self, code: str) -> list[str]:
-        """The keys of all ground within a grid: its lowest grids, and spare ground."""
+        """The keys of all ground within a grid: its lowest grids, what these claim, and spare ground."""
         if code in self.shapes:
-            return [code]
-        below = [key for child in self.children.get(code, []) for key in self.ground(child)]
-        return [*below, *([spare_of(code)] if spare_of(code) in self.shapes else [])]
+            return [code, *self.claims.get(code, [])]
+        below = (key for child in self.children.get(code, []) for key in self.ground(child))
+        return [*dict.fromkeys(below), *([spare_of(code)] if spare_of(code) in self.shapes else [])]
 
     def parent(self, key: str) -> str | None:
-        """The grid right above a grid or spare ground; None at the top."""
+        """The grid right above a grid, spare ground, or all who claim contested ground; None at the top."""
         if is_grid(key):
             return self.grids[key].parent if key in self.grids else None
+        if key.startswith(CONTESTED):
+            above = {self.parent(code) for code in claimants(key)}
+            return above.pop() if len(above) == 1 else None
         return key.removeprefix(SPARE) or None
 
     def shape(self, code: str) -> BaseGeometry:
-        """The ground of a grid in units; of an upper one, the sum of those below and its spare ground."""
-        if code in self.shapes:
+        """The ground of a grid in units with all it claims; of an upper one, of those below, and spare."""
+        if code in self.shapes and code not in self.claims:
             return self.shapes[code]
         if code not in self._derived:
             self.grid(code)
@@ -168,6 +194,11 @@ def settle(
     return refuse_childless(after)
 
 
+def held_alone(cov: Coverage, code: str) -> BaseGeometry:
+    """The ground (units) of a grid without what it claims with others; of an upper one all of it."""
+    return cov.shapes[code] if code in cov.shapes else cov.shape(code)
+
+
 def total(shapes: Iterable[BaseGeometry]) -> BaseGeometry:
     """The sum of shapes in units that share their edges: exact, the edges between them cancel."""
     return shapely.normalize(
@@ -194,10 +225,11 @@ def join(*tees: Tees) -> Tees:
 def changed(old: Coverage, new: Coverage) -> list[str]:
     """The lowest grids whose ground is not the same in both, new ones and gone ones too, in order of code.
 
-    A grid that only got a vertex from a neighbour's step counts: its edge bent by a unit.
+    A grid that only got a vertex from a neighbour's step counts: its edge bent by a unit. So do all claimants
+    of contested ground that changed.
     """
-    codes = filter(is_grid, {*old.shapes, *new.shapes})
-    return sorted(c for c in codes if not same_shape(old.shapes.get(c), new.shapes.get(c)))
+    differ = {k for k in {*old.shapes, *new.shapes} if not same_shape(old.shapes.get(k), new.shapes.get(k))}
+    return sorted({code for key in differ for code in ([key] if is_grid(key) else claimants(key))})
 
 
 def same_shape(one: BaseGeometry | None, other: BaseGeometry | None) -> bool:

@@ -12,6 +12,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gis import coverage
+from gis.contested import apart
 from gis.coverage import Edges, Ints
 from gis.errors import NotDrawable
 from gis.settle import (
@@ -40,25 +41,46 @@ def cover(
     """The coverage of snapped grids (EPSG:4326).
 
     The lowest grids hold the ground; an upper grid whose shape is given keeps as spare what its children
-    leave of it, one without is their sum. Ground of `frame` that none owns is nobody's. Raises NotDrawable
-    where lowest grids overlap, leave the frame or are not valid: put those faults right first.
+    leave of it, one without is their sum. What several claim is contested ground. Ground of `frame` that none
+    owns is nobody's. Raises NotDrawable where grids are not valid, leave the frame, or cannot be told apart.
     """
     by_code = {grid.code: grid for grid in grids}
     above = {grid.parent for grid in by_code.values()}
     given = {code: shapely.normalize(coverage.to_units(shapes[code])) for code in by_code if code in shapes}
     lowest = {code: given[code] for code in sorted(by_code) if code not in above}
     refuse_invalid(lowest)
-    spare, outlines = _found(by_code, given)
-    for key in _contested(lowest, spare):
-        del spare[key]
-        outlines[key.removeprefix(SPARE)] = given[key.removeprefix(SPARE)]
-    ground, owned = _proven(lowest | spare)
+    ground, owned, outlines = _sorted_out(by_code, given, lowest)
     if frame is not None:
         ground |= _left(coverage.to_units(frame), owned)
     return Coverage(by_code, ground, frozenset(retired), outlines)
 
 
-def _contested(lowest: Shapes, spare: Shapes) -> list[str]:
+def _sorted_out(
+    grids: Mapping[str, Grid], given: Shapes, lowest: Shapes
+) -> tuple[Shapes, BaseGeometry, Shapes]:
+    """Ground with one owner each, its sum, and the outlines to keep; what grids contest is kept apart."""
+    try:
+        return _with_spare(grids, given, lowest)
+    except NotDrawable:
+        alone, contested = apart(lowest)
+        if not contested:
+            raise
+        return _with_spare(grids, given, alone | contested)
+
+
+def _with_spare(
+    grids: Mapping[str, Grid], given: Shapes, lowest: Shapes
+) -> tuple[Shapes, BaseGeometry, Shapes]:
+    """The lowest ground and what it leaves of the upper grids, proven."""
+    spare, outlines = _found(grids, given, lowest)
+    for key in _claimed_twice(lowest, spare):
+        del spare[key]
+        outlines[key.removeprefix(SPARE)] = given[key.removeprefix(SPARE)]
+    ground, owned = _proven(lowest | spare)
+    return ground, owned, outlines
+
+
+def _claimed_twice(lowest: Shapes, spare: Shapes) -> list[str]:
     """The keys of spare ground where another parent's grids or spare ground lie too."""
     shapes = lowest | spare
     every, keys = np.array(list(shapes.values()), dtype=object), list(shapes)
@@ -83,19 +105,31 @@ def _matched(ground: Shapes) -> Shapes:
     return dict(zip(ground, shapely.normalize(shapes), strict=True))
 
 
-def _found(grids: Mapping[str, Grid], given: Shapes) -> tuple[Shapes, Shapes]:
-    """Spare ground by its key, and the recorded polygons of the grids that their children do not fit into."""
+def _found(grids: Mapping[str, Grid], given: Shapes, lowest: Shapes) -> tuple[Shapes, Shapes]:
+    """Spare ground by its key, and the recorded polygons of the grids that what lies below does not fit.
+
+    It is what the recorded polygons right below leave, or where these do not fit, what the ground in them
+    does: from the lowest upper grids up, as what one keeps as spare is ground of those above it.
+    """
     spare: Shapes = {}
-    outlines: Shapes = {}
+    unfit: list[str] = []
     for parent, edges in _left_over(grids, given).items():
         below = [given[code] for code, grid in grids.items() if grid.parent == parent]
         rest: BaseGeometry | None = shapely.normalize(coverage.from_edges(edges))
         if rest is None or not _is_rest(given[parent], below, rest):
             rest = _rest_of_matched(given[parent], below)
         if rest is None:
-            outlines[parent] = given[parent]
+            unfit.append(parent)
         elif not rest.is_empty:
             spare[spare_of(parent)] = rest
+    outlines: Shapes = {}
+    for code in sorted(unfit, key=lambda one: (-grids[one].level, one)):
+        there = Coverage(grids, lowest | spare)
+        left = _rest_of_matched(given[code], [there.shapes[key] for key in there.ground(code)])
+        if left is None:
+            outlines[code] = given[code]
+        elif not left.is_empty:
+            spare[spare_of(code)] = left
     return spare, outlines
 
 
@@ -207,5 +241,5 @@ def passed_on(shapes: Mapping[str, BaseGeometry], gone: Iterable[str], to: str) 
 
 
 def spare_keys(cov: Coverage) -> list[str]:
-    """The keys of all ground without an owner."""
+    """The keys of all ground without an owner, and of contested ground."""
     return [key for key in cov.shapes if not is_grid(key)]

@@ -9,6 +9,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gis import lattice
+from gis.contested import divided
 from gis.errors import BadInput, Unconfirmed
 from gis.lattice import Line, drawn
 from gis.parts import divide, held, reaching, without_slivers
@@ -58,7 +59,8 @@ def split(
         raise Unconfirmed(len(pieces))
     codes = [code, *_new_codes(cov, code, new, len(pieces) - 1)]
     grids = dict(cov.grids) | _like(cov, code, codes[1:], new)
-    return settle(cov, dict(zip(codes, pieces, strict=True)), tees, grids)
+    named = dict(zip(codes, pieces, strict=True))
+    return settle(cov, named | divided(cov, code, named, tees), tees, grids)
 
 
 def _trimmed(path: Line, shape: BaseGeometry) -> Line:

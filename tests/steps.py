@@ -118,7 +118,8 @@ def _take_in(cov: Coverage, leaves: list[str], rng: np.random.Generator) -> Step
     spare = shapely.get_parts(there or [shapely.Point(1.131e9, 2.78e8)])
     at = shapely.get_coordinates(spare[rng.integers(len(spare))].point_on_surface())[0]
     near = [code for code in cov.near(shapely.Point(at).buffer(3000)) if is_grid(code)]
-    return {"op": "take_in", "at": _lonlat(at), "to": _pick(near or leaves, rng)}
+    op = ("take_in", "give")[rng.integers(2)]
+    return {"op": op, "at": _lonlat(at), "to": _pick(near or leaves, rng)}
 
 
 def _rename(_: Coverage, leaves: list[str], rng: np.random.Generator) -> Step:
