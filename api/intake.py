@@ -33,7 +33,8 @@ class NewIncident(BaseModel):
     lon: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
     lat: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
     datum: Datum = "wgs84"
-    colour: Literal[COLOURS] = "blue"  # type: ignore[valid-type]
+    colour: Literal[COLOURS] | None = None  # type: ignore[valid-type]
+    """Blue where none is given."""
     reported_at: Time | None = None
     description: Note = None
     address: Annotated[str | None, Field(max_length=400)] = None
@@ -74,7 +75,7 @@ def report(once: RunOnce, body: NewIncident) -> Response:
     """
 
     def work(conn: Connection) -> Made:
-        new = incidents.add(conn, incidents.Report(**body.model_dump()))
+        new = incidents.add(conn, incidents.Report(**body.model_dump(exclude_none=True)))
         found = incidents.get(conn, new)
         notes = clocks.notes(body.model_dump(), vars(found))
         return Made(_told(found, body.datum, notes), 201, f"/incidents/{new}")

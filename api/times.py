@@ -16,8 +16,22 @@ browsers leave out both (`<input type=datetime-local>`)."""
 def _read(given: object) -> datetime:
     """Read a time. Raises ValueError for numbers, bare days and other notations: they would be guessed at."""
     if not isinstance(given, str) or not _RFC3339.fullmatch(given):
-        raise ValueError("is no RFC 3339 time with day, hour and minute, such as 2024-03-05T14:30:00+08:00")
-    return datetime.fromisoformat(given.upper())
+        raise ValueError(
+            f"{_shown(given)} is no RFC 3339 time with day, hour and minute, as 2024-03-05T14:30:00+08:00 is"
+        )
+    try:
+        return datetime.fromisoformat(given.upper())
+    except ValueError as error:
+        raise ValueError(f"{_shown(given)} is no time: {error}") from error
+
+
+_SHOWN = 40
+"""So many characters of a value are shown in what is said of it."""
+
+
+def _shown(given: object) -> str:
+    text = repr(given)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 Time = Annotated[datetime, BeforeValidator(_read)]

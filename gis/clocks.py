@@ -41,6 +41,27 @@ def in_city(conn: Connection, at: datetime | None) -> datetime | None:
     return zoned
 
 
+def moments(conn: Connection, *times: datetime | None) -> list[datetime | None]:
+    """Return times in UTC; one without a zone is in the city's.
+
+    Of two moments that the city's clocks show alike it is the first, or the second where the first lies
+    before the time that precedes it, as imports read it.
+    """
+    zone, read, last = ZoneInfo(city.the_city(conn).timezone), list[datetime | None](), None
+    for at in times:
+        moment = at and _read(at, zone, last)
+        read.append(moment)
+        last = moment or last
+    return read
+
+
+def _read(at: datetime, zone: ZoneInfo, last: datetime | None) -> datetime:
+    if at.tzinfo is not None:
+        return at.astimezone(UTC)
+    first, second = (at.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return second if last is not None and first < last <= second else first
+
+
 def of_step(at: datetime | None, last: datetime) -> tuple[datetime, list[str]]:
     """Return the moment of a step that follows one at `last`, and what was done to what was given.
 

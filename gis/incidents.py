@@ -36,8 +36,8 @@ CORRECTABLE = (
 class Report:
     """An incident as it comes in: `lon`, `lat` in degrees of `datum`; times with a zone, or in the city's.
 
-    `code`: the unified code, given here when it comes without. (`origin`, `origin_id`): whence it came and
-    its id there, the code when it has none.
+    `colour`: blue where none is given. `code`: the unified code, given here when it comes without. (`origin`,
+    `origin_id`): whence it came and its id there, the code when it has none.
     """
 
     category: str
@@ -45,7 +45,7 @@ class Report:
     occurred_at: datetime
     lon: float
     lat: float
-    colour: str = "blue"
+    colour: str | None = None
     reported_at: datetime | None = None
     description: str | None = None
     address: str | None = None
@@ -103,6 +103,7 @@ def add(conn: Connection, report: Report) -> int:
     Raises BadInput naming the field when the importer would refuse it or its code is taken, OtherRequest when
     (origin, origin_id) came before with another report.
     """
+    clocks.check_years(asdict(report))
     known = _reported(conn, report)
     if known is not None:
         return known
@@ -125,10 +126,9 @@ def _added(conn: Connection, report: Report) -> int | None:
     sequence = sa.func.pg_get_serial_sequence("incidents", "id")
     new = int(conn.execute(sa.select(sa.func.nextval(sequence))).scalar_one())
     code = report.code or _unified_code(new, report.occurred_at)
-    given = asdict(report) | {"code": code, "origin_id": report.origin_id or code, "state": "reported"}
-    clocks.check_years(given)
+    given = _DEFAULTS | _given(report) | {"code": code, "origin_id": report.origin_id or code}
     row = _checked(conn, given, named={} if report.origin_id else {"origin_id": "code"})
-    values = {"id": new, "origin": report.origin, "report_hash": _hash(report), **row}
+    values = {"id": new, "origin": report.origin, "report_hash": _hash(conn, report), **row}
     adding = insert(incidents).values(values).on_conflict_do_nothing().returning(incidents.c.id)
     if conn.execute(adding).one_or_none() is None:
         return None
@@ -138,17 +138,24 @@ def _added(conn: Connection, report: Report) -> int | None:
 
 _PROSE = ("description", "address")
 """What people write, with any sign at its beginning; it is escaped where it leaves as a sheet."""
-_SAID = ("category", "source", "colour", "occurred_at", "reported_at", "geom", "accuracy_m", *_PROSE)
-"""What an imported incident and a report of it have in common."""
+_SAID = (
+    "category", "source", "colour", "occurred_at", "reported_at", "accuracy_m", "recorded_grid", *_PROSE
+)  # fmt: skip
+"""What an imported incident and a report of it have in common, besides their place."""
+_DEFAULTS = {"colour": "blue", "state": "reported"}
 
 
 def _imported(conn: Connection, incident_id: int, report: Report) -> bool:
-    """Return whether an incident that came by import says what a report says, by the import's own rules."""
-    i = incidents.c
+    """Return whether an incident that came by import says what a report says, by the import's own rules.
+
+    What the report leaves out contradicts nothing.
+    """
+    i, given = incidents.c, _given(report)
     mine = i.id == incident_id
     code = conn.execute(sa.select(i.code).where(mine)).scalar_one()
-    row = _checked(conn, {"code": code, "origin_id": code, "state": "reported"} | _given(report))
-    said = (i[name].is_not_distinct_from(sa.cast(row[name], i[name].type)) for name in _SAID)
+    row = _checked(conn, _DEFAULTS | {"code": code, "origin_id": code} | given)
+    names = ("geom", *(name for name in _SAID if name in given))
+    said = (i[name].is_not_distinct_from(sa.cast(row[name], i[name].type)) for name in names)
     is_it = sa.select(i.id).where(mine, i.code == row["code"], *said)
     return conn.execute(is_it).one_or_none() is not None
 
@@ -167,19 +174,19 @@ def _reported(conn: Connection, report: Report) -> int | None:
     if found is None:
         return None
     hashed = found.report_hash
-    if not (hashed == _hash(report) if hashed else _imported(conn, found.id, report)):
+    if not (hashed == _hash(conn, report) if hashed else _imported(conn, found.id, report)):
         raise OtherRequest(
             f"origin_id: {report.origin_id!r} of {report.origin} came with another report before; correct it"
         )
     return int(found.id)
 
 
-def _hash(report: Report) -> bytes:
-    """Return the SHA-256 of what was reported; a moment is the same in every zone."""
-    told = {
-        name: str(value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo else value)
-        for name, value in asdict(report).items()
-    }
+def _hash(conn: Connection, report: Report) -> bytes:
+    """Return the SHA-256 of what was reported; a moment is the same in every zone, left out or not."""
+    given = asdict(report) | {"colour": report.colour or _DEFAULTS["colour"]}
+    times = clocks.moments(conn, report.occurred_at, report.reported_at)
+    given |= dict(zip(("occurred_at", "reported_at"), times, strict=True))
+    told = {name: str(value) for name, value in given.items()}
     return sha256(json.dumps(told, sort_keys=True).encode()).digest()
 
 

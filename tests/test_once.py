@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy.engine import Engine
 
 from api import access
 from api.main import make_app
+from gis import clocks
 from gis.access import Principal
 from gis.schema import incidents, transitions
 from gis.schema_access import idempotency_keys
@@ -274,3 +276,97 @@ def test_a_report_of_an_imported_incident_is_that_incident(ask: Ask, engine: Eng
     assert (again.status_code, again.json()["id"]) == (201, made)
     for change in ({"lat": LAT + 1e-6}, {"category": "0102"}, {"description": "x"}, {"colour": "red"}):
         assert client.post("/incidents", json=body | change).status_code == 409, change
+
+
+LEFT_OUT = ("description", "accuracy_m", "reported_at", "recorded_grid", "address", "colour")
+SAID = {
+    "description": "门口", "accuracy_m": 5, "reported_at": "2025-06-01T08:10:00+08:00", "recorded_grid": "T1a",
+    "address": "一路1号", "colour": "yellow",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_what_a_report_of_an_imported_incident_leaves_out_contradicts_nothing(
+    ask: Ask, engine: Engine, name: str
+) -> None:
+    client, body = ask(), BODY | SAID | {"origin": "bureau", "origin_id": f"without {name}"}
+    made = client.post("/incidents", json=body).json()["id"]
+    with engine.begin() as conn:
+        conn.execute(incidents.update().where(incidents.c.id == made).values(report_hash=None))
+    for short in ({key: value for key, value in body.items() if key != name}, body | {name: None}):
+        again = client.post("/incidents", json=short)
+        assert (again.status_code, again.json().get("id")) == (201, made), again.text
+    bare = BODY | {"origin": "bureau", "origin_id": f"without {name}"}
+    assert client.post("/incidents", json=bare).json()["id"] == made
+    other = {"accuracy_m": 6, "reported_at": "2025-06-01T08:11:00+08:00", "colour": "red"}
+    differing = client.post("/incidents", json=body | {name: other.get(name, "T1b")})
+    assert differing.status_code == 409, differing.text
+
+
+LOCAL = ["2025-06-01T08:00", "2025-06-01T08:00:00", "2025-06-01T08:00:00.000"]
+ZONED = [
+    "2025-06-01T08:00:00+08:00",
+    "2025-06-01T00:00Z",
+    "2025-05-31T19:00:00-05:00",
+    "2025-06-01t00:00:00z",
+]
+
+
+@pytest.mark.parametrize("first", [LOCAL[0], ZONED[1]])
+@pytest.mark.parametrize("name", ["occurred_at", "reported_at"])
+def test_a_time_without_a_zone_is_the_citys_in_a_report_sent_again(ask: Ask, first: str, name: str) -> None:
+    client, body = ask(), BODY | {"origin": "zones", "origin_id": f"{first} {name}"}
+    made = client.post("/incidents", json=body | {name: first}).json()["id"]
+    for spelling in LOCAL + ZONED:
+        again = client.post("/incidents", json=body | {name: spelling})
+        assert (again.status_code, again.json().get("id")) == (201, made), (spelling, again.text)
+    later = client.post("/incidents", json=body | {name: "2025-06-01T08:00:01"})
+    assert later.status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("times", "moments"),
+    [
+        (("1986-09-14T00:30", "1986-09-14T00:20"), ("1986-09-13T15:30Z", "1986-09-13T15:20Z")),
+        (("1986-09-14T01:40", "1986-09-14T01:20"), ("1986-09-13T16:40Z", "1986-09-13T17:20Z")),
+    ],
+)
+def test_of_two_moments_that_look_alike_a_report_means_the_one_in_order(
+    engine: Engine, times: tuple[str, str], moments: tuple[str, str]
+) -> None:
+    with engine.connect() as conn:
+        read = clocks.moments(conn, *map(datetime.fromisoformat, times))
+    assert read == [datetime.fromisoformat(one) for one in moments]
+
+
+@pytest.mark.parametrize("name", ["code", "origin_id", "origin", "category", "recorded_grid"])
+@pytest.mark.parametrize("word", ["NULL", "-", "#N/A", "nan", "无", "\u200b"])
+def test_a_word_for_nothing_is_told_as_it_was_sent(ask: Ask, name: str, word: str) -> None:
+    told = ask().post("/incidents", json=BODY | {name: word})
+    assert told.status_code == 422
+    assert [fault["name"] for fault in told.json()["errors"]] == [name]
+    reason = told.json()["errors"][0]["reason"]
+    assert "mapping" not in reason
+    assert "Value error" not in told.text
+    assert repr(word) in reason or "nothing that can be seen" in reason
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ({"reported_at": "2025-06-01T07:59:00+08:00"}, ["reported_at: ", "is before occurred_at"]),
+        ({"occurred_at": "2025-06-01T10:30:60Z"}, ["occurred_at: ", "'2025-06-01T10:30:60Z'"]),
+        ({"occurred_at": "2025-02-30T10:30:00Z"}, ["occurred_at: ", "'2025-02-30T10:30:00Z'"]),
+        ({"reported_at": "2025-06-01"}, ["reported_at: ", "'2025-06-01'"]),
+        ({"reported_at": 17}, ["reported_at: 17 is no RFC 3339 time"]),
+        ({"occurred_at": "0001-01-01T00:00:00+08:00", "origin_id": "early"}, ["occurred_at: "]),
+        ({"occurred_at": "9999-12-31T23:59:59", "origin_id": "late"}, ["occurred_at: "]),
+    ],
+)
+def test_a_refused_time_is_shown_and_its_reason_names_what_it_contradicts(
+    ask: Ask, sent: dict[str, Any], words: list[str]
+) -> None:
+    told = ask().post("/incidents", json=BODY | sent)
+    assert told.status_code == 422
+    assert all(word in told.json()["detail"] for word in words), told.text
+    assert "Value error" not in told.text

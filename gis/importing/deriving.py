@@ -1,6 +1,6 @@
 """What follows from a row's own fields and place: per kind one function, in a literal table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -87,11 +87,18 @@ def incidents(job: Job, made: Draft, where: Placed | None) -> Placed | None:
     for step in job.kind.life[1:]:
         if step in given:
             given[step] = _within_the_day(given[step], last, made.dated.get(step), job.rules.zone)
-            backwards = mask(pc.less(given[step], last))
-            shown = made.written.get(step, given[step])
-            made.sieve.refuse(backwards, step, "is before the step that precedes it; correct one", shown)
+            _refuse_backwards(made, step, job.kind.life)
             last = pc.coalesce(given[step], last)
     return where
+
+
+def _refuse_backwards(made: Draft, step: str, life: Sequence[str]) -> None:
+    """Refuse rows in which a step lies before one that precedes it, naming the nearest."""
+    shown = made.written.get(step, made.columns[step])
+    for earlier in reversed(life[: life.index(step)]):
+        if earlier in made.columns:
+            backwards = mask(pc.less(made.columns[step], made.columns[earlier]))
+            made.sieve.refuse(backwards, step, f"is before {earlier}; correct one of them", shown)
 
 
 def _within_the_day(step: pa.Array, last: pa.Array, dated: Bools | None, zone: str) -> pa.Array:
