@@ -13,6 +13,7 @@ from api.access import Who, audience, demand_export
 from api.deps import Looked, Transaction, view
 from api.limits import heavy
 from gis import cells, city
+from gis.clocks import rfc3339
 from gis.errors import BadInput
 from layers import comparing, emergence, timing
 from layers.comparing import Compared
@@ -112,7 +113,7 @@ def _compared(then: Compared | None) -> dict[str, Any] | None:
         return None
     values = _values(then.whole, then.told(then.whole))
     names = ("count", "difference", "percent", "p", "q", "told")
-    bounds = {"start": then.start.isoformat(), "end": then.end.isoformat()}
+    bounds = {"start": rfc3339(then.start), "end": rfc3339(then.end)}
     return bounds | {name: column[0] for name, column in zip(names, values, strict=True)}
 
 
@@ -263,5 +264,5 @@ def _joined(name: str, *of: Profile) -> list[float | None]:
 
 
 def _whole(start: Any, end: Any, method: dict[str, str], version: int) -> dict[str, Any]:
-    bounds = {"start": start.isoformat(), "end": end.isoformat()}
+    bounds = {"start": rfc3339(start), "end": rfc3339(end)}
     return bounds | {"method": method, "data_version": version}

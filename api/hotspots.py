@@ -17,7 +17,7 @@ from api import tables
 from api.access import Who, audience, demand_export
 from api.deps import DatumName, Looked, Transaction, view
 from api.limits import heavy
-from gis import cells, city, crs
+from gis import cells, city, clocks, crs
 from gis.access import Principal
 from gis.cells import Cells
 from gis.errors import BadInput
@@ -238,8 +238,8 @@ def _found(
         "methods": {name: said for name, said in METHODS.items() if name in told},
         "per": per,
         "of": OF[per],
-        "start": found.start.isoformat() if found.start else None,
-        "end": found.end.isoformat() if found.end else None,
+        "start": clocks.rfc3339(found.start) if found.start else None,
+        "end": clocks.rfc3339(found.end) if found.end else None,
         "judged": found.judged,
         "data_version": version,
     } | _released(found) | ({} if found.clusters is None else {"clusters": told_clusters})

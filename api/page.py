@@ -1,6 +1,7 @@
 """The page: its files, the packages it draws with, and what it needs to know of the city."""
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -11,7 +12,8 @@ from api.access import Who, audience
 from api.deps import Transaction, Wished
 from gis import city as cities
 from gis import grids, history
-from gis.record_span import incident_span
+from gis.clocks import rfc3339
+from gis.record_span import Span, incident_span
 from layers.public import public_span
 
 router = APIRouter()
@@ -100,8 +102,14 @@ def city(transaction: Transaction, wish: Wished, who: Who) -> dict[str, Any]:
             "levels": cities.level_names(conn, asked.scheme),
             "revision": asked.known,
             "examples": cities.examples(conn, asked.scheme),
-            "incidents": asdict(public_span(conn) if who.rank == 0 else incident_span(conn)),
+            "incidents": _span(public_span(conn) if who.rank == 0 else incident_span(conn)),
         }
+
+
+def _span(span: Span) -> dict[str, Any]:
+    return {
+        name: rfc3339(value) if isinstance(value, datetime) else value for name, value in asdict(span).items()
+    }
 
 
 @router.get("/categories", openapi_extra=audience("public", "none"))

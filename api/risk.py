@@ -13,6 +13,7 @@ from api.deps import Looked, Transaction, view
 from api.limits import heavy
 from gis import cells, city
 from gis.access import Principal
+from gis.clocks import rfc3339
 from gis.db import Record
 from gis.errors import BadInput
 from layers import promotion
@@ -184,7 +185,7 @@ def _found(
 
 def _trial(row: Record) -> dict[str, Any]:
     names = ("model", "horizon_days", "origins", "pai", "gain", "low", "high", "live")
-    return {name: row._mapping[name] for name in names} | {"decided_at": row.decided_at.isoformat()}
+    return {name: row._mapping[name] for name in names} | {"decided_at": rfc3339(row.decided_at)}
 
 
 def _columns(found: risks.Risk) -> tables.Columns:

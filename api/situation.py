@@ -20,6 +20,7 @@ from api.situation_rows import index_columns, situation_columns
 from api.times import Time
 from gis import city
 from gis.access import Principal
+from gis.clocks import rfc3339
 from gis.db import Record
 from gis.grids import Wish
 from gis.schema_situation import LETTER_KINDS
@@ -166,7 +167,7 @@ def _latest(conn: Connection, look: Look, who: Principal) -> View:
 def _whole(seen: View, rows: int, page: Page, version: int) -> dict[str, Any]:
     assert seen.start
     assert seen.end
-    ends = {"start": seen.start.isoformat(), "end": seen.end.isoformat()}
+    ends = {"start": rfc3339(seen.start), "end": rfc3339(seen.end)}
     return ends | {"rows": rows, "offset": page.offset, "limit": page.limit, "data_version": version}
 
 
@@ -271,5 +272,5 @@ def _kept(row: Record) -> dict[str, Any]:
     told = {name: row._mapping[name] for name in plain}
     for name in moments:
         value = row._mapping[name]
-        told[name] = value.astimezone(UTC).isoformat() if value else None
+        told[name] = rfc3339(value.astimezone(UTC)) if value else None
     return told | {"state": "issued" if row.issued_at else "draft"}

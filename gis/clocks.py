@@ -17,6 +17,16 @@ def skew() -> timedelta:
     return timedelta(seconds=settings().clock_skew_s)
 
 
+def rfc3339(moment: datetime) -> str:
+    """Return a moment as answers write it: in its zone, or in UTC where that was no whole minutes off it.
+
+    RFC 3339 has no seconds in an offset, as the local mean times before zones have (`+08:05:43`).
+    """
+    offset = moment.utcoffset()
+    is_whole = offset is not None and not offset % timedelta(minutes=1)
+    return (moment if is_whole else moment.astimezone(UTC)).isoformat()
+
+
 def check_years(given: Mapping[str, Any]) -> None:
     """Raise BadInput naming a time whose year no incident has: at the calendar's ends nothing is reckoned."""
     first, last = settings().earliest.year, datetime.now(UTC).year

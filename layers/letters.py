@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from gis.city import category_tree, level_names, the_city
+from gis.clocks import rfc3339
 from gis.db import Record
 from gis.errors import BadInput, NotFound
 from gis.schema import grid_codes
@@ -187,7 +188,7 @@ def _evidence(found: Situation, row: int) -> Evidence:
     now, before = int(found.count[row]), int(found.before[row])
     return {
         "grid": grid, "grid_name": found.grids.names[found.row_grid[row]], "category": category or ALL,
-        "start": found.view.start.isoformat(), "end": found.view.end.isoformat(),
+        "start": rfc3339(found.view.start), "end": rfc3339(found.view.end),
         "observed": now, "expected": round(float(d.expected[row]), 2), "low": int(low), "high": int(high),
         "ratio": round(now / float(d.expected[row]), 2), "p": float(d.p[row]), "q": float(d.q[row]),
         "comparisons": len(found.count), "periods": found.periods, "before": before,

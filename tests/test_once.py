@@ -280,7 +280,8 @@ def test_a_report_of_an_imported_incident_is_that_incident(ask: Ask, engine: Eng
 
 LEFT_OUT = ("description", "accuracy_m", "reported_at", "recorded_grid", "address", "colour")
 SAID = {
-    "description": "门口", "accuracy_m": 5, "reported_at": "2025-06-01T08:10:00+08:00", "recorded_grid": "T1a",
+    "description": "门口", "accuracy_m": 5, "reported_at": "2025-06-01T08:10:00+08:00",
+    "recorded_grid": "T1a",
     "address": "一路1号", "colour": "yellow",
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ import pyogrio
 import shapely
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
+from gis.clocks import rfc3339
 from gis.errors import BadInput
 from gis.importing.quoting import quoted
 
@@ -36,7 +37,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return json.dumps(value, ensure_ascii=False) if value else None
     if isinstance(value, datetime):
-        return value.isoformat()
+        return rfc3339(value) if value.tzinfo else value.isoformat()
     return value.isoformat() if isinstance(value, date) else value
 
 
