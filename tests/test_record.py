@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import pytest
 import shapely
@@ -19,9 +20,10 @@ from gis.exporting.files import WRITERS
 from gis.importing import reading, spoken
 from gis.importing.job import Options, Outcome
 from gis.importing.kinds import KINDS
+from gis.importing.mapping import plain
 from gis.importing.run import run
 from gis.importing.source import from_frame
-from gis.schema import cameras, incidents, responders
+from gis.schema import cameras, grids, incidents, responders
 from tests import town
 
 
@@ -187,3 +189,109 @@ def test_computed_and_endless_places_come_back(store: Engine, tmp_path: Path, su
     assert [(p.x, p.y) for p in computed] == [(round(p.x, 7), round(p.y, 7)) for p in computed]
     kept = rows.set_index("origin_id").geometry["wgs84"]
     assert (kept.x, kept.y) == (given["lon"][2], given["lat"][2])
+
+
+DAYS = [
+    "2025-03-05", "2025-03-05 00:00", "2025-03-05 14:30", "20250306", "2024年2月29日", "2025-01-01T00:00:00Z",
+    "1996-11-30",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/Havana", "Pacific/Apia"])
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_day_without_a_time_of_day_comes_back_as_one(
+    store: Engine, tmp_path: Path, suffix: str, zone: str
+) -> None:
+    """Also one that was read in a zone other than the city's, and one whose midnight the clocks skip."""
+    lon, lat = town.at(1, 1)
+    days = [*DAYS, "2025-03-09", "2011-12-31"]  # Havana skips 00:00 on the first, Apia the day before
+    given = pd.DataFrame({
+        "origin_id": [*map(str, range(len(days)))], "category": "0101", "source": "citizen", "colour": "blue",
+        "state": "reported", "occurred_at": days, "lon": lon, "lat": lat,
+    })  # fmt: skip
+    order = sa.select(incidents.c.occurred_at, incidents.c.occurred_precision).order_by(incidents.c.code)
+    with store.connect() as conn:
+        conn.execute(sa.text("UPDATE city SET timezone = :zone"), {"zone": zone})
+        in_utc = plain("incidents", "utc").model_copy(update={"zone": "UTC"})
+        for mine, mapping in (("f", None), ("utc", in_utc)):
+            options = Options(refused=tmp_path / "refused.csv", mapping=mapping, origin=mine)
+            assert run(conn, "incidents", from_frame(given, "f"), options).refused == 0
+        before = conn.execute(order).all()
+        rows = record.read(conn, "incidents")
+        WRITERS[suffix](rows, tmp_path / f"i{suffix}")
+        outcome = again(conn, "incidents", tmp_path / f"i{suffix}", tmp_path)
+        conn.execute(sa.text("DELETE FROM incidents"))
+        anew = again(conn, "incidents", tmp_path / f"i{suffix}", tmp_path)
+        after = conn.execute(order).all()
+        conn.rollback()
+    assert (outcome.unchanged, outcome.refused) == (len(rows), 0), outcome
+    assert (anew.inserted, anew.refused, after) == (len(rows), 0, before)
+    known = rows.set_index(["origin", "origin_id"])["occurred_at"]
+    for origin in ("f", "utc"):
+        written = [known[origin, str(at)] for at in (0, 3, 4, 6)]
+        assert written == ["2025-03-05", "2025-03-06", "2024-02-29", "1996-11-30"]
+
+
+def test_what_is_said_of_a_time_goes_before_how_it_looks(store: Engine, tmp_path: Path) -> None:
+    lon, lat = town.at(1, 1)
+    head = "origin_id,category,source,colour,state,occurred_at,occurred_precision,lon,lat\n"
+    day = "2025-03-05"
+    said = [(f"{day} 14:30", "day"), (day, "second"), (day, ""), (day, "week")]
+    lines = [
+        f"{at},0101,citizen,blue,reported,{when},{precision},{lon},{lat}\n"
+        for at, (when, precision) in enumerate(said)
+    ]
+    (tmp_path / "i.csv").write_text(head + "".join(lines))
+    with store.connect() as conn:
+        told = again(conn, "incidents", tmp_path / "i.csv", tmp_path)
+        got = sa.select(incidents.c.occurred_precision).order_by(incidents.c.origin_id)
+        assert conn.execute(got).scalars().all() == ["day", "second", "day"]
+        conn.rollback()
+    assert [*told.reasons] == [
+        ("occurred_precision", "is none of second, day; map it in [values] of the mapping")
+    ]
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_the_order_of_grids_comes_back(store: Engine, tmp_path: Path, suffix: str) -> None:
+    """A planner's order, which a file that says nothing of it leaves alone."""
+    order = sa.select(grids.c.code, grids.c.display_order).where(sa.func.upper_inf(grids.c.known))
+    with store.connect() as conn:
+        conn.execute(sa.text("UPDATE grids SET display_order = 9 - id % 5 WHERE id % 3 > 0"))
+        before = set(conn.execute(order).all())
+        rows = record.read(conn, "grids")
+        WRITERS[suffix](rows, tmp_path / f"g{suffix}")
+        told = again(conn, "grids", tmp_path / f"g{suffix}", tmp_path)
+        conn.execute(sa.text("UPDATE grids SET display_order = NULL"))
+        lost = again(conn, "grids", tmp_path / f"g{suffix}", tmp_path)
+        assert set(conn.execute(order).all()) == before
+        silent = rows.drop(columns="display_order").assign(name=rows["name"] + " new")
+        WRITERS[suffix](silent, tmp_path / f"s{suffix}")
+        renamed = again(conn, "grids", tmp_path / f"s{suffix}", tmp_path)
+        assert set(conn.execute(order).all()) == before
+        conn.rollback()
+    numbered = int(rows["display_order"].notna().sum())
+    assert (told.unchanged, lost.updated, renamed.updated) == (len(rows), numbered, len(rows))
+    assert 0 < numbered < len(rows)
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_every_digit_of_shapes_and_numbers_comes_back(store: Engine, tmp_path: Path, suffix: str) -> None:
+    noise = np.random.default_rng(20261129).uniform(0, 0.01, (60, 2)) + town.at(1, 1)
+    points = shapely.points(noise)
+    lines = shapely.linestrings(noise.reshape(-1, 2, 2))
+    holed = [shapely.Point(xy).buffer(1e-3).difference(shapely.Point(xy).buffer(3e-4)) for xy in noise[:9]]
+    numbers = {"length_m": noise[:30, 0] / 3, "speed_kmh": noise[:30, 1] * 7}
+    plans = {
+        "places": gpd.GeoDataFrame({"name": ["n"] * 60, "kind": "k"}, geometry=points, crs=4326),
+        "roads": gpd.GeoDataFrame({"class": ["c"] * 30, **numbers}, geometry=lines, crs=4326),
+        "areas": gpd.GeoDataFrame({"kind": ["water"] * 9}, geometry=holed, crs=4326),
+    }
+    with store.connect() as conn:
+        for kind, frame in plans.items():
+            frame.insert(0, "origin_id", [*map(str, frame.index)])
+            run(conn, kind, from_frame(frame, "f"), Options(refused=tmp_path / "refused.csv"))
+            WRITERS[suffix](record.read(conn, kind), tmp_path / f"{kind}{suffix}")
+            told = again(conn, kind, tmp_path / f"{kind}{suffix}", tmp_path)
+            assert (told.unchanged, told.rows) == (len(frame), len(frame)), (kind, told)
+        conn.rollback()

@@ -28,10 +28,6 @@ SHEETS = (".csv", ".xlsx")
 GDAL = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".geojson": "GeoJSON"}
 
 
-_OPTIONS = {"GPKG": {}, "FlatGeobuf": {}, "GeoJSON": {"RFC7946": "NO", "COORDINATE_PRECISION": "16"}}
-"""What drivers are told beside their defaults: GeoJSON with every digit of a place."""
-
-
 def plain(value: Any) -> Any:
     """Return a value as formats without lists and zones hold it: lists as JSON, times in ISO 8601."""
     if isinstance(value, list):
@@ -145,7 +141,7 @@ def _typed(values: list[Any]) -> Any:
 
 
 def write_gdal(rows: pd.DataFrame, file: Path) -> None:
-    """Write a GeoPackage, FlatGeobuf or GeoJSON with whatever shapes there are, to the last digit."""
+    """Write a GeoPackage or FlatGeobuf with whatever shapes there are, to the last digit."""
     table = _table(rows)
     shapes = rows.geometry.to_numpy() if isinstance(rows, gpd.GeoDataFrame) else None
     driver = GDAL[file.suffix.lower()]
@@ -153,7 +149,7 @@ def write_gdal(rows: pd.DataFrame, file: Path) -> None:
         wkb = pa.array(shapely.to_wkb(shapes, include_srid=False), pa.binary())
         table = table.append_column("geometry", wkb)
     whole = shapes is not None and not shapely.is_missing(shapes).any()
-    options = _OPTIONS[driver] | ({} if whole or driver != "FlatGeobuf" else {"SPATIAL_INDEX": "NO"})
+    options = {} if whole or driver != "FlatGeobuf" else {"SPATIAL_INDEX": "NO"}
     file.unlink(missing_ok=True)
     pyogrio.write_arrow(
         table, file, layer="data", driver=driver, layer_options=options,
@@ -163,10 +159,25 @@ def write_gdal(rows: pd.DataFrame, file: Path) -> None:
     )  # fmt: skip
 
 
+def write_geojson(rows: pd.DataFrame, file: Path) -> None:
+    """Write GeoJSON (RFC 7946), a feature a line, every number to its last digit: GDAL's driver keeps 15."""
+    table = _table(rows)
+    shapes = rows.geometry.to_numpy() if isinstance(rows, gpd.GeoDataFrame) else np.full(len(rows), None)
+    places = ["null" if one is None else one for one in shapely.to_geojson(shapes)]
+    with file.open("w", encoding="utf-8") as stream:
+        stream.write('{"type":"FeatureCollection","features":[')
+        for at, (values, place) in enumerate(zip(table.to_pylist(), places, strict=True)):
+            told = json.dumps(values, ensure_ascii=False, allow_nan=False)
+            stream.write(f'{"," * bool(at)}\n{{"type":"Feature","properties":{told},"geometry":{place}}}')
+        stream.write("\n]}\n")
+
+
 WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
     ".csv": write_csv,
     ".xlsx": write_xlsx,
     ".parquet": write_parquet,
-    **dict.fromkeys(GDAL, write_gdal),
+    ".gpkg": write_gdal,
+    ".fgb": write_gdal,
+    ".geojson": write_geojson,
 }
 """What writes a file, by its suffix."""

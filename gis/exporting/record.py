@@ -1,11 +1,13 @@
 """What the store holds of a kind, in the importer's own columns: all that an import of it would bring."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import shapely
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
@@ -13,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from gis import schema as t
 from gis.db import Query
+from gis.importing import deriving, times
 from gis.importing.kinds import KINDS, Kind
 
 _NOW = sa.func.upper_inf
@@ -29,11 +32,30 @@ def read(conn: Connection, kind: str) -> pd.DataFrame:
     rows = result.all()
     columns = {name: pd.Series([getattr(row, name) for row in rows], dtype=object) for name in names}
     frame = pd.DataFrame(columns)
+    if kind == "incidents":
+        frame["occurred_at"] = _as_known(frame, conn.execute(sa.select(t.city.c.timezone)).scalar())
     if found.shape is None:
         return frame
     shapes = shapely.from_wkb([None if row.wkb is None else bytes(row.wkb) for row in rows])
     located: pd.DataFrame = gpd.GeoDataFrame(frame, geometry=np.asarray(shapes, dtype=object), crs=4326)
     return located
+
+
+def _as_known(rows: pd.DataFrame, zone: str | None) -> pd.Series:
+    """Return when incidents occurred as it is known: where only the day is, the city's day, and texts then.
+
+    A day that the city's clock would not read as the same moment stays one; its precision stands beside it.
+    """
+    dated = (rows["occurred_precision"] == "day").to_numpy()
+    if zone is None or not dated.any():
+        return rows["occurred_at"]
+    known = rows["occurred_at"].map(datetime.isoformat)
+    given = pa.array(rows.loc[dated, "occurred_at"].tolist(), pa.timestamp("us", "UTC"))
+    days = deriving.local_days(given, zone).to_numpy(zero_copy_only=False)
+    read = times.to_utc(days.astype("datetime64[us]"), zone).utc
+    same = read == given.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False)
+    known[dated] = np.where(same, days.astype(str), known[dated])
+    return known
 
 
 def _wkb(table: sa.Table) -> sa.ColumnElement[Any]:
@@ -89,7 +111,7 @@ def _grids(_kind: Kind) -> Query:
     return (
         sa.select(
             g.scheme, g.code, g.level, g.parent_code, g.name, g.kind,
-            sa.func.lower(g.valid).label("valid_from"), sa.func.upper(g.valid).label("valid_to"),
+            sa.func.lower(g.valid).label("valid_from"), sa.func.upper(g.valid).label("valid_to"), g.display_order,
             h.title_zh.label("scheme_zh"), h.title_en.label("scheme_en"),
             v.name_zh.label("level_zh"), v.name_en.label("level_en"), _wkb(t.grids),
         )

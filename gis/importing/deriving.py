@@ -82,7 +82,8 @@ def incidents(job: Job, made: Draft, where: Placed | None) -> Placed | None:
     given["code"] = pc.coalesce(made.text("code"), named)
     given["reported_at"] = pc.coalesce(given.get("reported_at", given["occurred_at"]), given["occurred_at"])
     dated = made.dated.get("occurred_at", np.zeros(len(made), bool))
-    given["occurred_precision"] = pa.array(np.where(dated, "day", "second"), pa.string())
+    shown = pa.array(np.where(dated, "day", "second"), pa.string())
+    given["occurred_precision"] = pc.coalesce(made.text("occurred_precision"), shown)
     last = given["occurred_at"]
     for step in job.kind.life[1:]:
         if step in given:

@@ -27,12 +27,15 @@ _SHAPES = {
     None: "no place",
 }
 _DEFAULTS = {
-    ("incidents", "code"): "origin and id", ("incidents", "reported_at"): "occurred_at",
+    ("incidents", "code"): "origin and id",
+    ("incidents", "occurred_precision"): "day, where `occurred_at` has no time of day",
+    ("incidents", "reported_at"): "occurred_at",
     ("incidents", "datum"): "what --datum or the mapping says", ("responders", "skills"): "none",
     ("roads", "oneway"): "both ways", ("roads", "length_m"): "measured",
     ("roads", "u"): "the start's place", ("roads", "v"): "the end's place",
     ("roads", "left_parity"): "of the numbers", ("roads", "right_parity"): "of the numbers",
     ("grids", "scheme"): "the default scheme", ("grids", "valid_from"): "see Grids",
+    ("grids", "display_order"): "what is known",
 }  # fmt: skip
 """What a row gets that says nothing."""
 

@@ -169,7 +169,8 @@ def rules(conn: Connection, mapping: Mapping, kind: Kind | None = None) -> Rules
 
     Raises BadInput for a kind with times while neither says in which zone they are.
     """
-    zone = mapping.zone or conn.execute(sa.select(city.c.timezone)).scalar()
+    home = conn.execute(sa.select(city.c.timezone)).scalar()
+    zone = mapping.zone or home
     if zone is None and kind and any(field.parse is moment for field in kind.fields):
         raise BadInput("zone", f"{kind.name} have times, and {cities.UNSET}; or put zone in the mapping")
     zone = zone or "UTC"
@@ -177,7 +178,7 @@ def rules(conn: Connection, mapping: Mapping, kind: Kind | None = None) -> Rules
     now = datetime.now(UTC)
     latest = now + timedelta(seconds=settings().clock_skew_s)
     names = _category_names(conn)
-    return Rules(zone, tuple(mapping.formats), earliest, latest, names, now, mapping.decimal)
+    return Rules(zone, tuple(mapping.formats), earliest, latest, names, now, mapping.decimal, home or zone)
 
 
 def _category_names(conn: Connection) -> dict[str, str]:

@@ -20,7 +20,7 @@ from gis.importing.parsing import (
 )  # fmt: skip
 from gis.importing.road_words import direction, parity
 from gis.importing.times import day, moment
-from gis.schema import AREAS, CAMERA_STATES, COLOURS, SOURCES, STATES, WIDEST_BUILDING
+from gis.schema import AREAS, CAMERA_STATES, COLOURS, PRECISIONS, SOURCES, STATES, WIDEST_BUILDING
 
 Shape = Literal["point", "polygon", "line", "any"]
 _SMALL, _INT, _BIG = 32_767, 2_147_483_647, 2**53 - 1
@@ -67,7 +67,7 @@ _ALL = (
         Field("scheme", identifier), Field("code", identifier, required=True),
         Field("level", integer(0, 99), required=True), Field("parent_code", identifier),
         Field("name", text, required=True), Field("kind", text),
-        Field("valid_from", day), Field("valid_to", day),
+        Field("valid_from", day), Field("valid_to", day), Field("display_order", integer(0, _INT)),
         Field("scheme_zh", text), Field("scheme_en", text), Field("level_zh", text), Field("level_en", text),
     ), "polygon"),
     Kind("staff", "staff", (
@@ -93,7 +93,7 @@ _ALL = (
         Field("source", one_of(SOURCES, spoken.SOURCES), required=True),
         Field("colour", one_of(COLOURS, spoken.COLOURS), required=True),
         Field("state", one_of(STATES, spoken.STATES), required=True),
-        Field("occurred_at", moment, required=True),
+        Field("occurred_at", moment, required=True), Field("occurred_precision", one_of(PRECISIONS)),
         Field("reported_at", moment), Field("responded_at", moment), Field("closed_at", moment),
         Field("description", prose), _ADDRESS, Field("accuracy_m", number(0, 1_000_000, "metres")),
         Field("datum", one_of(DATUMS, spoken.DATUMS)), Field("original_datum", one_of(DATUMS, spoken.DATUMS)),

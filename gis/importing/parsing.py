@@ -26,6 +26,7 @@ class Rules:
     """What parsing depends on: the zone of naive times, their formats, the plausible span, the categories.
 
     `categories`: what may be written for a category (its code, or a name that only it has) → its code.
+    `home` is the city's zone, in which a day without a time of day lies ("": that of the other times).
     `latest` lies after `now` by what a clock may be ahead; `decimal` is the sign before a number's fraction.
     """
 
@@ -36,6 +37,7 @@ class Rules:
     categories: dict[str, str]
     now: datetime = field(default_factory=_now)
     decimal: str = "."
+    home: str = ""
 
 
 Reason = str | Callable[[int], str]

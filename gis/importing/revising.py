@@ -56,14 +56,22 @@ def lay(conn: Connection, scheme: str, rows: pd.DataFrame) -> Change:
     shapes = _multi_wkb(ordered["geometry"].to_numpy())
     for values, wkb in zip(ordered.to_dict("records"), shapes, strict=True):
         row = SimpleNamespace(**{str(name): value for name, value in values.items()})
-        content = (row.level, row.parent_code, row.name, row.kind, wkb)
         old = after.get(row.code, [])
+        content = (row.level, row.parent_code, row.name, row.kind, wkb, _order(row, old))
         new = overlay(old, dated(Version(row.valid_from, row.valid_to, content), old, day))
         after[row.code] = new
         change.inserted += row.code not in before
         change.unchanged += new == old
         change.updated += row.code in before and new != old
     return change
+
+
+def _order(row: SimpleNamespace, old: list[Version]) -> int | None:
+    """Return a row's place in lists; where it says none, that of the version known to begin on its day."""
+    if row.display_order is not None:
+        return int(row.display_order)
+    same = [version for version in old if version.first == row.valid_from] or old
+    return same[-1].content[-1] if same else None
 
 
 def _multi_wkb(shapes: coverage.Geoms) -> list[bytes]:
@@ -75,13 +83,12 @@ def _multi_wkb(shapes: coverage.Geoms) -> list[bytes]:
 def _known(conn: Connection, scheme: str) -> dict[str, list[Version]]:
     """Return the truth of each code as believed now."""
     wkb = sa.func.ST_AsBinary(grids.c.geom).label("wkb")
-    fields = (grids.c.id, grids.c.code, grids.c.level, grids.c.parent_code, grids.c.name, grids.c.kind)
-    found = sa.select(*fields, grids.c.valid, wkb).where(
-        grids.c.scheme == scheme, sa.func.upper_inf(grids.c.known)
-    )
+    g = grids.c
+    fields = (g.id, g.code, g.level, g.parent_code, g.name, g.kind, g.display_order, g.valid)
+    found = sa.select(*fields, wkb).where(g.scheme == scheme, sa.func.upper_inf(g.known))
     known: dict[str, list[Version]] = {}
     for row in conn.execute(found):
-        content = (row.level, row.parent_code, row.name, row.kind, bytes(row.wkb))
+        content = (row.level, row.parent_code, row.name, row.kind, bytes(row.wkb), row.display_order)
         known.setdefault(row.code, []).append(Version(row.valid.lower, row.valid.upper, content, row.id))
     return known
 
@@ -115,7 +122,7 @@ def _identities(conn: Connection, scheme: str, codes: list[str]) -> dict[str, in
 def _columns(change: Change, ids: dict[str, int], revision: int, batch: int) -> dict[str, pa.Array]:
     """Return the new versions as columns of the table of grids."""
     codes, versions = [code for code, _ in change.new], [version for _, version in change.new]
-    level, parent, name, kind, wkb = zip(*(version.content for version in versions), strict=True)
+    level, parent, name, kind, wkb, order = zip(*(version.content for version in versions), strict=True)
     shapes = np.asarray(shapely.from_wkb(wkb), dtype=object)
 
     def text(values: Sequence[str | None]) -> pa.Array:
@@ -127,6 +134,7 @@ def _columns(change: Change, ids: dict[str, int], revision: int, batch: int) -> 
         "scheme": text([change.scheme] * len(codes)), "geom": staging.hex_wkb(shapes),
         "area_m2": pa.array(coverage.areas_m2(shapes)), "valid": text([_days(v) for v in versions]),
         "known": text([f"[{revision},)"] * len(codes)), "batch_id": pa.array([batch] * len(codes)),
+        "display_order": pa.array(order, pa.int64()),
     }  # fmt: skip
 
 

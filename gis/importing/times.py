@@ -92,7 +92,7 @@ def known_format(form: str) -> str:
 
 
 def moment(values: pa.Array, rules: Rules) -> Parsed:
-    """Parse a time to UTC; a naive one is in the zone of the rules.
+    """Parse a time to UTC; a naive one is in the zone of the rules, a day alone is the city's.
 
     Of an hour that the clocks repeat the first is meant, of one that they skip the time as the clock before
     would have shown it; `other` holds the other reading, for a row whose times would else run backwards. What
@@ -204,6 +204,9 @@ def _on_utc(read: Read, rules: Rules) -> Local:
     clock = np.where(near, read.clock, np.datetime64("NaT", "us"))
     fixed = clock - read.offset * np.timedelta64(60_000_000, "us")
     local = to_utc(clock, rules.zone)
+    if rules.home not in ("", rules.zone) and read.dated.any():
+        for times, days in zip(local, to_utc(clock, rules.home), strict=True):
+            times[read.dated] = days[read.dated]
     return Local(
         np.where(read.zoned, fixed, local.utc), np.where(read.zoned, np.datetime64("NaT", "us"), local.other)
     )
