@@ -19,7 +19,8 @@ from gis.case import Fault
 from gis.coverage import Geoms
 from gis.crs import to_degrees
 from gis.errors import BadInput
-from gis.importing import codes, sandbox
+from gis.importing import codes, natures, sandbox
+from gis.importing.parsing import one_array
 from gis.importing.source import Chunk, ReadOptions
 from gis.settle import Coverage, is_grid, same_shape
 
@@ -93,9 +94,12 @@ def read(path: Path) -> gpd.GeoDataFrame:
 
 
 def _texts(chunk: Chunk, name: str) -> list[str]:
-    """A column's texts, stripped, empty where it has none; codes that are numbers as `codes` writes them."""
-    written = codes.written(chunk.table[name].combine_chunks())
-    return [(text or "").strip() for text in written.to_pylist()]
+    """A column's texts, empty where it has none; codes as they are seen, as the importer keeps them."""
+    values = one_array(chunk.table[name])
+    unfit, why = natures.of_codes(values)
+    _refuse(unfit & (name != "name"), name, why)
+    tidy = str.strip if name == "name" else codes.identified
+    return [tidy(text or "") for text in codes.written(values).to_pylist()]
 
 
 def _check_codes(given: list[str]) -> None:

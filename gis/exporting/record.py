@@ -1,7 +1,7 @@
 """What the store holds of a kind, in the importer's own columns: all that an import of it would bring."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import geopandas as gpd
@@ -111,7 +111,8 @@ def _grids(_kind: Kind) -> Query:
     return (
         sa.select(
             g.scheme, g.code, g.level, g.parent_code, g.name, g.kind,
-            sa.func.lower(g.valid).label("valid_from"), sa.func.upper(g.valid).label("valid_to"), g.display_order,
+            sa.func.lower(g.valid).label("valid_from"), sa.func.upper(g.valid).label("valid_to"),
+            g.display_order,
             h.title_zh.label("scheme_zh"), h.title_en.label("scheme_en"),
             v.name_zh.label("level_zh"), v.name_en.label("level_en"), _wkb(t.grids),
         )

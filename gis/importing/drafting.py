@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gis.importing import codes, encodings, spoken
+from gis.importing import codes, encodings, natures, spoken
 from gis.importing.kinds import Field, Kind
 from gis.importing.mapping import Mapping, Value, pick
 from gis.importing.parsing import (
@@ -22,6 +22,7 @@ from gis.importing.parsing import (
     is_bytes,
     is_text,
     mask,
+    one_array,
     prose,
     relisted,
     safely,
@@ -132,15 +133,20 @@ def _filled(values: pa.Array | None, name: str, mapping: Mapping, count: int) ->
 
 
 def _taken(chunk: Chunk, one: Field, mapping: Mapping, sieve: Sieve) -> pa.Array | None:
-    name = one.name
+    name, chunk = one.name, natures.as_seen(chunk, one)
     empty = [word for word in (*one.empty, *mapping.nulls) if word not in mapping.values.get(name, ())]
     if name in mapping.join:
         picked = [pick(part, chunk.table.column_names) for part in mapping.join[name]]
+        for part in filter(None, picked):
+            natures.refuse(chunk, part, one, sieve)
         parts = [as_text(cleaned(chunk, part, sieve, name, empty)) for part in picked if part]
         joined = pc.binary_join_element_wise(*parts, " ", null_handling="skip") if parts else None
         return None if joined is None else pc.if_else(pc.equal(joined, ""), None, joined)
     column = mapping.found(name, chunk.table.column_names)
-    return None if column is None else cleaned(chunk, column, sieve, name, empty)
+    if column is None:
+        return None
+    natures.refuse(chunk, column, one, sieve)
+    return cleaned(chunk, column, sieve, name, empty)
 
 
 _ERROR = r"^#(?:REF!|DIV/0!|VALUE!|NAME\?|NUM!|NULL!|SPILL!|CALC!)$"
@@ -150,7 +156,9 @@ def cleaned(
     chunk: Chunk, column: str, sieve: Sieve, name: str, empty: Sequence[str] = spoken.EMPTY
 ) -> pa.Array:
     """Return a column as one array, texts trimmed, null where empty; rows with a formula are refused."""
-    values = _one_array(chunk.table[column])
+    values = one_array(chunk.table[column])
+    if isinstance(values.type, pa.JsonType):
+        values = values.storage
     if pa.types.is_dictionary(values.type):
         values = as_text(values)
     if not (is_text(values.type) or (is_bytes(values.type) and name != "geometry")):
@@ -177,13 +185,6 @@ _SIGNS = (
         "holds signs that are none (cut in half, or of another encoding); mend it, or say --encoding",
     ),
 )
-
-
-def _one_array(values: pa.ChunkedArray) -> pa.Array:
-    whole = values.combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):
-        return whole.chunk(0) if whole.num_chunks else pa.nulls(0, whole.type)
-    return whole
 
 
 def _readable(values: pa.Array, sieve: Sieve, name: str) -> pa.Array:

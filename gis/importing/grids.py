@@ -24,7 +24,7 @@ from gis.importing.grid_faults import Lost
 from gis.importing.job import Job, Options, Outcome, new_batch, outcome, prepare
 from gis.importing.kinds import KINDS
 from gis.importing.mapping import Level, Scheme
-from gis.importing.parsing import as_text, mask
+from gis.importing.parsing import as_text, mask, one_array
 from gis.importing.placing import Placed
 from gis.importing.revising import Change, lay, publish
 from gis.importing.source import Chunk, Source
@@ -161,7 +161,8 @@ def _extra(chunk: Chunk, name: str) -> list[Any]:
     """Return a column of the source that is no field, as text."""
     if name not in chunk.table.column_names:
         raise BadInput("--dissolve", f"there is no column {name!r}; name one of the file, or parent_code")
-    return list(as_text(chunk.table[name].combine_chunks()).to_pylist())
+    texts = as_text(one_array(chunk.table[name]))
+    return list((pc.coalesce(chunk.seen[name], texts) if name in chunk.seen else texts).to_pylist())
 
 
 def _lost(made: Draft, chunk: Chunk) -> list[Lost]:

@@ -141,7 +141,7 @@ def prepare(conn: Connection, kind: Kind, source: Source, options: Options) -> J
         source,
         mapping,
         datum,
-        rules(conn, mapping, kind),
+        rules(conn, mapping, kind, since_1904=source.since_1904),
         options.ground or city_ground.load(conn),
         refused,
         Ways(options.accept_ballpark, options.repair),
@@ -164,8 +164,10 @@ def _refused_path(source: Source) -> Path:
     return settings().data_dir / "refused" / f"{Path(source.name).stem}-{stamp}.csv"
 
 
-def rules(conn: Connection, mapping: Mapping, kind: Kind | None = None) -> Rules:
+def rules(conn: Connection, mapping: Mapping, kind: Kind | None = None, *, since_1904: bool = False) -> Rules:
     """Return what parsing depends on: the mapping's zone or the city's, plausible times, categories.
+
+    `since_1904`: Excel's numbers of days count from there.
 
     Raises BadInput for a kind with times while neither says in which zone they are.
     """
@@ -178,7 +180,9 @@ def rules(conn: Connection, mapping: Mapping, kind: Kind | None = None) -> Rules
     now = datetime.now(UTC)
     latest = now + timedelta(seconds=settings().clock_skew_s)
     names = _category_names(conn)
-    return Rules(zone, tuple(mapping.formats), earliest, latest, names, now, mapping.decimal, home or zone)
+    excel = "excel_1904" if since_1904 else "excel"
+    formats = tuple(mapping.formats)
+    return Rules(zone, formats, earliest, latest, names, now, mapping.decimal, home or zone, excel)
 
 
 def _category_names(conn: Connection) -> dict[str, str]:

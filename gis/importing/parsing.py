@@ -26,7 +26,8 @@ class Rules:
     """What parsing depends on: the zone of naive times, their formats, the plausible span, the categories.
 
     `categories`: what may be written for a category (its code, or a name that only it has) → its code.
-    `home` is the city's zone, in which a day without a time of day lies ("": that of the other times).
+    `home` is the city's zone, in which a day without a time of day lies ("": that of the other times);
+    `excel` is what the format of that name is: `excel_1904` in workbooks that count from there.
     `latest` lies after `now` by what a clock may be ahead; `decimal` is the sign before a number's fraction.
     """
 
@@ -38,6 +39,7 @@ class Rules:
     now: datetime = field(default_factory=_now)
     decimal: str = "."
     home: str = ""
+    excel: str = "excel"
 
 
 Reason = str | Callable[[int], str]
@@ -65,6 +67,30 @@ def same_for_all(parsed: Parsed) -> str:
 
 
 Parser = Callable[[pa.Array, Rules], Parsed]
+BY_VALUE: set[Parser] = set()
+"""Parsers to which a cell's value counts, not what is seen of it: of numbers and times."""
+CODES: set[Parser] = set()
+"""Parsers of ids and codes."""
+
+
+def by_value(parse: Parser) -> Parser:
+    """Note that a parser reads the values of cells."""
+    BY_VALUE.add(parse)
+    return parse
+
+
+def code(parse: Parser) -> Parser:
+    """Note that a parser reads ids or codes."""
+    CODES.add(parse)
+    return parse
+
+
+def one_array(values: pa.ChunkedArray) -> pa.Array:
+    """Return a column of a table as one array."""
+    whole = values.combine_chunks()
+    if isinstance(whole, pa.ChunkedArray):
+        return whole.chunk(0) if whole.num_chunks else pa.nulls(0, whole.type)
+    return whole
 
 
 def mask(condition: pa.Array) -> Bools:
@@ -171,6 +197,7 @@ def seen(texts: pa.Array) -> pa.Array:
     return pa.array(changed, pa.string())
 
 
+@code
 def identifier(values: pa.Array, _rules: Rules) -> Parsed:
     """Parse an id or a code; `7.0` of a spreadsheet is the id `7`, and so is `７`."""
     texts = pc.replace_substring_regex(seen(as_text(values)), codes.WHOLE, r"\1")
@@ -186,6 +213,7 @@ def prose(values: pa.Array, _rules: Rules) -> Parsed:
 def pattern(expression: str, meaning: str) -> Parser:
     """Return a parser of codes that match an expression as a whole."""
 
+    @code
     def parse(values: pa.Array, _rules: Rules) -> Parsed:
         texts = seen(as_text(values))
         return Parsed(texts, mask(pc.invert(pc.match_substring_regex(texts, f"^(?:{expression})$"))), meaning)
@@ -258,6 +286,7 @@ _LEAST = 1e-9
 def number(low: float, high: float, unit: str) -> Parser:
     """Return a parser of numbers from `low` to `high`, both included."""
 
+    @by_value
     def parse(values: pa.Array, rules: Rules) -> Parsed:
         floats, bad = numbers(values, rules.decimal)
         bad |= (floats < low) | (floats > high) | (floats != 0) & (np.abs(floats) < _LEAST)
@@ -270,6 +299,7 @@ def number(low: float, high: float, unit: str) -> Parser:
 def integer(low: int, high: int) -> Parser:
     """Return a parser of whole numbers from `low` to `high`, both included; exact to 18 digits."""
 
+    @by_value
     def parse(values: pa.Array, _rules: Rules) -> Parsed:
         reason = f"is no whole number from {low} to {high}"
         if pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
@@ -309,6 +339,7 @@ def words(values: pa.Array, _rules: Rules) -> Parsed:
     return Parsed(_array_text(lists, quoted), _rows_of(lists, wrong), reason)
 
 
+@by_value
 def bearings(values: pa.Array, rules: Rules) -> Parsed:
     """Parse a list of compass bearings, degrees clockwise from north, to PostgreSQL's array notation.
 

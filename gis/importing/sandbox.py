@@ -23,6 +23,7 @@ import shapely
 
 from gis.errors import BadInput, NotFound, Problem
 from gis.importing import reading
+from gis.importing.parsing import one_array
 from gis.importing.source import Broken, Chunk, ReadOptions, Source
 
 DRIVERS = frozenset({
@@ -37,6 +38,8 @@ SECONDS = 120
 _ARCHIVES = frozenset({".zip", ".shz", ".kmz", ".xlsx", ".xlsm"})
 _MOST_FILES, _MOST_BYTES, _MOST_RATIO = 10_000, 4 << 30, 200
 _ROW, _SHAPE = "\x00row", "\x00shape"
+_BESIDE = {"seen": "\x00seen:", "natures": "\x00nature:"}
+"""What a chunk knows of its columns, and what is put before their names for it."""
 _PLAIN = ReadOptions()
 _ERRORS = {"NotFound": NotFound}
 
@@ -157,9 +160,17 @@ def _unpack(table: pa.Table, told: dict[str, Any]) -> Chunk:
     shapes = None
     if _SHAPE in table.column_names:
         shapes = np.asarray(shapely.from_wkb(table[_SHAPE].to_numpy()), dtype=object)
-    plain = table.select([name for name in table.column_names if name not in {_ROW, _SHAPE}])
+    plain = table.select([name for name in table.column_names if not name.startswith("\x00")])
     broken = tuple(Broken(**one) for one in told["broken"])
-    return Chunk(table[_ROW].to_numpy(), plain, shapes, broken)
+    beside = {
+        what: {
+            name.removeprefix(mark): one_array(table[name])
+            for name in table.column_names
+            if name.startswith(mark)
+        }
+        for what, mark in _BESIDE.items()
+    }
+    return Chunk(table[_ROW].to_numpy(), plain, shapes, broken, **beside)
 
 
 def _pack(chunk: Chunk) -> pa.Table:
@@ -167,6 +178,9 @@ def _pack(chunk: Chunk) -> pa.Table:
     if chunk.geometry is not None:
         wkb = shapely.to_wkb(chunk.geometry, include_srid=False)
         table = table.append_column(_SHAPE, pa.array(wkb, pa.large_binary()))
+    for what, mark in _BESIDE.items():
+        for name, values in getattr(chunk, what).items():
+            table = table.append_column(f"{mark}{name}", values)
     return table
 
 
@@ -190,6 +204,7 @@ def _serve(path: Path, options: ReadOptions, out: IO[bytes]) -> None:
     _say(
         out, name=source.name, sha256=source.sha256, columns=source.columns, has_geometry=source.has_geometry,
         crs=source.crs, total=source.total, lines=source.lines, above=source.above, notes=source.notes,
+        since_1904=source.since_1904,
     )  # fmt: skip
     for chunk in source.chunks():
         _say(out, more=True, broken=[vars(one) for one in chunk.broken])

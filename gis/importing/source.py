@@ -32,12 +32,18 @@ class Broken:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Rows of a source: 1-based row numbers, columns as they came, and geometry where the format has it."""
+    """Rows of a source: 1-based row numbers, columns as they came, and geometry where the format has it.
+
+    `seen`: by column, what is seen of numbers that a workbook shows otherwise (`00042`). `natures`: by
+    column, which cells are neither text nor plain number (`date`, `boolean`; `number`: shown as what?).
+    """
 
     rows: Ints
     table: pa.Table
     geometry: Geoms | None = None
     broken: tuple[Broken, ...] = ()
+    seen: dict[str, pa.Array] = field(default_factory=dict)
+    natures: dict[str, pa.Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -62,7 +68,8 @@ class Source:
 
     `crs` is that of the geometry (None: WGS-84 degrees or another datum's, as the import says);
     `total` counts rows where the format knows it; `lines` tells that row n lies on line n + `above`.
-    `notes` say what was decided about the file: titles skipped, an encoding found.
+    `notes` say what was decided about the file: titles skipped, an encoding found. `since_1904`: numbers of
+    Excel's days are counted from 1904.
     """
 
     name: str
@@ -75,6 +82,7 @@ class Source:
     lines: bool = False
     above: int = 1
     notes: tuple[str, ...] = ()
+    since_1904: bool = False
 
 
 def digest(path: Path) -> str:

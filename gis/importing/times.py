@@ -13,12 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gis.importing import day_words
-from gis.importing.parsing import Bools, Parsed, Rules, as_text, folded, mask, plain_numbers
+from gis.importing.parsing import Bools, Parsed, Rules, as_text, by_value, folded, mask, plain_numbers
 
 Moments = npt.NDArray[np.datetime64]
 """datetime64[us], shape (n,), NaT where there is none; UTC or local as the name says."""
 COUNTED = {
     "excel": ("1899-12-30", 86_400_000_000),
+    "excel_1904": ("1904-01-01", 86_400_000_000),
     "unix": ("1970-01-01", 1_000_000),
     "unix_ms": ("1970-01-01", 1_000),
 }
@@ -91,6 +92,7 @@ def known_format(form: str) -> str:
     return form
 
 
+@by_value
 def moment(values: pa.Array, rules: Rules) -> Parsed:
     """Parse a time to UTC; a naive one is in the zone of the rules, a day alone is the city's.
 
@@ -98,7 +100,7 @@ def moment(values: pa.Array, rules: Rules) -> Parsed:
     would have shown it; `other` holds the other reading, for a row whose times would else run backwards. What
     lies in the future by no more than the clocks' skew is taken as now.
     """
-    read = _read(values, rules.formats)
+    read = _read(values, rules)
     there = _there(values)
     utc, other = _on_utc(read, rules)
     now = np.datetime64(rules.now.astimezone(UTC).replace(tzinfo=None), "us")
@@ -113,12 +115,13 @@ def moment(values: pa.Array, rules: Rules) -> Parsed:
     )  # fmt: skip
 
 
+@by_value
 def day(values: pa.Array, rules: Rules) -> Parsed:
     """Parse a calendar day, as it is written: the day of a time is that of its own clock."""
-    read = _read(values, rules.formats)
+    read = _read(values, rules)
     bad = _there(values) & np.isnat(read.clock)
     days = pa.array(read.clock.astype("datetime64[D]"))
-    return Parsed(days, bad, lambda at: _why_no_day(_shown(values[at])))
+    return Parsed(days, bad, lambda at: _why_no_day(_shown(values[at]), rules))
 
 
 def _there(values: pa.Array) -> Bools:
@@ -212,12 +215,13 @@ def _on_utc(read: Read, rules: Rules) -> Local:
     )
 
 
-def _read(values: pa.Array, formats: Sequence[str]) -> Read:
+def _read(values: pa.Array, rules: Rules) -> Read:
     """Read a column by the mapping's formats in their order, then by our grammar."""
     if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
         return _native(values)
     texts = folded(as_text(values))
     read = _nothing(len(texts))
+    formats = [rules.excel if form == "excel" else form for form in rules.formats]
     for way in [*(_by_format(form) for form in formats), *(_by_grammar(one) for one in _GRAMMARS)]:
         left = np.flatnonzero(np.isnat(read.clock) & mask(pc.is_valid(texts)))
         if not len(left):
@@ -282,8 +286,9 @@ def _counted(texts: pa.Array, form: str) -> Read:
     read = _nothing(len(texts))
     ms = np.round(np.where(usable, counts, 0) * (step / 1_000)).astype(np.int64)
     read.clock[usable] = np.datetime64(since, "us") + ms[usable] * np.timedelta64(1_000, "us")
-    read.zoned[:] = form != "excel"
-    read.dated[:] = (form == "excel") & (counts == np.floor(counts))
+    by_day = form.startswith("excel")
+    read.zoned[:] = not by_day
+    read.dated[:] = by_day & (counts == np.floor(counts))
     return read
 
 
@@ -353,22 +358,22 @@ def _why(text: str, rules: Rules) -> str:
     span = f"is no time from {rules.earliest:%Y-%m-%d} to now"
     if re.match(_PARTIAL, text):
         return f"is a part of a time: {text!r} has no time of day; write the day as 2024-03-05, or with 14:30"
-    return f"{span}; {_counts(text) or day_words.doubt(text) or _HOW}"
+    return f"{span}; {_counts(text, rules) or day_words.doubt(text) or _HOW}"
 
 
 _HOW = "write it as 2024-03-05 14:30 or tell its format in the mapping's formats"
 
 
-def _why_no_day(text: str) -> str:
-    return f"is no day; {_counts(text) or 'write it as 2024-03-05'}"
+def _why_no_day(text: str, rules: Rules) -> str:
+    return f"is no day; {_counts(text, rules) or 'write it as 2024-03-05'}"
 
 
-def _counts(text: str) -> str | None:
+def _counts(text: str, rules: Rules) -> str | None:
     """Return what a number where a time should be looks like, None for what is no number of a time."""
     number = float(plain_numbers(pa.array([text]))[0])
     for form, low, high in (("excel", 14_000, 80_000), ("unix", 1e8, 6e9), ("unix_ms", 1e11, 6e12)):
         if low <= number <= high:
-            since, step = COUNTED[form]
+            since, step = COUNTED[rules.excel if form == "excel" else form]
             meant = datetime.fromisoformat(since) + timedelta(microseconds=number * step)
             return (
                 f"it may be {_NAMES[form]}, {meant:%Y-%m-%d %H:%M}: if it is, say "

@@ -1,26 +1,29 @@
 """Workbooks (xlsx): one sheet's cells as columns; formulas and errors are seen, not what is kept for them."""
 
-import re
-import zipfile
-from collections.abc import Iterator, Sequence
-from datetime import date, datetime, time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime, time, timedelta
 from itertools import islice
-from typing import IO, Any
-from xml.etree import ElementTree as ET
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from python_calamine import CalamineWorkbook, SheetVisibleEnum
 
 from gis.errors import BadInput
-from gis.importing import codes, heads
+from gis.importing import cell_marks, codes, heads, number_formats
 from gis.importing.files import File
 from gis.importing.source import CHUNK, Broken, Chunk, ReadOptions, Source, digest
 
-_LINK = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
-
 Row = tuple[int, list[Any]]
 """The number of a row in its sheet, from 1, and its cells without the empty ones at its end."""
+Range = tuple[tuple[int, int], tuple[int, int]]
+"""Merged cells: the row and column of the first and of the last, from 0."""
+
+
+class Shown(float):
+    """A number whose cell shows something other than its digits: what is seen, None where we cannot tell."""
+
+    seen: str | None = None
 
 
 def open_xlsx(file: File, options: ReadOptions) -> Source:
@@ -31,22 +34,49 @@ def open_xlsx(file: File, options: ReadOptions) -> Source:
     """
     with CalamineWorkbook.from_object(file.seekable()) as book:
         sheet = _chosen(book, file, options.layer)
-        merged = book.get_sheet_by_name(sheet).merged_cell_ranges or []
-    top = list(islice(_rows(file, sheet), heads.LOOKED_AT))
+        merged: list[Range] = book.get_sheet_by_name(sheet).merged_cell_ranges or []
+    marks = cell_marks.find(file, sheet)
+    top = list(islice(_rows(file, sheet, marks), heads.LOOKED_AT))
     told = None if options.header_row is None else _place(top, options.header_row)
     texts = [[_heading(cell) for cell in row] for _, row in top]
     head = heads.find(texts, file.name, told, _merges(top, merged))
     above = top[head.above - 1][0]
+    below = sorted(one for one in merged if one[0][0] >= above)
     return Source(
         name=file.name,
         sha256=digest(file.path),
         columns=head.names,
-        chunks=lambda: _chunks(_rows(file, sheet), head.names, above),
+        chunks=lambda: _chunks(_spread(_rows(file, sheet, marks), below), head.names, above),
         crs=options.crs,
         lines=True,
         above=above,
-        notes=head.notes,
+        notes=(*head.notes, *_merge_notes(below)),
+        since_1904=cell_marks.since_1904(file),
     )
+
+
+def _merge_notes(below: list[Range]) -> list[str]:
+    """Return what is told of merged cells among the data."""
+    tall = [one for one in below if one[1][0] > one[0][0]]
+    wide = len(below) - len(tall) + sum(one[1][1] > one[0][1] for one in tall)
+    rows = f"{len(tall)} areas of merged cells: each gives its value to every row that it spans"
+    columns = f"{wide} areas of merged cells span several columns: only the first of these has the value"
+    return [rows] * bool(tall) + [columns] * bool(wide)
+
+
+def _spread(rows: Iterator[Row], below: list[Range]) -> Iterator[Row]:
+    """Yield rows with the value of merged cells, sorted, in each row that they span and that is not blank."""
+    waiting, held = list(reversed(below)), list[tuple[int, int, Any]]()
+    for number, row in rows:
+        held = [one for one in held if one[0] >= number]
+        for _, column, value in held:
+            row.extend([None] * (column + 1 - len(row)))
+            row[column] = value if row[column] is None else row[column]
+        while waiting and waiting[-1][0][0] < number:
+            (first, column), (final, _) = waiting.pop()
+            if first == number - 1 and final > first and column < len(row) and row[column] is not None:
+                held.append((final + 1, column, row[column]))
+        yield number, row
 
 
 def _place(rows: list[Row], number: int) -> int:
@@ -79,90 +109,40 @@ def _chosen(book: CalamineWorkbook, file: File, layer: str | None) -> str:
     return layer or next(iter(full or shown or sheets))
 
 
-def _rows(file: File, name: str) -> Iterator[Row]:
+def _rows(file: File, name: str, marks: cell_marks.Marks) -> Iterator[Row]:
     """Yield every row of a sheet that is not blank."""
-    seen = _seen(file, name)
     with CalamineWorkbook.from_object(file.seekable()) as book:
         sheet = book.get_sheet_by_name(name)
         _, left = sheet.start or (0, 0)  # of the rows it gives those above too, of the columns none before
         for number, cells in enumerate(sheet.iter_rows(), start=1):
             row = [*[None] * left, *(None if cell == "" else cell for cell in cells)]
-            for column, text in seen.pop(number, {}).items():
+            for column, mark in marks.get(number, {}).items():
                 row.extend([None] * (column + 1 - len(row)))
-                row[column] = text
+                row[column] = _marked(row[column], mark)
             while row and row[-1] is None:
                 row.pop()
             if row:
                 yield number, row
 
 
-def _seen(file: File, name: str) -> dict[int, dict[int, str]]:
-    """Return a sheet's formulas and errors by row and column: of both a reader of values shows none."""
-    with zipfile.ZipFile(file.seekable()) as archive:
-        part = _part(archive, name)
-        if part is None or not re.search(rb"<(?:\w+:)?f[\s>/]|t=[\"']e[\"']", archive.read(part)):
-            return {}
-        with archive.open(part) as stream:
-            return _formulas(stream)
-
-
-def _part(archive: zipfile.ZipFile, name: str) -> str | None:
-    """Return where in a workbook's archive a sheet lies."""
-    book, links = (_tree(archive, one) for one in ("xl/workbook.xml", "xl/_rels/workbook.xml.rels"))
-    wanted = {
-        sheet.get(_LINK) for sheet in book.iter() if _tag(sheet) == "sheet" and sheet.get("name") == name
-    }
-    target = next((link.get("Target", "") for link in links.iter() if link.get("Id") in wanted), "")
-    path = target.lstrip("/") if target.startswith("/") else f"xl/{target}"
-    return path if path in archive.namelist() else None
-
-
-def _tree(archive: zipfile.ZipFile, part: str) -> ET.Element:
-    return ET.fromstring(archive.read(part))  # noqa: S314 - expat bounds entities, and the child its memory
-
-
-def _tag(element: ET.Element) -> str:
-    return element.tag.rpartition("}")[2]
-
-
-def _formulas(stream: IO[bytes]) -> dict[int, dict[int, str]]:
-    found: dict[int, dict[int, str]] = {}
-    row, column = 0, -1
-    for event, element in ET.iterparse(stream, ("start", "end")):  # noqa: S314 - as above
-        tag = _tag(element)
-        if event == "start" and tag == "row":
-            row, column = int(element.get("r", row + 1)), -1
-        elif event == "start" and tag == "c":
-            column = _column(element.get("r"), column + 1)
-        elif event == "end" and tag == "c":
-            if (text := _stands_for(element)) is not None:
-                found.setdefault(row, {})[column] = text
-            element.clear()
-        elif event == "end" and tag == "row":
-            element.clear()
-    return found
-
-
-def _column(address: str | None, otherwise: int) -> int:
-    """Return the column of an address such as `AB12`, from 0."""
-    letters = re.match("[A-Z]+", address or "")
-    if letters is None:
-        return otherwise
-    number = 0
-    for letter in letters[0]:
-        number = number * 26 + ord(letter) - 64
-    return number - 1
-
-
-def _stands_for(cell: ET.Element) -> str | None:
-    """Return a cell's formula, or its error; None for a plain value."""
-    parts = {_tag(part): part.text or "" for part in cell}
-    if "f" in parts:
-        return f"={parts['f'].removeprefix('=')}"
-    return parts.get("v") if cell.get("t") == "e" else None
+def _marked(value: Any, mark: cell_marks.Mark) -> Any:
+    """Return what stands for a cell: its formula or error, or its number with what is seen of it."""
+    if isinstance(mark, str):
+        return mark
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    whole = float(value).is_integer() and abs(value) < 2**53
+    seen = number_formats.shown(mark.code, value) if whole else codes.number_text(value)
+    if seen == codes.number_text(value):
+        return value
+    number = Shown(value)
+    number.seen = seen
+    return number
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).upper()
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, float):
@@ -174,18 +154,49 @@ def _chunks(rows: Iterator[Row], names: tuple[str, ...], above: int) -> Iterator
     below = (row for row in rows if row[0] > above)
     while held := list(islice(below, CHUNK)):
         fitting = [(number - above, row) for number, row in held if len(row) <= len(names)]
+        cells = {name: [_cell(row, at) for _, row in fitting] for at, name in enumerate(names)}
         yield Chunk(
             rows=np.array([number for number, _ in fitting], np.int64),
-            table=pa.table({name: _column_of(fitting, at) for at, name in enumerate(names)}),
+            table=pa.table({name: _column_of(of) for name, of in cells.items()}),
             broken=tuple(_too_wide(*row, names, above) for row in held if len(row[1]) > len(names)),
+            seen={
+                name: of
+                for name, values in cells.items()
+                if (of := _each(values, _seen)).null_count < len(of)
+            },
+            natures={
+                name: of
+                for name, values in cells.items()
+                if (of := _each(values, _nature)).null_count < len(of)
+            },
         )
 
 
-def _column_of(rows: list[Row], at: int) -> pa.Array:
+def _cell(row: list[Any], at: int) -> Any:
+    return row[at] if at < len(row) else None
+
+
+def _each(values: list[Any], function: Callable[[Any], str | None]) -> pa.Array:
+    return pa.array([function(value) for value in values], pa.string())
+
+
+def _seen(value: Any) -> str | None:
+    return value.seen if isinstance(value, Shown) else None
+
+
+def _nature(value: Any) -> str | None:
+    """Return what a cell is that is neither text nor a number whose digits are seen."""
+    if isinstance(value, Shown):
+        return "number" if value.seen is None else None
+    if isinstance(value, datetime | date | time | timedelta):
+        return "date"
+    return "boolean" if isinstance(value, bool) else None
+
+
+def _column_of(values: list[Any]) -> pa.Array:
     """Return a column: numbers where all its cells are, whole ones as integers; else texts."""
-    values = [row[at] if at < len(row) else None for _, row in rows]
     given = [value for value in values if value is not None]
-    if given and all(type(value) in (int, float) for value in given):
+    if given and all(type(value) in (int, float, Shown) for value in given):
         whole = all(float(value).is_integer() and abs(value) < 2**53 for value in given)
         return pa.array(values, pa.float64()).cast(pa.int64() if whole else pa.float64())
     return pa.array([None if value is None else _text(value) for value in values], pa.string())
