@@ -12,6 +12,7 @@ import pyarrow.csv
 
 from gis.errors import BadInput
 from gis.importing import columns, heads, textfiles
+from gis.importing.csv_quotes import Guarded, Quotes
 from gis.importing.encodings import Declared
 from gis.importing.files import File
 from gis.importing.source import Broken, Chunk, ReadOptions, Source, digest, numbered
@@ -109,7 +110,12 @@ def _records(lines: list[str], delimiter: str) -> tuple[list[list[str]], list[in
 def _chunks(file: File, text: Text, layout: _Layout) -> Iterator[Chunk]:
     broken: list[Broken] = []
 
+    quotes, names = Quotes(layout.delimiter), layout.head.names
+
     def keep(row: Any) -> str:
+        if apart := quotes.told(row.text):
+            broken.append(Broken(row.number - layout.lines_above, *apart))
+            return "skip"
         told = f"has {row.actual_columns} columns, the header has {row.expected_columns}"
         many = row.actual_columns > row.expected_columns
         fix = f"quote values that contain {layout.delimiter!r}" if many else "fill in those that are missing"
@@ -117,7 +123,8 @@ def _chunks(file: File, text: Text, layout: _Layout) -> Iterator[Chunk]:
         return "skip"
 
     with textfiles.utf8(file, text) as stream:
-        reader = _reader(stream, layout, keep)
+        guarded = stream if text.plain else Guarded(stream, quotes, len(names), layout.lines_above)
+        reader = _reader(guarded, layout, keep)
         tables = (columns.without_misread(pa.Table.from_batches([one]), text.encoding) for one in reader)
         yield from numbered(((table, None) for table in tables), lambda: broken)
 
