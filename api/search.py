@@ -23,8 +23,8 @@ def search(
 ) -> dict[str, Any]:
     """Answer what a text may mean, best first, with its chain: names, addresses, codes, crossings, posts.
 
-    `matched_by` and `score` say how it fits; `tied` of them are equally good, `more` says that there are
-    others. A name or address may be spelt in any way, with regions, rooms and units left out or added.
+    A grid's chain begins with itself. `matched_by` and `score` say how it fits; `tied` of them are equally
+    good, `more` says that there are others. A name or address may be spelt in any way, with regions, rooms and units left out or added.
     """
     with transaction() as conn:
         found = match.find(conn, q, limit, wish)
@@ -38,7 +38,13 @@ def search(
 def _told(found: match.Match, chain: list[dict[str, object]], datum: crs.Datum) -> dict[str, Any]:
     fields = asdict(found)
     place = crs.point_from_wgs84(fields.pop("lon"), fields.pop("lat"), datum)
-    return fields | {"geometry": {"type": "Point", "coordinates": place}, "chain": chain}
+    return fields | {"geometry": {"type": "Point", "coordinates": place}, "chain": _from(chain, found.code)}
+
+
+def _from(chain: list[dict[str, object]], code: str | None) -> list[dict[str, object]]:
+    """Return a chain from the grid that was looked for upwards: those below it own its middle alone."""
+    at = next((n for n, link in enumerate(chain) if link["code"] == code), 0)
+    return chain[at:]
 
 
 @router.get("/grids/suggest", openapi_extra=audience("public", "addresses are public"))

@@ -6,6 +6,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, DATERANGE, INT4RANGE, J
 
 from gis import schema_columns as columns
 from gis.cells import RESOLUTIONS
+from gis.crs import DATUMS
 
 metadata = sa.MetaData(
     naming_convention={
@@ -260,6 +261,7 @@ incidents = Table(
     columns.one_of("colour", COLOURS),
     columns.one_of("state", STATES),
     columns.one_of("occurred_precision", PRECISIONS),
+    columns.one_of("datum", DATUMS),
     CheckConstraint(
         "num_nulls(geom, "
         + ", ".join(f"cell_{r}" for r in RESOLUTIONS)
@@ -287,6 +289,7 @@ transitions = Table(
     Column("at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     columns.text("note"),
     Column("corrects", sa.BigInteger, ForeignKey("transitions.id")),
+    columns.one_of("from_state", STATES),
     columns.one_of("to_state", STATES),
     # A step is corrected once; the correction may be corrected in turn.
     UniqueConstraint("corrects"),
@@ -350,6 +353,7 @@ cameras = Table(
     CheckConstraint("0 <= ALL (headings) AND 360 > ALL (headings)", name="headings_are_bearings"),
     CheckConstraint("fov > 0 AND fov <= 360", name="fov"),
     CheckConstraint("range_m > 0", name="range_m"),
+    columns.one_of("state", CAMERA_STATES),
     UniqueConstraint("origin", "origin_id"),
     # Usage: a camera by its code.
     Index("ix_cameras_gb28181", "gb28181"),

@@ -1,5 +1,6 @@
 """The migrated database equals the tables of gis.schema, and its rules hold."""
 
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from api.cli import app
 from gis import db, schema, schema_access, schema_plans, schema_situation, schema_tiles
+from gis.cells import RESOLUTIONS
 from gis.migrate import advice
 from tests import town
 
@@ -149,3 +151,49 @@ def test_an_index_lost_to_policies_is_told(conn: Connection) -> None:
     )
     conn.execute(sa.text("SET LOCAL search_path TO plain, public"))
     assert "LEAKPROOF" in advice(conn)[0]
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "word"),
+    [("cameras", "state", "broken"), ("incidents", "datum", "xian80"), ("transitions", "from_state", "new")],
+)
+def test_a_word_that_is_none_never_enters(conn: Connection, table: str, column: str, word: str) -> None:
+    town.add_grids(conn)
+    batch = town.add_city(conn)
+    town.add_incidents(conn, batch, [town.at(0.4, 0.4)])
+    conn.execute(schema.cameras.insert().values(origin="t", origin_id="1", batch_id=batch, **_CAMERA))
+    number = conn.execute(sa.select(schema.incidents.c.id)).scalar_one()
+    conn.execute(schema.transitions.insert().values(incident_id=number, to_state="reported"))
+    with pytest.raises(sa.exc.IntegrityError, match=f"ck_{table}_{column}"):
+        conn.execute(sa.update(schema.metadata.tables[table]).values({column: word}))
+
+
+_CAMERA = {"geom": "SRID=4326;POINT(113 27)", "state": "online", "headings": [1.0]} | {
+    f"cell_{res}": 1 for res in RESOLUTIONS
+}
+
+
+def test_every_column_of_a_few_words_has_a_rule() -> None:
+    """Kinds of what a city names itself (`_FREE`) take any word."""
+    tables = [*schema.metadata.tables.values(), *schema_access.metadata.tables.values()]
+    named = {
+        (table.name, column.name)
+        for table in tables
+        for column in table.c
+        if isinstance(column.type, sa.Text)
+        and re.fullmatch(r".*state|kind|status|colour|source|datum", column.name)
+    }
+    ruled = {
+        (table.name, column)
+        for table in tables
+        for rule in table.constraints
+        if isinstance(rule, sa.CheckConstraint)
+        for column in re.findall(r"\w+(?= IN \()", str(rule.sqltext))
+    }
+    assert named - ruled == _FREE
+
+
+_FREE = {
+    ("batches", "kind"), ("batches", "datum"), ("buildings", "kind"), ("cameras", "kind"), ("footprints", "kind"),
+    ("grids", "kind"), ("places", "kind"), ("responders", "kind"), ("square_counts", "kind"),
+}  # fmt: skip

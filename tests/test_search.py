@@ -110,6 +110,73 @@ def test_other_spellings_and_more_or_less_than_is_stored(client: TestClient, q: 
     assert address in (*best, *named), found
 
 
+STORED_WITH_ZEROS = "团结路007号002栋"
+
+
+@pytest.mark.parametrize(
+    ("q", "address"),
+    [
+        ("泰山路09号03栋", BUILDINGS[4]), ("泰山路009号3栋", BUILDINGS[4]), ("泰山路9#3#", BUILDINGS[4]),
+        ("泰山路9号3#", BUILDINGS[4]), ("泰山路9＃03＃楼", BUILDINGS[4]), ("泰山路9号第3栋", BUILDINGS[4]),
+        ("泰山路第9号第三栋", BUILDINGS[4]), ("天元区泰山路09号第03幢2单元502", BUILDINGS[4]),
+        ("龙泉花园3#", BUILDINGS[10]), ("龙泉花园第3栋", BUILDINGS[10]), ("龙泉花园03号楼", BUILDINGS[10]),
+        ("龍泉花園第三座", BUILDINGS[10]), ("红旗路012号", BUILDINGS[3]), ("红旗路第12号", BUILDINGS[3]),
+        ("红旗路12#", BUILDINGS[3]), ("团结路7号2栋", STORED_WITH_ZEROS), ("团结路7#2#", STORED_WITH_ZEROS),
+        ("团结路第七号第二栋", STORED_WITH_ZEROS), (STORED_WITH_ZEROS, STORED_WITH_ZEROS),
+    ],
+)  # fmt: skip
+def test_numbers_of_houses_and_buildings_are_found_however_they_are_written(
+    client: TestClient, engine: Engine, q: str, address: str
+) -> None:
+    """With zeros in front, with 第, with # for either, on the stored side as well."""
+    with engine.begin() as conn:
+        stored = schema.buildings.c.address == STORED_WITH_ZEROS
+        if not conn.execute(sa.select(schema.buildings.c.id).where(stored)).all():
+            town.add_building(conn, 1, STORED_WITH_ZEROS, town.at(2.2, 0.5))
+    first = _found(client, q)[0]
+    assert (first["address"], first["kind"]) == (address, "building")
+    assert first["score"] >= (0.85 if "单元" in q else 0.93)
+
+
+@pytest.mark.parametrize(
+    "q", ["泰山路90号3栋", "泰山路9号30栋", "泰山路9号3号4栋", "团结路70号2栋", "红旗路102号"]
+)
+def test_zeros_within_and_behind_a_number_count(client: TestClient, q: str) -> None:
+    assert not [one for one in _found(client, q) if one["score"] >= 0.9]
+
+
+@pytest.mark.parametrize(
+    ("q", "code"),
+    [
+        ("片区 101", "T1"), ("101片区", "T1"), ("Quarter 101", "T1"), ("101 quarter", "T1"),
+        ("QUARTER　１０１", "T1"), ("town 101", None), ("quarter 102", None), ("Grid North End", "T1a"),
+        ("north end grid", "T1a"), ("网格 North End", "T1a"), ("quarter north end", None), ("101", "T1"),
+    ],
+)  # fmt: skip
+def test_a_grid_is_found_by_the_title_of_its_level_beside_its_name(
+    client: TestClient, engine: Engine, q: str, code: str | None
+) -> None:
+    names = schema.grids.update()
+    with engine.begin() as conn:
+        conn.execute(names.where(schema.grids.c.code == "T1").values(name="101"))
+        conn.execute(names.where(schema.grids.c.code == "T1a").values(name="North End"))
+    try:
+        found = [one for one in _found(client, q) if one["score"] >= 0.9]
+    finally:
+        with engine.begin() as conn:
+            for name in ("T1", "T1a"):
+                conn.execute(names.where(schema.grids.c.code == name).values(name=f"网格{name}"))
+    assert [one["code"] for one in found[:1]] == ([code] if code else [])
+
+
+@pytest.mark.parametrize(
+    ("q", "codes"), [("网格T1", ["T1", "T"]), ("T1a", ["T1a", "T1", "T"]), ("网格T", ["T"])]
+)
+def test_a_grid_is_answered_with_its_own_level_first(client: TestClient, q: str, codes: list[str]) -> None:
+    """Not with the grids that own the point in its middle."""
+    assert [link["code"] for link in _found(client, q)[0]["chain"]] == codes
+
+
 def test_what_fits_several_alike_is_told_of_all(client: TestClient) -> None:
     for q in ("秋实路2号1栋", "株洲市荷塘区秋实路2号1栋", "秋实路2号1栋502室"):
         answer = client.get("/grids/search", params={"q": q}).json()

@@ -26,6 +26,8 @@ _POSTCODE = re.compile(r"\s*\b[0-9]{5,6}(?:-[0-9]{4})?$")
 _DASHED = re.compile(r"(.*[^0-9-])([0-9]+)-([0-9]+)((?:-[0-9]+)*)")
 _IN_WORDS = re.compile(r"(.*[^0-9])([0-9]+)号(?:([0-9]+)栋|附([0-9]+)号)")
 """秋实路1-4 may be 1号4栋 or 1号附4号, and either may be stored as the other."""
+_HOUSE_LAST = re.compile(r"(.*[^0-9-][0-9]+)号")
+"""芙蓉名邸8# is read as 8号 and may be 8栋."""
 _CROSSING = re.compile(r"\s*(?:&|/|@|\band\b|\bat\b|与|和|、)\s*", re.IGNORECASE)
 _AT_CROSSING = re.compile(r"(?:的)?(?:交叉路?口|交汇[处口]|交界[处口]|十字路口|路口)$")
 _NUMBERS = re.compile(r"[-+0-9\s.,;:、°º˚度'′’‘分\"″”“秒NSEWnsewdegm东西南北经纬()\[\]【】]+")
@@ -183,6 +185,8 @@ def _reread(one: Variant) -> Iterator[Variant]:
             yield one.but(key, loss, note)
     if words := _IN_WORDS.fullmatch(one.key):
         yield one.but(f"{words[1]}{words[2]}-{words[3] or words[4]}", _REREAD, "")
+    if estate := _HOUSE_LAST.fullmatch(one.key):
+        yield one.but(f"{estate[1]}栋", _REREAD, "")
 
 
 def _codes(plain: str, front: str, code: re.Match[str] | None) -> Iterator[tuple[str, str]]:

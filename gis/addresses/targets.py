@@ -14,7 +14,7 @@ from gis.addresses.parse import Reading, turned
 from gis.addresses.regions import is_number
 from gis.db import Query
 from gis.grids import Asked
-from gis.schema import buildings, cameras, grids, incidents, places, posts, roads, staff
+from gis.schema import buildings, cameras, grids, incidents, levels, places, posts, roads, staff
 
 Column = sa.ColumnElement[Any]
 _LAST = "\U0010ffff"
@@ -54,7 +54,8 @@ def parameters(wanted: Reading, asked: Asked | None) -> dict[str, Any]:
     return {
         "keys": rests, "ends": [rest for rest in rests if len(rest) >= _SHORTEST and not is_number(rest)],
         "turned": [one.key for one in wanted.turned], "codes": [code for _, code in wanted.codes],
-        "heads": list({rest[:n] for rest in rests for n in range(1, len(rest))}),
+        "heads": list({rest[:n].rstrip() for rest in rests for n in range(1, len(rest))}),
+        "tails": list({rest[n:].lstrip() for rest in rests for n in range(1, len(rest))}),
         "one": _any_way(wanted.without_regions(first)), "other": _any_way([second]),
         "begun": begun, "middle": [rest for rest in begun if len(rest) >= _SHORTEST], "code": wanted.code,
         "scheme": asked and asked.scheme, "day": asked and asked.on, "known": asked and asked.known,
@@ -194,6 +195,21 @@ def _post() -> Query:
     return _posts(named).where(_among(grids.c.name_key, "heads"), _among(named, "keys"))
 
 
+def _titled(*, title_first: bool) -> Query:
+    """Grids by the title of their level beside their name: District 101, 101 District."""
+    titles = sa.union(*(sa.select(levels.c.scheme, levels.c.level, c.label("title")) for c in _TITLES))
+    of = titles.subquery("titles")
+    named = of.c
+    both = (named.title, grids.c.name) if title_first else (grids.c.name, named.title)
+    key = folded(sa.func.concat_ws(" ", *both))
+    of_level = sa.and_(grids.c.scheme == named.scheme, grids.c.level == named.level)
+    rest = _among(grids.c.name_key, "tails" if title_first else "heads")
+    return _grids(key).join(of, of_level).where(rest, _among(key, "keys"))
+
+
+_TITLES = (levels.c.name_zh, levels.c.name_en)
+
+
 def _roads(given: str) -> Query:
     """Roads as a point each, in the middle of what hangs together."""
     piece = sa.func.ST_ClusterDBSCAN(roads.c.geom, _SAME_ROAD, 1).over(partition_by=roads.c.name_key)
@@ -263,6 +279,8 @@ EXACT: tuple[Target, ...] = (
     Target("building address", "building", 1.0, _fits(buildings, "address")),
     Target("building name", "building", 1.0, _fits(buildings, "name")),
     Target("grid name", "grid", 1.0, _grids(grids.c.name_key).where(_among(grids.c.name_key, "keys"))),
+    Target("level and grid name", "grid", 1.0, _titled(title_first=True)),
+    Target("grid name and level", "grid", 1.0, _titled(title_first=False)),
     Target("place address", "place", 0.98, _fits(places, "address")),
     Target("road name", "road", 1.0, _roads("keys")),
     Target("crossing of two roads", "crossing", 1.0, _crossing(), "streets"),

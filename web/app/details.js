@@ -5,7 +5,7 @@ import { get } from "./api.js";
 import { categoryName } from "./categories.js";
 import { $, fill, h, icon } from "./dom.js";
 import { distance, field, locale, pick, t, word, wordOf } from "./i18n.js";
-import { chosen, chosenName, drawnAt, goTo, outline, reveal } from "./map.js";
+import { chosen, chosenCode, chosenName, drawnAt, goTo, outline, reveal } from "./map.js";
 import { isOfRecord, shownRecord } from "./record.js";
 import { seesAll, session, signIn } from "./session.js";
 import { change, onChange, state } from "./state.js";
@@ -115,15 +115,19 @@ function owner({ value, reason }) {
       h("p", { class: "quiet" }, reason.status === 404 ? t("chain.none") : reason.message),
     );
   }
-  outline(value.chain.map((grid) => grid.code));
+  const chain = fromGrid(value.chain, chosenCode());
+  outline(chain.map((grid) => grid.code));
   const border = value.on_boundary && h("p", { class: "note" }, t("chain.boundary"));
   const basis = h(
     "p",
     { class: "quiet" },
     t("chain.revision", { revision: String(value.revision), on: value.on }),
   );
-  return block(t("chain.title"), border, h("ol", { class: "chain" }, value.chain.map(link)), basis);
+  return block(t("chain.title"), border, h("ol", { class: "chain" }, chain.map(link)), basis);
 }
+
+/** A chain from a grid that was looked for upwards: those below it own its middle alone. */
+const fromGrid = (chain, code) => chain.slice(Math.max(0, chain.findIndex((grid) => grid.code === code)));
 
 function link(grid) {
   const level = h("span", { class: "level" }, pick(grid.level_name, grid.level_name_en));

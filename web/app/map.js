@@ -85,17 +85,20 @@ function askAtCentre(event) {
   if (event.key.toLowerCase() === "c" && !event.ctrlKey && !event.metaKey) choose(map.getCenter().wrap());
 }
 
-let named = { at: "", name: "" };
+let named = { at: "", name: "", code: "" };
 
-/** Make a point the chosen one, by the name it was found by if any; an address has six decimals, some 0.1 m. */
-export function choose({ lng, lat }, name = "") {
+/** Make a point the chosen one, by the name and code of what it was found by if any; an address has six decimals, some 0.1 m. */
+export function choose({ lng, lat }, name = "", code = "") {
   const at = `${lng.toFixed(6)},${lat.toFixed(6)}`;
-  named = { at, name };
+  named = { at, name, code };
   change({ at });
 }
 
 /** The name that the chosen point was found by, empty where it was only pointed at. */
 export const chosenName = () => (named.at === state.at ? named.name : "");
+
+/** The code of the grid that was looked for, empty where a point was. */
+export const chosenCode = () => (named.at === state.at ? named.code : "");
 
 /** The chosen point as {lng, lat}, or null. */
 export function chosen() {

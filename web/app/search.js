@@ -87,9 +87,9 @@ function inCity({ lng, lat }) {
   return west <= lng && lng <= east && south <= lat && lat <= north;
 }
 
-function visit(place, name) {
+function visit(place, name, code) {
   goTo(place);
-  choose(place, name);
+  choose(place, name, code);
 }
 
 /** Names, addresses and codes alike: one question, as only the service knows which words are codes. */
@@ -105,7 +105,7 @@ const take = ({ matches, more }) => (matches.length === 1 ? visitMatch(matches[0
 /** Go to what was found; a grid is shown whole. */
 function visitMatch(match) {
   if (match.kind === "grid") toast(`${match.address} · ${match.code}`, "note");
-  visit(place(match), match.address);
+  visit(place(match), match.address, match.code ?? "");
   if (match.kind === "grid") visitGrid(match.code);
 }
 
