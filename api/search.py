@@ -24,7 +24,8 @@ def search(
     """Answer what a text may mean, best first, with its chain: names, addresses, codes, crossings, posts.
 
     A grid's chain begins with itself. `matched_by` and `score` say how it fits; `tied` of them are equally
-    good, `more` says that there are others. A name or address may be spelt in any way, with regions, rooms and units left out or added.
+    good, `more` says that there are others. A name or address may be spelt in any way, with regions, rooms
+    and units left out or added.
     """
     with transaction() as conn:
         found = match.find(conn, q, limit, wish)

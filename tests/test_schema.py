@@ -194,6 +194,7 @@ def test_every_column_of_a_few_words_has_a_rule() -> None:
 
 
 _FREE = {
-    ("batches", "kind"), ("batches", "datum"), ("buildings", "kind"), ("cameras", "kind"), ("footprints", "kind"),
+    ("batches", "kind"), ("batches", "datum"), ("buildings", "kind"), ("cameras", "kind"),
+    ("footprints", "kind"),
     ("grids", "kind"), ("places", "kind"), ("responders", "kind"), ("square_counts", "kind"),
 }  # fmt: skip
