@@ -88,25 +88,117 @@ class Arrangement:
 
 
 def arrange(grids: Shapes) -> Arrangement:
-    """The arrangement of grids in units; crossed borders are untied as the checks do."""
-    valid = _areal(np.array(list(grids.values()), dtype=object))
+    """The arrangement of grids in units that share their vertices (`coverage.match`).
+
+    Crossed borders are untied as the checks do. Only grids that overlap or cross themselves are noded, the
+    rest are faces as they are; where edges then do not add up, all are.
+    """
+    given = np.array(list(grids.values()), dtype=object)
+    broken = np.flatnonzero(~shapely.is_valid(given))
+    valid = _areal(given)
+    for noded in (np.union1d(broken, _overlapping(valid)), np.arange(len(valid))):
+        faces, owners = _beside_noded(valid, noded)
+        gaps = _gaps(faces)
+        if gaps is not None:
+            break
+    else:
+        gaps = []
+    return Arrangement(tuple(grids), _geoms([*faces, *gaps]), (*owners, *[()] * len(gaps)))
+
+
+def _geoms(shapes: Sequence[BaseGeometry]) -> Geoms:
+    array = np.empty(len(shapes), dtype=object)
+    array[:] = shapes
+    return array
+
+
+def _overlapping(valid: Geoms) -> Ints:
+    """The polygons that have ground in common with others, by edges that none runs against.
+
+    Where ground gets an owner more there is such an edge. It crosses an edge of who else has the ground, or,
+    as vertices are shared, lies wholly within: that one holds its middle. Grids that lie in others, or hold
+    them, are found by a point inside.
+    """
+    edges = coverage.polygon_edges(valid)
+    low, high, _, _ = coverage.residual(edges.start, edges.end, np.zeros(len(edges), dtype=np.int64))
+    open_ = _open(edges, low, high)
+    start, end, owner = edges.start[open_], edges.end[open_], edges.owner[open_]
+    lines = coverage.lines(start, end)
+    one, other = shapely.STRtree(lines).query(lines, predicate="crosses")
+    crossed = [owner[one], owner[other]]
+    holder, at = shapely.STRtree(coverage.points((start + end) / 2)).query(
+        valid, predicate="contains_properly"
+    )
+    whole, inside = shapely.STRtree(shapely.point_on_surface(valid)).query(
+        valid, predicate="contains_properly"
+    )
+    apart = whole != inside
+    return np.unique(np.concatenate([*crossed, holder, owner[at], whole[apart], inside[apart]]))
+
+
+def _open(edges: coverage.Edges, low: Ints, high: Ints) -> coverage.Bools:
+    """Which edges are among those left over, either way."""
+    left = set(zip(coverage.keys(low).tolist(), coverage.keys(high).tolist(), strict=True))
+    a, b = coverage.keys(edges.start), coverage.keys(edges.end)
+    near = np.isin(a, np.concatenate([coverage.keys(low), coverage.keys(high)]))
+    pairs = zip(a[near].tolist(), b[near].tolist(), strict=True)
+    result = np.zeros(len(a), dtype=bool)
+    result[np.flatnonzero(near)] = [(p, q) in left or (q, p) in left for p, q in pairs]
+    return result
+
+
+def _beside_noded(valid: Geoms, noded: Ints) -> tuple[list[BaseGeometry], list[tuple[int, ...]]]:
+    """The faces of some grids, and the other grids whole, with each other's vertices; with their owners."""
+    faces, owners = _faces(valid[noded], noded) if len(noded) else (_geoms([]), [])
+    rest = np.setdiff1d(np.arange(len(valid)), noded)
+    shapes, all_owners = [*faces, *valid[rest]], [*owners, *((int(i),) for i in rest)]
+    if len(faces) and len(rest):
+        tree = shapely.STRtree(valid[rest])
+        near = np.unique(tree.query(faces, predicate="dwithin", distance=_NEAR)[1]) + len(faces)
+        some = [*range(len(faces)), *near.tolist()]
+        for at, shape in zip(some, coverage.match(_geoms([shapes[i] for i in some])), strict=True):
+            shapes[at] = shape
+    return shapes, all_owners
+
+
+_NEAR = coverage.MATCH_UNITS + 1
+"""Units: grids nearer to noded ones than this may lack vertices of theirs."""
+
+
+def _faces(valid: Geoms, rows: Ints) -> tuple[Geoms, list[tuple[int, ...]]]:
+    """The faces of polygons noded on whole units, and which of `rows` own each; unowned ones are left out."""
     noded = shapely.union_all(shapely.boundary(valid), grid_size=1.0)
     faces = shapely.normalize(shapely.get_parts(shapely.polygonize(shapely.get_parts(noded))))
     faces = faces[np.argsort(shapely.to_wkb(faces), kind="stable")] if len(faces) else faces
     face, owner = shapely.STRtree(valid).query(shapely.point_on_surface(faces), predicate="intersects")
     order = np.lexsort((owner, face))
     bounds = np.searchsorted(face[order], np.arange(len(faces) + 1))
-    owners = [tuple(owner[order][a:b].tolist()) for a, b in pairwise(bounds)]
-    return Arrangement(tuple(grids), np.asarray(faces, dtype=object), tuple(owners))
+    owners = [tuple(rows[owner[order][a:b]].tolist()) for a, b in pairwise(bounds)]
+    owned = np.array([bool(one) for one in owners], dtype=bool)
+    return faces[owned], [one for one in owners if one]
+
+
+def _gaps(faces: Sequence[BaseGeometry]) -> list[BaseGeometry] | None:
+    """Enclosed ground that faces leave; None where their edges do not add up."""
+    shapes = _geoms(faces)
+    edges = coverage.polygon_edges(shapes)
+    start, end = coverage.cancel(edges.start, edges.end)
+    found = shapely.normalize(shapely.get_parts(shapely.polygonize(coverage.lines(start, end))))
+    outer = coverage.polygon_edges(found)
+    _, first = np.unique(outer.owner, return_index=True)
+    ours = {(*a, *b) for a, b in zip(start.tolist(), end.tolist(), strict=True)}
+    inside = [(*outer.start[i].tolist(), *outer.end[i].tolist()) in ours for i in first]
+    owned, gaps = found[inside], [one for one, mine in zip(found, inside, strict=True) if not mine]
+    twice = coverage.doubled_areas(owned).sum() if len(owned) else 0
+    return gaps if twice == coverage.doubled_areas(shapes).sum() else None
 
 
 def _areal(units: Geoms) -> Geoms:
     """Valid polygons: of those that are not, what has ground."""
     fixed = units.copy()
-    broken = ~shapely.is_valid(units)
-    made = shapely.make_valid(units[broken])
-    polygons = [[p for p in shapely.get_parts(shapely.get_parts(one)) if p.area > 0] for one in made]
-    fixed[broken] = np.array([shapely.union_all(of) for of in polygons], dtype=object)
+    for i in np.flatnonzero(~shapely.is_valid(units)):
+        made = shapely.get_parts(shapely.get_parts(shapely.make_valid(units[i])))
+        fixed[i] = shapely.MultiPolygon([one for one in made if one.area > 0])
     return fixed
 
 

@@ -128,6 +128,31 @@ def test_random_maps_are_mended(seed: int) -> None:
     assert errors(after) == []
 
 
+@settings(max_examples=40)
+@given(st.integers(0, 2**32 - 1))
+def test_ground_is_sorted_out_as_by_pairs(seed: int) -> None:
+    """By shapely, pair by pair: corners that poke in, bars that cross, islands within, copies."""
+    rng = np.random.default_rng(seed)
+    grids = town(4, 4)
+    for code in rng.choice(sorted(grids), 4, replace=False):
+        x, y, w, h = [*rng.uniform(0, 3.5, 2).tolist(), *(10 ** rng.uniform(-2.5, 0.4, 2)).tolist()]
+        bar = shapely.transform(shapely.affinity.rotate(block(x, y, w, h), rng.uniform(0, 90)), np.round)
+        grids[code] = bar if rng.random() < 0.3 else grids[code].union(bar, grid_size=1.0)
+    arranged = mend.arrange(grids)
+    twice = [piece for owners, piece in arranged.pieces() if owners]
+    shapes = list(grids.values())
+    both = [a.intersection(b) for i, a in enumerate(shapes) for b in shapes[:i]]
+    common = shapely.union_all([part for one in both for part in shapely.get_parts(one) if part.area > 0])
+    bent = 3 * sum(shape.length for shape in shapes)
+    assert shapely.symmetric_difference(shapely.union_all(twice), common).area <= bent
+    found = sum(piece.area for owners, piece in arranged.pieces() if not owners)
+    union = shapely.union_all(shapes)
+    holes = sum(shapely.Polygon(r).area for part in shapely.get_parts(union) for r in part.interiors)
+    islands = [p for p in shapely.get_parts(union) if any(
+        shapely.Polygon(r).contains(p) for q in shapely.get_parts(union) for r in q.interiors)]  # fmt: skip
+    assert found == pytest.approx(holes - sum(one.area for one in islands), abs=bent)
+
+
 def test_parents_are_the_union_of_their_children_without_slits() -> None:
     grids = town(4, 2)
     grids["0-0"] = grids["0-0"].difference(block(0.4, 0.4, 0.002, 0.002))
