@@ -128,6 +128,6 @@ def wiggly(side: int) -> dict[str, Any]:
         np.column_stack([steps, 1 + wave])[::-1], np.column_stack([wave, steps])[::-1],
     ])  # fmt: skip
     return {
-        f"{x}-{y}": shapely.Polygon(np.round((ring + [x, y]) * 10_000) / 1e7 + [113, 27])
+        f"{x}-{y}": shapely.Polygon(np.round((ring + np.array([x, y])) * 10_000) / 1e7 + [113, 27])
         for x in range(side) for y in range(side)
     }  # fmt: skip
