@@ -1,8 +1,9 @@
 """Where layers meet tiles: the catalogue, vector tiles, TileJSON and styles."""
 
+from collections.abc import Container
 from dataclasses import asdict, replace
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ from gis.errors import NotFound, TileOutside
 from layers.catalogue import CATALOG, LAYERS, Layer
 from layers.view import View
 from tiles import styles, tilejson
+from tiles.legend import Item
 from tiles.tile import Tile
 
 router = APIRouter()
@@ -142,6 +144,13 @@ def style(transaction: Transaction, request: Request, who: Who, name: str) -> di
     """Answer a MapLibre style over the layers: light, dark or safe (for colour-blind eyes)."""
     base = str(request.base_url).rstrip("/")
     with transaction() as conn:
-        attribution = city.the_city(conn).attribution
+        attribution, kinds = city.the_city(conn).attribution, city.area_kinds(conn)
     fonts = styles.font_faces(base + static.href("/vendor/noto-sans-sc"))
-    return styles.style(name, [asdict(layer) for layer in _visible(who)], base, fonts, attribution)
+    layers = [asdict(layer) for layer in _visible(who)]
+    return styles.style(name, layers, base, fonts, attribution, partial(_sees, who, kinds))
+
+
+def _sees(who: Principal, kinds: Container[str], item: Item) -> bool:
+    """Say whether an item of the legend is seen: the public's counts are not tested, a city has few areas."""
+    is_told = who.rank > 0 or not item.get("significant")
+    return is_told and ("kind" not in item or item["kind"] in kinds)

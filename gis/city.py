@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from gis.db import Record
 from gis.errors import BadInput, NotFound
-from gis.schema import batches, buildings, categories, city, grids, levels, places, schemes
+from gis.schema import AREAS, areas, batches, buildings, categories, city, grids, levels, places, schemes
 
 UNSET = "the city is not set: safetymap city set --code CODE --name NAME --zone ZONE"
 """What is wrong with a store without the city's row, and what to do."""
@@ -211,3 +211,9 @@ def data_version(conn: Connection) -> int:
     """Return a number that grows with every committed import."""
     newest = sa.func.coalesce(sa.func.max(batches.c.id), 0)
     return int(conn.execute(sa.select(newest)).scalar_one())
+
+
+def area_kinds(conn: Connection) -> set[str]:
+    """Return the kinds of areas (water, parks, woods) that the city has any of."""
+    found = sa.select(*(sa.exists().where(areas.c.kind == kind).label(kind) for kind in AREAS))
+    return {kind for kind, there in conn.execute(found).one()._mapping.items() if there}

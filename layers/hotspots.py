@@ -91,6 +91,8 @@ def hotspots(
     if view.suppressed:
         return _told(conn, view, res)
     span = incident_span(conn)
+    if span.first is None:
+        return _only_counted(view, *counts(conn, view, res), *_totals(conn, view))
     view = closed_period(view, span)
     of = served(conn, res, view)
     if not len(of.cells):

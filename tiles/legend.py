@@ -1,20 +1,32 @@
 """What the colours of a style mean, in Chinese and English, from the palette the style is drawn with."""
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import Any
 
 from tiles.palettes import Palette
 
 Item = dict[str, Any]
+Sees = Callable[[Item], bool]
+"""Whether what an item explains is to be seen by whoever looks, in this city."""
 
 
-def legend(palette: Palette, sources: Container[str]) -> list[dict[str, Any]]:
-    """Return the entries of every layer in `sources`: shape, colours and wording of each.
+def everything(_: Item) -> bool:
+    """See all items."""
+    return True
+
+
+def legend(palette: Palette, sources: Container[str], sees: Sees = everything) -> list[dict[str, Any]]:
+    """Return the entries of every layer in `sources`: shape, colours and wording of each item that is seen.
 
     Entries of `hotspots` carry a `rank` and `significant`: the page adds the numbers a rank stands for,
-    since those depend on the period.
+    since those depend on the period. Those of `areas` carry their `kind`.
     """
-    return [{"layer": layer, "items": items(palette)} for layer, items in ENTRIES if layer in sources]
+    seen = [
+        (layer, [item for item in items(palette) if sees(item)])
+        for layer, items in ENTRIES
+        if layer in sources
+    ]
+    return [{"layer": layer, "items": items} for layer, items in seen if items]
 
 
 def _item(shape: str, zh: str, en: str, **look: Any) -> Item:
@@ -81,9 +93,9 @@ def _places(p: Palette) -> list[Item]:
 
 def _areas(p: Palette) -> list[Item]:
     return [
-        _item("area", "水域", "water", fill=p.water),
-        _item("area", "公园", "park", fill=p.park),
-        _item("area", "林地", "wood", fill=p.wood),
+        _item("area", "水域", "water", fill=p.water, kind="water"),
+        _item("area", "公园", "park", fill=p.park, kind="park"),
+        _item("area", "林地", "wood", fill=p.wood, kind="wood"),
     ]
 
 

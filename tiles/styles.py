@@ -7,7 +7,7 @@ from typing import Any
 
 from gis.errors import NotFound
 from gis.settings import ROOT
-from tiles.legend import legend
+from tiles.legend import Sees, everything, legend
 from tiles.palettes import PALETTES, Palette
 
 Json = dict[str, Any]
@@ -46,13 +46,18 @@ def font_faces(folder_url: str = "/vendor/noto-sans-sc") -> Json:
 
 
 def style(
-    name: str, layers: Iterable[Mapping[str, Any]], base_url: str, fonts: Json, attribution: str = ""
+    name: str,
+    layers: Iterable[Mapping[str, Any]],
+    base_url: str,
+    fonts: Json,
+    attribution: str = "",
+    sees: Sees = everything,
 ) -> Json:
     """Return the style called `name` (light, dark or safe) over the catalogue's tile layers.
 
     `layers` are mappings with name, minzoom and maxzoom, each becoming one vector source whose tiles
     lie at `base_url`/tiles/…; a style layer whose source is not among them is left out. `fonts` are
-    `font_faces()`. Raises NotFound for an unknown name.
+    `font_faces()`; the legend has the items that `sees` is true of. Raises NotFound for an unknown name.
     """
     palette = PALETTES.get(name)
     if palette is None:
@@ -62,7 +67,7 @@ def style(
     return {
         "version": 8,
         "name": name,
-        "metadata": {"safetymap:legend": legend(palette, sources)},
+        "metadata": {"safetymap:legend": legend(palette, sources, sees)},
         "font-faces": fonts,
         "sources": sources,
         "layers": [one for one in drawn if one.get("source") is None or one["source"] in sources],

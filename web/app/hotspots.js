@@ -76,7 +76,7 @@ function take(answer) {
   if (mode() === "hotspots") paint();
   say();
   areas([...cells.values()]);
-  merged(map, whole.method === "counts-only" ? [...cells.values()] : [], whole.res, breaks);
+  merged(map, whole.released ? [...cells.values()] : [], whole.res, breaks);
   for (const listen of listeners) listen();
 }
 
@@ -118,6 +118,7 @@ const wholeMonths = () => ({ first: state.from.slice(0, 7), last: state.to.slice
 
 function say() {
   if (!whole) return;
+  if (!state.from || !state.to) return fill($("#summary"), h("span", {}, withheld() || t("hotspots.empty")));
   const lines = whole.incidents === null ? [] : counted();
   const untold = withheld();
   fill(
@@ -131,7 +132,7 @@ function say() {
 function counted() {
   const hot = [...cells.values()].filter((cell) => cell.significant).length;
   const words = { incidents: whole.incidents, cells: cells.size, res: whole.res, hot };
-  if (whole.method !== "counts-only") return [t("hotspots.summary", words), ...unplaced()];
+  if (!whole.released) return [t("hotspots.summary", words), ...unplaced()];
   return [t("hotspots.counted", words), t("public.months", wholeMonths()), ...unplaced()];
 }
 
@@ -140,7 +141,7 @@ const unplaced = () =>
 
 function verdict() {
   if ([...cells.values()].some((cell) => cell.significant)) return false;
-  return h("strong", {}, t(whole.method === "counts-only" ? "hotspots.untested" : "hotspots.none"));
+  return h("strong", {}, t(whole.released ? "hotspots.untested" : "hotspots.none"));
 }
 
 /** What of the period the public is not told, empty where it is told all: a count that is withheld is no zero. */

@@ -98,6 +98,7 @@ const WORDS = {
     "所涉各月事件 {incidents} 起，分布在 {cells} 个六边形（分辨率 {res}）",
     "{incidents} incidents in these months, in {cells} hexagons (resolution {res})",
   ],
+  "hotspots.empty": ["尚无事件记录", "No incidents are recorded yet"],
   "hotspots.untested": [
     "公开数据只给数量，不判断是否显著；登录后可区分偶然与热点",
     "Public counts are not tested; sign in to tell hotspots from chance",
@@ -121,6 +122,7 @@ const WORDS = {
     "hexagon with neighbours, observed ÷ expected (bold outline)",
   ],
   "legend.quiet": ["仅为数量：与偶然无异", "Count only: no different from chance"],
+  "legend.untested": ["仅为数量：未检验", "Counts alone, not tested"],
   "legend.quiet.scale": ["每个六边形的事件数", "incidents per hexagon"],
   "details.title": ["位置详情", "This place"],
   "details.close": ["关闭", "Close"],

@@ -22,6 +22,9 @@ export function layerSwitches(found) {
 export const hidden = () =>
   (state.hidden ?? HIDDEN_AT_FIRST).split(",").filter((name) => name && name !== NONE);
 
+/** Whether a layer of the catalogue had nothing in it as the page opened. */
+export const isEmpty = (name) => catalogue.some((layer) => layer.name === name && layer.count === 0);
+
 /** Tell which layers need more zoom to be seen. */
 export function zoomed(now) {
   const before = zoom;

@@ -3,7 +3,7 @@
 import { $, fill, h, swatch } from "./dom.js";
 import { pick, t } from "./i18n.js";
 import { RATIOS, countBreaks, onValues } from "./hotspots.js";
-import { hidden } from "./layers.js";
+import { hidden, isEmpty } from "./layers.js";
 import { styleLegend } from "./map.js";
 import { onChange } from "./state.js";
 
@@ -17,7 +17,7 @@ export function legend(map) {
 }
 
 function show() {
-  const entries = styleLegend().filter((entry) => !hidden().includes(entry.layer));
+  const entries = styleLegend().filter(({ layer }) => !hidden().includes(layer) && !isEmpty(layer));
   fill(
     $("#legend-items"),
     entries.map(({ layer, items }) => (layer === "hotspots" ? cells(items) : list(items))),
@@ -36,13 +36,13 @@ function cells(items) {
   const hot = items.filter((item) => item.significant);
   const quiet = items.filter((item) => !item.significant).slice(0, countBreaks().length);
   return [
-    ramp(
+    hot.length > 0 && ramp(
       "hot",
       hot,
       RATIOS.map((limit, rank) => between(limit, RATIOS[rank + 1], "×")),
     ),
     ramp(
-      "quiet",
+      hot.length > 0 ? "quiet" : "untested",
       quiet,
       countBreaks().map((limit, rank) => counts(limit, countBreaks()[rank + 1])),
     ),
@@ -56,7 +56,7 @@ function ramp(name, items, labels) {
     { class: "ramp" },
     h("h3", {}, t(`legend.${name}`)),
     h("ul", {}, keys),
-    h("small", {}, t(`legend.${name}.scale`)),
+    h("small", {}, t(name === "hot" ? "legend.hot.scale" : "legend.quiet.scale")),
   );
 }
 
