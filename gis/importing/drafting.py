@@ -47,6 +47,8 @@ class Draft:
     """Columns of times as the file wrote them."""
     clamped: int = 0
     """Times a little ahead of our clock, taken as now."""
+    converted: int = 0
+    """Speeds in miles an hour."""
 
     def __len__(self) -> int:
         return len(self.chunk)
@@ -89,6 +91,8 @@ def _keep(made: Draft, name: str, parsed: Parsed, values: pa.Array, others: dict
         made.dated[name], made.written[name] = parsed.dated, values
     if parsed.clamped is not None:
         made.clamped += int(np.count_nonzero(parsed.clamped & made.sieve.ok))
+    if parsed.converted is not None:
+        made.converted += int(np.count_nonzero(parsed.converted & made.sieve.ok))
 
 
 def _single(values: pa.Array, one: Field, sieve: Sieve) -> pa.Array:

@@ -62,7 +62,7 @@ class Options:
 class Job:
     """One import under way; `unowned` counts accepted rows in no grid, `parts` rows cut off others.
 
-    `clamped`: times a little ahead of our clock, taken as now.
+    `clamped`: times a little ahead of our clock, taken as now; `converted`: speeds in miles an hour.
     """
 
     kind: Kind
@@ -79,6 +79,7 @@ class Job:
     unowned: int = 0
     parts: int = 0
     clamped: int = 0
+    converted: int = 0
     notes: list[str] = field(default_factory=list)
     addresses: Gazetteer | None = None
 
@@ -214,6 +215,10 @@ def _clamped(job: Job) -> list[str]:
     ]
 
 
+def _converted(job: Job) -> list[str]:
+    return [f"{job.converted} speeds were in mph and are kept in km/h"] if job.converted else []
+
+
 def outcome(job: Job, merged: Merged) -> Outcome:
     """Return what an import did."""
     refused = job.refused
@@ -222,5 +227,5 @@ def outcome(job: Job, merged: Merged) -> Outcome:
         refused=refused.count, inserted=merged.inserted, updated=merged.updated, unchanged=merged.unchanged,
         kept=merged.kept, refused_file=refused.path if refused.count else None,
         reasons=dict(refused.reasons), values=refused.values,
-        notes=[*job.notes, *job.ways.notes(), *_clamped(job)],
+        notes=[*job.notes, *job.ways.notes(), *_clamped(job), *_converted(job)],
     )  # fmt: skip

@@ -19,6 +19,7 @@ from gis.importing.parsing import (
     words,
 )  # fmt: skip
 from gis.importing.road_words import direction, parity
+from gis.importing.speeds import speed
 from gis.importing.times import day, moment
 from gis.schema import AREAS, CAMERA_STATES, COLOURS, PRECISIONS, SOURCES, STATES, WIDEST_BUILDING
 
@@ -111,7 +112,7 @@ _ALL = (
     Kind("roads", "roads", (
         _FROM, _ID, _NAME, Field("class", text, required=True),
         Field("oneway", direction, empty=spoken.EMPTY_FLAG),
-        Field("speed_kmh", number(0.1, 500, "km/h")), Field("length_m", number(0, 1_000_000, "metres")),
+        Field("speed_kmh", speed(0.1, 500)), Field("length_m", number(0, 1_000_000, "metres")),
         Field("u", integer(-_BIG, _BIG)), Field("v", integer(-_BIG, _BIG)),
         Field("u_level", integer(-13, 12)), Field("v_level", integer(-13, 12)),
         Field("left_from", integer(-1, _INT)), Field("left_to", integer(-1, _INT)),

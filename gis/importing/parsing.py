@@ -50,7 +50,7 @@ class Parsed(NamedTuple):
     """A typed column, null where there is no value; `bad` rows hold something unusable for `reason`.
 
     Of times: `other` is a second reading that the clocks allow, `dated` tells days without a time of day,
-    `clamped` those that were a little ahead of our clock and are taken as now.
+    `clamped` those that were a little ahead of our clock and are taken as now. `converted`: in another unit.
     """
 
     values: pa.Array
@@ -59,6 +59,7 @@ class Parsed(NamedTuple):
     other: pa.Array | None = None
     dated: Bools | None = None
     clamped: Bools | None = None
+    converted: Bools | None = None
 
 
 def same_for_all(parsed: Parsed) -> str:

@@ -81,6 +81,7 @@ def examine(job: Job, chunk: Chunk) -> tuple[dict[str, pa.Array], list[Refusal]]
     """Return a chunk's good rows as columns of the store with `row_no`, and the refusals of the others."""
     made = draft(chunk, job.kind, job.mapping, job.rules)
     job.clamped += made.clamped
+    job.converted += made.converted
     where = locate(job, made) if job.kind.shape else None
     if where is not None and job.kind.shape == "line":
         made, where = centrelines.parts(made, where)
