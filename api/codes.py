@@ -1,4 +1,4 @@
-"""Codes in requests: as they are seen, so that width and signs that show nothing make no other code."""
+"""Codes and texts in requests, as imports take them: codes as seen, texts without signs that none has."""
 
 from typing import Annotated
 
@@ -8,9 +8,29 @@ from gis.importing import codes, spoken
 from gis.importing.parsing import LONGEST_ID
 
 
+def _line(given: str) -> str:
+    """Return a line of text. Raises ValueError for one with a sign that none has."""
+    if sign := codes.strange(given):
+        raise ValueError(f"has the sign {sign}; take it out")
+    return given
+
+
+def _prose(given: str) -> str:
+    """Return a text of several lines. Raises ValueError for one with a sign that none has."""
+    if sign := codes.strange(given, prose=True):
+        raise ValueError(f"has the sign {sign}; take it out")
+    return given
+
+
+Line = Annotated[str, AfterValidator(_line)]
+"""A text of one line: a name, an address, a title."""
+Prose = Annotated[str, AfterValidator(_prose)]
+"""A text that may have several lines."""
+
+
 def _seen(given: str) -> str:
     """Return a code as the importer keeps it. Raises ValueError when nothing of it can be seen."""
-    shown = codes.identified(given)
+    shown = codes.identified(_line(given))
     if not shown:
         raise ValueError("holds nothing that can be seen")
     if shown in spoken.EMPTY:

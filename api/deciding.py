@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.engine import Connection
 
 from api.access import Who
-from api.codes import Code
+from api.codes import Code, Prose
 from api.deps import DatumName, Transaction
 from api.once import Made, RunOnce
 from api.planning import DECIDE, EDIT, READ, Id
@@ -26,7 +26,7 @@ class Note(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    note: Annotated[str | None, Field(max_length=2000)] = None
+    note: Annotated[Prose | None, Field(max_length=2000)] = None
 
 
 @router.post("/plans/{plan_id}/submit", openapi_extra=EDIT)

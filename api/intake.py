@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.engine import Connection
 
 from api.access import audience
-from api.codes import Code
+from api.codes import Code, Line, Prose
 from api.deps import DatumName, Transaction
 from api.once import Made, RunOnce
 from api.times import Time
@@ -19,7 +19,7 @@ from gis.schema import COLOURS, SOURCES, STATES
 
 router = APIRouter()
 Id = Annotated[int, Path(ge=1, lt=2**53)]
-Note = Annotated[str | None, Field(max_length=2000)]
+Note = Annotated[Prose | None, Field(max_length=2000)]
 
 
 class NewIncident(BaseModel):
@@ -37,7 +37,7 @@ class NewIncident(BaseModel):
     """Blue where none is given."""
     reported_at: Time | None = None
     description: Note = None
-    address: Annotated[str | None, Field(max_length=400)] = None
+    address: Annotated[Line | None, Field(max_length=400)] = None
     accuracy_m: Annotated[float | None, Field(ge=0, le=1e6, allow_inf_nan=False)] = None
     recorded_grid: Code | None = None
     code: Code | None = None
@@ -61,7 +61,7 @@ class StepCorrection(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    note: Annotated[str, Field(min_length=1, max_length=2000)]
+    note: Annotated[Prose, Field(min_length=1, max_length=2000)]
     at: Time | None = None
 
 

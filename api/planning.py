@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from api import planning_told
 from api.access import Who, audience
-from api.codes import Code
+from api.codes import Code, Line
 from api.deps import DatumName, Transaction
 from api.limits import heavy
 from api.once import Made, RunOnce
@@ -55,7 +55,7 @@ class NewPlan(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     scope: Code
-    title: Annotated[str, Field(min_length=1, max_length=200)]
+    title: Annotated[Line, Field(min_length=1, max_length=200)]
     effective_on: date | None = None
     scheme: Annotated[str | None, Field(max_length=80)] = None
 
@@ -77,8 +77,8 @@ class Step(BaseModel):
     at: list[float] | None = None
     edge: list[list[float]] | None = None
     parent: Code | None = None
-    name: Annotated[str | None, Field(max_length=200)] = None
-    names: Annotated[list[Annotated[str, Field(max_length=200)]] | None, Field(max_length=200)] = None
+    name: Annotated[Line | None, Field(max_length=200)] = None
+    names: Annotated[list[Annotated[Line, Field(max_length=200)]] | None, Field(max_length=200)] = None
     reach_m: Annotated[float | None, Field(gt=0, le=1000, allow_inf_nan=False)] = None
     confirm_pieces: bool | Annotated[int, Field(ge=1, le=10_000)] | None = None
 

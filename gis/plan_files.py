@@ -20,7 +20,7 @@ from gis.coverage import Geoms
 from gis.crs import to_degrees
 from gis.errors import BadInput
 from gis.importing import codes, natures, sandbox
-from gis.importing.parsing import one_array
+from gis.importing.parsing import LONGEST_ID, one_array
 from gis.importing.source import Chunk, ReadOptions
 from gis.settle import Coverage, is_grid, same_shape
 
@@ -86,9 +86,8 @@ def read(path: Path) -> gpd.GeoDataFrame:
     texts = {name: [text for chunk in chunks for text in _texts(chunk, name)] for name in wanted}
     frame = gpd.GeoDataFrame(texts, geometry=coverage.as_geoms(shapes), crs=4326, dtype=object)
     for name in wanted:
-        _refuse(
-            [re.search(_CONTROL, text) for text in texts[name]], name, "has a control sign, or is too long"
-        )
+        long = [len(text) > LONGEST_ID or codes.strange(text) for text in texts[name]]
+        _refuse(long, name, "has a control sign, or is too long")
     _check_codes(texts["code"])
     return frame
 
@@ -106,9 +105,6 @@ def _check_codes(given: list[str]) -> None:
     _refuse([not code for code in given], "code", "has none; give each grid its code")
     _refuse([re.match(codes.LOST, code) for code in given], "code", codes.TOLD)
     _refuse(pd.Series(given).duplicated(), "code", "has that of an earlier row; give each grid its own")
-
-
-_CONTROL = r"[\x00-\x1f\x7f\ud800-\udfff]|^.{201}"
 
 
 def _check_shapes(shapes: Geoms) -> None:

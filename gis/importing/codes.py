@@ -22,12 +22,39 @@ _EXACT = {pa.float16(): 2.0**11, pa.float32(): 2.0**24, pa.float64(): 2.0**53}
 
 _WIDTHS = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 """Signs of full width, by number, and what they are in half (Unicode, Halfwidth and Fullwidth Forms)."""
+_WIDTHS |= dict.fromkeys((*range(0x2010, 0x2016), 0x2212, 0xFE58, 0xFE63), 0x2D)
+"""Dashes and minuses that nobody tells from a hyphen."""
 _FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 
 
 def _is_invisible(sign: str) -> bool:
     """Tell whether a sign shows nothing: a format control (U+200B, U+FEFF …), a variation, a filler."""
     return unicodedata.category(sign) == "Cf" or "\ufe00" <= sign <= "\ufe0f" or sign in _FILLERS
+
+
+_STRANGE = (
+    (0x00, 0x1F), (0x7F, 0x9F), (0x2028, 0x202E), (0x2066, 0x2069), (0xFDD0, 0xFDEF),
+    *((plane + 0xFFFE, plane + 0xFFFF) for plane in range(0, 0x110000, 0x10000)),
+)  # fmt: skip
+"""Signs that no line of text has: controls, ends of lines, what turns text round, no characters."""
+STRANGE = "[" + "".join(rf"\x{{{first:X}}}-\x{{{last:X}}}" for first, last in _STRANGE) + "]"
+"""The same for Arrow's expressions."""
+_IN_PROSE = frozenset("\t\n\r\x85\u2028\u2029")
+
+
+def strange(text: str, *, prose: bool = False) -> str | None:
+    """Return the name of the first sign that a line of text, or prose of several, cannot have, or None."""
+    for sign in text:
+        if any(first <= ord(sign) <= last for first, last in _STRANGE) and not (prose and sign in _IN_PROSE):
+            return f"U+{ord(sign):04X} ({_named(sign)})"
+    return None
+
+
+def _named(sign: str) -> str:
+    """Return what people call a sign that shows nothing."""
+    known = {"\n": "a line break", "\r": "a line break", "\t": "a tab", "\x85": "a line break"}
+    usual = "no character" if unicodedata.category(sign) == "Cn" else "a control sign"
+    return known.get(sign, unicodedata.name(sign, usual).lower())
 
 
 def seen(word: str) -> str:

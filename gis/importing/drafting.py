@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gis.importing import codes, encodings, natures, spoken
+from gis.importing import codes, encodings, natures, spoken, totals
 from gis.importing.kinds import Field, Kind
 from gis.importing.mapping import Mapping, Value, pick
 from gis.importing.parsing import (
@@ -61,6 +61,7 @@ class Draft:
 def draft(chunk: Chunk, kind: Kind, mapping: Mapping, rules: Rules) -> Draft:
     """Return a chunk's rows as our fields; rows with unusable or missing values are refused."""
     sieve = Sieve(chunk.rows, np.ones(len(chunk), bool))
+    totals.refuse(chunk, sieve)
     made, others = Draft(chunk, sieve), dict[str, pa.Array]()
     for one in kind.fields:
         values = _mapped(chunk, one, mapping, sieve)

@@ -135,17 +135,28 @@ LONGEST, LONGEST_ID, LONGEST_PROSE = 400, 200, 20_000
 """Characters of a line of text, of an id or code (both are indexed, and an index has a bound), of prose."""
 
 
-def _limited(texts: pa.Array, longest: int, forbidden: str, why: str) -> Parsed:
-    signs = mask(pc.match_substring_regex(texts, forbidden))
+def _limited(texts: pa.Array, longest: int, given: pa.Array | None = None, *, prose: bool = False) -> Parsed:
+    """Refuse texts that are too long, or that have, as `given`, a sign that no such text has."""
+    whole = texts if given is None else given
+    signs = strange(whole, prose=prose)
     long = mask(pc.greater(pc.utf8_length(texts), longest))
     return Parsed(
         texts,
         signs | long,
-        lambda at: why if signs[at] else f"is longer than {longest} characters; shorten it",
+        lambda at: (
+            f"has the sign {codes.strange(str(whole[at]), prose=prose)}; a quote may be open, or take it out"
+            if signs[at]
+            else f"is longer than {longest} characters; shorten it"
+        ),
     )
 
 
-_CONTROL = "has a line break or control sign; a quote may be open, or take it out"
+def strange(texts: pa.Array, *, prose: bool = False) -> Bools:
+    """Return which texts have a sign that no line of text has, or no prose."""
+    found = mask(pc.match_substring_regex(texts, codes.STRANGE)).copy()
+    for at in np.flatnonzero(found).tolist() if prose else ():
+        found[at] = codes.strange(str(texts[at]), prose=True) is not None
+    return found
 
 
 def safely(parse: Parser, values: pa.Array, rules: Rules) -> Parsed:
@@ -185,7 +196,7 @@ def _together(first: Parsed, second: Parsed, half: int) -> Parsed:
 
 def text(values: pa.Array, _rules: Rules) -> Parsed:
     """Parse one line of text."""
-    return _limited(as_text(values), LONGEST, r"[\x00-\x1f\x7f]", _CONTROL)
+    return _limited(as_text(values), LONGEST)
 
 
 def seen(texts: pa.Array) -> pa.Array:
@@ -201,14 +212,14 @@ def seen(texts: pa.Array) -> pa.Array:
 @code
 def identifier(values: pa.Array, _rules: Rules) -> Parsed:
     """Parse an id or a code; `7.0` of a spreadsheet is the id `7`, and so is `７`."""
-    texts = pc.replace_substring_regex(seen(as_text(values)), codes.WHOLE, r"\1")
-    return _limited(texts, LONGEST_ID, r"[\x00-\x1f\x7f]", _CONTROL)
+    given = as_text(values)
+    texts = pc.replace_substring_regex(seen(given), codes.WHOLE, r"\1")
+    return _limited(texts, LONGEST_ID, given)
 
 
 def prose(values: pa.Array, _rules: Rules) -> Parsed:
     """Parse text of several lines."""
-    signs = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
-    return _limited(as_text(values), LONGEST_PROSE, signs, "has a control sign; take it out")
+    return _limited(as_text(values), LONGEST_PROSE, prose=True)
 
 
 def pattern(expression: str, meaning: str) -> Parser:
@@ -329,9 +340,7 @@ def words(values: pa.Array, _rules: Rules) -> Parsed:
     """Parse a list of texts to PostgreSQL's array notation."""
     lists = _lists(values)
     items = as_text(lists.flatten())
-    wrong = mask(pc.match_substring_regex(items, r"[\x00-\x1f\x7f]")) | mask(
-        pc.greater(pc.utf8_length(items), LONGEST)
-    )
+    wrong = strange(items) | mask(pc.greater(pc.utf8_length(items), LONGEST))
     escaped = items
     for sign in ("\\", '"'):
         escaped = pc.replace_substring(escaped, sign, f"\\{sign}")
