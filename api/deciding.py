@@ -72,7 +72,7 @@ def publish(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
 
     def work(conn: Connection) -> Made:
         done = publishing.publish(conn, plan_id)
-        named = {"revision": done.revision, "changed": done.changed, "gone": done.gone}
+        named = {"revision": done.revision, "changed": done.changed, "gone": done.gone, "bent": done.bent}
         return Made({**named, "plan": _decided(conn, request, who, done.plan, **named)})
 
     return once(work)

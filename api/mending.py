@@ -36,6 +36,8 @@ def mend_(
     ] = None,
 ) -> None:
     """Propose who should have ground that several grids claim or none, and write the set so mended."""
+    if out_file is not None and accept is None:
+        raise BadInput("--accept", "say which proposals to accept: sure, all, or their numbers")
     frame, codes = _read(file, code, layer)
     arranged = mend.arrange(dict(zip(codes, coverage.to_units(frame.geometry.to_numpy()), strict=True)))
     found = mend.proposals(arranged)
@@ -44,8 +46,6 @@ def mend_(
     listed.write_text(json.dumps(_features(found, chosen), ensure_ascii=False), encoding="utf-8")
     _tell(found, listed)
     if out_file is not None:
-        if accept is None:
-            raise BadInput("--accept", "say which proposals to accept: sure, all, or their numbers")
         _write(frame, codes, arranged, [p for p in found if p.number in chosen], out_file)
 
 

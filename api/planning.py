@@ -259,7 +259,7 @@ def grids(
     transaction: Transaction,
     plan_id: Id,
     level: Annotated[int | None, Query(ge=0, le=100)] = None,
-    changed: Annotated[bool, Query(description="Only grids that differ from the base.")] = False,  # noqa: FBT002
+    changed: Annotated[bool, Query(description="Only new and changed grids.")] = False,  # noqa: FBT002
     at: At = None,
     limit: Annotated[int, Query(ge=1, le=50_000)] = 20_000,
     datum: DatumName = "wgs84",
@@ -274,12 +274,13 @@ def _grids(
     conn: Connection, here: Draft, level: int | None, limit: int, datum: crs.Datum, *, only_changed: bool
 ) -> Json:
     differ = plans.changed(here)
-    codes = [c for c in (differ if only_changed else here.cov.grids) if c in here.cov.grids]
+    marks = {code: plan_features.kind_of(change) for code, change in differ.items()}
+    codes = [c for c in here.cov.grids if not only_changed or marks.get(c, "bent") != "bent"]
     codes = [c for c in codes if level is None or here.cov.grids[c].level == level]
     codes.sort(key=lambda c: (here.cov.grids[c].level, c))
     there = plans.versions(here.cov, codes[:limit])
-    marks = {c: {"change": plan_features.kind_of(differ[c]) if c in differ else None} for c in there}
-    told = plan_features.features(plan_store.ids_of(conn, here.plan.scheme, there), there, marks, datum)
+    properties = {c: {"change": marks.get(c)} for c in there}
+    told = plan_features.features(plan_store.ids_of(conn, here.plan.scheme, there), there, properties, datum)
     gone = sorted(code for code, (_, after) in differ.items() if after is None)
     return plan_features.collection(told, gone=gone, limit=limit, more=len(codes) > limit)
 

@@ -30,7 +30,7 @@ def brief(conn: Connection, plan: Plan) -> Json:
 def whole(conn: Connection, plan: Plan) -> Json:
     """Return a plan as it is told, with the name of its scope and how many grids it changes."""
     base = plans.base_of(conn, plan)
-    changed = plan_store.count_grids(conn, plan.id)
+    changed = plans.count_changed(conn, plan, base.cov)
     return brief(conn, plan) | {"scope_name": base.cov.grids[plan.scope].name, "changed": changed}
 
 

@@ -17,7 +17,7 @@ from gis.crs import Datum
 from gis.faults import to_geojson
 from gis.grids import DECIMALS, Asked, current
 from gis.plan_diff import Change, Version
-from gis.plan_outlines import bent
+from gis.plan_outlines import is_bent
 from gis.schema import grid_codes, grids
 from gis.schema_plans import plan_grids
 from gis.settle import is_grid
@@ -80,7 +80,7 @@ def kind_of(change: Change) -> str:
     before, after = change
     if before is None or after is None:
         return "new" if before is None else "gone"
-    return "bent" if before.grid == after.grid and bent(before, after) else "changed"
+    return "bent" if is_bent(before, after) else "changed"
 
 
 def changed(
@@ -94,13 +94,21 @@ def changed(
 
 
 def pairs(conn: Connection, scheme: str, changes: Mapping[str, Change], datum: Datum) -> list[Json]:
-    """Each changed grid before and after, as features."""
+    """Each grid that differs before and after, as features, and what became of it (`kind_of`)."""
     ids = plan_store.ids_of(conn, scheme, changes)
     sides = []
     for side in (0, 1):
         there = {code: one for code, change in changes.items() if (one := change[side]) is not None}
         sides.append({f["properties"]["code"]: f for f in features(ids, there, {}, datum)})
-    return [{"code": code, "before": sides[0].get(code), "after": sides[1].get(code)} for code in changes]
+    return [
+        {
+            "code": code,
+            "change": kind_of(changes[code]),
+            "before": sides[0].get(code),
+            "after": sides[1].get(code),
+        }
+        for code in changes
+    ]
 
 
 def faults(found: list[Fault], datum: Datum, limit: int) -> Json:

@@ -71,6 +71,11 @@ def bent(before: Version | None, after: Version | None) -> bool:
     return alike and not (contested and not bent_shape(before.whole, after.whole))
 
 
+def is_bent(before: Version | None, after: Version | None) -> bool:
+    """Whether a grid is what it was, but for vertices in its edges."""
+    return before is not None and after is not None and before.grid == after.grid and bent(before, after)
+
+
 def bent_shape(before: BaseGeometry, after: BaseGeometry) -> bool:
     """Whether a shape (units) is another one, but for vertices in its edges."""
     if same_shape(before, after):

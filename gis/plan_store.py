@@ -169,13 +169,6 @@ def grids_of(conn: Connection, plan_id: int) -> dict[str, Version | None]:
     return _read([(r[0], r[1], r[2]) for r in rows])
 
 
-def count_grids(conn: Connection, plan_id: int) -> int:
-    """Return how many grids of a draft its steps have touched."""
-    p = plan_grids.c
-    count = sa.select(sa.func.count()).where(p.plan_id == plan_id, _is_grid(p.code))
-    return int(conn.execute(count).scalar_one())
-
-
 def _read(rows: Sequence[tuple[str, Any, Any]]) -> dict[str, Version | None]:
     """Return versions by code of rows of code, fields, shape as WKB."""
     shapes = shapely.from_wkb(np.array([row[2] for row in rows], dtype=object))

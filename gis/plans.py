@@ -16,6 +16,7 @@ from gis.errors import BadInput, Forbidden, Problem
 from gis.grids import Asked, Wish
 from gis.plan_base import Base
 from gis.plan_diff import Change, Version, applied, diff, version_of
+from gis.plan_outlines import is_bent
 from gis.plan_store import Plan
 from gis.schema import buildings
 from gis.settle import Coverage, is_grid
@@ -243,6 +244,13 @@ def changed(here: Draft) -> dict[str, Change]:
     """Return the grids of a draft that differ from its base, by code, nobody's ground left out."""
     found = diff(here.base.cov, here.cov)
     return {code: change for code, change in found.items() if is_grid(code)}
+
+
+def count_changed(conn: Connection, plan: Plan, base: Coverage) -> int:
+    """Return how many grids of a draft are new, gone or changed, not merely bent by a vertex."""
+    there = plan_store.grids_of(conn, plan.id)
+    pairs = ((version_of(base, code), after) for code, after in there.items() if is_grid(code))
+    return sum(before != after and not is_bent(before, after) for before, after in pairs)
 
 
 def withdraw(conn: Connection, who: Principal, plan_id: int) -> Plan:

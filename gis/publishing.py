@@ -47,12 +47,16 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Published:
-    """A plan that became a revision."""
+    """A plan that became a revision: grids that it made or changed, those gone, and those merely bent.
+
+    A grid is bent where a neighbour's new border put a vertex into its own.
+    """
 
     plan: Plan
     revision: int
     changed: list[str]
     gone: list[str]
+    bent: list[str]
 
 
 def conflicts(conn: Connection, plan_id: int) -> list[tuple[Conflict, date]]:
@@ -219,6 +223,7 @@ def _write(conn: Connection, here: Draft, stretches: list[Stretch]) -> Published
     publishing_record.write_lineage(conn, revision, plan.scheme, lineage)
     posts.pass_on()
     plan_store.update(conn, plan.id, state="published", revision=revision, published_at=sa.func.now())
-    there = [code for code, (_, after) in each[0].items() if after is not None and is_grid(code)]
-    gone = [code for code, (_, after) in each[0].items() if after is None and is_grid(code)]
-    return Published(plan_store.get(conn, plan.id), revision, there, gone)
+    kinds = {code: plan_features.kind_of(change) for code, change in each[0].items() if is_grid(code)}
+    there = [code for code, kind in kinds.items() if kind in {"new", "changed"}]
+    gone, bent = ([code for code, kind in kinds.items() if kind == of] for of in ("gone", "bent"))
+    return Published(plan_store.get(conn, plan.id), revision, there, gone, bent)

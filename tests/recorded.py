@@ -39,8 +39,10 @@ def lay(conn: Connection, scheme: str, rows: Rows) -> None:
     level: dict[str | None, int] = {None: 0}
     for code, parent, _ in rows:
         level[code] = level[parent] + 1
-    table = [(code, level[code], parent, code, None, date(2020, 1, 1), None) for code, parent, _ in rows]
-    columns = ["code", "level", "parent_code", "name", "kind", "valid_from", "valid_to"]
+    table = [
+        (code, level[code], parent, code, None, None, date(2020, 1, 1), None) for code, parent, _ in rows
+    ]
+    columns = ["code", "level", "parent_code", "name", "kind", "display_order", "valid_from", "valid_to"]
     frame = pd.DataFrame(table, columns=columns).astype(object)
     shapes, _ = coverage.snap([shape for _, _, shape in rows])
     there = gpd.GeoDataFrame(frame.where(frame.notna(), None), geometry=shapes, crs=4326)

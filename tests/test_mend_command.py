@@ -85,8 +85,11 @@ def test_what_is_accepted_is_written_and_every_square_metre_told(tmp_path: Path)
     ],
 )
 def test_a_refusal_says_what_to_do(tmp_path: Path, words: list[str], said: str) -> None:
-    code, told = mend(write(tmp_path, ".gpkg", A=A, B=B, D=D), *words)
+    file = write(tmp_path, ".gpkg", A=A, B=B, D=D)
+    words = [str(tmp_path / word) if word.endswith(".gpkg") else word for word in words]
+    code, told = mend(file, *words)
     assert code == 1
+    assert list(tmp_path.iterdir()) == [file], "nothing is written"
     assert said in told
     assert "Traceback" not in told
 

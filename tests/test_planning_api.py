@@ -85,6 +85,24 @@ def test_a_step_answers_what_it_changed(client: TestClient, keys: dict[str, Ask]
     assert again["grids"] == told["grids"]
 
 
+def test_only_what_truly_changed_is_told_as_changed(client: TestClient, keys: dict[str, Ask]) -> None:
+    """M10: a split of one grid changes it and makes its half; a neighbour that got a vertex is bent."""
+    ask = keys["planner"]
+    plan = begin(client, ask)
+    split = {"op": "split", "code": "T1a", "line": line((-1, 1.5003), (2.5, 1.5017))}
+    done = client.post(f"/plans/{plan}/steps", headers=ask, json=split).json()
+    marks = {f["properties"]["code"]: f["properties"]["change"] for f in done["grids"]["features"]}
+    (half,) = [code for code, mark in marks.items() if mark == "new"]
+    assert sorted(code for code, mark in marks.items() if mark == "changed") == ["T1a"]
+    assert marks["T1b"] == "bent"
+    assert done["plan"]["changed"] == 2
+    told = client.get(f"/plans/{plan}/grids?changed=true", headers=ask).json()["features"]
+    assert {f["properties"]["code"] for f in told} == {"T1a", half}
+    both = client.get(f"/plans/{plan}/compare", headers=ask).json()["grids"]
+    assert {one["code"] for one in both if one["change"] in {"new", "changed"}} == {"T1a", half}
+    client.post(f"/plans/{plan}/withdraw", headers=ask)
+
+
 @pytest.mark.parametrize("layer", ["grids", "labels"])
 def test_a_tile_shows_the_draft_to_whom_it_may(layer: str, client: TestClient, keys: dict[str, Ask]) -> None:
     ask = keys["planner"]
