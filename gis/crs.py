@@ -5,6 +5,7 @@ GCJ-02 (国测局坐标) and BD-09 (百度坐标) are obfuscations of WGS-84 wit
 iterate. CGCS2000 and WGS-84 differ by centimetres (GB 22021-2008: same ellipsoid to 0.11 mm): no shift.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -193,14 +194,25 @@ def shift_from(system: str, shapes: npt.NDArray[np.object_]) -> Shift:
         return Shift("none, WGS-84 as it stands", 0.0)
     if given.geodetic_crs is None:
         raise BadInput("crs", f"{given.name!r} says no place on Earth; write the file in EPSG:{WGS84}")
-    group = TransformerGroup(given, WGS84, always_xy=True, area_of_interest=_area(given, shapes))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of missing grid files, which `_finer` tells
+        group = TransformerGroup(given, WGS84, always_xy=True, area_of_interest=_area(given, shapes))
     if not group.transformers:
         raise BadInput("crs", f"no way leads from {given.name!r} to WGS-84; write the file in EPSG:{WGS84}")
     best = group.transformers[0]
     datum = given.geodetic_crs.datum
     alike = datum is not None and datum.name == _CGCS2000
     accuracy = best.accuracy if best.accuracy >= 0 else 0.1 if alike else None
-    return Shift(f"{given.name}: {best.description}", accuracy, best)
+    return Shift(f"{given.name}: {best.description}{_finer(group, best)}", accuracy, best)
+
+
+def _finer(group: TransformerGroup, best: Transformer) -> str:
+    """Return what is told of a way that PROJ knows to be more accurate and has no files for."""
+    there = [one for one in group.unavailable_operations if 0 <= one.accuracy < best.accuracy]
+    if group.best_available or not there:
+        return ""
+    files = ", ".join(grid.short_name for grid in there[0].grids if not grid.available)
+    return f" (one of {there[0].accuracy:g} m needs {files}, which is not installed)"
 
 
 def _known(system: str) -> CRS:

@@ -20,6 +20,7 @@ from gis.importing.ground import KM_PER_DEGREE, Ground, only
 from gis.importing.kinds import Kind
 from gis.importing.mapping import Mapping
 from gis.importing.parsing import Bools, Floats, as_text, mask
+from gis.importing.refusals import Sieve
 from gis.importing.source import Geoms, Source
 
 FAR_KM = 20.0
@@ -251,7 +252,12 @@ def _degrees(made: Draft, mapping: Mapping, name: str) -> Floats:
         raise AssertionError(f"{name} is checked before any chunk is read")
     values = cleaned(made.chunk, column, made.sieve, name)
     found, bad = degrees(values, name, mapping.decimal)
-    made.sieve.refuse(bad, name, "is no number; write decimal degrees such as 113.1340", values)
+    made.sieve.refuse(
+        bad,
+        name,
+        _NO_NUMBER,
+        values,
+    )
     made.sieve.refuse(np.isnan(found), name, _MISSING, values)
     return found
 
@@ -259,12 +265,19 @@ def _degrees(made: Draft, mapping: Mapping, name: str) -> Floats:
 def _parsed(made: Draft, values: pa.Array) -> Geoms:
     made.sieve.refuse(mask(pc.is_null(values)), "geometry", _MISSING)
     shapes = _texts(values, mask(pc.is_valid(values)))
-    reason = (
-        "cannot be read; write it as WKT such as POINT (113.134 27.827), or WKB, without an SRID of its own "
-        "but 4326 or 4490 (--crs says another)"
-    )
-    made.sieve.refuse(shapely.is_missing(shapes), "geometry", reason, values)
+    refuse_unread(values, shapely.is_missing(shapes), made.sieve)
     return shapes
+
+
+def refuse_unread(values: pa.Array, rows: Bools, sieve: Sieve) -> None:
+    """Refuse the rows whose value is no shape, those that name a system of their own with that reason."""
+    named = np.zeros(len(values), bool)
+    for at in np.flatnonzero(rows & sieve.ok).tolist():
+        given = values[at].as_py()
+        text = given.hex() if isinstance(given, bytes) else str(given)
+        named[at] = re.match(_NAMES_ITS_OWN, text) is not None
+    sieve.refuse(named, "geometry", _SRID, values)
+    sieve.refuse(rows, "geometry", "cannot be read; write it as WKT such as POINT (x y), or WKB", values)
 
 
 def _texts(values: pa.Array, rows: Bools) -> Geoms:
@@ -275,6 +288,15 @@ def _texts(values: pa.Array, rows: Bools) -> Geoms:
     return result
 
 
+_NO_NUMBER = (
+    "is no number; write degrees, or with --crs metres or feet, in digits alone, without thousands signs"
+)
+_NAMES_ITS_OWN = r"(?i)^\s*SRID=|^(?:00[2367ABEF]|01[0-9A-F]{6}[2367ABEF])"
+"""EWKT, and EWKB whose type says that a number of a system follows."""
+_SRID = (
+    "names a coordinate system of its own (SRID), which is not read here: take it out (ST_AsText, "
+    "ST_AsBinary) and say it for the whole file with --crs EPSG:…"
+)
 _LONGITUDES_FIRST = re.compile(r"^SRID=(?:4326|4490);", re.IGNORECASE)
 
 
