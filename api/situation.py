@@ -33,8 +33,11 @@ _INSIDE = "speaks of the grids inside it and their incidents"
 Level = Annotated[int | None, Query(ge=1, le=20, description="Level of grids; all of them.")]
 Id = Annotated[int, Path(ge=1, lt=2**53)]
 _METHOD = {
-    "expected": f"own past of up to {situation.PERIODS} equal periods, shrunk within level and category",
-    "p": "negative binomial, two-sided; q for all comparisons (Benjamini-Hochberg); departs: q <= 0.05",
+    "expected": f"share in up to {situation.PERIODS} equal periods before, shrunk within level and category, "
+    "of what the grid above holds now; of the whole: the mean of those periods",
+    "p": "two-sided, negative binomial: the larger of those against the own past and the share of the grid "
+    "above; of the whole: the larger of Poisson's and that of a t test over the periods before",
+    "q": "p for all comparisons (Benjamini-Hochberg, the whole and its parts apart); departs: q <= 0.05",
     "change_p": "E-test against the period before (Krishnamoorthy & Thomson 2004), of one row alone",
     "closed": "share closed, exact 95 % interval (Clopper & Pearson 1934)",
     "response": "median seconds, what still waits counted as waiting (Kaplan & Meier 1958), 95 % interval",
@@ -77,9 +80,13 @@ class Told(BaseModel):
 
 
 class SituationTold(Told):
-    """`comparisons` were tested at once; `quiet` of them never held an incident and are not listed."""
+    """`comparisons` were tested at once; `quiet` of them never held an incident and are not listed.
+
+    With fewer than 6 past `periods` of equal length nothing is `tested`: all that rests on a test is null.
+    """
 
     periods: int
+    tested: bool
     comparisons: int
     departing: int
     quiet: int
@@ -111,6 +118,7 @@ def answer_situation(
         listed = listed[departs[listed] != 0]
     whole = _whole(found.view, len(listed), page, version) | {
         "periods": found.periods,
+        "tested": found.departure is not None,
         "comparisons": len(found.count),
         "departing": int((departs != 0).sum()),
         "quiet": len(found.count) - len(found.order),

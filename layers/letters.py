@@ -22,6 +22,7 @@ from gis.schema_situation import LETTER_KINDS, letters
 from layers import periods
 from layers.situation import ALL, Situation, situation
 from layers.stats.change import e_test
+from layers.stats.situation import ALONE
 from layers.view import View
 
 TEMPLATES = Path(__file__).parent / "settings" / "letters"
@@ -157,9 +158,11 @@ def _kept() -> sa.Select[Any]:
 
 
 def _risen(found: Situation) -> list[int]:
-    if found.departure is None:
+    """Return the rows that rose above their family: a swing of the whole is nobody's to answer for."""
+    d = found.departure
+    if d is None:
         return []
-    return [row for row in found.order.tolist() if found.departure.departs[row] > 0]
+    return [row for row in found.order.tolist() if d.departs[row] > 0 and found.family[row] != ALONE]
 
 
 def _names(found: Situation, row: int) -> tuple[str, str | None]:

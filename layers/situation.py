@@ -1,5 +1,7 @@
 """The situation: every grid at every level and every category, against its own past."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time
 from functools import cached_property
@@ -14,13 +16,22 @@ from sqlalchemy.engine import Connection
 
 from gis import schema as t
 from gis.city import category_tree, the_city
+from gis.db import Record
 from gis.errors import BadInput
 from gis.grids import current
 from gis.record_span import incident_span
 from layers import periods
 from layers.expecting import closed_period
 from layers.owning import Leaves, leaves, points
-from layers.stats.situation import Departure, Share, departures, median_time, share
+from layers.stats.situation import (
+    ALONE,
+    FEWEST_PERIODS,
+    Departure,
+    Share,
+    departures,
+    median_time,
+    share,
+)  # fmt: skip
 from layers.view import View, wanted_incidents
 
 Floats = npt.NDArray[np.float64]
@@ -43,6 +54,9 @@ class Grids:
     leaves: Leaves
     holds: sparse.csr_array
     """(grids, leaves)."""
+    family: Integers
+    """Equal for the children of one grid, and for grids of a level with nothing above; ALONE for a grid
+    that is the whole of what is asked about."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +82,10 @@ class Situation:
     categories: list[str]
     row_grid: Integers
     row_category: Integers
+    family: Integers
+    """Which rows were held against what they hold together; ALONE for those held against their own past."""
     departure: Departure | None
-    """None where the data do not reach back one period."""
+    """None where the data do not reach back FEWEST_PERIODS periods."""
     serious: Departure | None
     """The same of red and yellow incidents alone."""
     count: Integers
@@ -141,6 +157,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     history, without = _history(conn, view, grids, known, before)
     every, grave = (_rolled(each, grids, within) for each in history)
     group = (grids.levels[:, None] * len(shown) + np.arange(len(shown))).ravel()
+    family = _by_category(grids.family, len(shown))
     counts = every.astype(np.int64)
     return Situation(
         view=view,
@@ -149,8 +166,9 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
         categories=shown,
         row_grid=np.repeat(np.arange(len(grids.codes)), len(shown)),
         row_category=np.tile(np.arange(len(shown)), len(grids.codes)),
-        departure=_tested(every, group),
-        serious=_tested(grave, group),
+        family=family,
+        departure=_tested(every, group, family),
+        serious=_tested(grave, group, family),
         count=counts[:, 0],
         before=counts[:, 1] if before else np.zeros(len(counts), dtype=np.int64),
         ever=every.sum(axis=1) > 0,
@@ -165,8 +183,16 @@ def _tree(conn: Connection) -> dict[str, str | None]:
     return {str(row["code"]): str(row["parent"]) if row["parent"] else None for row in category_tree(conn)}
 
 
-def _tested(counts: Floats, group: Integers) -> Departure | None:
-    return departures(counts[:, 0], counts[:, 1:], group) if counts.shape[1] > 1 and len(counts) else None
+def _tested(counts: Floats, group: Integers, family: Integers) -> Departure | None:
+    if counts.shape[1] <= FEWEST_PERIODS or not len(counts):
+        return None
+    return departures(counts[:, 0], counts[:, 1:], group, family)
+
+
+def _by_category(family: Integers, categories: int) -> Integers:
+    """Return the family of every row: of one grid's children, in one category."""
+    rows = family[:, None] * categories + np.arange(categories)
+    return np.where(family[:, None] == ALONE, ALONE, rows).ravel()
 
 
 def _rolled(history: Floats, grids: Grids, within: Bools) -> Floats:
@@ -231,8 +257,18 @@ def _grids(conn: Connection, view: View, level: int | None, before: int) -> Grid
         raise BadInput("level", f"there is no grid of level {level} to be seen here")
     return Grids(
         [row.code for row in shown], [row.name for row in shown], np.array([row.level for row in shown]),
-        below, _holds([row.code for row in shown], below, chains),
+        below, _holds([row.code for row in shown], below, chains), _families(shown, inside),
     )  # fmt: skip
+
+
+def _families(shown: Sequence[Record], inside: list[str]) -> Integers:
+    """Number the families of grids; one that has no other of its level beside it and none above is ALONE."""
+    above = [(row.level, None if row.code in inside else row.parent_code) for row in shown]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(above))}
+    members = Counter(above)
+    return np.array(
+        [ALONE if key[1] is None and members[key] == 1 else numbers[key] for key in above], dtype=np.int64
+    )
 
 
 def _holds(codes: list[str], below: Leaves, chains: dict[str, list[str]]) -> sparse.csr_array:

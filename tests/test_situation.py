@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from layers.stats.situation import departures, median_time, share
+from layers.stats.situation import ALONE, Departure, _two_sided, departures, median_time, share
 
 
 def grids(rng: np.random.Generator, scatter: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -59,6 +59,77 @@ def test_the_ratio_covers_one_where_nothing_changed() -> None:
 def test_a_first_incident_in_a_quiet_group_is_no_alarm_but_many_are() -> None:
     answer = departures([0, 1, 8], np.zeros((3, 12)))
     assert answer.departs.tolist() == [0, 0, 1]
+
+
+DISTRICTS = np.repeat(np.arange(5), 12)
+LEVELS = np.r_[0, np.ones(5), np.full(60, 2)]
+FAMILIES = np.r_[ALONE, np.zeros(5), 1 + DISTRICTS].astype(int)
+
+
+def city(rng: np.random.Generator, mean: float, shock: float, scatter: float) -> np.ndarray:
+    """Return 13 periods of a city, 5 districts and 60 grids; every period moves all of them by one factor."""
+    rates = rng.gamma(2, mean / 2, 60)
+    common, own = rng.lognormal(0, shock, 13), rng.gamma(1 / scatter, scatter, (60, 13))
+    grids = rng.poisson(rates[:, None] * common * own)
+    return np.vstack([grids.sum(0), *(grids[one == DISTRICTS].sum(0) for one in range(5)), grids])
+
+
+def judged(counts: np.ndarray) -> Departure:
+    return departures(counts[:, 0], counts[:, 1:], LEVELS, FAMILIES)
+
+
+@pytest.mark.parametrize("shock", [0.0, 0.07, 0.2])
+@pytest.mark.parametrize("mean", [0.3, 3, 50])
+def test_a_swing_of_all_is_no_departure_of_each(mean: float, shock: float) -> None:
+    rng = np.random.default_rng(7)
+    found = [judged(city(rng, mean, shock, 0.1)) for _ in range(100)]
+    assert np.mean([one.departs[0] != 0 for one in found]) <= 0.08  # 6 % and what 100 cities may show of it
+    assert np.mean([one.departs.any() for one in found]) <= 0.12  # likewise 8 %
+
+
+def test_ratios_cover_under_a_common_swing() -> None:
+    rng, rows = np.random.default_rng(8), np.arange(66)
+    ends = [judged(city(rng, 20, 0.07, 1e-6)).ratio(rows) for _ in range(300)]
+    inside = np.array([(low <= 1) & (high >= 1) for _, low, high in ends])
+    assert 0.93 <= inside[:, 0].mean() <= 0.975
+    assert 0.93 <= inside[:, 1:6].mean() <= 0.97
+    assert 0.93 <= inside[:, 6:].mean() <= 0.97
+
+
+def test_a_city_that_doubles_is_told_once_and_a_grid_that_does_not_follow_is_told() -> None:
+    counts = city(np.random.default_rng(9), 50, 0.03, 1e-6)
+    counts[:, 0] *= 2
+    departs = judged(counts).departs
+    assert departs[0] == 1
+    assert not departs[1:].any()
+    counts[6 + 3, 0] *= 4
+    counts[1, 0] = counts[6:18, 0].sum()
+    counts[0, 0] = counts[1:6, 0].sum()
+    departs = judged(counts).departs
+    assert departs[6 + 3] == 1
+    assert not (departs < 0).any(), "those beside it did not fall"
+
+
+@pytest.mark.parametrize(("share", "total", "size"), [(0.05, 1000, 200), (0.2, 50, 20), (0.5, 100, 40)])
+def test_shares_of_a_total_are_close_to_the_beta_binomial(share: float, total: int, size: float) -> None:
+    exact = stats.betabinom(total, size, size * (1 - share) / share)
+    for level, factor in ((0.9, 1.1), (0.98, 1.1), (0.02, 1.1), (0.999, 1.5)):
+        y = float(exact.ppf(level))
+        truth = min(1, 2 * min(exact.sf(y - 1), exact.cdf(y)))
+        got = _two_sided(*(np.array([each]) for each in (y, share * total, size, share)))[0]
+        assert truth / factor <= got <= truth * factor
+
+
+def test_one_that_is_its_whole_family_never_departs_from_it() -> None:
+    past = np.full((2, 8), 20)
+    answer = departures([60, 60], past, [0, 1], [ALONE, 0])
+    assert answer.departs.tolist() == [1, 0]
+    assert answer.interval(np.array([1])) == (60, 60)
+
+
+def test_fewer_than_six_periods_are_refused() -> None:
+    with pytest.raises(ValueError, match="6 are needed"):
+        departures([1], [[1] * 5])
 
 
 def test_shares_have_exact_intervals() -> None:

@@ -81,24 +81,31 @@ class Dispersion:
     p: float
 
 
-def dispersion(history: ArrayLike, level: float = 0.01) -> Dispersion:
+def dispersion(history: ArrayLike, level: float = 0.01, family: ArrayLike | None = None) -> Dispersion:
     """Test past counts, shape (cells, periods), for overdispersion and estimate it.
 
     The mean of an entry is its cell's total times its period's share, so lasting differences
     between cells (which are what a hotspot map should show) and city-wide seasons do not count as
-    scatter. Dean's score statistic with leverage correction (Dean 1992, JASA 87:451, P_B);
-    `alpha` is the moment estimate and 0 unless the test's p <= `level`.
-    Raises ValueError for fewer than two periods.
+    scatter. With a `family` (cells,), the period's share is that of the cell's family. Dean's score
+    statistic with leverage correction (Dean 1992, JASA 87:451, P_B); `alpha` is the moment estimate
+    and 0 unless the test's p <= `level`. Raises ValueError for fewer than two periods.
     """
     y = np.asarray(history, dtype=np.float64)
     if y.ndim != 2 or y.shape[1] < 2:
         raise ValueError(f"history: shape {y.shape} is not (cells, at least 2 periods)")
-    y = y[y.sum(axis=1) > 0][:, y.sum(axis=0) > 0]
-    if min(y.shape) < 2:
+    held = y.sum(axis=1) > 0
+    y, of = y[held], np.zeros(held.sum(), dtype=np.int64) if family is None else np.asarray(family)[held]
+    _, of, members = np.unique(of, return_inverse=True, return_counts=True)
+    y, of = y[members[of] > 1], of[members[of] > 1]  # a family of one has no scatter of its own
+    if not y.size or (y.sum(axis=0) > 0).sum() < 2:
         return Dispersion(0.0, 0.0, 1.0)
-    row, column, total = y.sum(1, keepdims=True), y.sum(0, keepdims=True), y.sum()
+    row = y.sum(axis=1, keepdims=True)
+    columns = np.zeros((members.size, y.shape[1]))
+    np.add.at(columns, of, y)
+    column, total = columns[of], columns.sum(axis=1, keepdims=True)[of]
     mean = row * column / total
-    leverage = mean * (1 / row + 1 / column - 1 / total)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        leverage = np.where(column > 0, mean * (1 / row + 1 / column - 1 / total), 0.0)
     excess = ((y - mean) ** 2 - y + leverage * mean).sum()
     z = float(excess / np.sqrt(2 * (mean**2).sum()))
     p = float(stats.norm.sf(z))

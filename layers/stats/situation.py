@@ -4,13 +4,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special, stats
 
 from layers.stats.expectation import dispersion, from_history
 from layers.stats.hot import lower_tail, upper_tail
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+FEWEST_PERIODS = 6
+"""With fewer past periods nobody can say how much the counts of a whole city swing from one to the next."""
+ALONE = -1
+"""The family of a row that has none beside it to be held against."""
+_CERTAIN = 1e12
+"""The size that stands for infinity where a formula wants a number."""
+_SURE = stats.norm.ppf(0.975)
 
 
 @dataclass(frozen=True)
@@ -19,71 +26,190 @@ class Departure:
 
     count: Floats
     expected: Floats
+    """Of a row with a family: its past share of what all of them hold now. ALONE: the mean of its past."""
     size: Floats
     """Negative-binomial size of the expected count; inf is Poisson."""
+    share: Floats
+    """The row's expected share of its family's count, which is given; 0 where it is ALONE."""
+    usual: Floats
+    """Mean of the past periods of a row that is ALONE, on the scale of `_root`; NaN for others."""
+    swing: Floats
+    """Standard deviation of the same over those periods; NaN for others."""
+    periods: int
+    """Past periods."""
     p: Floats
     """Two-sided."""
     q: Floats
-    """p adjusted for the number of rows (Benjamini-Hochberg)."""
+    """p adjusted for the number of rows (`_adjusted`)."""
     departs: Integers
     """1 above its past, -1 below, 0 neither, at `alpha` after adjustment."""
 
     def interval(self, rows: Integers) -> tuple[Floats, Floats]:
         """Return the ends of the 95 % interval of the expected count of some rows, shape (rows,) each."""
-        known = np.where(np.isfinite(self.size[rows]), self.size[rows], 1e12)
-        chance = known / (known + self.expected[rows])
+        size, mean, part = (each[rows] for each in (self.size, self.expected, self.share))
+        known = np.where(np.isfinite(size), size, _CERTAIN)
+        chance = known / (known + mean)
         low, high = (np.asarray(stats.nbinom.ppf(tail, known, chance)) for tail in (0.025, 0.975))
-        return low, high
+        # What a family holds in all is given: its rows scatter less, not at all where one holds everything.
+        given = np.sqrt(1 - part)
+        low, high = np.ceil(mean - (mean - low) * given), np.floor(mean + (high - mean) * given)
+        around, half = self.usual[rows], self._half(rows)
+        far = [(np.maximum(around + sign * half, 0) / 2) ** 2 - 3 / 8 for sign in (-1, 1)]
+        alone = np.isfinite(around)
+        low = np.where(alone, np.minimum(low, np.maximum(np.floor(far[0]), 0)), low)
+        return low, np.where(alone, np.maximum(high, np.ceil(far[1])), high)
 
     def ratio(self, rows: Integers) -> tuple[Floats, Floats, Floats]:
         """Return count over expected of some rows with its 95 % interval, shape (rows,) each.
 
-        Both are uncertain: a Gamma of the count (Jeffreys' prior) over the Gamma of what was expected, which
-        is the F distribution scaled.
+        Both are uncertain: a Gamma of the count (Jeffreys' prior) over that of what was expected, which is
+        the F distribution scaled. A row that is ALONE swings with the city as it did before, on the scale of
+        roots. NaN where nothing is expected.
         """
-        count, expected, size = self.count[rows], self.expected[rows], self.size[rows]
-        known = np.where(np.isfinite(size), size, 1e12)
-        low, high = (
-            (count + 0.5) / expected * np.asarray(stats.f.ppf(tail, 2 * count + 1, 2 * known))
-            for tail in (0.025, 0.975)
-        )
-        return count / expected, np.minimum(low, count / expected), high
+        count, mean, part = (each[rows] for each in (self.count, self.expected, self.share))
+        size, free = self.size[rows], np.maximum(1 - part, 1e-9)
+        known = np.where(np.isfinite(size), size, _CERTAIN)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(mean > 0, count / mean, np.nan)
+            ends = [
+                (count + 0.5) / mean * np.asarray(stats.f.ppf(tail, (2 * count + 1) / free, 2 * known / free))
+                for tail in (0.025, 0.975)
+            ]
+        around, half = self.usual[rows], np.maximum(self._half(rows), self._least(_SURE))
+        swung = [(np.maximum(_root(count) + sign * half, 0) / around) ** 2 for sign in (-1, 1)]
+        low, high = (np.where(np.isfinite(around), *each) for each in zip(swung, ends, strict=True))
+        low, high = (np.where(mean > 0, end, np.nan) for end in (low, high))
+        return ratio, np.fmin(low, ratio), np.fmax(high, ratio)
+
+    def _half(self, rows: Integers) -> Floats:
+        """Return half the width of the interval of a row that is ALONE, on the scale of roots."""
+        return self.swing[rows] * self._least(float(stats.t.ppf(0.975, self.periods - 1)))
+
+    def _least(self, quantile: float) -> float:
+        return quantile * float(np.sqrt(1 + 1 / self.periods))
 
 
 def departures(
-    counts: ArrayLike, history: ArrayLike, group: ArrayLike | None = None, alpha: float = 0.05
+    counts: ArrayLike,
+    history: ArrayLike,
+    group: ArrayLike | None = None,
+    family: ArrayLike | None = None,
+    alpha: float = 0.05,
 ) -> Departure:
     """Tell which rows (grids x categories) depart from their past.
 
-    `counts` (n,) of the period, `history` (n, periods) of past periods of equal length. Rows of one
-    `group` (n,) (a level and a category) lend each other strength: their rates are shrunk towards
-    the group's, and scatter between periods is estimated over the group. The adjustment runs over
-    all rows of all groups. Raises ValueError for shapes that do not match.
+    `counts` (n,) of the period, `history` (n, periods) of past periods of equal length, FEWEST_PERIODS at
+    least. Rows of one `group` (n,) (a level and a category) lend each other strength: their rates are shrunk
+    towards the group's, and scatter between periods is estimated over the group. Rows of one `family` (n,)
+    (the children of one grid, in one category; ALONE for none, as for all if not given) are held against
+    their past and against their share of what the family holds now, and depart where they depart from both.
+    So a swing of the whole city, or of a county, is told once, by the row that holds it all: that one is
+    ALONE, and the variance of its own past says what is usual. Raises ValueError for shapes that do not
+    match and for too few periods.
     """
     y, past = np.asarray(counts, dtype=np.float64), np.asarray(history, dtype=np.float64)
     groups = np.zeros(y.size, dtype=np.int64) if group is None else np.asarray(group)
-    if past.ndim != 2 or not y.shape == groups.shape == past.shape[:1]:
-        raise ValueError(f"history: shape {past.shape} does not match {y.size} counts and their groups")
-    mean, size = np.zeros_like(y), np.ones_like(y)
-    for each in np.unique(groups):
-        rows = groups == each
-        mean[rows], size[rows] = _expected(past[rows])
-    one_sided = np.minimum(upper_tail(y, mean, size), lower_tail(y, mean, size))
-    p = np.minimum(1.0, 2 * one_sided)
-    q = stats.false_discovery_control(p, method="bh") if p.size else p
+    families = np.full(y.size, ALONE) if family is None else np.asarray(family)
+    if past.ndim != 2 or not y.shape == groups.shape == families.shape == past.shape[:1]:
+        raise ValueError(f"history: shape {past.shape} does not match {y.size} counts, groups and families")
+    if past.shape[1] < FEWEST_PERIODS:
+        raise ValueError(f"history: {past.shape[1]} periods; {FEWEST_PERIODS} are needed")
+    alone = families == ALONE
+    mean, size, share, own = np.zeros_like(y), np.ones_like(y), np.zeros_like(y), np.zeros_like(y)
+    for each in np.unique(groups[~alone]):
+        rows = (groups == each) & ~alone
+        own[rows], size[rows] = _expected(past[rows], families[rows])
+        # What never happened before has no shares yet: it is held against that past alone.
+        known = past[rows].any()
+        mean[rows], share[rows] = (
+            _of_family(own[rows], y[rows], families[rows]) if known else (own[rows], 0.0)
+        )
+    own[alone], size[alone] = _of_itself(past[alone])
+    mean[alone] = own[alone]
+    usual, swing = np.full_like(y, np.nan), np.full_like(y, np.nan)
+    usual[alone], swing[alone] = _root(past[alone]).mean(axis=1), _root(past[alone]).std(axis=1, ddof=1)
+    p = _two_sided(y, own, size)
+    p[alone] = np.maximum(p[alone], _against_swing(y[alone], usual[alone], swing[alone], past.shape[1]))
+    # The rise of one grid lowers the shares of those beside it: these did not fall.
+    p = np.where((y - own) * (y - mean) >= 0, np.maximum(p, _two_sided(y, mean, size, share)), 1.0)
+    q = _adjusted(p, alone)
     departs = np.where(q <= alpha, np.sign(y - mean), 0).astype(np.int64)
-    return Departure(y, mean, size, p, q, departs)
+    return Departure(y, mean, size, share, usual, swing, past.shape[1], p, q, departs)
 
 
-def _expected(past: Floats) -> tuple[Floats, Floats]:
+def _adjusted(p: Floats, alone: NDArray[np.bool_]) -> Floats:
+    """Adjust for the number of rows (Benjamini-Hochberg), the few that are ALONE and the many others apart.
+
+    Each side gets half of alpha (Bonferroni), lest the row that tells of the city's swing drown in thousands.
+    """
+    q, sides = p.copy(), [side for side in (alone, ~alone) if side.any()]
+    for side in sides:
+        q[side] = np.minimum(1.0, len(sides) * stats.false_discovery_control(p[side], method="bh"))
+    return q
+
+
+def _root(count: Floats) -> Floats:
+    """Return 2 sqrt(count + 3/8): a Poisson count has variance 1 there (Anscombe 1948, Biometrika 35:246)."""
+    return np.asarray(2 * np.sqrt(count + 3 / 8), dtype=np.float64)
+
+
+def _of_itself(past: Floats) -> tuple[Floats, Floats]:
+    """Return mean and negative-binomial size of a row's next count, if nothing but chance moves it."""
+    shape = past.sum(axis=1) + 0.5  # Jeffreys' prior of a rate
+    return shape / past.shape[1], shape
+
+
+def _against_swing(y: Floats, usual: Floats, swing: Floats, periods: int) -> Floats:
+    """Return the two-sided p of a count against the variance that its own past shows, as one more of it."""
+    away = np.abs(_root(y) - usual)
+    spread = swing * np.sqrt(1 + 1 / periods)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(away > 0, away / spread, 0.0)
+    return np.asarray(2 * stats.t.sf(t, periods - 1), dtype=np.float64)
+
+
+def _of_family(own: Floats, y: Floats, family: Integers) -> tuple[Floats, Floats]:
+    """Return what rows of one group expect of what their families hold now, and their share of it."""
+    _, number = np.unique(family, return_inverse=True)
+    share = own / np.bincount(number, own)[number]
+    return share * np.bincount(number, y)[number], share
+
+
+def _expected(past: Floats, family: Integers) -> tuple[Floats, Floats]:
     """Return mean and negative-binomial size of the next period for rows of one group."""
     if past.sum() == 0:
         # Nothing ever happened here: half an incident in all this time, the usual prior of a rate.
         rows, periods = past.shape
         return np.full(rows, 0.5 / periods), np.full(rows, 0.5)
-    scatter = dispersion(past).alpha if min(past.shape) > 1 else 0.0
-    expected = from_history(past.sum(axis=1), past.shape[1], 1, alpha=scatter)
+    expected = from_history(past.sum(axis=1), past.shape[1], 1, alpha=dispersion(past, family=family).alpha)
     return expected.mean, expected.size
+
+
+def _two_sided(y: Floats, mean: Floats, size: Floats, share: Floats | None = None) -> Floats:
+    """Return twice the smaller tail of a count, where `share` of a given total is expected (None: of none).
+
+    Given the total, the variance of the expected count is 1 - share of what it was, and likewise that of the
+    count: both Gammas behind the negative binomial get so much more shape. For a small share that is the
+    negative binomial itself, in general close to the beta-binomial (tested); one row that makes up its whole
+    family never departs.
+    """
+    upper, lower = upper_tail(y, mean, size), lower_tail(y, mean, size)
+    if share is None:
+        return np.asarray(np.minimum(1.0, 2 * np.minimum(upper, lower)))
+    some = (share > 0) & (mean > 0)
+    given = mean[some] / share[some]
+    upper[some] = np.where(y[some] > 0, _below(np.maximum(y[some], 1), given, size[some], share[some]), 1.0)
+    lower[some] = 1 - _below(y[some] + 1, given, size[some], share[some])
+    return np.asarray(np.where(share < 1, np.minimum(1.0, 2 * np.minimum(upper, lower)), 1.0))
+
+
+def _below(n: Floats, given: Floats, size: Floats, share: Floats) -> Floats:
+    """Return the chance that the n-th of `given` incidents comes early enough: P(N >= n)."""
+    free_n, free = np.maximum(1 - n / (given + 1), 1e-9), np.maximum(1 - share, 1e-9)
+    known = np.where(np.isfinite(size), size, _CERTAIN)
+    mean = share * (given + 1)
+    at = (mean / free_n) / (mean / free_n + known / free)
+    return np.asarray(special.betainc(n / free_n, known / free, at), dtype=np.float64)
 
 
 @dataclass(frozen=True)

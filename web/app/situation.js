@@ -49,8 +49,8 @@ async function refresh() {
 }
 
 function short(found) {
-  const words = { comparisons: found.comparisons, departing: found.departing };
-  const said = found.periods === 0 ? "situation.untested" : found.departing ? "situation.some" : "situation.none";
+  const words = { comparisons: found.comparisons, departing: found.departing, periods: found.periods };
+  const said = !found.tested ? "situation.untested" : found.departing ? "situation.some" : "situation.none";
   const open = () => {
     tab = "situation";
     offset = 0;
@@ -80,7 +80,8 @@ const kindOf = ({ category }) => (category ? categoryName(category) : t("categor
 const line = ({ count, expected, low, high }) =>
   t("situation.line", { count, expected: few(expected), low, high });
 
-function verdict({ departs }) {
+function verdict({ departs, q }) {
+  if (q === null) return h("span", { class: "quiet" }, t("situation.unknown"));
   const way = { above: "more", below: "fewer" }[departs] ?? "same";
   return h("b", { class: `change ${way}` }, t(`situation.${departs ?? "usual"}`));
 }
@@ -140,7 +141,7 @@ async function board() {
     found.without_grid > 0 && h("p", { class: "quiet" }, t("situation.outside", { count: found.without_grid })),
     table(found.situation),
     h("p", { class: "choice" }, turn("back", -ROWS, offset > 0), turn("more", ROWS, last < found.rows)),
-    h("p", { class: "quiet" }, t("situation.method", { periods: found.periods })),
+    h("p", { class: "quiet" }, t(found.tested ? "situation.method" : "situation.untested", { periods: found.periods })),
   ];
 }
 
