@@ -1,7 +1,7 @@
 """Change, emergence, near repeats and profiles over HTTP: rows as JSON or CSV, each with its test."""
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query
@@ -29,8 +29,11 @@ _CHANGE = {
     "percent": f"given only where both counts are {comparing.FEW} or more",
 }
 _EMERGING = {
-    "state": "exact Poisson disc tails against exposure, Benjamini-Hochberg over all cells and steps",
-    "trend": "Mann-Kendall with ties, its variance calibrated by the memory all series share",
+    "state": "disc tails (negative binomial) against the disc's own mean step times how all moved, "
+    "Benjamini-Hochberg over all cells and steps, half of 5 % for each side",
+    "trend": "Mann-Kendall with ties, its variance calibrated by the memory all series share, "
+    "Benjamini-Hochberg over all cells",
+    "steps": "those that records hold: what lies before the first or after the last is left out",
     "classes": "Esri's published rules of emerging hot spots, hot and cold",
 }
 _KNOX = {
@@ -118,12 +121,16 @@ def _compared(then: Compared | None) -> dict[str, Any] | None:
 
 
 class EmergingTold(Told):
-    """Cells that are, or lastingly were, hot or cold; `states` oldest step first."""
+    """Cells that are, or lastingly were, hot or cold; `states` oldest step first.
+
+    `steps` were used of those `asked`; from `start` to `end`.
+    """
 
     res: int
     steps: int
+    asked: int
     step_days: int
-    basis: str
+    basis: Literal["own"] = "own"
     judged: int
     classes: dict[str, int]
     cells: list[dict[str, Any]]
@@ -155,7 +162,8 @@ def emerging(
     if format == "json":
         columns |= {"states": found.state.tolist(), "counts": found.counts.tolist()}
     whole = _whole(found.start, found.end, _EMERGING, version) | {
-        "res": res, "steps": steps, "step_days": step_days, "basis": found.basis, "judged": found.judged,
+        "res": res, "steps": found.steps, "asked": steps, "step_days": step_days, "basis": "own",
+        "judged": found.judged,
         "classes": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
     }  # fmt: skip
     return tables.plain(whole, "cells", columns, format)

@@ -1,7 +1,7 @@
 """From when to when the city has records: a few that lie far before all others do not stretch it."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -17,6 +17,7 @@ FAR = 10
 FEW = 5
 """How many times as many days with records there must be behind stray ones."""
 _EPOCH = date(1970, 1, 1)
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Span:
     earliest: datetime | None = None
     earlier: int | None = 0
     """None for the public, who is told no count so small."""
+
+    def reaches(self, start: datetime) -> bool:
+        """Say whether records reach back to a period from `start` on: its first day may begin before them."""
+        return self.first is not None and start.astimezone(UTC) > self.first.astimezone(UTC) - _DAY
 
 
 def first_in_use(days: npt.NDArray[np.int64]) -> int:

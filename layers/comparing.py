@@ -13,8 +13,7 @@ from gis import cells as h3
 from gis import schema as t
 from gis.city import the_city
 from gis.errors import BadInput
-from gis.record_span import Span, incident_span
-from layers import periods
+from gis.record_span import incident_span
 from layers.by_grid import grid_counts
 from layers.counts import counts
 from layers.expecting import closed_period, days_of, period_before
@@ -69,7 +68,7 @@ def changes(conn: Connection, view: View, res: int | None, level: int | None) ->
     span = incident_span(conn)
     now = closed_period(view, span)
     wished = (period_before(now), _year_ago(conn, now))
-    earlier = [each if _is_known(each, span) else None for each in wished]
+    earlier = [each if each.start and span.reaches(each.start) else None for each in wished]
     views = [now, *(each for each in earlier if each is not None)]
     keys, names, table = (
         _by_cell(conn, views, res or USUAL_RES) if level is None else _by_grid(conn, views, level)
@@ -107,15 +106,6 @@ def _year_ago(conn: Connection, view: View) -> View:
         return local.replace(year=local.year - 1, day=28 if leap else local.day)
 
     return replace(view, start=earlier(view.start), end=earlier(view.end))
-
-
-def _is_known(view: View, span: Span) -> bool:
-    """Say whether records reach back to a period: its first day may begin before its first incident."""
-    return (
-        span.first is not None
-        and view.start is not None
-        and view.start > periods.shifted(span.first, -periods.DAY)
-    )
 
 
 def _total(conn: Connection, view: View) -> int:

@@ -11,12 +11,13 @@ from sqlalchemy.engine import Connection
 from gis import schema as t
 from gis.cells import Cells
 from gis.db import columns
-from gis.record_span import incident_span
+from gis.errors import BadInput
+from gis.record_span import Span, incident_span
 from layers import periods
 from layers.counts import cell_column
-from layers.expecting import closed_period, exposed
+from layers.expecting import closed_period
 from layers.served import Served, served
-from layers.stats.emerging import Emerging, classify
+from layers.stats.emerging import MIN_STEPS, Emerging, classify
 from layers.stats.hot import states
 from layers.stats.trend import mann_kendall, memory
 from layers.view import View, wanted_incidents
@@ -42,40 +43,54 @@ class Emerged:
     """Incidents of the cell alone, shape (n, steps)."""
     start: datetime
     end: datetime
-    basis: str
-    """What the expectation of a step rests on: households or area."""
     judged: int
     """Cells that were looked at."""
+    steps: int
+    """Steps that were used; those that lie outside the records are left out."""
 
 
 def emerging(conn: Connection, view: View, res: int, steps: int, step_days: int) -> Emerged:
     """Class every served cell over the last `steps` steps of `step_days` days before the view's end.
 
-    Each step's disc is tested against the exposure's share of the mean step, so that a place that is busy
-    throughout shows as persistent and one that grew shows as new, consecutive or intensifying.
-    Raises BadInput for a resolution that is not served.
+    Each step's disc is tested against its own mean step, times how all of them moved: a place that was always
+    busy is not emerging, and neither is a city in a busy month. Steps before the first record or after the
+    last are left out. Raises BadInput for a resolution that is not served, and where fewer than MIN_STEPS are
+    left.
     """
-    end = closed_period(view, incident_span(conn)).end
+    span = incident_span(conn)
+    end = closed_period(view, span).end
     assert end
-    edges = periods.steps(end, step_days, steps)
-    start = edges[0].astimezone(end.tzinfo)
+    edges = _recorded(periods.steps(end, step_days, steps), span, step_days)
+    start, end = (edge.astimezone(end.tzinfo) for edge in (edges[0], edges[-1]))
     view = replace(view, start=start, end=end)
+    steps = len(edges) - 1
     of = served(conn, res, view)
     if not len(of.cells):
         none = np.zeros((0, steps), dtype=np.int64)
-        return Emerged(of.cells, [], none[:, 0], none[:, 0], np.zeros(0), none, none, start, end, "area", 0)
+        return Emerged(of.cells, [], none[:, 0], none[:, 0], np.zeros(0), none, none, start, end, 0, steps)
     table = _by_step(conn, view, res, of, edges)
-    known = exposed(conn, view, res, of, table.sum(axis=1))
-    expected = known.expected(table.sum() / steps).mean if table.any() else np.zeros(len(of.cells))
-    state = states(table, np.tile(expected[:, None], steps), of.disc(), ALPHA)
+    state = states(table, of.disc(), ALPHA)
     around = of.disc() @ table
     trend = mann_kendall(around, memory(_standard(around)))
     kind, side = classify(state, trend.direction(ALPHA))
     shown = np.flatnonzero(kind != Emerging.NONE)
     return Emerged(
         of.cells[shown], kind[shown].tolist(), side[shown], trend.direction(ALPHA)[shown], trend.p[shown],
-        state[shown], table[shown].astype(np.int64), start, end, known.basis, len(of.cells),
+        state[shown], table[shown].astype(np.int64), start, end, len(of.cells), steps,
     )  # fmt: skip
+
+
+def _recorded(edges: list[datetime], span: Span, step_days: int) -> list[datetime]:
+    """Return the edges of the steps within the records. Raises BadInput where too few are left."""
+    last = span.last or edges[0]
+    held = [one for one in range(len(edges) - 1) if span.reaches(edges[one]) and edges[one] <= last]
+    if len(held) < MIN_STEPS:
+        raise BadInput(
+            "steps",
+            f"records hold {len(held)} of the {len(edges) - 1} steps of {step_days} days; {MIN_STEPS} are "
+            "needed: ask for shorter ones (step_days), more, or a later end (to)",
+        )
+    return edges[held[0] : held[-1] + 2]
 
 
 def _by_step(

@@ -19,7 +19,7 @@ from gis.city import category_tree, the_city
 from gis.db import Record
 from gis.errors import BadInput
 from gis.grids import current
-from gis.record_span import incident_span
+from gis.record_span import Span, incident_span
 from layers import periods
 from layers.expecting import closed_period
 from layers.owning import Leaves, leaves, points
@@ -150,7 +150,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     """
     span = incident_span(conn)
     view = closed_period(view, span)
-    before = _periods(view, span.first)
+    before = _periods(view, span)
     grids, tree = _grids(conn, view, level, before), _tree(conn)
     known, shown = list(tree), _shown(tree, view, fine=fine)
     within = np.array([[_is_in(tree, code, row) for code in known] for row in shown])
@@ -219,13 +219,13 @@ def _is_in(tree: dict[str, str | None], code: str, row: str) -> bool:
     return row in {ALL, above}
 
 
-def _periods(view: View, first: datetime | None) -> int:
-    """Return how many periods of equal length lie between the first incident and a closed period."""
+def _periods(view: View, span: Span) -> int:
+    """Return how many periods of equal length before a closed one the records reach back to."""
     assert view.start
     assert view.end
-    oldest, reached = first or view.start, 0
+    reached = 0
     # One after another: so many periods of centuries lie before the first year there is.
-    while reached < PERIODS and periods.earlier(view.start, view.end, reached + 1) >= oldest:
+    while reached < PERIODS and span.reaches(periods.earlier(view.start, view.end, reached + 1)):
         reached += 1
     return reached
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from layers.stats.expectation import Expected, dispersion, from_exposure, from_history
-from layers.stats.hot import cold, hot, lower_tail, states, upper_tail
+from layers.stats.hot import cold, hot, lower_tail, share_lower, share_upper, states, upper_tail
 from tests.lattice import discs
 
 LAMBDAS = [0.05, 0.3, 2.0]
@@ -120,9 +120,40 @@ def test_states_of_a_place_that_heats_up() -> None:
     disc, rng = discs(20), np.random.default_rng(1)
     mean = np.full((400, 12), 1.0)
     mean[disc[[210]].indices, 9:] = 6.0
-    found = states(rng.poisson(mean), np.ones((400, 12)), disc)
+    found = states(rng.poisson(mean), disc)
     assert found[210].tolist() == [0] * 9 + [1] * 3
-    assert np.abs(states(rng.poisson(1.0, (400, 12)), np.ones((400, 12)), disc)).sum() <= 2
+    assert np.abs(states(rng.poisson(1.0, (400, 12)), disc)).sum() <= 2
+
+
+@pytest.mark.parametrize("scatter", [0.0, 0.1, 0.5])
+def test_steps_of_a_city_that_swings_and_of_places_unlike_each_other_hardly_stand_out(scatter: float) -> None:
+    disc, rng, seen = discs(20), np.random.default_rng(2), []
+    for _ in range(60):
+        rate = rng.gamma(1.5, 1, (400, 1)) * rng.lognormal(0, 0.7, (400, 1))
+        common = rng.lognormal(0, 0.07, 12) * (1 + 0.3 * np.sin(np.arange(12) * np.pi / 6))
+        own = rng.gamma(1 / scatter, scatter, (400, 12)) if scatter else 1.0
+        seen.append(states(rng.poisson(rate * common * own), disc).any())
+    assert np.mean(seen) <= 0.12  # 5 % and what 60 maps may show of it
+
+
+@pytest.mark.parametrize(("share", "total", "size"), [(0.05, 1000, 200), (0.2, 50, 20), (0.5, 100, 40)])
+def test_shares_of_a_total_are_close_to_the_beta_binomial(share: float, total: int, size: float) -> None:
+    exact = stats.betabinom(total, size, size * (1 - share) / share)
+    for level, factor in ((0.9, 1.1), (0.98, 1.1), (0.02, 1.1), (0.999, 1.5)):
+        y = float(exact.ppf(level))
+        of = [np.array([each]) for each in (y, total, share, size)]
+        for got, truth in ((share_upper(*of), exact.sf(y - 1)), (share_lower(*of), exact.cdf(y))):
+            assert truth / factor <= got[0] <= truth * factor
+
+
+def test_shares_without_scatter_are_the_binomial() -> None:
+    for total, share in ((1, 0.5), (7, 0.1), (400, 1 / 12)):
+        n = np.arange(total + 1.0)
+        of = [np.full_like(n, each) for each in (total, share, np.inf)]
+        np.testing.assert_allclose(
+            share_upper(n, *of), stats.binom.sf(n - 1, total, share), rtol=1e-9, atol=1e-14
+        )
+        np.testing.assert_allclose(share_lower(n, *of), stats.binom.cdf(n, total, share), rtol=1e-9)
 
 
 def test_nothing_expected_and_nothing_there_is_not_hot() -> None:

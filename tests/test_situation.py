@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from layers.stats.situation import ALONE, Departure, _two_sided, departures, median_time, share
+from layers.stats.situation import ALONE, Departure, departures, median_time, share
 
 
 def grids(rng: np.random.Generator, scatter: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -108,16 +108,6 @@ def test_a_city_that_doubles_is_told_once_and_a_grid_that_does_not_follow_is_tol
     departs = judged(counts).departs
     assert departs[6 + 3] == 1
     assert not (departs < 0).any(), "those beside it did not fall"
-
-
-@pytest.mark.parametrize(("share", "total", "size"), [(0.05, 1000, 200), (0.2, 50, 20), (0.5, 100, 40)])
-def test_shares_of_a_total_are_close_to_the_beta_binomial(share: float, total: int, size: float) -> None:
-    exact = stats.betabinom(total, size, size * (1 - share) / share)
-    for level, factor in ((0.9, 1.1), (0.98, 1.1), (0.02, 1.1), (0.999, 1.5)):
-        y = float(exact.ppf(level))
-        truth = min(1, 2 * min(exact.sf(y - 1), exact.cdf(y)))
-        got = _two_sided(*(np.array([each]) for each in (y, share * total, size, share)))[0]
-        assert truth / factor <= got <= truth * factor
 
 
 def test_one_that_is_its_whole_family_never_departs_from_it() -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import sparse, stats
 
 from layers.stats.shrink import shrink
 
@@ -90,27 +90,53 @@ def dispersion(history: ArrayLike, level: float = 0.01, family: ArrayLike | None
     statistic with leverage correction (Dean 1992, JASA 87:451, P_B); `alpha` is the moment estimate
     and 0 unless the test's p <= `level`. Raises ValueError for fewer than two periods.
     """
+    alpha, z, p = _estimate([np.asarray(part.sum()) for part in _scatter(history, family)], level)
+    return Dispersion(float(alpha), float(z), float(p))
+
+
+def dispersion_elsewhere(history: ArrayLike, near: sparse.csr_array, level: float = 0.01) -> Floats:
+    """Return for each cell the alpha of `dispersion` that all others show, shape (cells,).
+
+    `near` (cells, cells) marks what is left out for each cell, itself included: what stands out there would
+    otherwise pass for scatter and hide itself.
+    """
+    kept = [part.sum() - near @ part for part in _scatter(history, None)]
+    return _estimate(kept, level)[0]
+
+
+def _scatter(history: ArrayLike, family: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
+    """Return each cell's part of Dean's statistic, of its variance, and of what alpha is divided by."""
     y = np.asarray(history, dtype=np.float64)
     if y.ndim != 2 or y.shape[1] < 2:
         raise ValueError(f"history: shape {y.shape} is not (cells, at least 2 periods)")
     held = y.sum(axis=1) > 0
-    y, of = y[held], np.zeros(held.sum(), dtype=np.int64) if family is None else np.asarray(family)[held]
-    _, of, members = np.unique(of, return_inverse=True, return_counts=True)
-    y, of = y[members[of] > 1], of[members[of] > 1]  # a family of one has no scatter of its own
-    if not y.size or (y.sum(axis=0) > 0).sum() < 2:
-        return Dispersion(0.0, 0.0, 1.0)
-    row = y.sum(axis=1, keepdims=True)
-    columns = np.zeros((members.size, y.shape[1]))
-    np.add.at(columns, of, y)
-    column, total = columns[of], columns.sum(axis=1, keepdims=True)[of]
-    mean = row * column / total
+    of = np.zeros(len(y), dtype=np.int64) if family is None else np.unique(family, return_inverse=True)[1]
+    # A family of one has no scatter of its own, nor has what fell into one period alone.
+    held &= np.bincount(of, held)[of] > 1
+    columns = np.zeros((int(of.max(initial=0)) + 1, y.shape[1]))
+    np.add.at(columns, of[held], y[held])
+    held &= (columns > 0).sum(axis=1)[of] > 1
+    row, column, total = y.sum(axis=1, keepdims=True), columns[of], columns.sum(axis=1, keepdims=True)[of]
     with np.errstate(divide="ignore", invalid="ignore"):
+        mean = row * column / total
         leverage = np.where(column > 0, mean * (1 / row + 1 / column - 1 / total), 0.0)
-    excess = ((y - mean) ** 2 - y + leverage * mean).sum()
-    z = float(excess / np.sqrt(2 * (mean**2).sum()))
-    p = float(stats.norm.sf(z))
-    alpha = max(0.0, float(excess / (mean**2 * (1 - leverage) ** 2).sum()))
-    return Dispersion(alpha if p <= level else 0.0, z, p)
+        parts = (
+            ((y - mean) ** 2 - y + leverage * mean).sum(axis=1),
+            2 * (mean**2).sum(axis=1),
+            (mean**2 * (1 - leverage) ** 2).sum(axis=1),
+        )
+    excess, variance, weight = (np.where(held, part, 0.0) for part in parts)
+    return excess, variance, weight
+
+
+def _estimate(parts: list[Floats], level: float) -> tuple[Floats, Floats, Floats]:
+    """Return alpha, z and p of the summed parts."""
+    excess, variance, weight = parts
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(variance > 0, excess / np.sqrt(np.maximum(variance, 0)), 0.0)
+        alpha = np.where(weight > 0, np.maximum(excess / weight, 0), 0.0)
+    p = np.where(variance > 0, stats.norm.sf(z), 1.0)
+    return np.where(p <= level, alpha, 0.0), z, p
 
 
 def _share(name: str, values: ArrayLike) -> Floats:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, special, stats
 
+from layers.stats.expectation import dispersion_elsewhere
+
 Floats = NDArray[np.float64]
 
 
@@ -69,18 +71,63 @@ def cold(
     return _judged(n, mean, lower_tail(n, mean, disc_sizes), alpha)
 
 
-def states(
-    counts: ArrayLike, expected: ArrayLike, disc: sparse.csr_array, alpha: float = 0.05
-) -> NDArray[np.int64]:
+def states(counts: ArrayLike, disc: sparse.csr_array, alpha: float = 0.05) -> NDArray[np.int64]:
     """Return 1 (hot), -1 (cold) or 0 for every cell and step, for `emerging.classify`.
 
-    `counts` and `expected` have shape (n, steps). Each side is controlled over all cells and steps
-    together, since all of them are looked at.
+    `counts` (n, steps). What a disc holds over all steps is given, and a step's share of it is the share that
+    the step has of everything: a disc is held against itself, and against how the whole moved. The scatter
+    from step to step that cells elsewhere show comes on top. Each side has half of `alpha`, and is
+    controlled over all cells and steps together, since all of them are looked at.
     """
-    n, mean, _ = _discs(counts, expected, disc, None)
-    hot_cells = _judged(n, mean, upper_tail(n, mean), alpha).significant
-    cold_cells = _judged(n, mean, lower_tail(n, mean), alpha).significant
+    y = np.asarray(counts, dtype=np.float64)
+    if disc.shape != y.shape[:1] * 2:
+        raise ValueError(f"counts: shape {y.shape} does not match a disc of {disc.shape}")
+    if not y.any():
+        return np.zeros(y.shape, dtype=np.int64)
+    n, share = disc @ y, y.sum(axis=0) / y.sum() * np.ones_like(y)
+    given = n.sum(axis=1, keepdims=True) * np.ones_like(y)
+    size = _scatter(y, disc)
+    hot_cells, cold_cells = (
+        stats.false_discovery_control(p, axis=None, method="bh").reshape(p.shape) <= alpha / 2
+        for p in (share_upper(n, given, share, size), share_lower(n, given, share, size))
+    )
     return hot_cells.astype(np.int64) - cold_cells
+
+
+def _scatter(y: Floats, disc: sparse.csr_array) -> Floats:
+    """Return the negative-binomial size of every disc and step, inf where cells scatter by chance alone."""
+    expected = y.sum(axis=1, keepdims=True) * y.sum(axis=0) / y.sum()
+    alpha = dispersion_elsewhere(y, (disc @ disc > 0).astype(np.float64))
+    extra = alpha[:, None] * (disc @ expected**2)
+    size: Floats = np.divide((disc @ expected) ** 2, extra, out=np.full_like(y, np.inf), where=extra > 0)
+    return size
+
+
+def share_upper(n: Floats, given: Floats, share: Floats, size: Floats) -> Floats:
+    """Return P(N >= n) of incidents among `given` ones of which `share` is expected, element by element.
+
+    `size` is the negative-binomial size of the expected count before the total is given. Infinite, N is
+    binomial, exactly. Else it is close to beta-binomial (tests hold them together): given the total, the
+    variance of the expected count is 1 - share of what it was, and that of the count 1 - its own share, and
+    the two Gammas behind the negative binomial get so much more shape.
+    """
+    tail = _share_tail(special.betainc, np.maximum(n, 1), given, share, size)
+    return np.asarray(np.where(n > given, 0.0, np.where(n > 0, tail, 1.0)), dtype=np.float64)
+
+
+def share_lower(n: Floats, given: Floats, share: Floats, size: Floats) -> Floats:
+    """Return P(N <= n); otherwise as `share_upper`."""
+    tail = _share_tail(special.betaincc, n + 1, given, share, size)
+    return np.asarray(np.where(n >= given, 1.0, tail), dtype=np.float64)
+
+
+def _share_tail(beta: np.ufunc, k: Floats, given: Floats, share: Floats, size: Floats) -> Floats:
+    exact = beta(k, np.maximum(given - k, 0) + 1, share)
+    free_k, free = np.maximum(1 - k / (given + 1), 1e-9), np.maximum(1 - share, 1e-9)
+    known = np.where(np.isfinite(size), size, 1.0)
+    at = share * (given + 1) / free_k
+    some = beta(k / free_k, known / free, at / (at + known / free))
+    return np.asarray(np.where(np.isfinite(size), some, exact), dtype=np.float64)
 
 
 def _discs(

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import stats
 
 from layers.stats.expectation import dispersion, from_history
-from layers.stats.hot import lower_tail, upper_tail
+from layers.stats.hot import lower_tail, share_lower, share_upper, upper_tail
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -131,7 +131,7 @@ def departures(
     p = _two_sided(y, own, size)
     p[alone] = np.maximum(p[alone], _against_swing(y[alone], usual[alone], swing[alone], past.shape[1]))
     # The rise of one grid lowers the shares of those beside it: these did not fall.
-    p = np.where((y - own) * (y - mean) >= 0, np.maximum(p, _two_sided(y, mean, size, share)), 1.0)
+    p = np.where((y - own) * (y - mean) >= 0, np.maximum(p, _of_share(y, mean, size, share)), 1.0)
     q = _adjusted(p, alone)
     departs = np.where(q <= alpha, np.sign(y - mean), 0).astype(np.int64)
     return Departure(y, mean, size, share, usual, swing, past.shape[1], p, q, departs)
@@ -185,31 +185,26 @@ def _expected(past: Floats, family: Integers) -> tuple[Floats, Floats]:
     return expected.mean, expected.size
 
 
-def _two_sided(y: Floats, mean: Floats, size: Floats, share: Floats | None = None) -> Floats:
-    """Return twice the smaller tail of a count, where `share` of a given total is expected (None: of none).
+def _two_sided(y: Floats, mean: Floats, size: Floats) -> Floats:
+    """Return twice the smaller tail of a count."""
+    return _twice(upper_tail(y, mean, size), lower_tail(y, mean, size))
 
-    Given the total, the variance of the expected count is 1 - share of what it was, and likewise that of the
-    count: both Gammas behind the negative binomial get so much more shape. For a small share that is the
-    negative binomial itself, in general close to the beta-binomial (tested); one row that makes up its whole
-    family never departs.
+
+def _twice(upper: Floats, lower: Floats) -> Floats:
+    return np.asarray(np.minimum(1.0, 2 * np.minimum(upper, lower)))
+
+
+def _of_share(y: Floats, mean: Floats, size: Floats, share: Floats) -> Floats:
+    """Return twice the smaller tail of a count of which `share` of a given total is expected.
+
+    0, which decides nothing, where there is no total to have a share of (0); 1 for a row that is its whole
+    family, which never departs from it.
     """
-    upper, lower = upper_tail(y, mean, size), lower_tail(y, mean, size)
-    if share is None:
-        return np.asarray(np.minimum(1.0, 2 * np.minimum(upper, lower)))
-    some = (share > 0) & (mean > 0)
-    given = mean[some] / share[some]
-    upper[some] = np.where(y[some] > 0, _below(np.maximum(y[some], 1), given, size[some], share[some]), 1.0)
-    lower[some] = 1 - _below(y[some] + 1, given, size[some], share[some])
-    return np.asarray(np.where(share < 1, np.minimum(1.0, 2 * np.minimum(upper, lower)), 1.0))
-
-
-def _below(n: Floats, given: Floats, size: Floats, share: Floats) -> Floats:
-    """Return the chance that the n-th of `given` incidents comes early enough: P(N >= n)."""
-    free_n, free = np.maximum(1 - n / (given + 1), 1e-9), np.maximum(1 - share, 1e-9)
-    known = np.where(np.isfinite(size), size, _CERTAIN)
-    mean = share * (given + 1)
-    at = (mean / free_n) / (mean / free_n + known / free)
-    return np.asarray(special.betainc(n / free_n, known / free, at), dtype=np.float64)
+    some = (share > 0) & (share < 1) & (mean > 0)
+    p, n, of, known = (share > 0).astype(np.float64), y[some], share[some], size[some]
+    given = mean[some] / of
+    p[some] = _twice(share_upper(n, given, of, known), share_lower(n, given, of, known))
+    return p
 
 
 @dataclass(frozen=True)

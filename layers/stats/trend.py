@@ -23,8 +23,12 @@ class Trend:
     """Two-sided."""
 
     def direction(self, alpha: float = 0.05) -> NDArray[np.int64]:
-        """Return 1 where a series rises, -1 where it falls, 0 where p > alpha."""
-        return np.where(self.p <= alpha, np.sign(self.s), 0).astype(np.int64)
+        """Return 1 where a series rises, -1 where it falls, 0 where neither, controlled for their number.
+
+        By Benjamini & Hochberg: series of neighbours are alike, which it bears (Benjamini & Yekutieli 2001).
+        """
+        q = stats.false_discovery_control(self.p, method="bh") if self.p.size else self.p
+        return np.where(q <= alpha, np.sign(self.s), 0).astype(np.int64)
 
 
 def mann_kendall(series: ArrayLike, correlation: ArrayLike | None = None) -> Trend:

@@ -38,12 +38,13 @@ export function emerging(map) {
 
 const colour = (kind, side) => COLOURS[kind][side === "hot" ? 0 : 1];
 
-function summary({ steps, step_days: days, judged, cells, basis }) {
+function summary({ steps, asked: wished, step_days: days, judged, cells, basis }) {
   const words = { steps, days, judged, found: cells.length };
   return h(
     "p",
     { class: "summary" },
     h("span", {}, t("emerging.summary", words)),
+    steps < wished && h("span", {}, t("emerging.left", { left: wished - steps })),
     h("span", {}, t(`emerging.basis.${basis}`)),
   );
 }

@@ -84,8 +84,14 @@ export const ANALYSIS = {
   "emerging.hot": ["热点", "hot"],
   "emerging.cold": ["冷点", "cold"],
   "emerging.title": ["演变", "Emerging"],
-  "emerging.basis.households": ["预期按住户分布", "Expected by households"],
-  "emerging.basis.area": ["预期按面积分布", "Expected by area"],
+  "emerging.basis.own": [
+    "各处与自己各段的平均相比，并扣除全市同期起伏",
+    "Each place is held against its own mean step and how the whole city moved",
+  ],
+  "emerging.left": [
+    "另有 {left} 段在资料起止之外，未采用",
+    "{left} more steps lie outside the records and are left out",
+  ],
   "risk.title": ["未来 {days} 天风险", "Risk of the next {days} days"],
   "risk.summary": [
     "自 {start} 起 {days} 天，全市预期 {total} 起",
