@@ -2,19 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from gis import city, grids
-from gis.addresses import regions
+from gis.addresses import along, regions
 from gis.addresses.parse import Reading, Variant, read, turned
 from gis.addresses.targets import BEGINS, EXACT, MIDDLE, MOST, PARTLY, Target, parameters
 from gis.db import Record
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
+from gis.network.street_names import House, parse, street_key, without_number
 
 _PER_REGION = 0.01
 """What a match loses for each region that the text names and the thing found does not."""
@@ -22,6 +23,8 @@ _ASIDE, _INSIDE = 0.05, 0.25
 """What it loses where regions had to be left out, and where the text stands in the middle of a name."""
 _ANOTHERS = 0.3
 """What it loses where the thing found names another region in place of the one asked for."""
+_HOUSE_ON_STREET = 0.85
+"""How well a house fits that is known only by the numbers of its street."""
 _NOW = Wish()
 
 
@@ -73,10 +76,34 @@ def find(conn: Connection, text: str, limit: int, wish: Wish = _NOW) -> Found:
         return Found([], more=False)
     found, more = _ask(conn, EXACT, wanted, asked)
     found += _at_coordinate(conn, wanted, asked)
+    found = found or _houses(conn, text, asked)
     if not found:
         found, more = _partly(conn, wanted, asked, limit)
     best = _best(found)
     return Found(best[:limit], more=more or len(best) > limit)
+
+
+def _houses(conn: Connection, text: str, asked: Asked | None) -> list[Match]:
+    """Return where a house may stand that is not registered, by the numbers along its street."""
+    house = parse(text)
+    street = read(conn, without_number(text), asked) if isinstance(house, House) else None
+    if street is None:
+        return []
+    named = next(filter(None, (_roads(conn, ways, street, asked) for ways in (EXACT, BEGINS))), [])
+    best = {match.address: match.score for match in reversed(_best(named))}
+    assert isinstance(house, House)
+    return [
+        Match(
+            "house", None, f"{house.number} {name}", None, round(_HOUSE_ON_STREET - (1 - score), 3),
+            f"house number along its street, to {place.accuracy_m:.0f} m", place.lon, place.lat,
+        )
+        for name, score in best.items()
+        for place in along.houses(conn, replace(house, street=street_key(name)), [name])
+    ]  # fmt: skip
+
+
+def _roads(conn: Connection, ways: tuple[Target, ...], street: Reading, asked: Asked | None) -> list[Match]:
+    return [match for match in _ask(conn, ways, street, asked)[0] if match.kind == "road"]
 
 
 def complete(conn: Connection, text: str, limit: int) -> list[str]:
@@ -205,9 +232,10 @@ def _match(way: Target, row: Record, fit: _Fit) -> Match:
 
 def _best(found: list[Match]) -> list[Match]:
     """Return each thing once, as it fits best; best first, then by its text."""
-    kept: dict[tuple[str, int | None], Match] = {}
+    kept: dict[tuple[object, ...], Match] = {}
     for match in sorted(found, key=lambda match: (-match.score, match.address, match.id or 0)):
-        kept.setdefault((match.kind, match.id), match)
+        unlike = (match.id,) if match.id is not None else (match.lon, match.lat)
+        kept.setdefault((match.kind, *unlike), match)
     return list(kept.values())
 
 

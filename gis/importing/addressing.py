@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from gis import grids
-from gis.addresses import regions
+from gis.addresses import along, regions
 from gis.addresses.normalise import fold
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
@@ -20,9 +20,8 @@ from gis.importing.mapping import Mapping
 from gis.importing.parsing import Bools, mask
 from gis.importing.placing import Placed, rounded
 from gis.importing.refusals import Sieve
-from gis.network.ranges import METRES, Found, Road, Streets
+from gis.network.ranges import METRES, Found, Streets
 from gis.network.street_names import parse
-from gis.schema import roads
 
 ONE_PLACE_M = 60.0
 """Registered addresses alike that lie within this of their middle are one place: a building's parts."""
@@ -105,24 +104,7 @@ def _one_place(places: list[tuple[float, float]]) -> Found | str:
 
 def load_streets(conn: Connection) -> Streets:
     """Return the named centre lines of the store with their nodes and house numbers."""
-    r = roads.c
-    wkb = sa.func.ST_AsBinary(r.geom).label("wkb")
-    rows = conn.execute(sa.select(roads, wkb).where(r.name.is_not(None)).order_by(r.id)).all()
-    lines = shapely.from_wkb([bytes(row.wkb) for row in rows])
-    return Streets(
-        [
-            Road(
-                row.name, line, row.u, row.v,
-                _numbers(row.left_from, row.left_to, row.left_parity),
-                _numbers(row.right_from, row.right_to, row.right_parity),
-            )
-            for row, line in zip(rows, lines, strict=True)
-        ]
-    )  # fmt: skip
-
-
-def _numbers(first: int | None, last: int | None, parity: str | None) -> tuple[int, int, str] | None:
-    return None if first is None or last is None else (first, last, parity or "both")
+    return along.load(conn, sa.true())
 
 
 def has_place_columns(made: Draft, mapping: Mapping) -> bool:

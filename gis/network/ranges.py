@@ -111,11 +111,15 @@ class Streets:
         return self._house(address) if isinstance(address, House) else self._block(address)
 
     def _house(self, house: House) -> Found | str:
+        places = self.houses(house)
+        return places[0] if places else f"{house.street} has no range that holds number {house.number}"
+
+    def houses(self, house: House) -> list[Found]:
+        """Return every place where a house may stand, the likeliest first."""
         sides = [side for side in self.sides(house.street) if side.holds(house.number)]
-        if not sides:
-            return f"{house.street} has no range that holds number {house.number}"
         # Where ranges overlap the narrowest says most.
-        return self._beside(min(sides, key=lambda side: (side.high - side.low, side.row)), house.number)
+        sides.sort(key=lambda side: (side.high - side.low, side.row))
+        return [self._beside(side, house.number) for side in sides]
 
     def _beside(self, side: Side, number: int) -> Found:
         line, scale = _flat(self.roads[side.row].line)

@@ -96,6 +96,13 @@ def parse(text: str) -> Address | None:
     return next((found for reader in _READERS if (found := reader(plain)) is not None), None)
 
 
+def without_number(text: str) -> str:
+    """Return an address without the number of its house, so that its street can be looked for."""
+    plain = unicodedata.normalize("NFKC", text).strip()
+    found = _HOUSE.match(plain) or _HOUSE_ZH.match(plain)
+    return found["street"] if found else plain
+
+
 def _block_of(text: str) -> Block | None:
     if not (found := _BLOCK_OF.match(text)):
         return None
