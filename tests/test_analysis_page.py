@@ -113,13 +113,30 @@ def test_risk_and_emergence_take_turns_on_the_map(
     assert "show=risk" in page.url
     page.get_by_role("button", name="演变").click()
     expect(page.locator("#mode")).to_contain_text("最近 12 段")
-    classes = page.request.get(f"{address}/emerging", params={"to": "2025-01-10", "res": 9}).json()["classes"]
+    asked = {"to": "2025-01-10", "res": 9, "steps": 12, "step_days": _step_days(page, address)}
+    classes = page.request.get(f"{address}/emerging", params=asked).json()["classes"]
     legend = page.locator("#mode li[data-class]").evaluate_all("list => list.map(one => one.dataset.class)")
     assert set(legend) == set(classes)
     page.get_by_role("button", name="热点").click()
     until(page, DRAWN)
     assert _looks(page, "significant")
     assert complaints == []
+
+
+def _step_days(page: Page, address: str) -> int:
+    """Twelve equal steps of whole days that lie in the records: so long each is, and four weeks at most."""
+    first = datetime.fromisoformat(page.request.get(f"{address}/city").json()["incidents"]["first"])
+    return min(28, (date(2025, 1, 10) - first.astimezone(town.ZONE).date()).days // 12)
+
+
+def test_a_mode_that_is_refused_says_so_and_leaves_nothing_of_another(visit: Callable[..., Page]) -> None:
+    page = visit("show=risk")
+    expect(page.locator("#mode")).to_contain_text("在用模型")
+    refusal = {"status": 422, "content_type": "application/problem+json"}
+    page.route("**/emerging?**", lambda route: route.fulfill(**refusal, json={"detail": "steps: too few"}))
+    page.get_by_role("button", name="演变").click()
+    expect(page.locator("#mode")).to_have_text("steps: too few")
+    assert not _looks(page, "shown")
 
 
 def _looks(page: Page, flag: str) -> list[dict[str, Any]]:

@@ -5,7 +5,9 @@ import { lay, nameOf, resolution } from "./cells.js";
 import { h, swatch } from "./dom.js";
 import { t } from "./i18n.js";
 import { offer } from "./modes.js";
-import { asked } from "./period.js";
+import { asked, stepDays } from "./period.js";
+
+const STEPS = 12;
 
 /** Class by class: the colour of a hot and of a cold place. */
 const COLOURS = {
@@ -24,7 +26,13 @@ let known = { for: "", answer: null };
 /** Offer the classes of the steps before the period's end. */
 export function emerging(map) {
   offer("emerging", async (signal) => {
-    const query = { to: asked().to, category: asked().category, res: resolution(map) };
+    const query = {
+      to: asked().to,
+      category: asked().category,
+      res: resolution(map),
+      steps: STEPS,
+      step_days: stepDays(STEPS),
+    };
     const wanted = JSON.stringify(query);
     if (known.for !== wanted) known = { for: wanted, answer: await get("/emerging", query, signal) };
     const { answer } = known;

@@ -1,6 +1,6 @@
 /** What the hexagons show: hotspots, how places emerged, or risk; one at a time. */
 
-import { takeColours } from "./cells.js";
+import { lay, takeColours } from "./cells.js";
 import { $, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
 import { session } from "./session.js";
@@ -52,9 +52,16 @@ async function refresh() {
     if (!signal.aborted) fill($("#mode"), told ?? []);
   } catch (error) {
     tell(error);
+    if (!signal.aborted) refused(error);
   } finally {
     if (!signal.aborted) $("#mode").classList.remove("busy");
   }
+}
+
+/** Show why a mode has nothing to show: what another one left on the map would pass for its answer. */
+function refused(error) {
+  lay(map, []);
+  fill($("#mode"), h("p", { class: "quiet" }, error.message));
 }
 
 function buttons() {

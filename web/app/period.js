@@ -39,6 +39,12 @@ export const asked = () => ({
   category: state.category,
 });
 
+/** How many days each of so many equal steps has that lie in the records before the period's end; 28 at most. */
+export function stepDays(steps) {
+  if (!first || !state.to) return 28;
+  return Math.min(28, Math.max(1, Math.floor((number(state.to) - number(first) + 1) / steps)));
+}
+
 /** The day of a moment in a time zone, as YYYY-MM-DD; empty where there is no moment. */
 function localDay(moment, timeZone) {
   if (!moment) return "";
