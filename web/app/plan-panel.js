@@ -4,6 +4,7 @@ import { $, fill, h } from "./dom.js";
 import { pick as choose, t } from "./i18n.js";
 import { sketch } from "./plan-draw.js";
 import { overview, zoomTo } from "./plan-map.js";
+import { mending } from "./plan-mend.js";
 import { act, changedGrids, codeOf, create, leave, load, nameHalves, nameOf, onOpen, open, pick, pickOnly, plans, redo, resolve, suggest, take, workOn } from "./plan-store.js";
 import { comparison } from "./plan-compare.js";
 import { asked, canEdit, chainAt, doing } from "./plan-tools.js";
@@ -82,7 +83,7 @@ function drawPlan() {
       h("h2", { class: "plan-title" }, plan.title, h("span", { class: `state ${plan.state}`, id: "state" }, t(`state.${plan.state}`))),
       h("dl", {}, facts.flatMap(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, value)])),
       plan.newest > plan.based_on && plan.state !== "published" && h("p", { class: "note" }, t("plan.moved_on")), life()),
-    open.conflicts.length > 0 && conflicts(), canEdit() && naming(), canEdit() && picked(), canEdit() && evening(), steps(), comparison(), files());
+    open.conflicts.length > 0 && conflicts(), canEdit() && naming(), canEdit() && picked(), canEdit() && evening(), canEdit() && mending(), steps(), comparison(), files());
 }
 
 /** What may be done with the plan as a whole, by its state and who asks. */

@@ -9,7 +9,7 @@ const listeners = [];
 
 /** `grids` by code; `level` is the one worked on; `picked` are codes in the order of picking. */
 export const open = { plan: null, grids: new Map(), base: null, faults: null, impact: null, moved: null,
-  steps: [], conflicts: [], level: null, picked: [], gone: [], table: null, reasons: new Map(), halves: [], locked: new Set(),
+  steps: [], conflicts: [], level: null, picked: [], gone: [], table: null, reasons: new Map(), halves: [], locked: new Set(), proposals: null,
   range: { low: 300, high: 500 } };
 
 /** Call `listen(what)` whenever a part changes: plan, grids, faults, impact, table, locked, picked, level. */
@@ -31,7 +31,7 @@ export async function create(body) {
 export async function load(id) {
   open.plan = await get(`/plans/${id}`);
   Object.assign(open, { picked: [], faults: null, impact: null, moved: null, conflicts: [], level: null,
-    table: null, reasons: new Map(), halves: [], locked: new Set(recallLocks(id)) });
+    table: null, reasons: new Map(), halves: [], locked: new Set(recallLocks(id)), proposals: null });
   await refetch();
   say("plan", "grids", "level", "picked", "faults", "impact", "table", "locked");
   weigh().catch(tell);
@@ -40,7 +40,7 @@ export async function load(id) {
 
 export function leave() {
   Object.assign(open, { plan: null, grids: new Map(), base: null, faults: null, impact: null, moved: null,
-    steps: [], conflicts: [], picked: [], gone: [], table: null, locked: new Set() });
+    steps: [], conflicts: [], picked: [], gone: [], table: null, locked: new Set(), proposals: null });
   say("plan", "grids", "picked", "faults", "impact", "table");
 }
 
@@ -85,6 +85,7 @@ export const codeOf = (code) => (code.startsWith("~") ? t("code.later") : code);
 /** Put what a step changed in its place; faults and impact of the whole follow. */
 async function follow(answer) {
   open.plan = answer.plan;
+  open.proposals = null;
   open.halves = [];
   for (const code of answer.gone) open.grids.delete(code);
   for (const grid of answer.grids.features) {
@@ -202,6 +203,13 @@ export async function bring(file) {
   open.faults = { ...told.faults, errors: length, advice: 0, new_errors: length };
   say("faults");
   return told;
+}
+
+/** Ask who should have contested ground and nobody's, or take some of that: "sure", or numbers of the list. */
+export async function mend(accept) {
+  if (accept) await unlessLocked(await post("/mend", { accept, head: open.plan.head }));
+  open.proposals = (await post("/mend", {})).proposals;
+  say("plan");
 }
 
 /** Let the service suggest steps that even the grids out. */

@@ -23,7 +23,7 @@ const TOOLS = [
   { name: "reshape", ready: some(2), ask: async (codes) => drawn("line", "reshape", (points) => ({ codes, line: line(points) })) },
   { name: "move_vertex", ready: () => true, ask: moveVertex },
   { name: "assign", ready: some(1), ask: async ([to]) => drawn("area", "assign", (points) => ({ to, area: area(points) })) },
-  { name: "take_in", ready: some(1), ask: async ([to]) => drawn("place", "take_in", ([at]) => ({ at, to })) },
+  { name: "give", ready: some(1), ask: async ([to]) => drawn("place", "give", ([at]) => ({ at, to })) },
   { name: "transfer", ready: some(1), ask: transfer },
   { name: "rename", ready: some(1), ask: rename },
   { name: "draw", ready: some(1), ask: fromStreets, act: drawNew },
