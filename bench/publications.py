@@ -23,6 +23,7 @@ from gis.access import COMMAND, Principal, enter
 from gis.schema import grids
 from gis.settle import Coverage, Grid
 from gis.spare import cover
+from gis.tolerances import MATCH_UNITS
 from tests import recorded
 from tests.towns import town
 
@@ -93,7 +94,7 @@ def timed(conn: Connection, scope: str, scheme: str | None, *, profile: bool) ->
 def by_outline(conn: Connection, cov: Coverage, scheme: str) -> tuple[float, int]:
     """Seconds of finding the neighbours by the whole outline, and how many candidates that reads."""
     edge = sa.func.ST_GeomFromWKB(shapely.to_wkb(coverage.to_degrees(cov.outline()).boundary), 4326)
-    reach = coverage.MATCH_UNITS * coverage.PRECISION
+    reach = MATCH_UNITS * coverage.PRECISION
     query = sa.select(sa.func.count()).where(
         grids.c.scheme == scheme, sa.func.upper_inf(grids.c.known),
         grids.c.geom.op("&&")(sa.func.ST_Expand(edge, reach)), sa.func.ST_DWithin(grids.c.geom, edge, reach),

@@ -17,6 +17,7 @@ from shapely.geometry.base import BaseGeometry
 from gis import coverage
 from gis.coverage import Bools, Floats, Geoms, Ints
 from gis.settle import total
+from gis.tolerances import metres_per_unit
 
 SHRUNK_M = 0.3
 """Outlines are drawn in by this before they are sampled, so that houses wall to wall are apart."""
@@ -85,7 +86,7 @@ def _samples(places: Geoms, outlines: Geoms) -> tuple[Floats, Ints]:
 
 def _units_per_metre(places: Geoms) -> float:
     lat = float(np.mean(shapely.get_y(places))) * coverage.PRECISION if len(places) else 0.0
-    return float(1 / coverage.metres_per_unit(lat)[1])
+    return float(1 / metres_per_unit(lat)[1])
 
 
 def _cell_borders(grids: Geoms, places: Geoms, outlines: Geoms) -> Geoms:
@@ -160,7 +161,7 @@ def _borders(faces: Geoms) -> tuple[Ints, Floats]:
     one, other = order[:-1][same], order[1:][same]
     pairs = np.column_stack([edges.owner[one], edges.owner[other]])
     run = (ends[one][:, 2:] - ends[one][:, :2]).astype(np.float64)
-    east, north = coverage.metres_per_unit(ends[one][:, 1] * coverage.PRECISION)
+    east, north = metres_per_unit(ends[one][:, 1] * coverage.PRECISION)
     return _summed(pairs, np.hypot(run[:, 0] * east, run[:, 1] * north))
 
 

@@ -17,6 +17,7 @@ from shapely.geometry.base import BaseGeometry
 
 from gis import coverage
 from gis.coverage import Bools, Floats, Geoms, Ints
+from gis.tolerances import MATCH_UNITS, metres_per_unit
 
 NOISE = 1e-3
 """Square units: a face smaller than this is noise of noding in floats; true ones measure half a unit."""
@@ -154,7 +155,7 @@ def pieces(shapes: Iterable[BaseGeometry]) -> list[BaseGeometry]:
 def local_measures(units: Geoms) -> tuple[Floats, Floats]:
     """Areas in m² and perimeters in m of polygons in units, each scaled at its own middle latitude."""
     bounds = shapely.bounds(units)
-    east, north = coverage.metres_per_unit((bounds[:, 1] + bounds[:, 3]) / 2 * coverage.PRECISION)
+    east, north = metres_per_unit((bounds[:, 1] + bounds[:, 3]) / 2 * coverage.PRECISION)
     xy, owner = shapely.get_coordinates(units, return_index=True)
     scaled = shapely.set_coordinates(units.copy(), xy * np.column_stack([east[owner], north[owner]]))
     return shapely.area(scaled), shapely.length(scaled)
@@ -167,7 +168,7 @@ def necks(units: BaseGeometry, width_m: float) -> list[BaseGeometry]:
     corner loses its tip as well, but no tip is so long.
     """
     south, north = shapely.bounds(units)[[1, 3]]
-    scale = np.array(coverage.metres_per_unit(np.array([(south + north) / 2 * coverage.PRECISION]))).ravel()
+    scale = np.array(metres_per_unit(np.array([(south + north) / 2 * coverage.PRECISION]))).ravel()
     shape = shapely.transform(units, lambda xy: xy * scale)
     core = shapely.buffer(shape, -width_m / 2, join_style="mitre", mitre_limit=_MITRE)
     # A hair wider than it was: what merely comes back a little off is no neck.
@@ -189,6 +190,17 @@ def widths_m(units: Geoms) -> Floats:
         return np.zeros(0)
     area, length = local_measures(units)
     return np.asarray(2 * area / np.maximum(length, 1e-12), dtype=np.float64)
+
+
+def are_rounding(units: Geoms) -> Bools:
+    """Whether polygons in units are so narrow that rounding a vertex that one side lacks explains them."""
+    width = 2 * shapely.area(units) / np.maximum(shapely.length(units), 1e-12)
+    return np.asarray(width < MATCH_UNITS, dtype=bool)
+
+
+def is_rounding(units: BaseGeometry) -> bool:
+    """The same of one polygon."""
+    return bool(are_rounding(np.array([units], dtype=object))[0])
 
 
 def width_m(units: BaseGeometry) -> float:

@@ -15,12 +15,10 @@ from gis import borders, coverage
 from gis.borders import Family
 from gis.coverage import Bools, Geoms, Ints
 from gis.errors import BadInput
+from gis.tolerances import SLIVER_WIDTH_M
 
 Severity = Literal["error", "advice"]
 
-SLIVER_WIDTH_M = 1.0
-"""A gap, overlap or piece narrower than this on average (twice area over perimeter) is a sliver, narrower
-than a wall, and cannot be meant."""
 NARROW = {"gap", "overlap", "hole", "orphan", "outside_parent"}
 """Kinds that say so where they are narrower."""
 

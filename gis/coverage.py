@@ -18,15 +18,13 @@ from pyproj import Transformer
 from shapely.geometry.base import BaseGeometry
 
 from gis.errors import BadInput
+from gis.tolerances import MATCH_UNITS, metres_per_unit
 
 PRECISION = 1e-7
 """Degrees per unit."""
 UNITS_PER_DEGREE = 10_000_000
 METRES_PER_DEGREE = 111_320.0
 """Along the equator: an upper bound for turning small distances in degrees into metres."""
-MATCH_UNITS = 2.0
-"""A vertex this near another's edge is meant to lie on it: two rounded sources differ by a unit each way."""
-
 Geoms = npt.NDArray[np.object_]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -344,18 +342,6 @@ def areas_m2(geoms: Any) -> Floats:
 
 def _equal_area(xy: Floats) -> Floats:
     return np.column_stack(_EQUAL_AREA.transform(xy[:, 0], xy[:, 1]))
-
-
-def metres_per_unit(lat: Any) -> tuple[Any, Any]:
-    """Metres in one unit east-west and north-south at latitudes in degrees: a scale for widths and lengths.
-
-    Series of the meridian and parallel arcs of WGS-84 (NGA, Length of a Degree): right to a centimetre per
-    degree.
-    """
-    phi = np.radians(lat)
-    east = 111_412.84 * np.cos(phi) - 93.5 * np.cos(3 * phi) + 0.118 * np.cos(5 * phi)
-    north = 111_132.92 - 559.82 * np.cos(2 * phi) + 1.175 * np.cos(4 * phi)
-    return east * PRECISION, north * PRECISION
 
 
 def _rings(units: Geoms) -> tuple[Ints, Ints, Bools, Ints, Ints]:

@@ -10,10 +10,9 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gis import borders, coverage
-from gis.case import SLIVER_WIDTH_M, Case, Fault, Surroundings, parse
+from gis.case import Case, Fault, Surroundings, parse
+from gis.tolerances import SLIVER_WIDTH_M
 
-ROUNDING_M = coverage.MATCH_UNITS * coverage.PRECISION * coverage.METRES_PER_DEGREE
-"""What is narrower than this comes from rounding a vertex that one side lacks."""
 MIN_COMPACTNESS = 0.1
 """Polsby-Popper 4πA/P² below which a shape is advised against; measured Chinese townships lie at
 0.23-0.36."""
@@ -239,7 +238,9 @@ def _lost(case: Case) -> Iterator[tuple[str, Fault]]:
         for piece in family.lost:
             beside, width = family.beside(piece), borders.width_m(piece)
             kind = (
-                "unmatched_vertices" if width < ROUNDING_M else _lost_kind(piece, family.parent, len(beside))
+                "unmatched_vertices"
+                if borders.is_rounding(piece)
+                else _lost_kind(piece, family.parent, len(beside))
             )
             meant = kind in {"gap", "hole"} and family.parent is None and width >= SLIVER_WIDTH_M
             yield kind, case.fault(kind, beside, piece, "advice" if meant else "error")
@@ -261,13 +262,13 @@ def _doubled(case: Case) -> Iterator[tuple[str, Fault]]:
 def _doubled_kind(piece: BaseGeometry, one: BaseGeometry, other: BaseGeometry) -> str:
     if min(piece.area / one.area, piece.area / other.area) > 1 - 1e-9:
         return "duplicate"
-    return "overlap" if borders.width_m(piece) >= ROUNDING_M else "unmatched_vertices"
+    return "overlap" if not borders.is_rounding(piece) else "unmatched_vertices"
 
 
 def _stray(case: Case) -> Iterator[tuple[str, Fault]]:
     for family in case.families:
         for owner, piece in family.stray:
-            kind = "outside_parent" if borders.width_m(piece) >= ROUNDING_M else "unmatched_vertices"
+            kind = "outside_parent" if not borders.is_rounding(piece) else "unmatched_vertices"
             yield kind, case.fault(kind, [owner], piece, "error")
 
 

@@ -7,13 +7,13 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gis import borders, coverage
-from gis.case import SLIVER_WIDTH_M
 from gis.contested import refuse_bare
 from gis.coverage import Bools, Geoms
 from gis.errors import BadInput, NotFound
 from gis.parts import longest_border
 from gis.settle import Coverage, claimants, named, settle, total
 from gis.spare import spare_keys
+from gis.tolerances import MATCH_UNITS, SLIVER_WIDTH_M
 
 Lonlat = Sequence[float]
 
@@ -26,7 +26,7 @@ def give(cov: Coverage, to: str, at: Lonlat | None = None, area: BaseGeometry | 
     if (at is None) == (area is None):
         raise BadInput("at", "give either a place (at) or an area")
     if area is not None:
-        within = shapely.buffer(coverage.to_units(area), coverage.MATCH_UNITS)
+        within = shapely.buffer(coverage.to_units(area), MATCH_UNITS)
         return _given(cov, to, spare_keys(cov), within, "within the area", covered=True)
     return _given(cov, to, spare_keys(cov), _point(at), _place(at), covered=False)
 

@@ -11,7 +11,6 @@ from shapely.geometry.base import BaseGeometry
 
 from gis import borders, coverage, locate
 from gis.coverage import Floats, Geoms
-from gis.faults import ROUNDING_M
 
 Grids = Mapping[str, BaseGeometry]
 """The lowest grids by code, EPSG:4326, on the fixed precision."""
@@ -146,7 +145,7 @@ def _ground(old: Grids, new: Grids) -> pd.DataFrame:
         else np.zeros((2, 0), int)
     )
     shared = shapely.intersection(one[i], other[j])
-    real = (shapely.area(shared) > 0) & ((borders.widths_m(shared) >= ROUNDING_M) | _alone(i))
+    real = (shapely.area(shared) > 0) & (~borders.are_rounding(shared) | _alone(i))
     pairs = [(before[a], after[b]) for a, b in zip(i[real], j[real], strict=True)] + [(c, c) for c in alike]
     area = np.concatenate(
         [

@@ -16,6 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from gis import coverage
 from gis.coverage import Bools, Ints
 from gis.errors import BadInput
+from gis.tolerances import MATCH_UNITS
 
 NEAR = 45.0
 """Units (half a metre): a crossing this near to a vertex goes through it, lest edges grow tiny."""
@@ -263,7 +264,7 @@ def _apart(one: Ints, other: Ints) -> Bools:
 def _inside(side: Ints, at: Ints, a: Ints, run: Ints) -> Bools:
     """Vertices within `MATCH_UNITS` of the segment from a, those beside its ends left out."""
     along, square = ((at - a) * run).sum(axis=1), (run * run).sum()
-    close = np.abs(side) <= coverage.MATCH_UNITS * np.sqrt(square)
+    close = np.abs(side) <= MATCH_UNITS * np.sqrt(square)
     return np.asarray(close & (along > 0) & (along < square), dtype=np.bool_)
 
 

@@ -17,12 +17,9 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gis import borders, coverage
-from gis.case import SLIVER_WIDTH_M
 from gis.coverage import Floats, Geoms, Ints
 from gis.settle import total
-
-MEANT_M2 = 100.0
-"""Enclosed ground without an owner that is larger, and no sliver, may be meant: a lake, a town of its own."""
+from gis.tolerances import MATCH_UNITS, MEANT_M2, SLIVER_WIDTH_M
 
 Kind = Literal["overlap", "gap", "hole", "loose_piece"]
 Shapes = Mapping[str, BaseGeometry]
@@ -161,7 +158,7 @@ def _beside_noded(valid: Geoms, noded: Ints) -> tuple[list[BaseGeometry], list[t
     return shapes, all_owners
 
 
-_NEAR = coverage.MATCH_UNITS + 1
+_NEAR = MATCH_UNITS + 1
 """Units: grids nearer to noded ones than this may lack vertices of theirs."""
 
 

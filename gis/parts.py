@@ -8,14 +8,12 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from gis import borders, coverage, lattice
-from gis.case import SLIVER_WIDTH_M
 from gis.coverage import Edges, Geoms
 from gis.errors import BadInput
 from gis.lattice import Line, Point, Tees
 from gis.settle import edges_of, join, total
+from gis.tolerances import REACH_M, SLIVER_WIDTH_M, scale_at
 
-REACH = 450.0
-"""Units (5 m): a line that ends this near short of a border is led to it."""
 CORRIDOR = 270.0
 """Units (3 m): the width of the strip that joins a building to the grid it goes to."""
 
@@ -28,9 +26,15 @@ def reaching(line: Line, shape: BaseGeometry) -> Line:
         return line
     low, high = edges_of([shape])
     inside = shapely.contains_xy(shape, *np.array([line[0], line[-1]], dtype=float).T)
-    ends = [lattice.nearest(p, low, high)[:2] for p in (line[0], line[-1])]
-    short = [far <= REACH and bool(within) for (_, far), within in zip(ends, inside, strict=True)]
-    return [*([ends[0][0]] if short[0] else []), *line, *([ends[1][0]] if short[1] else [])]
+    ends = [(p, lattice.nearest(p, low, high)[0]) for p in (line[0], line[-1])]
+    short = [_is_near(*pair) and bool(within) for pair, within in zip(ends, inside, strict=True)]
+    return [*([ends[0][1]] if short[0] else []), *line, *([ends[1][1]] if short[1] else [])]
+
+
+def _is_near(one: Point, other: Point) -> bool:
+    """Whether two places lie within `REACH_M` of each other."""
+    apart = (np.array(one) - np.array(other)) * scale_at(one[1])
+    return bool(np.hypot(*apart) <= REACH_M)
 
 
 def divide(shape: BaseGeometry, paths: Sequence[Line]) -> list[BaseGeometry]:

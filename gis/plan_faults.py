@@ -13,8 +13,9 @@ from gis.case import Fault
 from gis.errors import Faulty
 from gis.plan_around import surroundings
 from gis.plan_diff import diff
-from gis.plan_outlines import BEND_UNITS, bent
+from gis.plan_outlines import bent
 from gis.settle import Coverage, is_grid
+from gis.tolerances import BEND_UNITS
 
 
 def of_changed(conn: Connection, cov: Coverage, codes: Iterable[str]) -> list[Fault]:

@@ -14,12 +14,10 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from gis import coverage
 from gis.errors import BadInput, Emptied, NotDrawable
 from gis.lattice import Tees
 from gis.plan_diff import Version, diff, version_of
 from gis.plan_outlines import (
-    BEND_UNITS,
     Chains,
     as_tees,
     directed,
@@ -32,6 +30,7 @@ from gis.plan_outlines import (
 )
 from gis.settle import Coverage, Grid, combined, is_grid, same_shape, settle, with_tees
 from gis.spare import shared_out
+from gis.tolerances import BEND_UNITS, MATCH_UNITS
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,7 @@ def _at_odds(ours: Side, theirs: Side, code: str) -> bool:
     if _differ(ours.after(code), theirs.after(code)):
         return True
     sides = (ours, theirs), (theirs, ours)
-    return any(one.heirs(code, BEND_UNITS) - other.heirs(code, coverage.MATCH_UNITS) for one, other in sides)
+    return any(one.heirs(code, BEND_UNITS) - other.heirs(code, MATCH_UNITS) for one, other in sides)
 
 
 def _differ(one: Version | None, other: Version | None) -> bool:
@@ -269,7 +268,7 @@ def _beside(ours: Side, theirs: Side) -> set[str]:
     one, other = (
         [(c, v.shape) for c in side.touched if (v := side.after(c)) and v.leaf] for side in (ours, theirs)
     )
-    near = [(c, shapely.buffer(shape, coverage.MATCH_UNITS)) for c, shape in one]
+    near = [(c, shapely.buffer(shape, MATCH_UNITS)) for c, shape in one]
     return {a for a, _ in _sharing(near, other)}
 
 

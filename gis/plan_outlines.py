@@ -18,9 +18,8 @@ from gis.errors import NotDrawable
 from gis.lattice import Tees
 from gis.plan_diff import Change, Version
 from gis.settle import Coverage, same_shape
+from gis.tolerances import BEND_UNITS
 
-BEND_UNITS = 10.0
-"""An edge that gets vertices time and again bends by a unit each time; more than 11 cm is a new border."""
 Point = tuple[int, int]
 Edge = tuple[Point, Point]
 Chains = dict[Edge, set[Point]]

@@ -13,6 +13,7 @@ from gis.coverage import Floats
 from gis.plan_around import near
 from gis.schema import roads
 from gis.settle import Coverage, edges_of
+from gis.tolerances import metres_per_unit
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Snap:
 
 def snap(conn: Connection, cov: Coverage, lon: float, lat: float, reach_m: float) -> list[dict[str, Any]]:
     """The nearest vertex, border and road within so many metres: a vertex first, then by distance."""
-    scale = np.array(coverage.metres_per_unit(lat), dtype=float)
+    scale = np.array(metres_per_unit(lat), dtype=float)
     at = np.round(np.array([lon, lat]) * coverage.UNITS_PER_DEGREE)
     box = shapely.box(*(at - reach_m / scale), *(at + reach_m / scale))
     found = [*_of_grids(cov, at, box, scale), *_of_roads(conn, at, box, scale)]

@@ -22,11 +22,12 @@ from gis.importing.timeline import overlay
 from gis.lattice import Tees
 from gis.plan_around import near
 from gis.plan_diff import Change, Version
-from gis.plan_outlines import BEND_UNITS, bends, bent
+from gis.plan_outlines import bends, bent
 from gis.publishing_proof import Proof
 from gis.schema import buildings, grids, posts, revisions
 from gis.schema_plans import lineage as lineages
 from gis.settle import Coverage, is_grid, with_tees
+from gis.tolerances import BEND_UNITS
 
 Days = tuple[date, date | None]
 _GONE = ("gone",)

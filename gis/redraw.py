@@ -42,9 +42,8 @@ from gis.settle import (
 )
 from gis.spare import lay, passed_on
 from gis.splitting import split
+from gis.tolerances import REACH_M, scale_at
 
-REACH = 450.0
-"""Units (5 m): a vertex this near to the place pointed at is the one meant."""
 STRAY_SHARE = 0.01
 """When an upper grid is split, a grid below keeps to one side if the other has less than this share of it."""
 
@@ -263,12 +262,13 @@ def _whole(at: Lonlat) -> Point:
 
 
 def _vertex(cov: Coverage, at: Lonlat) -> Point:
-    """The vertex within `REACH` that is nearest to a place."""
-    x, y = _whole(at)
-    near = cov.near(shapely.box(x - REACH, y - REACH, x + REACH, y + REACH))
+    """The vertex within `REACH_M` that is nearest to a place."""
+    place = np.array(_whole(at))
+    scale = scale_at(place[1])
+    near = cov.near(shapely.box(*(place - REACH_M / scale), *(place + REACH_M / scale)))
     vertices = shapely.get_coordinates([cov.shapes[code] for code in near])
-    far = np.hypot(*(vertices - [x, y]).T)
-    if not len(far) or far.min() > REACH:
+    far = np.hypot(*((vertices - place) * scale).T)
+    if not len(far) or far.min() > REACH_M:
         raise NotFound(f"there is no vertex within 5 m of {at[0]}, {at[1]}")
     a, b = vertices[int(np.argmin(far))].tolist()
     return (int(a), int(b))

@@ -23,6 +23,7 @@ from gis import coverage
 from gis.coverage import Edges, Geoms, Ints
 from gis.errors import BadInput, Emptied, NotDrawable, NotFound
 from gis.lattice import NO_TEES, Tees
+from gis.tolerances import MATCH_UNITS
 
 NOBODY = ""
 """The key of ground that lies in no grid of the coverage at all."""
@@ -155,7 +156,7 @@ class Coverage:
 
     def near(self, shape: BaseGeometry) -> list[str]:
         """The lowest grids (and nobody) that a shape in units comes within two units of."""
-        hits = self._tree.query(shape, predicate="dwithin", distance=coverage.MATCH_UNITS)
+        hits = self._tree.query(shape, predicate="dwithin", distance=MATCH_UNITS)
         return [self._codes[i] for i in np.sort(hits)]
 
     def frame(self) -> gpd.GeoDataFrame:

@@ -5,12 +5,12 @@ import pytest
 import shapely
 from pyproj import Geod
 
-from gis import coverage
 from gis.errors import BadInput
 from gis.plan_snap import _of_grids
 from gis.redraw import apply, trimmed
 from gis.settle import Coverage, Grid
 from gis.spare import cover
+from gis.tolerances import metres_per_unit
 
 
 def block(lat: float = 27.0) -> Coverage:
@@ -55,7 +55,7 @@ def test_a_line_that_crosses_once_is_refused() -> None:
 def test_a_pointer_finds_the_nearest_vertex_and_border_in_metres(lat: float) -> None:
     """At 78° N a unit east-west is a fifth of one north-south; distances are by pyproj's geodesics."""
     cov = block(lat)
-    east, north = coverage.metres_per_unit(lat)
+    east, north = metres_per_unit(lat)
     at = np.array([1_130_100_000 + 4 / east, round(lat * 1e7) + 3 / north])
     box = shapely.box(*(at - 1000), *(at + 1000))
     vertex, border = _of_grids(cov, at, box, np.array([east, north]))
