@@ -1,5 +1,6 @@
 """How the cells of a row become our fields: times, words, coordinates, shapes, each with its right answer."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -103,6 +104,21 @@ def test_parts_of_times_and_times_that_are_none_are_refused(written: str) -> Non
     assert one(moment, written).bad.tolist() == [True]
     good = one(moment, pa.array(["2025-03-05 10:00", written]))
     assert good.bad.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("2025-03-05T14:30:00-05:00[America/New_York]", r"\[America/New_York\] behind it is not read"),
+        ("2025-03-05T14:30[Asia/Shanghai]", r"\[Asia/Shanghai\] behind it is not read"),
+        ("2025-03-05T14:30:00Z[!u-ca=gregory]", r"\[u-ca=gregory\] behind it is not read"),
+        ("2025-03-05 14:30 EST", "EST behind it may be several zones"),
+        ("2025-03-05 14:30:00 (EDT)", "EDT behind it may be several zones"),
+        ("3/5/2025 14:30 IST", "IST behind it may be several zones"),
+    ],
+)
+def test_zones_by_name_are_refused_with_what_to_write(written: str, told: str) -> None:
+    assert re.search(told, why(one(moment, written)))
 
 
 def test_a_part_of_a_time_is_named_as_such() -> None:

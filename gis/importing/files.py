@@ -109,6 +109,7 @@ def find(path: Path, layer: str | None) -> tuple[File, str | None]:
     Of an archive it is the one file in it that can be read, in whichever folder; of several, `layer` names
     one by its path, its name or its stem. Raises BadInput when it is none of them.
     """
+    _check_packing(path)
     if path.suffix.lower() not in _ZIPPED or not path.is_file():
         return File(path), layer
     inside = _readable(path)
@@ -120,6 +121,46 @@ def find(path: Path, layer: str | None) -> tuple[File, str | None]:
     told = ", ".join(_shortest(member, inside) for member in inside[:20])
     problem = "holds several files; choose one" if layer is None else f"has not one {layer!r}; choose"
     raise BadInput("layer", f"{path.name} {problem} with --layer: {told}")
+
+
+_PACKED = {
+    b"PK\x03\x04": "a zip archive", b"PK\x05\x06": "an empty zip archive",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"Rar!": "a rar archive", b"\x1f\x8b": "packed by gzip",
+    b"BZh": "packed by bzip2", b"\xfd7zXZ": "packed by xz",
+}  # fmt: skip
+"""How packed files begin, whatever their names are."""
+_ARCHIVES = frozenset({".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz"})
+_WORKBOOKS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".kmz"})
+"""Formats that are zip archives themselves."""
+
+
+def _check_packing(path: Path) -> None:
+    """Raise BadInput for a file that is packed otherwise than its name says, or in a way that is not read."""
+    if not path.is_file():
+        return
+    with path.open("rb") as opened:
+        begin = opened.read(8)
+    how = next((told for sign, told in _PACKED.items() if begin.startswith(sign)), None)
+    suffix = path.suffix.lower()
+    if how is None or (suffix in _ZIPPED | _WORKBOOKS and begin.startswith(b"PK")):
+        return
+    if suffix == ".gz" and begin.startswith(b"\x1f\x8b") and Path(path.stem).suffix.lower() not in _ARCHIVES:
+        return
+    raise BadInput("file", f"{path.name} is {how}; unpack it, or give it the ending of what it is")
+
+
+def _check_archive(path: Path, archive: zipfile.ZipFile) -> None:
+    """Raise BadInput for an archive that is locked, that is empty, or in which there are only archives."""
+    members = [one for one in archive.infolist() if not one.is_dir() and not _is_hidden(one.filename)]
+    if any(one.flag_bits & 1 for one in members):
+        raise BadInput("file", f"{path.name} is locked with a password; save it without one")
+    if not members:
+        raise BadInput("file", f"{path.name} holds no file")
+    if all(PurePosixPath(one.filename).suffix.lower() in _ARCHIVES for one in members):
+        told = ", ".join(one.filename for one in members[:5])
+        raise BadInput(
+            "file", f"{path.name} holds only archives ({told}); unpack it and import what is in them"
+        )
 
 
 def _names(member: str) -> set[str]:
@@ -136,6 +177,7 @@ def _shortest(member: str, inside: list[str]) -> str:
 def _readable(path: Path) -> list[str]:
     """Return the members of an archive that can be read; of a shapefile its .shp, a .txt only if alone."""
     with zipfile.ZipFile(path) as archive:
+        _check_archive(path, archive)
         members = [one for one in archive.namelist() if not one.endswith("/")]
     if databases := {one[: at + 4] for one in members if (at := one.lower().find(".gdb/")) > 0}:
         return sorted(databases)

@@ -13,6 +13,8 @@ from shapely import affinity
 from shapely.geometry.base import BaseGeometry
 
 from gis import crs
+from gis.importing import beside
+from gis.importing.beside import Beside
 from gis.importing.coordinates import degrees, pairs
 from gis.importing.curves import is_curved, straightened
 from gis.importing.drafting import Draft, cleaned
@@ -70,6 +72,7 @@ class Ways:
     repair: bool = False
     shift: crs.Shift | None = None
     repaired: list[dict[str, Any]] = field(default_factory=list)
+    beside: Beside = field(default_factory=Beside)
 
     def told(self) -> dict[str, Any]:
         """Return what a batch remembers of it."""
@@ -79,7 +82,7 @@ class Ways:
 
     def notes(self) -> list[str]:
         """Return what the import's report says of it."""
-        said = []
+        said = [note] if (note := self.beside.note()) else []
         if self.shift is not None and self.shift.there is not None:
             accuracy = self.shift.accuracy_m
             told = "unknown, accepted by --accept-ballpark" if accuracy is None else f"{accuracy:g} m"
@@ -120,6 +123,7 @@ def place(made: Draft, kind: Kind, mapping: Mapping, source: Source, ways: Ways)
     made.sieve.refuse(
         _across(given) > kind.widest, "geometry", f"is over {kind.widest} degrees across; correct it"
     )
+    beside.compare(made, mapping, given, ways.beside)
     where = placed(made, only(made.sieve.ok, given))
     return rounded(where, made.sieve.ok) if _is_moved(ways) else where
 

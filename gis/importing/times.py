@@ -358,7 +358,27 @@ def _why(text: str, rules: Rules) -> str:
     span = f"is no time from {rules.earliest:%Y-%m-%d} to now"
     if re.match(_PARTIAL, text):
         return f"is a part of a time: {text!r} has no time of day; write the day as 2024-03-05, or with 14:30"
-    return f"{span}; {_counts(text, rules) or day_words.doubt(text) or _HOW}"
+    return f"{span}; {_counts(text, rules) or _zone_by_name(text) or day_words.doubt(text) or _HOW}"
+
+
+_BRACKETS = re.compile(r"\[!?([A-Za-z_+\-/0-9=]+)\]\s*$")
+"""A zone behind a time as RFC 9557 writes it."""
+_SHORT_ZONE = re.compile(r"\d\s*\(?([A-Z]{2,5})\)?\s*$")
+
+
+def _zone_by_name(text: str) -> str | None:
+    """Return what is told of a time with the name of a zone behind it, None where there is none."""
+    if found := _BRACKETS.search(text):
+        return (
+            f"[{found[1]}] behind it is not read: write the difference to UTC alone, such as -05:00, or "
+            "neither and name the zone in the mapping"
+        )
+    if (found := _SHORT_ZONE.search(text)) and found[1] not in {"AM", "PM"}:
+        return (
+            f"{found[1]} behind it may be several zones: write the difference to UTC, such as -05:00, or "
+            "leave it out and name the zone in the mapping"
+        )
+    return None
 
 
 _HOW = "write it as 2024-03-05 14:30 or tell its format in the mapping's formats"
