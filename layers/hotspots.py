@@ -16,7 +16,7 @@ from gis.errors import BadInput
 from gis.record_span import Span, incident_span
 from layers.counts import counts
 from layers.expecting import Ground, closed_period, ground, period_before
-from layers.public import Released, released
+from layers.public import Released, released, widened
 from layers.scanning import Laid, clusters_of, stability
 from layers.served import OF, Per, Served, exposure, served
 from layers.stats.gistar import gi_star
@@ -174,7 +174,7 @@ def _told(conn: Connection, view: View, res: int) -> Hotspots:
     known = released(conn, view)
     is_exact = known.bounds is not None and known.bounds.at_least == known.bounds.at_most
     incidents = known.bounds.at_least if known.bounds and is_exact else None
-    return replace(_only_counted(view, cells, count, incidents, 0), released=known)
+    return replace(_only_counted(widened(conn, view), cells, count, incidents, 0), released=known)
 
 
 def _only_counted(

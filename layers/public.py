@@ -148,6 +148,19 @@ def _ends(
     return start, ends or max((day for day in (last, start) if day), default=None)
 
 
+def widened(conn: Connection, view: View) -> View:
+    """Return a view with the whole months that it touches for its period: these are what is counted."""
+    zone = ZoneInfo(the_city(conn).timezone)
+    start, end = view.start, view.end
+    if start is not None:
+        start = datetime.combine(_first_day(start, zone), time(), zone)
+    if end is not None:
+        last = _first_day(end.astimezone(UTC) - _INSTANT, zone)
+        end = datetime.combine((last + _A_MONTH).replace(day=1), time(), zone)
+    return replace(view, start=start, end=end)
+
+
+_A_MONTH = timedelta(days=31)
 _INSTANT = timedelta(microseconds=1)
 
 

@@ -150,6 +150,24 @@ def test_every_month_that_is_not_told_is_named(
     assert sheet.headers.get("X-Withheld") == (",".join(months) or None)
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (("2025-05-03", "2025-05-04"), ("2025-05-01", "2025-06-01")),
+        (("2025-05-01", "2025-06-01"), ("2025-05-01", "2025-06-01")),
+        (("2025-05-31T23:59:59+08:00", "2025-06-01T00:00:01+08:00"), ("2025-05-01", "2025-07-01")),
+        (("2025-05-01T00:00:00Z", "2025-06-01T00:00:00Z"), ("2025-05-01", "2025-07-01")),
+        (("2024-12-31", "2025-01-31"), ("2024-12-01", "2025-02-01")),
+    ],
+)
+def test_the_period_of_an_answer_is_that_of_the_months_counted(
+    stranger: TestClient, asked: tuple[str, str], told: tuple[str, str]
+) -> None:
+    query = dict(zip(("from", "to"), asked, strict=True))
+    found = stranger.get("/hotspots", params=query).json()
+    assert (found["start"], found["end"]) == tuple(f"{day}T00:00:00+08:00" for day in told)
+
+
 def test_an_area_far_from_any_border_is_counted_exactly(stranger: TestClient, housed: None) -> None:
     """All incidents lie in the middle of T1a; of T2, which no hexagon told reaches, it is certain too."""
     assert housed is None
