@@ -25,6 +25,7 @@ from gis.db import Record
 from gis.grids import Wish
 from gis.schema_situation import LETTER_KINDS
 from layers import letters, situation, stability
+from layers.expecting import PERIODS
 from layers.stats.index import Formula
 from layers.view import View
 
@@ -33,7 +34,7 @@ _INSIDE = "speaks of the grids inside it and their incidents"
 Level = Annotated[int | None, Query(ge=1, le=20, description="Level of grids; all of them.")]
 Id = Annotated[int, Path(ge=1, lt=2**53)]
 _METHOD = {
-    "expected": f"share in up to {situation.PERIODS} equal periods before, shrunk within level and category, "
+    "expected": f"share in up to {PERIODS} equal periods before, shrunk within level and category, "
     "of what the grid above holds now; of the whole: the mean of those periods",
     "p": "two-sided, negative binomial: the larger of those against the own past and the share of the grid "
     "above; of the whole: the larger of Poisson's and that of a t test over the periods before",

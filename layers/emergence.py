@@ -5,22 +5,18 @@ from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from gis import schema as t
 from gis.cells import Cells
-from gis.db import columns
 from gis.errors import BadInput
 from gis.record_span import Span, incident_span
 from layers import periods
-from layers.counts import cell_column
-from layers.expecting import closed_period
-from layers.served import Served, served
+from layers.expecting import by_step, closed_period
+from layers.served import served
 from layers.stats.emerging import MIN_STEPS, Emerging, classify
 from layers.stats.hot import states
 from layers.stats.trend import mann_kendall, memory
-from layers.view import View, wanted_incidents
+from layers.view import View
 
 Integers = npt.NDArray[np.int64]
 ALPHA = 0.05
@@ -68,7 +64,7 @@ def emerging(conn: Connection, view: View, res: int, steps: int, step_days: int)
     if not len(of.cells):
         none = np.zeros((0, steps), dtype=np.int64)
         return Emerged(of.cells, [], none[:, 0], none[:, 0], np.zeros(0), none, none, start, end, 0, steps)
-    table = _by_step(conn, view, res, of, edges)
+    table = by_step(conn, view, res, of, edges)
     state = states(table, of.disc(), ALPHA)
     around = of.disc() @ table
     trend = mann_kendall(around, memory(_standard(around)))
@@ -91,22 +87,6 @@ def _recorded(edges: list[datetime], span: Span, step_days: int) -> list[datetim
             "needed: ask for shorter ones (step_days), more, or a later end (to)",
         )
     return edges[held[0] : held[-1] + 2]
-
-
-def _by_step(
-    conn: Connection, view: View, res: int, of: Served, edges: list[datetime]
-) -> npt.NDArray[np.float64]:
-    """Count incidents by cell and step, shape (n, steps), oldest step first."""
-    column, back = cell_column(res), periods.back(t.incidents.c.occurred_at, edges).label("back")
-    query = (
-        sa.select(column.label("cell"), back, sa.func.count().label("count"))
-        .where(column.is_not(None), *wanted_incidents(view))
-        .group_by(column, back)
-    )
-    cells, ago, number = columns(conn, query, np.uint64, np.int64, np.float64)
-    table = np.zeros((len(of.cells), len(edges) - 1))
-    table[np.searchsorted(of.cells, cells), len(edges) - 2 - ago] = number
-    return table
 
 
 def _standard(series: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -6,18 +6,23 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from gis import schema as t
+from gis.db import columns
 from gis.record_span import Span
 from layers import periods
-from layers.counts import counts
+from layers.counts import cell_column, counts
 from layers.served import Served, exposure
-from layers.stats.expectation import Expected, from_exposure, from_history
-from layers.view import View
+from layers.stats.expectation import Expected, dispersion, from_exposure, from_history
+from layers.view import View, wanted_incidents
 
 Floats = npt.NDArray[np.float64]
 Basis = Literal["history", "households", "area"]
 SECOND = timedelta(seconds=1)
+PERIODS = 12
+"""Past periods of equal length that a count is held against, at most."""
 _ENOUGH_DAYS = 28
 """A shorter past says more about weekdays than about places."""
 _COVERED = 0.8
@@ -38,15 +43,18 @@ class Ground:
     past_since: datetime | None = None
     past_days: float = 0
     days: float = 0
+    alpha: float = 0
+    """By how much counts of a cell scatter from period to period beyond chance (`stats.expectation`)."""
 
     def expected(self, total: float) -> Expected:
         """Return the expectation of `total` incidents over the cells."""
         if self.past is None:
             homes = self.inside_m2 if self.homes is None else self.homes
-            return from_exposure(total, homes, self.inside_m2)
+            exact = from_exposure(total, homes, self.inside_m2)
+            return replace(exact, size=np.full_like(exact.mean, 1 / self.alpha)) if self.alpha else exact
         # Area alone says too little of where nothing happened yet: hills and lakes are served as well.
         prior = None if self.homes is None else from_exposure(1.0, self.homes, self.inside_m2).mean
-        return from_history(self.past, self.past_days, self.days, total, prior=prior)
+        return from_history(self.past, self.past_days, self.days, total, self.alpha, prior)
 
 
 def closed_period(view: View, span: Span) -> View:
@@ -60,6 +68,17 @@ def closed_period(view: View, span: Span) -> View:
         first = min(span.earliest or now, periods.shifted(view.end, -SECOND))
     start = view.start or first
     return replace(view, start=start, end=view.end or max(last, periods.shifted(start, SECOND)))
+
+
+def periods_before(view: View, span: Span) -> int:
+    """Return how many periods of equal length before a closed one records reach back to, PERIODS at most."""
+    assert view.start
+    assert view.end
+    reached = 0
+    # One after another: so many periods of centuries lie before the first year there is.
+    while reached < PERIODS and span.reaches(periods.earlier(view.start, view.end, reached + 1)):
+        reached += 1
+    return reached
 
 
 def days_of(view: View) -> float:
@@ -87,7 +106,7 @@ def ground(conn: Connection, view: View, res: int, of: Served, found: Floats, sp
     `span` is that of all incidents (`gis.record_span`).
     """
     assert view.start
-    known = exposed(conn, view, res, of, found)
+    known = replace(exposed(conn, view, res, of, found), alpha=_scatter(conn, view, res, of, span))
     past_days = periods.length(span.first or view.start, view.start) / periods.DAY
     if past_days < _ENOUGH_DAYS:
         return known
@@ -97,6 +116,32 @@ def ground(conn: Connection, view: View, res: int, of: Served, found: Floats, sp
     return replace(
         known, basis="history", past=past, past_since=span.first, past_days=past_days, days=days_of(view)
     )
+
+
+def _scatter(conn: Connection, view: View, res: int, of: Served, span: Span) -> float:
+    """Return the scatter of cells over the periods before a closed one; 0 where there are fewer than two."""
+    before = periods_before(view, span)
+    if before < 2:
+        return 0.0
+    assert view.start
+    assert view.end
+    edges = periods.edges(view.start, view.end, before)[:-1]
+    past = replace(view, start=edges[0].astimezone(view.start.tzinfo), end=view.start)
+    return dispersion(by_step(conn, past, res, of, edges)).alpha
+
+
+def by_step(conn: Connection, view: View, res: int, of: Served, edges: list[datetime]) -> Floats:
+    """Count a view's incidents by cell and step between `edges`, shape (n, steps), oldest step first."""
+    column, back = cell_column(res), periods.back(t.incidents.c.occurred_at, edges).label("back")
+    query = (
+        sa.select(column.label("cell"), back, sa.func.count().label("count"))
+        .where(column.is_not(None), *wanted_incidents(view))
+        .group_by(column, back)
+    )
+    cells, ago, number = columns(conn, query, np.uint64, np.int64, np.float64)
+    table = np.zeros((len(of.cells), len(edges) - 1))
+    table[np.searchsorted(of.cells, cells), len(edges) - 2 - ago] = number
+    return table
 
 
 def exposed(conn: Connection, view: View, res: int, of: Served, found: Floats) -> Ground:

@@ -19,9 +19,9 @@ from gis.city import category_tree, the_city
 from gis.db import Record
 from gis.errors import BadInput
 from gis.grids import current
-from gis.record_span import Span, incident_span
+from gis.record_span import incident_span
 from layers import periods
-from layers.expecting import closed_period
+from layers.expecting import closed_period, periods_before
 from layers.owning import Leaves, leaves, points
 from layers.stats.situation import (
     ALONE,
@@ -39,8 +39,6 @@ Integers = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 ALL = ""
 """The code under which all categories together are told."""
-PERIODS = 12
-"""Past periods of equal length that a count is held against, at most."""
 SERIOUS = ("yellow", "red")
 
 
@@ -150,7 +148,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     """
     span = incident_span(conn)
     view = closed_period(view, span)
-    before = _periods(view, span)
+    before = periods_before(view, span)
     grids, tree = _grids(conn, view, level, before), _tree(conn)
     known, shown = list(tree), _shown(tree, view, fine=fine)
     within = np.array([[_is_in(tree, code, row) for code in known] for row in shown])
@@ -217,17 +215,6 @@ def _is_in(tree: dict[str, str | None], code: str, row: str) -> bool:
     while above is not None and above != row:
         above = tree[above]
     return row in {ALL, above}
-
-
-def _periods(view: View, span: Span) -> int:
-    """Return how many periods of equal length before a closed one the records reach back to."""
-    assert view.start
-    assert view.end
-    reached = 0
-    # One after another: so many periods of centuries lie before the first year there is.
-    while reached < PERIODS and span.reaches(periods.earlier(view.start, view.end, reached + 1)):
-        reached += 1
-    return reached
 
 
 def _window(view: View, before: int) -> View:

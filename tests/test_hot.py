@@ -125,6 +125,20 @@ def test_states_of_a_place_that_heats_up() -> None:
     assert np.abs(states(rng.poisson(1.0, (400, 12)), disc)).sum() <= 2
 
 
+def test_cells_that_scatter_from_period_to_period_are_not_hot_for_that() -> None:
+    disc, rng, seen = discs(30), np.random.default_rng(4), {0: 0, 1: 0}
+    for _ in range(60):
+        common = rng.lognormal(0, 0.07, 13) * (1 + 0.3 * np.sin(np.arange(13) * np.pi / 6))
+        own = rng.gamma(1 / 0.3, 0.3, (900, 13))
+        counts = rng.poisson(rng.gamma(1.5, 4 / 3, (900, 1)) * common * own)
+        past, now = counts[:, :12], counts[:, 12]
+        for known, alpha in enumerate((0.0, dispersion(past).alpha)):
+            expected = from_history(past.sum(axis=1), 360, 30, now.sum(), alpha)
+            seen[known] += hot(now, expected.mean, disc, 0.05, expected.size).significant.any()
+    assert seen[0] > 40, "without it most maps show something"
+    assert seen[1] <= 7  # 5 % and what 60 maps may show of it
+
+
 @pytest.mark.parametrize("scatter", [0.0, 0.1, 0.5])
 def test_steps_of_a_city_that_swings_and_of_places_unlike_each_other_hardly_stand_out(scatter: float) -> None:
     disc, rng, seen = discs(20), np.random.default_rng(2), []

@@ -103,7 +103,7 @@ class Guarded(io.RawIOBase, IO[bytes]):
 def _pieces(stream: IO[bytes], quotes: Quotes, columns: int, above: int) -> Iterator[bytes]:
     """Yield a stream whose first lines, `above` the data, stay as they are."""
     held, start = _beyond(stream, above)
-    yield held[:start]
+    head, held, start = held[:start], held[start:], 0  # goes with the first rows: a reader makes a chunk of each
     done = False
     while not done:
         block = stream.read(BLOCK)
@@ -112,10 +112,10 @@ def _pieces(stream: IO[bytes], quotes: Quotes, columns: int, above: int) -> Iter
             piece, stop = _next(held, start, quotes, columns, last=done)
             if stop == start:
                 break
-            yield piece
-            start = stop
+            yield head + piece
+            head, start = b"", stop
         if start == 0 and len(held) > _LONGEST:
-            yield held
+            yield head + held
             yield from iter(lambda: stream.read(BLOCK), b"")
             return
 

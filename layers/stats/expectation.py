@@ -67,7 +67,8 @@ def from_history(
         raise ValueError("past: no incidents in the whole area; take from_exposure instead")
     scale = 1.0 if total is None else total / mean.sum()
     with np.errstate(divide="ignore"):  # cells that differ by chance alone: a size of infinity, a Poisson
-        size = 1 / (1 / posterior.shape * (1 + alpha) + alpha)
+        # The past itself scattered, over so many periods.
+        size = 1 / (1 / posterior.shape * (1 + alpha) + alpha * (1 + days / past_days))
     return Expected(mean * scale, size)
 
 
