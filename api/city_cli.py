@@ -133,7 +133,7 @@ def _level(text: str) -> dict[str, str]:
 def levels_set(
     scheme: Annotated[str, typer.Argument(help="Short name of the scheme, such as police.")],
     level: Annotated[
-        list[str] | None, typer.Option(help="RANK=NAME[/中文名], 1 the highest; repeat.")
+        list[str] | None, typer.Option(help="RANK=NAME or RANK=NAME/中文名, 1 the highest; repeat.")
     ] = None,
     title: Annotated[str | None, typer.Option(help="The scheme's title, in both languages.")] = None,
     title_zh: Annotated[str | None, typer.Option(help="Title on the Chinese page.")] = None,

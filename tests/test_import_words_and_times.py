@@ -115,6 +115,10 @@ def test_parts_of_times_and_times_that_are_none_are_refused(written: str) -> Non
         ("2025-03-05 14:30 EST", "EST behind it may be several zones"),
         ("2025-03-05 14:30:00 (EDT)", "EDT behind it may be several zones"),
         ("3/5/2025 14:30 IST", "IST behind it may be several zones"),
+        ("2025-05-25 05:02-06:02", "span of hours"),
+        ("2025-05-25 08:00 - 10:00", "span of hours"),
+        ("2025年5月25日 9:30-11:30", "span of hours"),
+        ("2025/5/25 9:00–12", "span of hours"),
     ],
 )
 def test_zones_by_name_are_refused_with_what_to_write(written: str, told: str) -> None:

@@ -103,7 +103,11 @@ class Guarded(io.RawIOBase, IO[bytes]):
 def _pieces(stream: IO[bytes], quotes: Quotes, columns: int, above: int) -> Iterator[bytes]:
     """Yield a stream whose first lines, `above` the data, stay as they are."""
     held, start = _beyond(stream, above)
-    head, held, start = held[:start], held[start:], 0  # goes with the first rows: a reader makes a chunk of each
+    head, held, start = (
+        held[:start],
+        held[start:],
+        0,
+    )  # goes with the first rows: a reader makes a chunk of each
     done = False
     while not done:
         block = stream.read(BLOCK)

@@ -338,7 +338,8 @@ def _parsed(texts: pa.Array, grammar: str) -> Read:
         + ((hour * 60 + minute) * 60 + second) * np.timedelta64(1_000_000, "us")
         + micro * np.timedelta64(1, "us")
     )
-    clock[~sound | ~mask(pc.is_valid(found))] = np.datetime64("NaT")
+    span = mask(pc.match_substring_regex(texts, _SPAN))
+    clock[~sound | ~mask(pc.is_valid(found)) | span] = np.datetime64("NaT")
     zoned = mask(pc.is_valid(part("sign"))) | mask(pc.is_valid(part("utc")))
     return Read(clock, offset, zoned, ~mask(pc.is_valid(part("h"))))
 
@@ -361,13 +362,17 @@ def _why(text: str, rules: Rules) -> str:
     return f"{span}; {_counts(text, rules) or _zone_by_name(text) or day_words.doubt(text) or _HOW}"
 
 
+_SPAN = r"(?:^|[^T\d:])\d{1,2}:\d{2}\s*[-‐–—]\s*\d{1,2}(?::?\d{2})?$"
+"""`8:00-10:00` behind a blank: clerks mean from eight to ten, RFC 3339 would write a T, programs seconds."""
 _BRACKETS = re.compile(r"\[!?([A-Za-z_+\-/0-9=]+)\]\s*$")
 """A zone behind a time as RFC 9557 writes it."""
 _SHORT_ZONE = re.compile(r"\d\s*\(?([A-Z]{2,5})\)?\s*$")
 
 
 def _zone_by_name(text: str) -> str | None:
-    """Return what is told of a time with the name of a zone behind it, None where there is none."""
+    """Return what is told of a time with the name of a zone behind it, or a span; None for any other."""
+    if re.search(_SPAN, text):
+        return "it may be a span of hours or a time before UTC: write one, such as 2024-03-05 14:30:00-05:00"
     if found := _BRACKETS.search(text):
         return (
             f"[{found[1]}] behind it is not read: write the difference to UTC alone, such as -05:00, or "
