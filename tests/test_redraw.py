@@ -379,13 +379,13 @@ def _wander(cov: Coverage, seed: int, steps: int, size: int) -> None:
         )
         at += 1
     exact(history[at])
-    assert at > 0
+    assert len(history) > 1
 
 
 @settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1))
 def test_random_steps_keep_a_town_exact(seed: int) -> None:
-    _wander(two_levels(town(3, seed % 7)), seed, 12, 9)
+    _wander(two_levels(town(3, seed % 7)), seed, 20, 9)  # of few steps none may be possible
 
 
 @settings(max_examples=15)
