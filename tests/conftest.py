@@ -14,14 +14,14 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from hypothesis import settings as hypothesis_settings
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, BrowserContext
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.engine import Connection, Engine, make_url
 
 from api import access
 from api.main import make_app
 from gis import db
-from gis.access import Principal
+from gis.access import ANYBODY, Principal
 from gis.migrate import migrate
 from gis.settings import settings
 from tests.browsing import chromium, serving
@@ -138,6 +138,23 @@ def client(service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> 
         yield made
 
 
+@pytest.fixture
+def public(service_engine: Engine, tmp_path: Path) -> Iterator[TestClient]:
+    """The service over the module's database, asked by anybody."""
+    app = make_app(lambda: service_engine, tmp_path)
+    app.dependency_overrides[access.who] = lambda: ANYBODY
+    with TestClient(app, raise_server_exceptions=False) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def here(service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """The service over the module's database, asked from this machine by whoever has a key."""
+    app = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
+    with TestClient(app, "http://127.0.0.1", client=("127.0.0.1", 5), raise_server_exceptions=False) as made:
+        yield made
+
+
 @pytest.fixture(scope="module")
 def address(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the service listens, started as anybody starts it, over the module's database."""
@@ -150,6 +167,15 @@ def browser() -> Iterator[Browser]:
     """Debian's Chromium, drawing WebGL2 in software."""
     with chromium() as started:
         yield started
+
+
+@pytest.fixture(params=["zh-CN", "en-GB"])
+def desk(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
+    """A window of a desk in either language."""
+    made = browser.new_context(viewport={"width": 1280, "height": 800}, locale=request.param)
+    made.set_default_timeout(150_000)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,8 @@
 """A city without incidents says that it has none; the legend explains what is to be seen alone."""
 
-from collections.abc import Iterator
-
 import pytest
 from fastapi.testclient import TestClient
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 from sqlalchemy.engine import Engine
 
 from gis import schema
@@ -29,15 +27,10 @@ def keys(engine: Engine) -> dict[str, NewKey]:
         return town.make_keys(conn, "commander")
 
 
-@pytest.fixture(params=["zh-CN", "en-GB"])
-def context(
-    browser: Browser, request: pytest.FixtureRequest, keys: dict[str, NewKey]
-) -> Iterator[BrowserContext]:
+@pytest.fixture
+def context(keys: dict[str, NewKey], desk: BrowserContext) -> BrowserContext:
     assert keys
-    made = browser.new_context(viewport={"width": 1280, "height": 800}, locale=request.param)
-    made.set_default_timeout(150_000)
-    yield made
-    made.close()
+    return desk
 
 
 def _open(context: BrowserContext, address: str, more: str = "") -> Page:

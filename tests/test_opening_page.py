@@ -1,10 +1,9 @@
 """How pages open: they say that they load, speak the city's languages, tell what is known and withheld."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 from sqlalchemy.engine import Engine
 
 from gis import schema
@@ -29,15 +28,10 @@ def keys(engine: Engine) -> dict[str, NewKey]:
         return town.make_keys(conn, "commander")
 
 
-@pytest.fixture(params=["zh-CN", "en-GB"])
-def context(
-    browser: Browser, request: pytest.FixtureRequest, keys: dict[str, NewKey]
-) -> Iterator[BrowserContext]:
+@pytest.fixture
+def context(keys: dict[str, NewKey], desk: BrowserContext) -> BrowserContext:
     assert keys
-    made = browser.new_context(viewport={"width": 1280, "height": 800}, locale=request.param)
-    made.set_default_timeout(150_000)
-    yield made
-    made.close()
+    return desk
 
 
 def _open(context: BrowserContext, address: str) -> Page:

@@ -1,6 +1,5 @@
 """A plan on a broken map over HTTP: it begins, tells its faults, is mended and published (M5)."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ import shapely
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Connection, Engine
 
-from api.main import make_app
 from gis import access, coverage, plan_base, plans
 from gis.errors import Faulty
 from gis.settle import Grid
@@ -39,10 +37,8 @@ def settled(engine: Engine) -> None:
 
 
 @pytest.fixture(scope="module")
-def client(service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    app = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
-    with TestClient(app, "http://127.0.0.1", client=("127.0.0.1", 5), raise_server_exceptions=False) as made:
-        yield made
+def client(here: TestClient) -> TestClient:
+    return here
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -15,7 +14,7 @@ from sqlalchemy.engine import Engine
 
 from api import access
 from api.main import ROUTERS, make_app
-from gis.access import ANYBODY, Principal
+from gis.access import Principal
 from gis.cells import from_text
 from gis.errors import BadInput
 from tests import town
@@ -33,14 +32,6 @@ def filled(engine: Engine) -> None:
         town.add_keeper(conn, batch, "T1a")
         town.add_incidents(conn, batch, [town.at(1 + row / 100, 1) for row in range(48)])
         town.add_building(conn, batch, "小镇一路1号", town.at(1, 1))
-
-
-@pytest.fixture
-def public(service_engine: Engine, tmp_path: Any) -> Iterator[TestClient]:
-    app = make_app(lambda: service_engine, tmp_path)
-    app.dependency_overrides[access.who] = lambda: ANYBODY
-    with TestClient(app, raise_server_exceptions=False) as made:
-        yield made
 
 
 CELLS = [
@@ -285,3 +276,20 @@ def test_a_client_can_be_generated_of_every_operation() -> None:
     ids = [one["operationId"] for path in described["paths"].values() for one in path.values()]
     assert len(set(titles)) == len(titles)
     assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b'{"lon": 113.1, "lon": 113.2, "lat": 27.0}', "lon"),
+        (b'{"lon": 113.1, "\\u006con": 113.2}', "lon"),
+        (b'{"a": {"b": [{"x": 1, "x": 1}]}}', "x"),
+        (b'[{"occurred_at": 1, "occurred_at": 2}]', "occurred_at"),
+    ],
+)
+def test_a_body_that_says_a_thing_twice_is_refused_by_name(
+    client: TestClient, body: bytes, name: str
+) -> None:
+    answer = client.post("/incidents", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"name": name, "reason": "comes 2 times in one object; give it once"}]

@@ -213,6 +213,11 @@ def test_chinese_crossings_are_found(client: TestClient, q: str) -> None:
     assert found["geometry"]["coordinates"] == pytest.approx(town.at(4, 3), abs=1e-7)
 
 
+@pytest.mark.parametrize("q", ["秋实路与秋实路交叉口", "North Charles Street & N Charles St"])
+def test_a_road_does_not_cross_itself(client: TestClient, q: str) -> None:
+    assert [one for one in _found(client, q) if one["kind"] == "crossing"] == []
+
+
 BEHIND_REGIONS = ("网格T1网格T1a", "网格T网格T1网格T1a")
 
 

@@ -10,9 +10,7 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
 
-from api import access
-from api.main import ROUTERS, make_app
-from gis.access import ANYBODY
+from api.main import ROUTERS
 from gis.clocks import rfc3339
 from gis.schema import city
 from layers.public import release_months
@@ -35,14 +33,6 @@ def filled(engine: Engine) -> None:
         for number in range(9):
             town.add_building(conn, batch, f"{number}", town.at(1, 1))
         release_months(conn)
-
-
-@pytest.fixture
-def public(service_engine: Engine, tmp_path: Any) -> Iterator[TestClient]:
-    app = make_app(lambda: service_engine, tmp_path)
-    app.dependency_overrides[access.who] = lambda: ANYBODY
-    with TestClient(app, raise_server_exceptions=False) as made:
-        yield made
 
 
 def _texts(told: object) -> Iterator[str]:

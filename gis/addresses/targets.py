@@ -251,7 +251,10 @@ def _crossing() -> Query:
     nodes = sa.select(
         ends.node, key, sa.func.min(ends.name).label("a"), sa.func.max(ends.name).label("b"),
         sa.func.ST_Centroid(sa.func.ST_Collect(ends.at)).label("at"),
-    ).group_by(ends.node).having(sa.func.count(sa.distinct(ends.side)) == 2).subquery("nodes")  # fmt: skip
+    ).group_by(ends.node).having(
+        # A road meets itself wherever its pieces join: that is no crossing.
+        sa.func.count(sa.distinct(ends.side)) == 2, sa.func.min(ends.key) != sa.func.max(ends.key)
+    ).subquery("nodes")  # fmt: skip
     grouped = sa.func.ST_ClusterDBSCAN(nodes.c.at, _SAME_CROSSING, 1).over()
     p = sa.select(nodes, grouped.label("crossing")).subquery("placed").c
     name = sa.func.concat_ws(" & ", sa.func.min(p.a), sa.func.max(p.b))

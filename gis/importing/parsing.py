@@ -313,7 +313,7 @@ def integer(low: int, high: int) -> Parser:
 
     @by_value
     def parse(values: pa.Array, _rules: Rules) -> Parsed:
-        reason = f"is no whole number from {low} to {high}"
+        reason = f"is no whole number from {low} to {high}; give words their numbers in the mapping's values"
         if pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
             values = _whole(values.cast(pa.float64()))
         texts = pc.replace_substring_regex(folded(as_text(values)), r"\.0*$", "")

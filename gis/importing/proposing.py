@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gis.importing import parsing, times
+from gis.importing.coordinates import degrees
 from gis.importing.kinds import Field, Kind
 from gis.importing.mapping import heading, ready
-from gis.importing.parsing import Rules, as_text, mask, numbers
+from gis.importing.parsing import Rules, as_text, mask
 from gis.importing.source import Source
 
 _SHOWN = 60
@@ -30,6 +31,8 @@ _GUESSES = {
     ("responders", "kind"): "crew", ("responders", "status"): "available", ("places", "kind"): "place",
     ("grids", "scheme"): "safety", ("grids", "level"): 1,
 }  # fmt: skip
+_MOSTLY = 0.5
+"""Share of the values under a heading of coordinates that must be such for it to be believed."""
 _PLACE = {"lon": (-180.0, 180.0), "lat": (-90.0, 90.0)}
 
 
@@ -94,19 +97,21 @@ def _place(draft: Draft) -> None:
     for name, (low, high) in _PLACE.items():
         named = _column(draft, name)
         column = named[0] if named else None
-        if column is None or not _within(draft.table[column], low, high):
+        if column is None or not _within(draft.table[column], name, low, high):
             continue
         draft.taken.add(column)
         draft.top += [
-            f"# {named[1] if named else ''}; {_span(draft.table[column])}",
+            f"# {named[1] if named else ''}; {_span(draft.table[column], name)}",
             f"{name} = {_q(column)}",
         ]
 
 
-def _within(column: pa.ChunkedArray, low: float, high: float) -> bool:
-    values, bad = numbers(_one(column))
+def _within(column: pa.ChunkedArray, name: str, low: float, high: float) -> bool:
+    """Tell whether most of what a column holds are degrees of an axis; the rest is refused row by row."""
+    values, bad = degrees(_one(column), name)
     there = values[~np.isnan(values)]
-    return bool(len(there) and not bad.any() and there.min() >= low and there.max() <= high)
+    fitting = ((there >= low) & (there <= high)).sum()
+    return bool(fitting and fitting >= _MOSTLY * (len(there) + bad.sum()))
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:
@@ -114,8 +119,8 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
     return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) and whole.num_chunks == 1 else pa.array(whole)
 
 
-def _span(column: pa.ChunkedArray) -> str:
-    values, _ = numbers(_one(column))
+def _span(column: pa.ChunkedArray, name: str) -> str:
+    values, _ = degrees(_one(column), name)
     return f"numbers from {np.nanmin(values):.6g} to {np.nanmax(values):.6g}"
 
 
@@ -192,14 +197,17 @@ def _stubs(draft: Draft, one: Field, column: pa.ChunkedArray) -> list[str]:
     bad = mask(pc.not_equal(texts, "")) & one.parse(texts, draft.rules).bad
     counts = Counter(texts.filter(pa.array(bad)).to_pylist())
     lines = [
-        f"# {count} rows\n{_q(word)} = {_q(known.get(word, ''))}"
+        f"# {count} rows\n{_q(word)} = {_q(known[word])}"
+        if word in known
+        else f"# {count} rows\n# {_q(word)} = "
         for word, count in counts.most_common(_SHOWN)
     ]
     if not lines:
         return []
     more = len(counts) - _SHOWN
     told = [f"# and {more} rarer values, told by a dry run"] if more > 0 else []
-    head = f'# ours for each of theirs; "" takes the default or refuses the row. Ours: {_takes(one, draft)}'
+    # Not proposed as "": that takes the default, of a datum some other place.
+    head = f"# ours for each of theirs; with # before a line its rows are refused. Ours: {_takes(one, draft)}"
     return [f"\n{head}\n[{draft.kind.name}.values.{one.name}]", *lines, *told]
 
 

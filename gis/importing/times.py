@@ -12,18 +12,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gis.importing import day_words
+from gis.importing import day_words, unread_times
 from gis.importing.parsing import Bools, Parsed, Rules, as_text, by_value, folded, mask, plain_numbers
+from gis.importing.unread_times import COUNTED
 
 Moments = npt.NDArray[np.datetime64]
 """datetime64[us], shape (n,), NaT where there is none; UTC or local as the name says."""
-COUNTED = {
-    "excel": ("1899-12-30", 86_400_000_000),
-    "excel_1904": ("1904-01-01", 86_400_000_000),
-    "unix": ("1970-01-01", 1_000_000),
-    "unix_ms": ("1970-01-01", 1_000),
-}
-"""Formats that are counts: since when, and microseconds per step (Excel's calendar holds from March 1900)."""
 _ZONE = r"(?:UTC|GMT)?(?P<sign>[+-])(?P<zh>\d{1,2})(?::?(?P<zm>\d{2}))?|(?P<utc>Z|z|UTC|GMT)"
 _CLOCK = (
     r"(?P<h>\d{1,2})(?:[:时点](?P<mi>\d{1,2})(?:[:分](?P<s>\d{1,2})(?:[.,](?P<f>\d{1,9}))?秒?|分)?"
@@ -43,10 +37,6 @@ _GRAMMARS = (
 _MOST_OFFSET = 14 * 60
 """Minutes: no place on Earth is further from UTC."""
 _FIRST, _LAST = np.datetime64("0001-01-02", "us"), np.datetime64("9999-12-31", "us")
-_PARTIAL = (
-    r"^\d{4}(?:[-/.年]\d{1,2}月?)?年?$|"
-    rf"^\d{{4}}[-/.年]\d{{1,2}}[-/.月]\d{{1,2}}(?:日|\s|T|{day_words.WORD})+\d{{1,2}}[时点]?$"
-)
 _HAS_DATE = re.compile(r"(?=.*%[Yy])(?:(?=.*%[mbB])(?=.*%d)|(?=.*%j))|.*%[cx]")
 _HAS_HOUR, _HAS_MINUTE = re.compile(r"%[HIcX]"), re.compile(r"%[McX]")
 
@@ -110,7 +100,7 @@ def moment(values: pa.Array, rules: Rules) -> Parsed:
     bad = there & (np.isnat(utc) | late | early)
     utc[ahead & ~late] = now
     return Parsed(
-        _array(utc), bad, lambda at: _why(_shown(values[at]), rules), _array(other),
+        _array(utc), bad, lambda at: unread_times.why(_shown(values[at]), rules), _array(other),
         dated=read.dated, clamped=ahead & ~late,
     )  # fmt: skip
 
@@ -121,7 +111,7 @@ def day(values: pa.Array, rules: Rules) -> Parsed:
     read = _read(values, rules)
     bad = _there(values) & np.isnat(read.clock)
     days = pa.array(read.clock.astype("datetime64[D]"))
-    return Parsed(days, bad, lambda at: _why_no_day(_shown(values[at]), rules))
+    return Parsed(days, bad, lambda at: unread_times.why_no_day(_shown(values[at]), rules))
 
 
 def _there(values: pa.Array) -> Bools:
@@ -338,7 +328,7 @@ def _parsed(texts: pa.Array, grammar: str) -> Read:
         + ((hour * 60 + minute) * 60 + second) * np.timedelta64(1_000_000, "us")
         + micro * np.timedelta64(1, "us")
     )
-    span = mask(pc.match_substring_regex(texts, _SPAN))
+    span = mask(pc.match_substring_regex(texts, unread_times.SPAN))
     clock[~sound | ~mask(pc.is_valid(found)) | span] = np.datetime64("NaT")
     zoned = mask(pc.is_valid(part("sign"))) | mask(pc.is_valid(part("utc")))
     return Read(clock, offset, zoned, ~mask(pc.is_valid(part("h"))))
@@ -353,65 +343,6 @@ def _days(year: npt.NDArray[np.int64], month: npt.NDArray[np.int64], day_: npt.N
     moments = days.astype("datetime64[us]")
     moments[~possible] = np.datetime64("NaT")
     return moments
-
-
-def _why(text: str, rules: Rules) -> str:
-    span = f"is no time from {rules.earliest:%Y-%m-%d} to now"
-    if re.match(_PARTIAL, text):
-        return f"is a part of a time: {text!r} has no time of day; write the day as 2024-03-05, or with 14:30"
-    return f"{span}; {_counts(text, rules) or _zone_by_name(text) or day_words.doubt(text) or _HOW}"
-
-
-_SPAN = r"(?:^|[^T\d:])\d{1,2}:\d{2}\s*[-‐–—]\s*\d{1,2}(?::?\d{2})?$"
-"""`8:00-10:00` behind a blank: clerks mean from eight to ten, RFC 3339 would write a T, programs seconds."""
-_BRACKETS = re.compile(r"\[!?([A-Za-z_+\-/0-9=]+)\]\s*$")
-"""A zone behind a time as RFC 9557 writes it."""
-_SHORT_ZONE = re.compile(r"\d\s*\(?([A-Z]{2,5})\)?\s*$")
-
-
-def _zone_by_name(text: str) -> str | None:
-    """Return what is told of a time with the name of a zone behind it, or a span; None for any other."""
-    if re.search(_SPAN, text):
-        return "it may be a span of hours or a time before UTC: write one, such as 2024-03-05 14:30:00-05:00"
-    if found := _BRACKETS.search(text):
-        return (
-            f"[{found[1]}] behind it is not read: write the difference to UTC alone, such as -05:00, or "
-            "neither and name the zone in the mapping"
-        )
-    if (found := _SHORT_ZONE.search(text)) and found[1] not in {"AM", "PM"}:
-        return (
-            f"{found[1]} behind it may be several zones: write the difference to UTC, such as -05:00, or "
-            "leave it out and name the zone in the mapping"
-        )
-    return None
-
-
-_HOW = "write it as 2024-03-05 14:30 or tell its format in the mapping's formats"
-
-
-def _why_no_day(text: str, rules: Rules) -> str:
-    return f"is no day; {_counts(text, rules) or 'write it as 2024-03-05'}"
-
-
-def _counts(text: str, rules: Rules) -> str | None:
-    """Return what a number where a time should be looks like, None for what is no number of a time."""
-    number = float(plain_numbers(pa.array([text]))[0])
-    for form, low, high in (("excel", 14_000, 80_000), ("unix", 1e8, 6e9), ("unix_ms", 1e11, 6e12)):
-        if low <= number <= high:
-            since, step = COUNTED[rules.excel if form == "excel" else form]
-            meant = datetime.fromisoformat(since) + timedelta(microseconds=number * step)
-            return (
-                f"it may be {_NAMES[form]}, {meant:%Y-%m-%d %H:%M}: if it is, say "
-                f'formats = ["{form}"] in the mapping'
-            )
-    return None
-
-
-_NAMES = {
-    "excel": "a day number of Excel",
-    "unix": "seconds since 1970 (UTC)",
-    "unix_ms": "milliseconds since 1970 (UTC)",
-}
 
 
 def _naive(moment_: datetime) -> np.datetime64:

@@ -115,6 +115,23 @@ def departures(
     if past.shape[1] < FEWEST_PERIODS:
         raise ValueError(f"history: {past.shape[1]} periods; {FEWEST_PERIODS} are needed")
     alone = families == ALONE
+    own, mean, size, share = _expectations(y, past, groups, families)
+    usual, swing = np.full_like(y, np.nan), np.full_like(y, np.nan)
+    usual[alone], swing[alone] = _root(past[alone]).mean(axis=1), _root(past[alone]).std(axis=1, ddof=1)
+    p = _two_sided(y, own, size)
+    p[alone] = np.maximum(p[alone], _against_swing(y[alone], usual[alone], swing[alone], past.shape[1]))
+    # The rise of one grid lowers the shares of those beside it: these did not fall.
+    p = np.where((y - own) * (y - mean) >= 0, np.maximum(p, _of_share(y, mean, size, share)), 1.0)
+    q = _adjusted(p, alone)
+    departs = np.where(q <= alpha, np.sign(y - mean), 0).astype(np.int64)
+    return Departure(y, mean, size, share, usual, swing, past.shape[1], p, q, departs)
+
+
+def _expectations(
+    y: Floats, past: Floats, groups: Integers, families: Integers
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return of each row what its own past expects, what its family's count does, size and share."""
+    alone = families == ALONE
     mean, size, share, own = np.zeros_like(y), np.ones_like(y), np.zeros_like(y), np.zeros_like(y)
     for each in np.unique(groups[~alone]):
         rows = (groups == each) & ~alone
@@ -126,15 +143,7 @@ def departures(
         )
     own[alone], size[alone] = _of_itself(past[alone])
     mean[alone] = own[alone]
-    usual, swing = np.full_like(y, np.nan), np.full_like(y, np.nan)
-    usual[alone], swing[alone] = _root(past[alone]).mean(axis=1), _root(past[alone]).std(axis=1, ddof=1)
-    p = _two_sided(y, own, size)
-    p[alone] = np.maximum(p[alone], _against_swing(y[alone], usual[alone], swing[alone], past.shape[1]))
-    # The rise of one grid lowers the shares of those beside it: these did not fall.
-    p = np.where((y - own) * (y - mean) >= 0, np.maximum(p, _of_share(y, mean, size, share)), 1.0)
-    q = _adjusted(p, alone)
-    departs = np.where(q <= alpha, np.sign(y - mean), 0).astype(np.int64)
-    return Departure(y, mean, size, share, usual, swing, past.shape[1], p, q, departs)
+    return own, mean, size, share
 
 
 def _adjusted(p: Floats, alone: NDArray[np.bool_]) -> Floats:

@@ -1,0 +1,83 @@
+"""A proposed mapping loads as it is, takes what it knows, and lets nothing unknown pass for another."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy.engine import Connection
+
+from gis.importing import mapping, proposing, reading
+from gis.importing.job import Options, Outcome, rules
+from gis.importing.kinds import KINDS
+from gis.importing.run import run
+from tests import town
+
+HEAD = "编号,类别,来源,发生时间,经度,纬度,坐标系,等级,状态"
+
+
+@pytest.fixture
+def store(conn: Connection) -> Connection:
+    town.add_grids(conn)
+    town.add_city(conn)
+    return conn
+
+
+def propose(conn: Connection, kind: str, file: Path, text: str) -> str:
+    file.write_text(text, encoding="utf-8")
+    return proposing.propose(KINDS[kind], reading.read(file), rules(conn, mapping.plain(kind)))
+
+
+def bring(conn: Connection, kind: str, file: Path, proposed: str) -> Outcome:
+    said = file.with_suffix(".toml")
+    said.write_text(proposed, encoding="utf-8")
+    options = Options(
+        mapping=mapping.load(str(said), kind), datum="wgs84", refused=file.with_suffix(".no.csv")
+    )
+    return run(conn, kind, reading.read(file), options)
+
+
+def row(number: int, datum: str = "", lon: str = "113.005", lat: str = "27.045") -> str:
+    return f"{number},01,热线,2025-05-03 10:00,{lon},{lat},{datum},一般,已办结"
+
+
+def test_an_unknown_datum_is_refused_and_takes_no_default(store: Connection, tmp_path: Path) -> None:
+    lines = [HEAD, row(1), row(2, "WGS84"), row(3, "腾讯地图"), row(4, "某某地图"), row(5, "某某地图")]
+    file = tmp_path / "f.csv"
+    told = propose(store, "incidents", file, "\n".join(lines))
+    assert '# "某某地图" = ' in told
+    assert '"腾讯地图" = ' not in told, "it is a word of ours"
+    outcome = bring(store, "incidents", file, told)
+    assert (outcome.inserted, outcome.refused) == (3, 2), outcome.reasons
+    assert {field for field, _ in outcome.reasons} == {"datum"}
+
+
+def test_coordinates_are_proposed_though_some_cells_are_none(store: Connection, tmp_path: Path) -> None:
+    lines = [HEAD, *(row(n) for n in range(8)), row(8, lon="不详"), row(9, lat="113°0'18\"E")]
+    file = tmp_path / "f.csv"
+    told = propose(store, "incidents", file, "\n".join(lines))
+    assert 'lon = "经度"' in told
+    assert 'lat = "纬度"' in told
+    outcome = bring(store, "incidents", file, told)
+    assert (outcome.inserted, outcome.refused) == (8, 2), outcome.reasons
+
+
+def test_a_column_that_only_bears_the_name_is_not_proposed(store: Connection, tmp_path: Path) -> None:
+    lines = [HEAD, *(row(n, lon="东街", lat="西街") for n in range(5)), row(5)]
+    told = propose(store, "incidents", tmp_path / "f.csv", "\n".join(lines))
+    assert "经度" not in told.partition("[incidents]")[2]
+
+
+def test_an_english_file_is_taken_by_its_headings(store: Connection, tmp_path: Path) -> None:
+    file = tmp_path / "cams.csv"
+    text = "OBJECTID,DIRECTION,LOCATION,LON,LAT\n1,N/B,12th St,113.005,27.045\n2,NE/B,U St,113.006,27.045\n"
+    told = propose(store, "cameras", file, text)
+    assert '"N/B" = "0"' in told
+    assert '# "NE/B" = ' in told
+    outcome = bring(store, "cameras", file, told)
+    assert (outcome.inserted, outcome.refused) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "word", ["镇", "街道办事处", "民族乡", "居委会", "1级", "二级", "市辖区", "专属网格"]
+)
+def test_levels_are_read_in_the_words_of_offices(word: str) -> None:
+    assert word in mapping.load("zh-spreadsheet", "grids").values["level"]
