@@ -120,7 +120,7 @@ def _rows(pieces: list[tuple[Map, Map, date | None]]) -> gpd.GeoDataFrame:
             rows.append((code, grid.level, grid.parent, grid.name, grid.kind or None, new.first, end))
             shapes.append(new.cov.geometry(code))
     columns = ["code", "level", "parent_code", "name", "kind", "valid_from", "valid_to"]
-    table = pd.DataFrame(rows, columns=columns).astype(object)
+    table = pd.DataFrame(rows, columns=columns).astype(object).assign(display_order=None)
     return gpd.GeoDataFrame(table.where(table.notna(), None), geometry=shapes, crs=4326)
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -35,13 +36,14 @@ def settled(engine: Engine) -> None:
     with engine.begin() as conn:
         town.add_grids(conn)
         batch = town.add_city(conn)
-        town.add_incidents(conn, batch, [town.at(1, 1)] * 30)
+        town.add_incidents(conn, batch, [town.at(1, 1)] * 30, apart=timedelta(hours=12))
         conn.execute(grids.update().where(grids.c.code == "T1a").values(name="=1+1"))
 
 
 def _cells(client: TestClient, path: str) -> Iterator[str]:
     """Ask without a period, else for the days of the incidents."""
-    ways = ("", "&from=2025-01-01&to=2025-01-03", "&level=3&from=2025-01-01&to=2025-01-03")
+    days = "&from=2025-01-01&to=2025-01-03"
+    ways = ("", days, f"&level=3{days}", "&steps=10&step_days=1")
     answers = [client.get(f"{path}?format=csv{way}") for way in ways]
     good = [answer for answer in answers if answer.status_code == 200]
     assert good, [answer.text for answer in answers]
