@@ -24,7 +24,9 @@ router = APIRouter(dependencies=[Depends(heavy)])
 _AUDIENCE = audience("commander", "counts incidents inside it")
 Form = Annotated[tables.Plain, Query()]
 _CHANGE = {
-    "test": "E-test of two Poisson rates (Krishnamoorthy & Thomson 2004), two-sided",
+    "test": "two-sided; of the whole the larger p of the E-test (Krishnamoorthy & Thomson 2004) "
+    "and of a t test against how it swung over up to 12 equal periods before, null with fewer than "
+    "6; of a row the larger p of the E-test and of its share beside all other rows (beta-binomial)",
     "q": "p adjusted for the number of rows (Benjamini-Hochberg); more or fewer where q <= 0.05",
     "percent": f"given only where both counts are {comparing.FEW} or more",
 }
@@ -103,7 +105,7 @@ def _compared_columns(name: str, then: Compared | None, rows: int) -> tables.Col
     return {f"{name}{part}": column for part, column in zip(_COMPARED, values, strict=True)}
 
 
-def _values(change: Change, told: list[str]) -> list[list[Any]]:
+def _values(change: Change, told: list[str | None]) -> list[list[Any]]:
     known = tables.known
     return [
         change.before.astype(int).tolist(), known(change.difference), known(change.percent),

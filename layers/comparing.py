@@ -1,4 +1,4 @@
-"""This period against the one before and the same a year ago, per cell or grid, by an exact test."""
+"""This period against the one before and the same a year ago: the whole by its swing, its parts beside it."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,10 +14,13 @@ from gis import schema as t
 from gis.city import the_city
 from gis.errors import BadInput
 from gis.record_span import incident_span
+from layers import periods
 from layers.by_grid import grid_counts
 from layers.counts import counts
-from layers.expecting import closed_period, days_of, period_before
-from layers.stats.change import FEW, Change, change
+from layers.expecting import closed_period, days_of, periods_before
+from layers.stats.change import FEW, Change, change_of_parts, change_of_whole
+from layers.stats.expectation import dispersion
+from layers.stats.situation import FEWEST_PERIODS
 from layers.view import View, wanted_incidents
 
 ALPHA, USUAL_RES = 0.05, 8
@@ -37,10 +40,11 @@ class Compared:
     whole: Change
     """Everything, shape (1,), incidents without a place included."""
 
-    def told(self, change: Change) -> list[str]:
-        """Return more, fewer or same for each comparison, by its adjusted p."""
+    def told(self, change: Change) -> list[str | None]:
+        """Return more, fewer or same for each comparison, by its adjusted p; None where it is not tested."""
         away = (change.q <= ALPHA) * np.sign(change.difference)
-        return [("same", "more", "fewer")[int(way)] for way in away]
+        ways = [("same", "more", "fewer")[int(way)] for way in away]
+        return [None if np.isnan(q) else way for way, q in zip(ways, change.q, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -63,36 +67,78 @@ class Changes:
 def changes(conn: Connection, view: View, res: int | None, level: int | None) -> Changes:
     """Return counts of a view's period by cells at `res`, or by grids of a `level`, against earlier ones.
 
-    Raises BadInput for a resolution or level that is not there.
+    How much the whole swings, and its parts beside it, is taken from up to twelve periods of equal length
+    before. Raises BadInput for a resolution or level that is not there.
     """
     span = incident_span(conn)
     now = closed_period(view, span)
-    wished = (period_before(now), _year_ago(conn, now))
-    earlier = [each if each.start and span.reaches(each.start) else None for each in wished]
-    views = [now, *(each for each in earlier if each is not None)]
-    keys, names, table = (
-        _by_cell(conn, views, res or USUAL_RES) if level is None else _by_grid(conn, views, level)
-    )
-    totals = [_total(conn, each) for each in views]
-
-    def against(then: View | None) -> Compared | None:
-        if then is None:
-            return None
-        row = views.index(then)
-        return _compared(now, then, table[[0, row]], [totals[0], totals[row]])
-
     assert now.start
     assert now.end
-    before, year = (against(each) for each in earlier)
-    return Changes(now.start, now.end, keys, names, table[0], totals[0], before, year)
+    past = [_earlier(now, back) for back in range(1, periods_before(now, span) + 1)]
+    year = _year_ago(conn, now)
+    known = [now, *past, *([year] if year.start and span.reaches(year.start) else [])]
+    keys, names, table = (
+        _by_cell(conn, known, res or USUAL_RES) if level is None else _by_grid(conn, known, level)
+    )
+    totals = np.array([_total(conn, each) for each in known])
+    behind = slice(1, len(past) + 1)
+    swing = Swing(totals[behind], table[behind])
+    row = {"before": 1 if past else None, "year": len(past) + 1 if len(known) > len(past) + 1 else None}
+    some = np.flatnonzero(table[[0, *(at for at in row.values() if at)]].any(axis=0))
+    before, last = (
+        None if at is None else _compared([now, known[at]], table[[0, at]][:, some], totals[[0, at]], swing)
+        for at in row.values()
+    )
+    return Changes(
+        now.start, now.end, [keys[i] for i in some], names and [names[i] for i in some], table[0, some],
+        int(totals[0]), before, last,
+    )  # fmt: skip
 
 
-def _compared(now: View, then: View, rows: Integers, totals: list[int]) -> Compared:
+@dataclass(frozen=True)
+class Swing:
+    """Counts of periods of equal length before: how much the whole and its parts swing."""
+
+    totals: Integers
+    """Shape (periods,)."""
+    parts: Integers
+    """Shape (periods, parts)."""
+
+    def of_whole(self, totals: Integers, days: tuple[float, float]) -> Change:
+        now, before = totals.tolist()
+        return change_of_whole(now, before, _enough(self.totals), *days)
+
+    def of_parts(self, rows: Integers, days: tuple[float, float]) -> Change:
+        """Compare parts beside all others; a single one, which has none beside it, against its own past."""
+        if self.parts.shape[1] == 1 and len(rows[0]):
+            return self._of_one(rows, days)
+        alpha = dispersion(self.parts.T).alpha if len(self.parts) > 1 else 0.0
+        now, before = rows
+        return change_of_parts(now, before, *days, alpha)
+
+    def _of_one(self, rows: Integers, days: tuple[float, float]) -> Change:
+        now, before = rows[:, 0].tolist()
+        return change_of_whole(now, before, _enough(self.parts[:, 0]), *days)
+
+
+def _enough(past: Integers) -> Integers:
+    return past if len(past) >= FEWEST_PERIODS else past[:0]
+
+
+def _earlier(view: View, back: int) -> View:
+    """Return the view of the period of equal length that lies so many periods before a closed one."""
+    assert view.start
+    assert view.end
+    start, end = (periods.earlier(view.start, view.end, each) for each in (back, back - 1))
+    return replace(view, start=start, end=end)
+
+
+def _compared(views: list[View], rows: Integers, totals: Integers, swing: Swing) -> Compared:
+    now, then = views
     assert then.start
     assert then.end
-    days, days_then = days_of(now), days_of(then)
-    whole = change([totals[0]], [totals[1]], days, days_then)
-    return Compared(then.start, then.end, change(rows[0], rows[1], days, days_then), whole)
+    days = days_of(now), days_of(then)
+    return Compared(then.start, then.end, swing.of_parts(rows, days), swing.of_whole(totals, days))
 
 
 def _year_ago(conn: Connection, view: View) -> View:
@@ -126,5 +172,4 @@ def _by_grid(conn: Connection, views: list[View], level: int) -> tuple[list[str]
     codes, names, table = grid_counts(conn, views, level)
     if not codes:
         raise BadInput("level", f"there is no grid of level {level}; GET /city names the levels")
-    some = np.flatnonzero(table.any(axis=0))
-    return [codes[i] for i in some], [names[i] for i in some], table[:, some]
+    return codes, names, table

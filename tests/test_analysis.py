@@ -161,7 +161,7 @@ def test_change_is_told_by_an_exact_test(conn: Connection) -> None:
     assert year.start == MAY[0].replace(year=2024)
     assert found.incidents == 96
     assert before.whole.before[0] == year.whole.before[0] == 56
-    assert before.whole.p[0] == pytest.approx(e_test(96, 56, 28, 28))
+    assert before.whole.p[0] == pytest.approx(e_test(96, 56, 28, 28)), "fifty-six in every period before"
     assert before.whole.percent[0] == pytest.approx(100 * 40 / 56)
     told = dict(zip(found.keys, before.told(before.rows), strict=True))
     assert told["T1c"] == "more"
@@ -187,6 +187,9 @@ def test_a_period_before_the_records_is_not_compared_with(client: TestClient) ->
     assert told["before"] is None
     assert told["year"] is None
     assert {row["before_told"] for row in told["rows"]} == {None}
+    short = client.get("/changes", params={"from": "2024-03-01", "to": "2024-04-01", "level": 2}).json()
+    assert short["before"]["count"] > 0
+    assert (short["before"]["told"], short["before"]["p"]) == (None, None), "two periods tell of no swing"
     both = client.get("/changes", params={"res": 8, "level": 2})
     assert both.json()["errors"][0]["name"] == "level"
     assert client.get("/changes", params={"level": 9}).json()["errors"][0]["name"] == "level"

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from layers.stats.change import MANY, change, e_test
+from layers.stats.change import MANY, change, change_of_parts, change_of_whole, e_test
 
 
 def test_published_values() -> None:
@@ -56,3 +57,43 @@ def test_many_comparisons_are_controlled() -> None:
 def test_bad_counts_are_refused(now: list[float], before: list[float]) -> None:
     with pytest.raises(ValueError, match="now"):
         change(now, before)
+
+
+def test_a_swing_of_the_whole_is_judged_by_its_past() -> None:
+    """Every period moves by 7 %: the E-test alone calls a third of quiet months a change."""
+    rng = np.random.default_rng(5)
+    months = rng.poisson(3000 * rng.lognormal(0, 0.07, (600, 13)))
+    p = [change_of_whole(row[0], row[1], row[1:]).p[0] for row in months]
+    assert np.mean([e_test(row[0], row[1]) <= 0.05 for row in months]) > 0.3
+    assert 0.02 <= np.mean(np.array(p) <= 0.05) <= 0.065
+    assert change_of_whole(6000, 3000, months[0, 1:]).p[0] < 0.001, "twice as many still stand out"
+    assert np.isnan(change_of_whole(6000, 3000, []).q[0]), "nobody can say how much it swings"
+
+
+def test_parts_do_not_change_with_the_whole_nor_by_each_other() -> None:
+    rng = np.random.default_rng(6)
+    alarms = [
+        (change_of_parts(rng.poisson(rates * 1.5), rng.poisson(rates)).q <= 0.05).any()
+        for rates in rng.gamma(2, 25, (200, 60))
+    ]
+    assert np.mean(alarms) <= 0.05
+    before = np.array([100, 100, 100, 100])
+    rose = change_of_parts([240, 104, 95, 101], before)
+    assert (rose.q <= 0.05).tolist() == [True, False, False, False]
+    for row in ([130, 100, 110, 95], [70, 100, 97, 104], [12, 3, 300, 290]):
+        few = change_of_parts(row[::2], row[1::2])
+        exact = 2 * min(
+            stats.fisher_exact([row[::2], row[1::2]], alternative=side).pvalue for side in ("less", "greater")
+        )
+        assert few.p[0] == pytest.approx(max(exact, e_test(*row[:2])), rel=0.15)
+
+
+def test_scatter_of_parts_is_no_change() -> None:
+    rng = np.random.default_rng(7)
+    found = []
+    for _ in range(200):
+        counts = rng.poisson(40 * rng.gamma(1 / 0.15, 0.15, (2, 60)))
+        found.append([(change_of_parts(*counts, alpha=alpha).q <= 0.05).any() for alpha in (0.0, 0.15)])
+    plain, allowed = np.mean(found, axis=0)
+    assert plain > 0.9
+    assert allowed <= 0.08

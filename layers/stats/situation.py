@@ -32,7 +32,7 @@ class Departure:
     share: Floats
     """The row's expected share of its family's count, which is given; 0 where it is ALONE."""
     usual: Floats
-    """Mean of the past periods of a row that is ALONE, on the scale of `_root`; NaN for others."""
+    """Mean of the past periods of a row that is ALONE, on the scale of `root`; NaN for others."""
     swing: Floats
     """Standard deviation of the same over those periods; NaN for others."""
     periods: int
@@ -76,7 +76,7 @@ class Departure:
                 for tail in (0.025, 0.975)
             ]
         around, half = self.usual[rows], np.maximum(self._half(rows), self._least(_SURE))
-        swung = [(np.maximum(_root(count) + sign * half, 0) / around) ** 2 for sign in (-1, 1)]
+        swung = [(np.maximum(root(count) + sign * half, 0) / around) ** 2 for sign in (-1, 1)]
         low, high = (np.where(np.isfinite(around), *each) for each in zip(swung, ends, strict=True))
         low, high = (np.where(mean > 0, end, np.nan) for end in (low, high))
         return ratio, np.fmin(low, ratio), np.fmax(high, ratio)
@@ -117,9 +117,9 @@ def departures(
     alone = families == ALONE
     own, mean, size, share = _expectations(y, past, groups, families)
     usual, swing = np.full_like(y, np.nan), np.full_like(y, np.nan)
-    usual[alone], swing[alone] = _root(past[alone]).mean(axis=1), _root(past[alone]).std(axis=1, ddof=1)
+    usual[alone], swing[alone] = root(past[alone]).mean(axis=1), root(past[alone]).std(axis=1, ddof=1)
     p = _two_sided(y, own, size)
-    p[alone] = np.maximum(p[alone], _against_swing(y[alone], usual[alone], swing[alone], past.shape[1]))
+    p[alone] = np.maximum(p[alone], against_swing(y[alone], usual[alone], swing[alone], past.shape[1]))
     # The rise of one grid lowers the shares of those beside it: these did not fall.
     p = np.where((y - own) * (y - mean) >= 0, np.maximum(p, _of_share(y, mean, size, share)), 1.0)
     q = _adjusted(p, alone)
@@ -157,7 +157,7 @@ def _adjusted(p: Floats, alone: NDArray[np.bool_]) -> Floats:
     return q
 
 
-def _root(count: Floats) -> Floats:
+def root(count: Floats) -> Floats:
     """Return 2 sqrt(count + 3/8): a Poisson count has variance 1 there (Anscombe 1948, Biometrika 35:246)."""
     return np.asarray(2 * np.sqrt(count + 3 / 8), dtype=np.float64)
 
@@ -168,13 +168,19 @@ def _of_itself(past: Floats) -> tuple[Floats, Floats]:
     return shape / past.shape[1], shape
 
 
-def _against_swing(y: Floats, usual: Floats, swing: Floats, periods: int) -> Floats:
-    """Return the two-sided p of a count against the variance that its own past shows, as one more of it."""
-    away = np.abs(_root(y) - usual)
+def against_swing(
+    y: Floats, usual: Floats, swing: ArrayLike, periods: int, freedom: int | None = None
+) -> Floats:
+    """Return the two-sided p of a count against the variance that its own past shows, as one more of it.
+
+    `usual` is the mean root of so many periods, `swing` the standard deviation of a period's root, known with
+    so many degrees of `freedom`, `periods` - 1 where it comes from the same ones.
+    """
+    away = np.abs(root(y) - usual)
     spread = swing * np.sqrt(1 + 1 / periods)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(away > 0, away / spread, 0.0)
-    return np.asarray(2 * stats.t.sf(t, periods - 1), dtype=np.float64)
+    return np.asarray(2 * stats.t.sf(t, periods - 1 if freedom is None else freedom), dtype=np.float64)
 
 
 def _of_family(own: Floats, y: Floats, family: Integers) -> tuple[Floats, Floats]:

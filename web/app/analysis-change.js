@@ -60,14 +60,14 @@ function told(now, { count, percent, told: way }) {
   const sign = percent > 0 ? "+" : "";
   const share = percent === null ? "" : t("change.percent", { percent: `${sign}${number(percent, 0)}` });
   return [
-    h("strong", { class: `change ${way}` }, t(`change.${way}`)),
+    h("strong", { class: `change ${way ?? "same"}` }, t(`change.${way ?? "untested"}`)),
     h("small", {}, t("change.line", { now, before: count }), share),
   ];
 }
 
 function places({ rows, before }) {
   if (!before) return null;
-  const stand = rows.filter((row) => row.before_told !== "same").sort((a, b) => a.before_q - b.before_q);
+  const stand = rows.filter((row) => row.before_told === "more" || row.before_told === "fewer").sort((a, b) => a.before_q - b.before_q);
   if (!stand.length) return h("p", { class: "quiet" }, t("change.noplaces"));
   const items = stand.slice(0, PLACES).map((row) =>
     h(
