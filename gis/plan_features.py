@@ -76,11 +76,11 @@ def collection(found: list[Json], **more: Any) -> Json:
 
 
 def kind_of(change: Change) -> str:
-    """Return what became of a grid: new, gone, changed, or bent: vertices in its border, nothing else."""
+    """Return what became of a grid: new, gone, changed, or bent: vertices in its border, or out again."""
     before, after = change
     if before is None or after is None:
         return "new" if before is None else "gone"
-    return "bent" if is_bent(before, after) else "changed"
+    return "bent" if is_bent(before, after) or is_bent(after, before) else "changed"
 
 
 def changed(

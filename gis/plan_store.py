@@ -18,6 +18,7 @@ from gis.access import Principal
 from gis.db import Record
 from gis.errors import Forbidden, NotFound
 from gis.plan_diff import Change, Version, version
+from gis.plan_outlines import is_bent
 from gis.schema import grid_codes, revisions
 from gis.schema_plans import plan_changes, plan_choices, plan_grids, plan_steps, plans
 from gis.settle import NOBODY, SPARE, is_grid
@@ -110,6 +111,7 @@ def add_step(
     known = set(conn.execute(sa.select(plan_grids.c.code).where(plan_grids.c.plan_id == plan.id)).scalars())
     rows = [
         {"step_id": step, "plan_id": plan.id, "code": code, "was_base": code not in known}
+        | {"bent": is_bent(before, after)}
         | _stored(before, "before")
         | _stored(after, "after")
         for code, (before, after) in changes.items()
@@ -201,14 +203,24 @@ def count_steps(conn: Connection, plan_id: int) -> int:
 
 
 def steps(conn: Connection, plan_id: int, before: int | None, limit: int) -> list[dict[str, Any]]:
-    """Return up to `limit` steps, newest first, each with the codes it changed."""
-    s, c = plan_steps.c, plan_changes.c
-    codes = sa.select(sa.func.array_agg(c.code)).where(c.step_id == s.id, _is_grid(c.code)).scalar_subquery()
-    query = sa.select(plan_steps, codes.label("codes")).where(s.plan_id == plan_id).order_by(s.id.desc())
+    """Return up to `limit` steps, newest first, each with the `codes` it changed and those merely `bent`."""
+    s = plan_steps.c
+    lists = [_codes(bent=bent).label(name) for name, bent in _LISTS.items()]
+    query = sa.select(plan_steps, *lists).where(s.plan_id == plan_id).order_by(s.id.desc())
     if before is not None:
         query = query.where(s.id < before)
     rows = conn.execute(query.limit(limit)).mappings()
-    return [dict(row) | {"codes": sorted(row["codes"] or [])} for row in rows]
+    return [dict(row) | {name: sorted(row[name] or []) for name in _LISTS} for row in rows]
+
+
+_LISTS = {"codes": False, "bent": True}
+
+
+def _codes(*, bent: bool) -> sa.ScalarSelect[Any]:
+    """The codes of the grids that a step changed, or merely bent by vertices."""
+    c = plan_changes.c
+    mine = sa.and_(c.step_id == plan_steps.c.id, c.bent == bent, _is_grid(c.code))
+    return sa.select(sa.func.array_agg(c.code)).where(mine).scalar_subquery()
 
 
 def changes_of(conn: Connection, step_id: int) -> dict[str, Change]:

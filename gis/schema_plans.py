@@ -73,6 +73,8 @@ plan_changes = Table(
     Column("after", JSONB(none_as_null=True)),
     Column("after_shape", BYTEA),
     Column("was_base", sa.Boolean, nullable=False),
+    # Whether the grid merely got vertices in its border.
+    Column("bent", sa.Boolean, nullable=False, server_default=sa.false()),
     comment="The grids a step changed, before and after; shapes as WKB in whole units of 1e-7 degree.",
 )
 

@@ -97,6 +97,16 @@ def test_only_what_truly_changed_is_told_as_changed(client: TestClient, keys: di
     assert {f["properties"]["code"] for f in told} == {"T1a", half}
     both = client.get(f"/plans/{plan}/compare", headers=ask).json()["grids"]
     assert {one["code"] for one in both if one["change"] in {"new", "changed"}} == {"T1a", half}
+    (step,) = client.get(f"/plans/{plan}/steps", headers=ask).json()["steps"]
+    assert (step["codes"], step["bent"]) == (
+        sorted(["T1a", half]),
+        sorted(c for c in marks if marks[c] == "bent"),
+    )
+    undone = client.post(f"/plans/{plan}/undo", headers=ask).json()
+    back = {f["properties"]["code"]: f["properties"]["change"] for f in undone["grids"]["features"]}
+    assert back == {code: marks[code] for code in marks if code != half}, (
+        "what lost a vertex again is bent, too"
+    )
     client.post(f"/plans/{plan}/withdraw", headers=ask)
 
 

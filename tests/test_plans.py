@@ -1,13 +1,17 @@
 """Plans: a tree of steps in the store; undo restores byte for byte, and nothing is lost by a logout."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 import shapely
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from gis import plan_base, plan_store, plans
 from gis.access import COMMAND, Principal, enter
 from gis.errors import BadInput, Problem, Unconfirmed
+from gis.schema_plans import plan_changes
 from gis.settle import Coverage
 from tests import town
 
@@ -70,6 +74,22 @@ def test_undo_and_redo_restore_byte_for_byte(asking: Connection) -> None:
         plans.redo(asking, plan)
         plan_base._KEPT._kept.clear()
         assert wkb(plans.draft(asking, plan).cov) == after
+
+
+def test_steps_of_before_get_their_mark(asking: Connection) -> None:
+    """Revision 18 finds in SQL what `plan_outlines.is_bent` does: what merely got vertices."""
+    plan = begin(asking)
+    slanted = [town.at(-1, 1.5003), town.at(2.5, 1.5017)]
+    plans.take(
+        asking, PLANNER, plan, halve("T1a", 1) | {"line": shapely.LineString(slanted).__geo_interface__}
+    )
+    plans.take(asking, PLANNER, plan, {"op": "rename", "code": "T2d", "name": "d"})
+    told = plan_store.steps(asking, plan, None, 9)
+    assert told[1]["bent"]
+    asking.execute(plan_changes.update().values(bent=False))
+    assert not plan_store.steps(asking, plan, None, 9)[1]["bent"]
+    asking.execute(sa.text(import_module("gis.migrations.versions.0018_bent_grids")._BENT))
+    assert plan_store.steps(asking, plan, None, 9) == told
 
 
 def codes(conn: Connection) -> set[str]:
