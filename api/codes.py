@@ -1,8 +1,8 @@
-"""Codes and texts in requests, as imports take them: codes as seen, texts without signs that none has."""
+"""Codes, texts and numbers in bodies: codes as seen, texts without odd signs, numbers that are numbers."""
 
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Strict, StringConstraints
 
 from gis.importing import codes, spoken
 from gis.importing.parsing import LONGEST_ID
@@ -22,6 +22,12 @@ def _prose(given: str) -> str:
     return given
 
 
+Real = Annotated[float, Strict()]
+"""A number of a body, no text or truth value that could be read as one."""
+Whole = Annotated[int, Strict()]
+"""A whole number of a body, likewise."""
+Flag = Annotated[bool, Strict()]
+"""True or false in a body, no word or number for it."""
 Line = Annotated[str, AfterValidator(_line)]
 """A text of one line: a name, an address, a title."""
 Prose = Annotated[str, AfterValidator(_prose)]

@@ -26,6 +26,7 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.PublicationSlow, 503),
     (errors.Forbidden, 403),
     (errors.NotFound, 404),
+    (errors.OtherRequest, 409),
     (errors.BadParameter, 400),
     (errors.BadInput, 422),
     (errors.Faulty, 422),
@@ -85,15 +86,23 @@ def _exchanged(given: Mapping[str, Any]) -> list[dict[str, str]]:
     return [{"name": "lon/lat", "reason": reason}]
 
 
+def _fault(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is wrong with a value, by its field's name; the framework's words where they are plain."""
+    if found["type"] == "json_invalid":
+        why = found.get("ctx", {}).get("error", "cannot be read")
+        return {"name": "body", "reason": f"is no JSON: {why}, character {found['loc'][-1]}"}
+    if found["type"] == "too_long" and isinstance(found["input"], str):
+        reason = f"has {len(found['input'])} characters; at most {found['ctx']['max_length']} are taken"
+    else:
+        reason = found["msg"].removeprefix("Value error, ")
+    return {"name": ".".join(str(part) for part in found["loc"][1:]) or "body", "reason": reason}
+
+
 def _from_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = [
-        {
-            "name": ".".join(str(part) for part in fault["loc"][1:]) or "body",
-            "reason": fault["msg"].removeprefix("Value error, "),
-        }
-        for fault in error.errors()
-    ] + _exchanged(error.body if isinstance(error.body, dict) else dict(request.query_params))
+    faults = [_fault(fault) for fault in error.errors()] + _exchanged(
+        error.body if isinstance(error.body, dict) else dict(request.query_params)
+    )
     return problem(422, "; ".join(f"{fault['name']}: {fault['reason']}" for fault in faults), faults)
 
 

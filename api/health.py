@@ -1,10 +1,14 @@
 """Health and metrics for whoever keeps the service running."""
 
-from fastapi import APIRouter
+import re
+from functools import cache
+
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from api.access import audience
+from api.access import Who, audience
 from api.deps import Transaction
 from gis import city, grids
 from gis.errors import NotReady
@@ -31,6 +35,29 @@ def ready(transaction: Transaction) -> dict[str, object]:
 @router.get(
     "/metrics", response_class=Response, openapi_extra=audience("public", "none: counts of requests only")
 )
-def metrics() -> Response:
-    """Answer Prometheus metrics in its text format."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+def metrics(request: Request, who: Who) -> Response:
+    """Answer Prometheus metrics in its text format; of routes that not everybody may ask, to an admin alone.
+
+    Their counts, read every second, tell the public the moment of every single report.
+    """
+    told = generate_latest().decode()
+    if who.role != "admin":
+        told = _of_routes(told, _open(request.app))
+    return Response(told, media_type=CONTENT_TYPE_LATEST)
+
+
+_ROUTE = re.compile(r'[{,]route="([^"]*)"')
+
+
+def _of_routes(told: str, routes: frozenset[str]) -> str:
+    """Return metrics without the samples of other routes than those given."""
+    lines = told.splitlines(keepends=True)
+    return "".join(line for line in lines if not (of := _ROUTE.search(line)) or of[1] in routes)
+
+
+@cache
+def _open(app: FastAPI) -> frozenset[str]:
+    """Return the paths of routes that everybody may ask in every way there is."""
+    routes = [route for route in app.routes if isinstance(route, APIRoute)]
+    closed = {one.path for one in routes if (one.openapi_extra or {}).get("x-audience") != "public"}
+    return frozenset(one.path for one in routes) - closed

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.engine import Connection
 
 from api.access import audience
-from api.codes import Code, Line, Prose
+from api.codes import Code, Line, Prose, Real
 from api.deps import DatumName, Transaction
 from api.once import Made, RunOnce
 from api.times import Time
@@ -30,15 +30,15 @@ class NewIncident(BaseModel):
     category: Code
     source: Literal[SOURCES]  # type: ignore[valid-type]
     occurred_at: Time
-    lon: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
-    lat: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
+    lon: Annotated[Real, Field(ge=-180, le=180, allow_inf_nan=False)]
+    lat: Annotated[Real, Field(ge=-90, le=90, allow_inf_nan=False)]
     datum: Datum = "wgs84"
     colour: Literal[COLOURS] | None = None  # type: ignore[valid-type]
     """Blue where none is given."""
     reported_at: Time | None = None
     description: Note = None
     address: Annotated[Line | None, Field(max_length=400)] = None
-    accuracy_m: Annotated[float | None, Field(ge=0, le=1e6, allow_inf_nan=False)] = None
+    accuracy_m: Annotated[Real | None, Field(ge=0, le=1e6, allow_inf_nan=False)] = None
     recorded_grid: Code | None = None
     code: Code | None = None
     origin: Annotated[Code, Field(max_length=80)] = "intake"

@@ -36,7 +36,7 @@ from api.events import Hub
 from api.heading import Head
 from api.journal import Journal, configure
 from api.limits import HEAVY_AT_ONCE, Limits
-from api.parameters import only_known, only_storable
+from api.parameters import only_known, only_plain_numbers, only_storable
 from api.recorder import Recorder
 from api.tiling import Desk
 from api.wire import Wire
@@ -89,7 +89,7 @@ def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None)
     app = FastAPI(
         title="Safety map", version="0.1.0", description=f"平安地图. {__doc__}", openapi_url=None,
         docs_url=None, redoc_url=None,
-        dependencies=[Depends(guard), Depends(only_known), Depends(only_storable)],
+        dependencies=[Depends(each) for each in (guard, only_known, only_plain_numbers, only_storable)],
         responses=errors.DOCUMENTED, lifespan=lifespan, telemetry=SILENT,
     )  # fmt: skip
     app.state.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)

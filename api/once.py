@@ -15,6 +15,7 @@ from api.access import Engines, Who, engines
 from api.deps import transaction
 from gis import idempotency
 from gis.access import Principal
+from gis.errors import BadParameter
 from gis.idempotency import Claim, Kept
 
 Work = Callable[[Connection], "Made"]
@@ -48,12 +49,33 @@ async def once(
         ),
     ] = None,
 ) -> Once:
-    """Return what runs the work of a request in a transaction, once for each key of a caller."""
+    """Return what runs the work of a request in a transaction, once for each key of a caller.
+
+    Raises BadParameter for more keys than one.
+    """
     if idempotency_key is None:
         return partial(_run, engines, who, None)
-    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + await request.body()
+    if (times := len(request.headers.getlist("idempotency-key"))) > 1:
+        raise BadParameter("Idempotency-Key", f"comes {times} times; give it once")
+    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + _said(
+        await request.body()
+    )
     caller = f"key {who.key_id}" if who.key_id is not None else f"{who.role} {who.name}"
-    return partial(_run, engines, who, Claim(caller, idempotency_key, sha256(asked).digest()))
+    return partial(_run, engines, who, Claim(caller, _unquoted(idempotency_key), sha256(asked).digest()))
+
+
+def _said(body: bytes) -> bytes:
+    """Return a body such that two of the same JSON are the same bytes; what is no JSON stays as it is."""
+    try:
+        return orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
+    except ValueError:
+        return body
+
+
+def _unquoted(key: str) -> str:
+    """Return a key without the quotes that the draft wants around it and many clients leave out."""
+    bare = key[1:-1] if len(key) > 2 and key[0] == key[-1] == '"' else key
+    return bare.replace('\\"', '"').replace("\\\\", "\\") if bare is not key else key
 
 
 def _run(engines: Engines, who: Principal, claim: Claim | None, work: Work) -> Response:

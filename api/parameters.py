@@ -1,10 +1,10 @@
-"""What no route takes is refused by name: unknown and repeated parameters, texts that cannot be stored."""
+"""What no route takes is refused by name: parameters unknown, repeated or oddly written, unstorable texts."""
 
 import json
 import re
 from collections import Counter
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import Request, params
 from fastapi.dependencies.utils import get_flat_params
@@ -31,6 +31,39 @@ async def only_known(request: Request) -> None:
             )
         if times > 1:
             raise BadParameter(name, f"comes {times} times; give it once")
+
+
+async def only_plain_numbers(request: Request) -> None:
+    """Let a request pass whose numbers are written as numbers are. Raises BadInput for any other.
+
+    The framework would read `6_001`, ` 6001` and `+6001` as 6001: one thing then has many addresses.
+    """
+    given = [*request.path_params.items(), *request.query_params.multi_items()]
+    notations = _numbers(request.scope["route"]) if given else {}
+    for name, value in given:
+        notation = notations.get(name)
+        if notation and not notation.fullmatch(str(value)):
+            raise BadInput(name, f"{str(value)[:40]!r} is no number as it is written here, such as 12")
+
+
+_NOTATIONS = {
+    int: re.compile(r"-?(0|[1-9]\d*)", re.ASCII),
+    float: re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", re.ASCII),
+}
+_NUMBERS: dict[str, dict[str, re.Pattern[str]]] = {}
+"""By the unique id of a route: how each of its numbers is written."""
+
+
+def _numbers(route: APIRoute) -> dict[str, re.Pattern[str]]:
+    if route.unique_id not in _NUMBERS:
+        taken = ((one.alias, one.field_info.annotation) for one in get_flat_params(route.dependant))
+        _NUMBERS[route.unique_id] = {
+            name: notation
+            for name, kind in taken
+            for number, notation in _NOTATIONS.items()
+            if number in (kind, *get_args(kind))
+        }
+    return _NUMBERS[route.unique_id]
 
 
 def _known(route: APIRoute) -> frozenset[str]:

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from api import planning_told
 from api.access import Who
+from api.codes import Whole
 from api.deps import DatumName
 from api.limits import heavy
 from api.once import Made, RunOnce
@@ -19,7 +20,7 @@ from gis.mend import Proposal
 from gis.plan_features import Json
 
 router = APIRouter()
-Number = Annotated[int, Field(ge=1, le=10**6)]
+Number = Annotated[Whole, Field(ge=1, le=10**6)]
 
 
 class Mending(BaseModel):
@@ -34,7 +35,7 @@ class Mending(BaseModel):
         Literal["sure", "all"] | Annotated[list[Number], Field(min_length=1, max_length=10_000)] | None
     ) = None
     head: StepId | None = None
-    limit: Annotated[int, Field(ge=1, le=10_000)] = 2000
+    limit: Annotated[Whole, Field(ge=1, le=10_000)] = 2000
 
 
 @router.post("/plans/{plan_id}/mend", dependencies=[Depends(heavy)], openapi_extra=EDIT)

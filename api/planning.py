@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from api import planning_told
 from api.access import Who, audience
-from api.codes import Code, Line
+from api.codes import Code, Flag, Line, Real, Whole
 from api.deps import DatumName, Transaction
 from api.limits import heavy
 from api.once import Made, RunOnce
@@ -46,7 +46,7 @@ READ, EDIT, DECIDE = (
 )
 
 Id = Annotated[int, Path(ge=1, lt=2**53)]
-StepId = Annotated[int, Field(ge=1, lt=2**53)]
+StepId = Annotated[Whole, Field(ge=1, lt=2**53)]
 
 
 class NewPlan(BaseModel):
@@ -74,13 +74,13 @@ class Step(BaseModel):
     area: Json | None = None
     building_ids: Annotated[list[StepId] | None, Field(max_length=2000)] = None
     to: Code | list[Any] | None = None
-    at: list[float] | None = None
-    edge: list[list[float]] | None = None
+    at: list[Real] | None = None
+    edge: list[list[Real]] | None = None
     parent: Code | None = None
     name: Annotated[Line | None, Field(max_length=200)] = None
     names: Annotated[list[Annotated[Line, Field(max_length=200)]] | None, Field(max_length=200)] = None
-    reach_m: Annotated[float | None, Field(gt=0, le=1000, allow_inf_nan=False)] = None
-    confirm_pieces: bool | Annotated[int, Field(ge=1, le=10_000)] | None = None
+    reach_m: Annotated[Real | None, Field(gt=0, le=1000, allow_inf_nan=False)] = None
+    confirm_pieces: Flag | Annotated[Whole, Field(ge=1, le=10_000)] | None = None
 
 
 class Again(BaseModel):
@@ -341,10 +341,10 @@ class Wanted(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    low: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 300
-    high: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 500
+    low: Annotated[Real, Field(gt=0, le=1e6, allow_inf_nan=False)] = 300
+    high: Annotated[Real, Field(gt=0, le=1e6, allow_inf_nan=False)] = 500
     under: Code | None = None
-    across: bool = False
+    across: Flag = False
 
 
 @router.post("/plans/{plan_id}/suggest", dependencies=[Depends(heavy)], openapi_extra=EDIT)

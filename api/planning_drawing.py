@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from api import planning
 from api.access import Who, audience
-from api.codes import Code
+from api.codes import Code, Whole
 from api.limits import heavy
 from api.once import Made, RunOnce
 from gis import plan_drawing
@@ -23,8 +23,8 @@ class Area(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     code: Code
-    low: Annotated[int, Field(ge=1, le=100_000)] = 300
-    high: Annotated[int, Field(ge=1, le=100_000)] = 500
+    low: Annotated[Whole, Field(ge=1, le=100_000)] = 300
+    high: Annotated[Whole, Field(ge=1, le=100_000)] = 500
 
 
 @router.post(

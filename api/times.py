@@ -22,7 +22,8 @@ def _read(given: object) -> datetime:
     try:
         return datetime.fromisoformat(given.upper())
     except ValueError as error:
-        raise ValueError(f"{_shown(given)} is no time: {error}") from error
+        why = "its zone is more than a day from UTC" if "timedelta" in str(error) else str(error)
+        raise ValueError(f"{_shown(given)} is no time: {why}") from error
 
 
 _SHOWN = 40

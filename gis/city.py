@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from gis.db import Record
 from gis.errors import BadInput, NotFound
+from gis.importing import codes
 from gis.schema import AREAS, areas, batches, buildings, categories, city, grids, levels, places, schemes
 
 UNSET = "the city is not set: safetymap city set --code CODE --name NAME --zone ZONE"
@@ -80,6 +81,16 @@ def _languages(given: Sequence[str]) -> list[str]:
     return chosen
 
 
+def _line(text: str) -> str:
+    """Return a text without spaces around it. Raises ValueError for a sign that no line has."""
+    if sign := codes.strange(text):
+        raise ValueError(f"{text!r} has the sign {sign}; take it out")
+    return text.strip()
+
+
+Name = Annotated[str, AfterValidator(_line), Field(min_length=1, max_length=200)]
+
+
 class Declared(BaseModel):
     """A city as an operator declares it: on the command line, or as `[city]` in a mapping.
 
@@ -90,12 +101,12 @@ class Declared(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     code: Annotated[str, AfterValidator(_code)]
-    name_zh: Annotated[str, Field(min_length=1, max_length=200)]
-    name_en: Annotated[str, Field(min_length=1, max_length=200)]
+    name_zh: Name
+    name_en: Name
     zone: Annotated[str, AfterValidator(_zone)]
     languages: Annotated[list[Literal["zh", "en"]], AfterValidator(_languages)] = ["zh", "en"]
-    attribution: str = ""
-    within: Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=20)] = []
+    attribution: Annotated[str, Field(max_length=400), AfterValidator(_line)] = ""
+    within: Annotated[list[Name], Field(max_length=20)] = []
 
     _either = model_validator(mode="before")(lambda values: either(values, "name"))
 

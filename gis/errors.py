@@ -68,8 +68,8 @@ class Emptied(Problem):
     """A step would leave a grid without any ground."""
 
 
-class OtherRequest(Problem):
-    """What may come again as it was came again as something else."""
+class OtherRequest(BadInput):
+    """What may come again as it was came again as something else; `field` names by what it was known."""
 
 
 class Unconfirmed(Problem):

@@ -50,7 +50,7 @@ def claim(conn: Connection, wanted: Claim) -> Kept | None:
     same = sa.select(idempotency_keys).where(k.caller == wanted.caller, k.key == wanted.key)
     found = conn.execute(same).one()
     if found.request != wanted.request:
-        raise OtherRequest("Idempotency-Key came with another request before; send a new one")
+        raise OtherRequest("Idempotency-Key", "came with another request before; send a new one")
     return Kept(found.status, found.location, found.body)
 
 

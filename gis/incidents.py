@@ -2,6 +2,7 @@
 
 import json
 import os
+import unicodedata
 from collections.abc import Mapping as Fields
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -139,14 +140,18 @@ def _added(conn: Connection, report: Report) -> int | None:
 _PROSE = ("description", "address")
 """What people write, with any sign at its beginning; it is escaped where it leaves as a sheet."""
 _SAID = (
-    "category", "source", "colour", "occurred_at", "reported_at", "accuracy_m", "recorded_grid", *_PROSE
+    "category", "source", "colour", "occurred_at", "reported_at", "accuracy_m", "recorded_grid"
 )  # fmt: skip
-"""What an imported incident and a report of it have in common, besides their place."""
+"""What an incident and a report of it have in common, besides their place and prose."""
 _DEFAULTS = {"colour": "blue", "state": "reported"}
 
 
-def _imported(conn: Connection, incident_id: int, report: Report) -> bool:
-    """Return whether an incident that came by import says what a report says, by the import's own rules.
+_SAME_PLACE_DEG = 2e-7
+"""Two centimetres: what rounding and the way to another datum and back do to one place."""
+
+
+def _contradicted(conn: Connection, incident_id: int, report: Report) -> list[str]:
+    """Return the fields in which an incident says otherwise than a report, by the import's own rules.
 
     What the report leaves out contradicts nothing.
     """
@@ -154,10 +159,18 @@ def _imported(conn: Connection, incident_id: int, report: Report) -> bool:
     mine = i.id == incident_id
     code = conn.execute(sa.select(i.code).where(mine)).scalar_one()
     row = _checked(conn, _DEFAULTS | {"code": code, "origin_id": code} | given)
-    names = ("geom", *(name for name in _SAID if name in given))
-    said = (i[name].is_not_distinct_from(sa.cast(row[name], i[name].type)) for name in names)
-    is_it = sa.select(i.id).where(mine, i.code == row["code"], *said)
-    return conn.execute(is_it).one_or_none() is not None
+    names = ("code", *(name for name in _SAID if name in given))
+    same = {name: i[name].is_not_distinct_from(sa.cast(row[name], i[name].type)) for name in names}
+    same |= {"lon/lat": sa.func.ST_DWithin(i.geom, sa.cast(row["geom"], i.geom.type), _SAME_PLACE_DEG)}
+    found = conn.execute(sa.select(*(is_it.label(name) for name, is_it in same.items())).where(mine)).one()
+    prose = conn.execute(sa.select(*(i[name] for name in _PROSE)).where(mine)).one()._mapping
+    other = [name for name in _PROSE if row[name] and _read(row[name]) != _read(prose[name] or "")]
+    return [name for name, is_it in found._mapping.items() if not is_it] + other
+
+
+def _read(text: str) -> str:
+    """Return a text as it reads: line ends, widths and the make of accents aside."""
+    return " ".join(unicodedata.normalize("NFKC", text).split())
 
 
 def _given(report: Report) -> dict[str, Any]:
@@ -173,11 +186,10 @@ def _reported(conn: Connection, report: Report) -> int | None:
     found = conn.execute(same).one_or_none()
     if found is None:
         return None
-    hashed = found.report_hash
-    if not (hashed == _hash(conn, report) if hashed else _imported(conn, found.id, report)):
-        raise OtherRequest(
-            f"origin_id: {report.origin_id!r} of {report.origin} came with another report before; correct it"
-        )
+    # as it was reported, though it may have been corrected since; else as it stands
+    if found.report_hash != _hash(conn, report) and (wrong := _contradicted(conn, found.id, report)):
+        told = f"{report.origin_id!r} of {report.origin} came before with another {', '.join(wrong)}"
+        raise OtherRequest("origin_id", f"{told}; correct that one")
     return int(found.id)
 
 

@@ -89,7 +89,9 @@ def test_a_code_and_an_id_are_given_once(store: Connection) -> None:
     with pytest.raises(BadInput, match="code"):
         incidents.add(store, report(code="A"))
     with pytest.raises(OtherRequest, match="origin_id"):
-        incidents.add(store, report(origin_id="1"))
+        incidents.add(store, report(origin_id="1", code="B"))
+    with pytest.raises(OtherRequest, match="another colour, description;"):
+        incidents.add(store, report(origin_id="1", colour="red", description="x"))
 
 
 def test_the_life_of_an_incident(store: Connection) -> None:

@@ -1,6 +1,7 @@
 """Refused rows: a sieve per chunk that keeps each row's first reason, and the file they are written to."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -58,7 +59,8 @@ def _shown(value: Any) -> str:
         plain = value.as_py() if isinstance(value, pa.Scalar) else value
     except (ValueError, OverflowError):  # a day beyond the calendar, bytes that are no text
         plain = _raw(value)
-    return "" if plain is None else str(plain)[:200]
+    # a number with a fraction, which texts hold with an exponent (codes.number_text), as its sheet shows it
+    return "" if plain is None else re.sub(r"(?<=\d)e\+00$", "", str(plain)[:200])
 
 
 def _raw(value: pa.Scalar) -> str:

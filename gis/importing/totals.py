@@ -22,7 +22,7 @@ _SUM = re.compile(r"[+-]?(?:\d{1,9}|\d{1,3}(?:[ ,]\d{3})+)(?:[.,]\d+)?(?:\s*[^\d
 """A number of fewer digits than a telephone's, with or without a unit: `3 persons`."""
 _WHY = (
     "is a total: its first cell is a word for one, the others are sums or mostly empty; take the row out, or "
-    "or fill it in where it is none"
+    "fill it in where it is none"
 )
 
 
