@@ -127,14 +127,19 @@ def plan(transaction: Transaction, plan_id: Id) -> Json:
 
 @router.post("/plans/{plan_id}/steps", openapi_extra=EDIT)
 def step(once: RunOnce, who: Who, plan_id: Id, body: Step, datum: DatumName = "wgs84") -> Response:
-    """Take a step: answers the grids it changed, and what is wrong with them and their siblings."""
+    """Take a step: answers the grids it changed, and what is wrong with them and their siblings.
+
+    `line` is what a split or a reshape has used of the line drawn.
+    """
     params = {
         name: value for name, value in body.model_dump().items() if value is not None and name != "head"
     }
     head = body.head if "head" in body.model_fields_set else plans.ANYWHERE
 
     def work(conn: Connection) -> Made:
-        return Made(answer(conn, plans.take(conn, who, plan_id, _on_wgs84(params, datum), head), datum))
+        done = plans.take(conn, who, plan_id, _on_wgs84(params, datum), head)
+        told = answer(conn, done, datum)
+        return Made(told | {"line": plan_features.line_used(told["step"], done.changes, datum)})
 
     return once(work)
 

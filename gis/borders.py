@@ -17,10 +17,7 @@ from shapely.geometry.base import BaseGeometry
 
 from gis import coverage
 from gis.coverage import Bools, Floats, Geoms, Ints
-from gis.tolerances import MATCH_UNITS, metres_per_unit
-
-NOISE = 1e-3
-"""Square units: a face smaller than this is noise of noding in floats; true ones measure half a unit."""
+from gis.tolerances import MATCH_UNITS, NOISE_UNITS2, metres_per_unit
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ class Family:
                 yield {
                     int(self.members[i]): part
                     for i, part in zip(near, parts, strict=True)
-                    if part.area > NOISE
+                    if part.area > NOISE_UNITS2
                 }
 
     def lone_vertices(self) -> Geoms:
@@ -149,7 +146,7 @@ def _on_border(points: Geoms, tree: shapely.STRtree, parent: BaseGeometry | None
 def pieces(shapes: Iterable[BaseGeometry]) -> list[BaseGeometry]:
     """The connected polygons that shapes make together, without noise."""
     parts = shapely.get_parts(shapely.union_all(list(shapes)))
-    return [part for part in parts if part.geom_type == "Polygon" and part.area > NOISE]
+    return [part for part in parts if part.geom_type == "Polygon" and part.area > NOISE_UNITS2]
 
 
 def local_measures(units: Geoms) -> tuple[Floats, Floats]:

@@ -16,12 +16,8 @@ from shapely.geometry.base import BaseGeometry
 from gis import coverage
 from gis.coverage import Bools, Ints
 from gis.errors import BadInput
-from gis.tolerances import MATCH_UNITS
+from gis.tolerances import AROUND_M, MATCH_UNITS, MEET_M, scale_at
 
-NEAR = 45.0
-"""Units (half a metre): a crossing this near to a vertex goes through it, lest edges grow tiny."""
-_ROOM = 100 * NEAR
-"""Units around a line within which edges are looked at; it bends by no more than a few times `NEAR`."""
 MOST_STOPS = 20_000
 """Places at which one line may meet borders; its own vertices do not count."""
 
@@ -152,7 +148,8 @@ def _stopping(ends: Line, edges: _Edges) -> Line:
 def _around(line: Line, low: Ints, high: Ints) -> tuple[Ints, Ints]:
     """The edges whose box comes near that of a line."""
     xy = np.array(line, dtype=np.int64)
-    west_south, east_north = xy.min(axis=0) - _ROOM, xy.max(axis=0) + _ROOM
+    room = AROUND_M / np.minimum(*(scale_at(y) for y in (xy[:, 1].min(), xy[:, 1].max())))
+    west_south, east_north = xy.min(axis=0) - room, xy.max(axis=0) + room
     near = np.all(np.minimum(low, high) <= east_north, axis=1) & np.all(
         np.maximum(low, high) >= west_south, axis=1
     )
@@ -160,28 +157,33 @@ def _around(line: Line, low: Ints, high: Ints) -> tuple[Ints, Ints]:
 
 
 def nearest(point: Point, low: Ints, high: Ints) -> tuple[Point, float, int]:
-    """The whole point on edges nearest to a point, how far it lies in units, and the edge.
+    """The whole point on edges nearest to a point, how many metres off it lies, and the edge.
 
     An end of the edge is taken if it is near. Where there is no edge, nothing is near.
     """
     if not len(low):
         return point, np.inf, -1
-    run, p = high - low, np.array(point)
-    share = (((p - low) * run).sum(axis=1) / np.maximum((run * run).sum(axis=1), 1)).clip(0.0, 1.0)
-    at = low + run * share[:, None]
-    far = np.hypot(*(at - p).T)
+    scale = scale_at(point[1])
+    run, own = (high - low) * scale, (np.array(point) - low) * scale
+    share = ((own * run).sum(axis=1) / np.maximum((run * run).sum(axis=1), _LEAST)).clip(0.0, 1.0)
+    far = np.hypot(*(run * share[:, None] - own).T)
     best = int(np.argmin(far))
-    return whole(at[best], low[best], high[best]), float(far[best]), best
+    at = low[best] + (high - low)[best] * share[best]
+    return whole(at, low[best], high[best]), float(far[best]), best
+
+
+_LEAST = 1e-12
+"""Square metres: less than the square of any edge's length."""
 
 
 def _drawn_in(point: Point, edges: _Edges) -> Point:
     """A vertex of the line, moved onto an edge that is near."""
-    reach = int(np.ceil(NEAR))
+    reach = np.ceil(MEET_M / scale_at(point[1])).astype(np.int64)
     near = edges.near(np.array(point) - reach, np.array(point) + reach)
     if not len(near):
         return point
     at, far, found = nearest(point, edges.low[near], edges.high[near])
-    if far > NEAR:
+    if far > MEET_M:
         return point
     edge = int(near[found])
     if at not in _ends(edge, edges):
@@ -238,9 +240,11 @@ def _without_spikes(points: Line) -> Line:
 
 
 def whole(at: coverage.Floats, low: Ints, high: Ints) -> Point:
-    """A point on an edge in whole units: its nearer end if within `NEAR`."""
-    end = low if np.hypot(*(at - low)) <= np.hypot(*(at - high)) else high
-    x, y = end.tolist() if np.hypot(*(at - end)) <= NEAR else np.round(at).astype(np.int64).tolist()
+    """A point on an edge in whole units: its nearer end if within `MEET_M`."""
+    scale = scale_at(at[1])
+    ends = ((np.hypot(*((at - end) * scale)), end) for end in (low, high))
+    far, end = min(ends, key=lambda one: one[0])
+    x, y = end.tolist() if far <= MEET_M else np.round(at).astype(np.int64).tolist()
     return (x, y)
 
 

@@ -12,10 +12,7 @@ from gis.coverage import Edges, Geoms
 from gis.errors import BadInput
 from gis.lattice import Line, Point, Tees
 from gis.settle import edges_of, join, total
-from gis.tolerances import REACH_M, SLIVER_WIDTH_M, scale_at
-
-CORRIDOR = 270.0
-"""Units (3 m): the width of the strip that joins a building to the grid it goes to."""
+from gis.tolerances import CORRIDOR_M, REACH_M, SLIVER_WIDTH_M, YARD_M, scale_at
 
 Edge = tuple[Point, Point]
 
@@ -147,10 +144,13 @@ def held(area: BaseGeometry, piece: BaseGeometry) -> bool:
 
 def joined(grid: BaseGeometry, buildings: Geoms) -> BaseGeometry:
     """The ground under and a metre around buildings (units), with strips to the grid they go to."""
-    parts = [b.buffer(90, join_style="mitre") for b in buildings]
-    strips = [shapely.shortest_line(b, grid).buffer(CORRIDOR / 2, cap_style="square") for b in buildings]
-    wanted: BaseGeometry = shapely.transform(shapely.union_all([*parts, *strips]), np.round)
-    return wanted
+    scale = scale_at(shapely.bounds(grid)[[1, 3]].mean())
+    home, *houses = (shapely.transform(one, lambda xy: xy * scale) for one in (grid, *buildings))
+    parts = [one.buffer(YARD_M, join_style="mitre") for one in houses]
+    strips = [shapely.shortest_line(one, home).buffer(CORRIDOR_M / 2, cap_style="square") for one in houses]
+    wanted = shapely.union_all([*parts, *strips])
+    drawn: BaseGeometry = shapely.transform(wanted, lambda xy: np.round(xy / scale))
+    return drawn
 
 
 def _directed(shape: BaseGeometry) -> set[Edge]:

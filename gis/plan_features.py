@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BIT
 from sqlalchemy.engine import Connection
 
-from gis import coverage, crs, plan_store
+from gis import coverage, crs, plan_input, plan_store
 from gis.case import Fault
 from gis.crs import Datum
 from gis.faults import to_geojson
@@ -91,6 +91,18 @@ def changed(
     marks = {code: {"change": kind_of(changes[code])} for code in there}
     ids = plan_store.ids_of(conn, scheme, there)
     return collection(features(ids, there, marks, datum)), [c for c, (_, b) in changes.items() if b is None]
+
+
+def line_used(step: Mapping[str, Any], changes: Mapping[str, Change], datum: Datum) -> Json | None:
+    """What a split or a reshape has used of its line: within the grid, from first to last crossing."""
+    line = step.get("params", {}).get("line")
+    if line is None:
+        return None
+    drawn = plan_input.shape("line", line)
+    if step["op"] == "split" and (grid := changes[step["params"]["code"]][0]) is not None:
+        path = shapely.get_exterior_ring(drawn) if isinstance(drawn, shapely.Polygon) else drawn
+        drawn = shapely.line_merge(shapely.intersection(path, coverage.to_degrees(grid.whole)))
+    return shapes([drawn], datum)[0]
 
 
 def pairs(conn: Connection, scheme: str, changes: Mapping[str, Change], datum: Datum) -> list[Json]:

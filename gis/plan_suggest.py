@@ -21,6 +21,7 @@ from gis.plan_around import near, surroundings
 from gis.plans import Draft
 from gis.schema import buildings
 from gis.settle import Coverage
+from gis.splitting import LABEL
 
 MOST_BUILDINGS = 20_000
 """Buildings that one suggestion looks at: some ten seconds' work."""
@@ -311,7 +312,8 @@ def _merged(work: _Work, one: int, grounds: suggest.Grounds, high: float) -> Non
     arcs, count = grounds.arcs(work.unit), work.households
     beside = [int(b) for a, b in arcs.tolist() if a == one and count[b] > 0 and count[b] + count[one] <= high]
     for other in sorted(beside, key=lambda b: (count[b], b)):
-        keep, gone = (other, one) if count[other] >= count[one] else (one, other)
+        # Of two alike the one that has a code stays, not one that the draft made.
+        gone, keep = sorted((one, other), key=lambda b: (count[b], not work.codes[b].startswith(LABEL)))
         codes = [work.codes[keep], work.codes[gone]]
         if work.take({"op": "merge", "codes": codes, "into": codes[0]}, set(codes)) is None:
             work.unit[work.unit == gone] = keep

@@ -1,12 +1,14 @@
 """The planner's page follows its draft: what changed, the table, locks, another draft, what others do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import shapely
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy.engine import Engine
 
+from gis import schema
 from gis.access import NewKey
 from tests import town
 from tests.browsing import DRAWN, sign_in, until
@@ -21,7 +23,14 @@ HOUSEHOLDS = 12
 @pytest.fixture(scope="module")
 def keys(engine: Engine) -> dict[str, NewKey]:
     with engine.begin() as conn:
-        town.furnish(conn, HOUSES)
+        batch = town.furnish(conn, HOUSES)
+        road = shapely.LineString([town.at(3.5, 3.3), town.at(5.5, 3.3)])
+        conn.execute(
+            schema.roads.insert().values(
+                origin="town", origin_id="1", batch_id=batch, name="松树路", **{"class": "residential"},
+                length_m=1980, u=1, v=2, geom=f"SRID=4326;{road.wkt}",
+            )
+        )  # fmt: skip
         return town.make_keys(conn, "planner", "approver")
 
 
@@ -39,6 +48,23 @@ def page(browser: Browser, address: str, keys: dict[str, NewKey]) -> Iterator[Pa
     assert faults == []
 
 
+Decide = Callable[[int, str, dict[str, str]], None]
+
+
+@pytest.fixture(scope="module")
+def decide(browser: Browser, address: str, keys: dict[str, NewKey]) -> Iterator[Decide]:
+    """What an approver decides elsewhere of a plan."""
+    context = browser.new_context()
+    headers = {"X-CSRF-Token": sign_in(context, address, keys["approver"])["csrf"]}
+
+    def post(plan: int, what: str, body: dict[str, str]) -> None:
+        answer = context.request.post(f"{address}/plans/{plan}/{what}", data=body, headers=headers)
+        assert answer.status == 200, answer.text()
+
+    yield post
+    context.close()
+
+
 def _begin(page: Page, address: str, title: str) -> int:
     page.goto(f"{address}/planner")
     until(page, DRAWN)
@@ -52,14 +78,31 @@ def _begin(page: Page, address: str, title: str) -> int:
     return int(page.evaluate("window.safetymap.open.plan.id"))
 
 
-def _split(page: Page, code: str, *line: tuple[float, float]) -> None:
+def _on_screen(
+    page: Page, place: tuple[float, float], off: tuple[float, float] = (0, 0)
+) -> tuple[float, float]:
+    """Pixels of the map at a place of the drawing, and so many beside it."""
+    x, y = page.evaluate("at => Object.values(window.safetymap.map.project(at))", list(town.at(*place)))
+    return x + off[0], y + off[1]
+
+
+def _click(page: Page, place: tuple[float, float], off: tuple[float, float] = (0, 0)) -> None:
+    x, y = _on_screen(page, place, off)
+    page.locator("#map").click(position={"x": x, "y": y})
+    page.wait_for_timeout(550)
+
+
+def _pick(page: Page, *codes: str) -> None:
     page.click("#pick-clear") if page.locator("#pick-clear").count() else None
-    page.select_option("#pick", code)
+    for code in codes:
+        page.select_option("#pick", code)
+
+
+def _split(page: Page, code: str, *line: tuple[float, float]) -> None:
+    _pick(page, code)
     page.click("#tool-split")
     for place in line:
-        at = page.evaluate("at => Object.values(window.safetymap.map.project(at))", list(town.at(*place)))
-        page.locator("#map").click(position={"x": at[0], "y": at[1]})
-        page.wait_for_timeout(550)
+        _click(page, place)
     page.click("#sketch-done")
 
 
@@ -117,9 +160,7 @@ def test_a_locked_grid_stays(page: Page, address: str) -> None:
     page.select_option("#pick", "T2d")
     page.click("#tool-assign")
     for place in ((3.2, 3.4), (3.8, 3.4), (3.8, 4.6), (3.2, 4.6)):
-        at = page.evaluate("at => Object.values(window.safetymap.map.project(at))", list(town.at(*place)))
-        page.locator("#map").click(position={"x": at[0], "y": at[1]})
-        page.wait_for_timeout(550)
+        _click(page, place)
     page.click("#sketch-done")
     expect(page.locator("#toasts")).to_contain_text("网格T2e")
     until(page, "window.safetymap.open.plan.head === null")
@@ -144,7 +185,7 @@ def test_two_drafts_stand_side_by_side(page: Page, address: str) -> None:
 
 
 def test_an_address_opens_on_the_change_and_others_acts_are_followed(
-    page: Page, address: str, keys: dict[str, NewKey], browser: Browser
+    page: Page, address: str, decide: Decide
 ) -> None:
     plan = _begin(page, address, "送审")
     _split(page, "T2d", (1.5, 2.5), (1.5, 5.5))
@@ -155,7 +196,7 @@ def test_an_address_opens_on_the_change_and_others_acts_are_followed(
     west, south, east, north = (*town.at(0, 5), *town.at(3, 3))
     assert bounds[0] < west < east < bounds[2] < town.at(9, 0)[0], "zoomed on grid d, not on the town"
     assert bounds[1] < south < north < bounds[3]
-    _send_back(browser, address, keys["approver"], plan)
+    decide(plan, "reject", {"note": "再看看"})
     expect(page.locator("#state")).to_have_text("已退回")
     expect(page.locator("#panel")).to_contain_text("再看看")
 
@@ -168,10 +209,102 @@ def _opened_anew(page: Page, address: str, plan: int) -> Any:
     return page.evaluate("window.safetymap.map.getBounds().toArray().flat()")
 
 
-def _send_back(browser: Browser, address: str, key: NewKey, plan: int) -> None:
-    """As another person, elsewhere."""
-    context = browser.new_context()
-    headers = {"X-CSRF-Token": sign_in(context, address, key)["csrf"]}
-    answer = context.request.post(f"{address}/plans/{plan}/reject", data={"note": "再看看"}, headers=headers)
-    assert answer.status == 200, answer.text()
-    context.close()
+def _steps(page: Page) -> list[dict[str, Any]]:
+    """The steps that are told, newest first."""
+    told: list[dict[str, Any]] = page.evaluate("window.safetymap.open.steps")
+    return told
+
+
+def _shapes(page: Page) -> dict[str, Any]:
+    script = (
+        "Object.fromEntries([...window.safetymap.open.grids].map(([code, { geometry }]) => [code, geometry]))"
+    )
+    return dict(page.evaluate(script))
+
+
+def _snaps_to(page: Page, place: tuple[float, float], off: tuple[float, float], kind: str) -> None:
+    """Let the pointer rest beside a place: what it would snap to is shown there."""
+    box = page.locator("#map").bounding_box()
+    assert box is not None
+    x, y = _on_screen(page, place, off)
+    page.mouse.move(box["x"] + x, box["y"] + y)
+    shown = "window.safetymap.map.queryRenderedFeatures({ layers: ['sketch-snap'] })"
+    until(page, f"{shown}.some(({{ properties }}) => properties.label === '{kind}')")
+
+
+def _move_the_border_freely(page: Page) -> None:
+    """From inside one grid to inside the other, the snap aid off: what counts of the line is shown."""
+    _pick(page, "T1b", "T1c")
+    page.click("#tool-reshape")
+    page.uncheck("#sketch-snap")
+    for place in ((3.4, 0.5), (4.5, 0.8), (4.5, 1.3), (3.5, 1.6)):
+        _click(page, place)
+    page.click("#sketch-done")
+    expect(page.locator("#steps li")).to_have_count(1)
+    until(page, "window.safetymap.map.queryRenderedFeatures({ layers: ['trace-used'] }).length > 0")
+    expect(page.locator("#toasts")).to_contain_text("第一个到最后一个交点")
+    used = _steps(page)[0]["params"]["line"]["coordinates"]
+    assert [x for x, _ in (used[0], used[-1])] == pytest.approx([town.at(4, 0)[0]] * 2, abs=1e-7)
+
+
+def _split_a_by_snapping(page: Page) -> str:
+    """From beside a border to beside a corner, both a few pixels off; both halves are named."""
+    _pick(page, "T1a")
+    page.click("#tool-split")
+    page.check("#sketch-snap")
+    _snaps_to(page, (4.5, 3.3), (0, 5), "道路")
+    _snaps_to(page, (2, 3), (5, -4), "顶点")
+    _click(page, (1, 0), (3, 6))
+    _click(page, (2, 3), (-5, 4))
+    page.click("#sketch-done")
+    expect(page.locator("#halves input")).to_have_count(2)
+    first, last = _steps(page)[0]["params"]["line"]["coordinates"]
+    assert first[1] == town.at(1, 0)[1], "on the border, to the digit"
+    assert tuple(last) == town.at(2, 3)
+    (new,) = _changed(page) - {"T1a", "T1b", "T1c"}
+    # What is typed stays while the draft is being weighed, and the panel drawn anew.
+    page.fill("#half-T1a", "松西")
+    until(page, "window.safetymap.open.faults && window.safetymap.open.table")
+    expect(page.locator("#half-T1a")).to_have_value("松西")
+    page.locator("#halves input").last.fill("松东")
+    page.click("#halves button")
+    for code, name in (("T1a", "松西"), (new, "松东")):
+        expect(page.locator(f"#grids-table tr[data-code='{code}'] th")).to_have_text(name)
+    return str(new)
+
+
+def _suggest_and_take_it_back(page: Page) -> None:
+    """A grid that stays out of range says why; the whole suggestion goes with one click."""
+    before, steps = _shapes(page), page.locator("#steps li").count()
+    page.locator("#evening summary").click()
+    page.fill("#low", "20")
+    page.fill("#high", "30")
+    page.click("#suggest-do")
+    expect(page.locator("#steps li")).to_have_count(steps + 1)
+    expect(page.locator("#grids-table tr[data-code=T2e] small")).to_have_text("没有楼栋")
+    expect(page.locator("#grids-table tr[data-code=T2d] small")).not_to_be_empty()
+    assert page.locator("#evening").get_attribute("open") is not None, "unfolded as it was"
+    assert _shapes(page) != before
+    page.click("#undo")
+    expect(page.locator("#steps li.undone")).to_have_count(1)
+    until(page, "!document.body.classList.contains('busy')")
+    assert _shapes(page) == before
+
+
+def test_drawn_freely_snapped_named_balanced_undone_and_published(
+    page: Page, address: str, decide: Decide
+) -> None:
+    plan = _begin(page, address, "从头到尾")
+    _move_the_border_freely(page)
+    new = _split_a_by_snapping(page)
+    _suggest_and_take_it_back(page)
+    expect(page.locator("#life-submit")).to_be_enabled()
+    page.click("#life-submit")
+    expect(page.locator("#state")).to_have_text("待审批")
+    assert new.startswith("~")
+    decide(plan, "approve", {})
+    decide(plan, "publish", {})
+    expect(page.locator("#state")).to_have_text("已发布")
+    lon, lat = town.at(1.7, 0.5)
+    chain = page.request.get(f"{address}/grids/at?lon={lon}&lat={lat}").json()["chain"]
+    assert chain[0]["name"] == "松东"

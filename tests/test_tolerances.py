@@ -80,3 +80,32 @@ def test_a_sliver_is_one_by_metres(lat: float, along: bool, width: float, kinds:
     found = faults.check({"A": shapes[0], "B": shapes[1]}, advice=False)
     assert {f.kind: "less than 1 m wide" in f.message_en for f in found} == kinds
     assert found[0].width_m == pytest.approx(width, rel=0.3)
+
+
+@LATITUDES
+@pytest.mark.parametrize("along", [True, False])
+@pytest.mark.parametrize(("short", "news"), [(0.45, 0), (0.55, 1)])
+def test_a_crossing_goes_through_a_vertex_within_half_a_metre(
+    lat: float, along: bool, short: float, news: int
+) -> None:
+    cov = pair(lat)
+    over = (1000 - short, 1000) if along else (1000, 1000 - short)
+    line = shapely.LineString([place(lat, *end) for end in ((500, -10), (500, 500), over)])
+    after = apply(cov, {"op": "split", "code": "A", "line": line, "into": ["C"]})
+    corner = np.array(place(lat, 1000, 1000))
+    scale = np.array(metres_per_unit(lat), dtype=float) * 1e7
+    vertices = np.unique(shapely.get_coordinates([after.geometry(code) for code in "ABC"]), axis=0)
+    far = np.hypot(*((vertices - corner) * scale).T)
+    assert ((far > 0.05) & (far < 1)).sum() == news
+
+
+@LATITUDES
+@pytest.mark.parametrize("along", [True, False])
+def test_the_strip_that_joins_a_building_is_three_metres_wide(lat: float, along: bool) -> None:
+    """A house of 20 m with a metre around it, and 489 m of strip, by pyproj's geodesic area."""
+    other = block(lat, 1000, 0, 2000, 1000) if along else block(lat, 0, 1000, 1000, 2000)
+    cov = cover([Grid("A", 2), Grid("B", 2)], {"A": block(lat, 0, 0, 1000, 1000), "B": other})
+    house = block(lat, 490, 490, 510, 510)
+    after = apply(cov, {"op": "assign", "to": "B", "buildings": [house]})
+    gained = GEOD.geometry_area_perimeter(shapely.difference(after.geometry("B"), cov.geometry("B")))[0]
+    assert abs(gained) == pytest.approx(22 * 22 + 489 * 3, rel=0.02)

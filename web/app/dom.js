@@ -60,3 +60,22 @@ const SHAPES = {
 export function fill(element, ...children) {
   element.replaceChildren(...children.flat(Infinity).filter((child) => child != null && child !== false));
 }
+
+const named = (element, kind) => [...element.querySelectorAll(`${kind}[id]`)];
+
+/** Replace what an element holds, and keep what its reader did there: folds, words typed in, the place of the cursor. */
+export function refill(element, ...children) {
+  const folds = new Map(named(element, "details").map(({ id, open }) => [id, open]));
+  const typed = new Map(named(element, "input").filter(isTyped).map(({ id, value }) => [id, value]));
+  const { id, selectionStart } = document.activeElement ?? {};
+  const within = id && element.contains(document.activeElement);
+  fill(element, ...children);
+  for (const one of named(element, "details")) one.open = folds.get(one.id) ?? one.open;
+  for (const one of named(element, "input")) one.value = typed.get(one.id) ?? one.value;
+  const again = within && element.querySelector(`#${CSS.escape(id)}`);
+  if (!again) return;
+  again.focus({ preventScroll: true });
+  if (selectionStart !== null && again.type === "text") again.setSelectionRange(selectionStart, selectionStart);
+}
+
+const isTyped = ({ type, value, defaultValue }) => ["text", "number", "date"].includes(type) && value !== defaultValue;

@@ -1,6 +1,6 @@
 /** What comes of a draft: faults with their place, and who and what changes owner, before it is approved. */
 
-import { $, fill, h } from "./dom.js";
+import { $, h, refill } from "./dom.js";
 import { pick as choose, locale, t } from "./i18n.js";
 import { zoomTo } from "./plan-map.js";
 import { nameOf, named, onOpen, open } from "./plan-store.js";
@@ -17,7 +17,7 @@ export function findings() {
 function show() {
   const there = open.plan && open.faults && open.impact;
   $("#findings").hidden = !there;
-  if (there) fill($("#findings"), faults(open.faults), impact(open.impact), work(open.impact), lineage(open.impact));
+  if (there) refill($("#findings"), faults(open.faults), impact(open.impact), work(open.impact), lineage(open.impact));
 }
 
 const block = (title, id, ...content) => h("section", { class: "block", id }, h("h2", {}, title), content);
@@ -29,7 +29,7 @@ function faults({ features, errors, advice, new_errors: fresh }) {
   const verdict = fresh ? t("faults.stop", { count: fresh }) : t("faults.none");
   return block(t("faults.title", { errors, advice }), "faults",
     h("p", { class: fresh ? "verdict bad" : "verdict good", role: "status" }, verdict),
-    features.length > 0 && h("details", { open: errors > 0 || features.length < 8 }, h("summary", {}, t("faults.list", { count: features.length })),
+    features.length > 0 && h("details", { id: errors > 0 ? "faults-errors" : "faults-advice", open: errors > 0 || features.length < 8 }, h("summary", {}, t("faults.list", { count: features.length })),
       h("ul", { class: "faults" }, features.slice(0, MOST).map(row)), features.length > MOST && h("p", { class: "quiet" }, t("faults.more", { count: MOST }))));
 }
 
@@ -37,7 +37,7 @@ function impact({ counts, lists, more }) {
   const amount = (name) => (typeof counts[name] === "object" ? counts[name].objects : counts[name]) ?? 0;
   const households = counts.households ?? 0;
   const tile = (name) => h("li", {}, h("strong", { "data-count": name }, number(amount(name))), h("span", {}, t(`impact.${name}`)));
-  const told = COUNTED.filter((name) => lists[name]?.length).map((name) => h("details", {},
+  const told = COUNTED.filter((name) => lists[name]?.length).map((name) => h("details", { id: `moved-${name}` },
     h("summary", {}, `${t(`impact.${name}`)} ${number(amount(name))}`),
     h("ul", { class: "moved" }, lists[name].map((one) => moved(one))), more[name] && h("p", { class: "quiet" }, t("impact.more", { count: lists[name].length }))));
   const any = COUNTED.some((name) => amount(name));
@@ -73,5 +73,5 @@ function lineage({ lineage: rows }) {
   const percent = (share) => share.toLocaleString(locale(), { style: "percent", maximumFractionDigits: 1 });
   const row = ({ before, after, kind, area_share: area, household_share: homes }) => h("li", {},
     h("span", {}, `${nameOf(before)} → ${nameOf(after)}`), h("small", {}, `${t(`lineage.${kind}`)} · ${t("lineage.shares", { area: percent(area), homes: percent(homes) })}`));
-  return block(t("lineage.title"), "lineage", h("details", {}, h("summary", {}, t("lineage.list", { count: rows.length })), h("ul", { class: "moved" }, rows.slice(0, MOST).map(row))));
+  return block(t("lineage.title"), "lineage", h("details", { id: "lineage-list" }, h("summary", {}, t("lineage.list", { count: rows.length })), h("ul", { class: "moved" }, rows.slice(0, MOST).map(row))));
 }

@@ -14,7 +14,6 @@ const SHOWN = ["outside", "grids", "labels", "buildings", "roads"];
 /** What a draft takes the place of. */
 const IN_FORCE = ["grids", "labels"];
 const EMPTY = { type: "FeatureCollection", features: [] };
-const SNAP_PX = 9;
 
 let map = null;
 let maplibre = null;
@@ -66,7 +65,7 @@ async function restyle() {
 /** Of the city only what a planner draws by; over it the draft. */
 function dress(style) {
   const ground = style.layers.filter(({ id, source }) => SHOWN.includes(source ?? id));
-  const names = ["draft", "base", "moved", "faults", "sketch"];
+  const names = ["draft", "base", "moved", "faults", "trace", "sketch"];
   const own = Object.fromEntries(names.map((name) => [name, { type: "geojson", data: EMPTY,
     ...(name === "draft" && { promoteId: "code" }) }]));
   const used = new Set(ground.map(({ source }) => source));
@@ -106,10 +105,19 @@ function drawn() {
     { id: "draft-label", type: "symbol", source: "draft", layout: {
       "text-field": ["get", "label"], "text-font": FONT, "text-size": 12.5, "text-padding": 4 },
       paint: { "text-color": dark() ? "#dde5ed" : "#1e2935", "text-halo-color": dark() ? "#0e1216" : "#fff", "text-halo-width": 1.6 } },
+    { id: "trace-drawn", type: "line", source: "trace", filter: ["==", ["get", "part"], "drawn"],
+      paint: { "line-color": COLOURS.old, "line-width": 2, "line-dasharray": [1, 2] } },
+    { id: "trace-used", type: "line", source: "trace", filter: ["==", ["get", "part"], "used"],
+      paint: { "line-color": COLOURS.moved, "line-width": 3.4 } },
     { id: "sketch-line", type: "line", source: "sketch",
       paint: { "line-color": COLOURS.error, "line-width": 2.6, "line-dasharray": [3, 1.5] } },
-    { id: "sketch-points", type: "circle", source: "sketch", filter: of("Point"), paint: {
+    { id: "sketch-points", type: "circle", source: "sketch", filter: ["all", of("Point"), ["!", ["has", "label"]]], paint: {
       "circle-radius": 5, "circle-color": "#fff", "circle-stroke-color": COLOURS.error, "circle-stroke-width": 2.5 } },
+    { id: "sketch-snap", type: "circle", source: "sketch", filter: ["has", "label"], paint: {
+      "circle-radius": 8, "circle-color": "rgba(0,0,0,0)", "circle-stroke-color": COLOURS.picked, "circle-stroke-width": 3 } },
+    { id: "sketch-snap-label", type: "symbol", source: "sketch", filter: ["has", "label"], layout: {
+      "text-field": ["get", "label"], "text-font": FONT, "text-size": 12, "text-anchor": "left", "text-offset": [1, 0], "text-allow-overlap": true },
+      paint: { "text-color": COLOURS.picked, "text-halo-color": "#fff", "text-halo-width": 1.6 } },
   ];
 }
 
@@ -130,10 +138,22 @@ function update(what) {
     for (const id of open.picked) map.setFeatureState({ source: "draft", id }, { picked: true });
   }
   if (what.has("plan")) {
+    map.getSource("trace").setData(EMPTY);
+    traced = false;
     key();
     for (const { id, source } of map.getStyle().layers)
       if (IN_FORCE.includes(source) && id !== "grids-land") map.setLayoutProperty(id, "visibility", open.plan ? "none" : "visible");
   }
+}
+
+let traced = false;
+
+/** Show what a step has used of a line as it was drawn, until the next step. */
+export function trace(drawn, used) {
+  const feature = (part, geometry) => ({ type: "Feature", properties: { part }, geometry });
+  map?.getSource("trace").setData({ type: "FeatureCollection", features: [feature("drawn", drawn), feature("used", used)] });
+  traced = true;
+  key();
 }
 
 /** Former borders of the grids that the draft changed or took away. */
@@ -144,7 +164,7 @@ function changedBase() {
 
 function key() {
   const rows = [["changed", "fill"], ["fresh", "fill"], ["picked", "fill"], ["old", "dash"], ["moved", "fill"],
-    ["error", "line"], ["advice", "line"]];
+    ["error", "line"], ["advice", "line"], ...(traced ? [["used", "line"], ["unused", "dash"]] : [])];
   const svg = (name, kind) => h("i", { class: `swatch-${kind} colour-${name}`, "aria-hidden": "true" });
   fill($("#key-items"), rows.map(([name, kind]) => h("li", {}, svg(name, kind), t(`plan.key.${name}`))));
   $("#key").hidden = !open.plan;
@@ -166,27 +186,6 @@ function point({ point: at }) {
 export function* vertices({ coordinates }) {
   if (typeof coordinates[0] === "number") yield coordinates;
   else for (const part of coordinates) yield* vertices({ coordinates: part });
-}
-
-/** The vertex of the draft within some pixels of a place, else the place itself; `must`: else null. */
-export function toVertex(must = false) {
-  return (lngLat) => {
-    const here = map.project(lngLat);
-    const a = map.unproject([here.x - SNAP_PX, here.y + SNAP_PX]);
-    const b = map.unproject([here.x + SNAP_PX, here.y - SNAP_PX]);
-    let best = null;
-    let nearest = SNAP_PX;
-    for (const { geometry, properties } of open.grids.values()) {
-      if (properties.level !== open.level) continue;
-      for (const [lng, lat] of vertices(geometry)) {
-        if (lng < a.lng || lng > b.lng || lat < a.lat || lat > b.lat) continue;
-        const there = map.project([lng, lat]);
-        const far = Math.hypot(there.x - here.x, there.y - here.y);
-        if (far < nearest) [best, nearest] = [[lng, lat], far];
-      }
-    }
-    return best ?? (must ? null : [Number(lngLat.lng.toFixed(7)), Number(lngLat.lat.toFixed(7))]);
-  };
 }
 
 /** Bring geometries into view. */

@@ -7,13 +7,11 @@ import { mend, nameOf, open } from "./plan-store.js";
 import { doing } from "./plan-tools.js";
 
 const MOST = 100;
-// The panel is drawn anew with each answer: what was unfolded stays so.
-let unfolded = false;
 
 /** The proposals as a block of the panel: looked for when asked, and anew after each step of the draft. */
 export function mending() {
   const { proposals } = open;
-  return h("details", { class: "block", id: "mending", open: unfolded, ontoggle: (event) => (unfolded = event.target.open) }, h("summary", {}, t("mend.title")), h("p", { class: "quiet" }, t("mend.what")),
+  return h("details", { class: "block", id: "mending" }, h("summary", {}, t("mend.title")), h("p", { class: "quiet" }, t("mend.what")),
     h("p", { class: "row" }, button("mend.look", () => doing(mend, null)),
       proposals?.features.some(({ properties }) => properties.sure) && button("mend.sure", () => doing(mend, "sure"), "main")),
     proposals && listed(proposals));

@@ -1,6 +1,6 @@
 /** The panel beside the planner's map: the list of plans, a new one, and the plan that is open. */
 
-import { $, fill, h } from "./dom.js";
+import { $, fill, h, refill } from "./dom.js";
 import { pick as choose, t } from "./i18n.js";
 import { sketch } from "./plan-draw.js";
 import { overview, zoomTo } from "./plan-map.js";
@@ -29,6 +29,7 @@ const mayDecide = () => ["approver", "admin"].includes(session().role);
 async function draw() {
   if (!mayRead()) return fill($("#panel"), block(null, h("p", {}, t("plan.signin")), button("session.in", signIn, "main")));
   if (open.plan) return drawPlan();
+  shown = null;
   const found = await plans();
   if (!open.plan) fill($("#panel"), mayPlan() && newPlan(), list(found), mayPlan() && files());
 }
@@ -73,17 +74,21 @@ function list({ plans: found, more }) {
     more && h("p", { class: "quiet" }, t("plans.more")));
 }
 
+/** The plan that the panel shows. */
+let shown = null;
+
 function drawPlan() {
   const { plan } = open;
   const facts = [["plan.scope", `${plan.scope_name} ${plan.scope}`], ["plan.day", plan.effective_on], ["plan.author", plan.author],
     plan.approver && ["plan.approver", plan.approver], plan.revision && ["plan.revision", String(plan.revision)],
     plan.note && ["plan.note", plan.note], ["plan.changed", String(changedGrids().length + open.gone.length)]].filter(Boolean);
-  fill($("#panel"),
+  (shown === plan.id ? refill : fill)($("#panel"),
     block(null, h("p", {}, button("plan.back", leave, "link")),
       h("h2", { class: "plan-title" }, plan.title, h("span", { class: `state ${plan.state}`, id: "state" }, t(`state.${plan.state}`))),
       h("dl", {}, facts.flatMap(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, value)])),
       plan.newest > plan.based_on && plan.state !== "published" && h("p", { class: "note" }, t("plan.moved_on")), life()),
     open.conflicts.length > 0 && conflicts(), canEdit() && naming(), canEdit() && picked(), canEdit() && evening(), canEdit() && mending(), steps(), comparison(), files());
+  shown = plan.id;
 }
 
 /** What may be done with the plan as a whole, by its state and who asks. */
@@ -141,7 +146,7 @@ function picked() {
 /** The names of what the last split made: those changed are given as steps. */
 function naming() {
   if (!open.halves.length) return null;
-  const inputs = open.halves.map((code) => [code, h("input", { value: open.grids.get(code)?.properties.name ?? "", maxlength: 200, required: true })]);
+  const inputs = open.halves.map((code) => [code, h("input", { id: `half-${code}`, value: open.grids.get(code)?.properties.name ?? "", maxlength: 200, required: true })]);
   const give = async (event) => {
     event.preventDefault();
     const changed = inputs.filter(([code, input]) => input.value !== open.grids.get(code).properties.name);
@@ -154,10 +159,11 @@ function naming() {
 }
 
 function evening() {
-  const low = h("input", { type: "number", id: "low", min: 0, value: 300 });
-  const high = h("input", { type: "number", id: "high", min: 1, value: 500 });
+  const { low: least, high: most } = open.range;
+  const low = h("input", { type: "number", id: "low", min: 0, value: least });
+  const high = h("input", { type: "number", id: "high", min: 1, value: most });
   const ask = () => doing(suggest, { low: Number(low.value), high: Number(high.value) }).then(tellSuggested);
-  return h("details", { class: "block" }, h("summary", {}, t("suggest.title")), h("p", { class: "quiet" }, t("suggest.what")),
+  return h("details", { class: "block", id: "evening" }, h("summary", {}, t("suggest.title")), h("p", { class: "quiet" }, t("suggest.what")),
     h("p", { class: "row" }, h("label", {}, t("suggest.low"), low), h("label", {}, t("suggest.high"), high)), button("suggest.do", ask));
 }
 
@@ -175,13 +181,16 @@ function conflicts() {
   return block(t("conflict.title"), h("p", { class: "note" }, t("conflict.what")), h("ul", { class: "conflicts" }, open.conflicts.map(row)));
 }
 
+/** Steps taken together that have a name of their own. */
+const GROUPS = { suggest: "suggest.title" };
+
 /** The tree of steps, newest first: those undone are pale, and one that can be done again says so. */
 function steps() {
   const done = new Set();
   const parents = new Map(open.steps.map((step) => [step.id, step.parent]));
   for (let at = open.plan.head; at; at = parents.get(at) ?? null) done.add(at);
   const row = (step) => h("li", { class: done.has(step.id) ? "" : "undone", "aria-current": step.id === open.plan.head ? "step" : null },
-    h("span", {}, t(`tool.${step.op}`)), h("small", {}, step.codes.slice(0, 4).map(nameOf).join("、")),
+    h("span", {}, t(GROUPS[step.params.title] ?? `tool.${step.op}`)), h("small", {}, step.codes.slice(0, 4).map(nameOf).join("、")),
     canEdit() && open.plan.can_redo.includes(step.id) && h("button", { type: "button", class: "link", onclick: () => doing(redo, step.id) }, t("tool.redo")));
   return block(t("steps.title"), open.steps.length ? h("ol", { class: "steps", id: "steps" }, open.steps.map(row)) : h("p", { class: "quiet" }, t("steps.none")));
 }

@@ -51,6 +51,7 @@ async function refetch() {
   open.grids = new Map(grids.features.map((grid) => [grid.properties.code, grid]));
   open.gone = grids.gone;
   open.base = base;
+  names = new Map(base.features.map(({ properties }) => [properties.code, properties.name]));
   open.steps = steps.steps;
   const levels = [...open.grids.values()].map((grid) => grid.properties.level);
   open.level ??= Math.max(...levels);
@@ -78,6 +79,9 @@ export function nameHalves(codes) {
   open.halves = codes;
   say("halves");
 }
+
+/** Names of the grids that the draft began with, for those that it took away. */
+let names = new Map();
 
 /** What a grid is called by until its code is given, when the plan is handed over. */
 export const codeOf = (code) => (code.startsWith("~") ? t("code.later") : code);
@@ -216,6 +220,7 @@ export async function mend(accept) {
 export async function suggest(body) {
   const before = new Map([...open.locked].map((code) => [code, open.grids.get(code)?.properties.area_m2]));
   const answer = await post("/suggest", body);
+  open.range = { low: body.low, high: body.high };
   await load(open.plan.id);
   open.reasons = new Map((answer.unresolved ?? []).map(({ code, reason }) => [code, reason]));
   say("table");
@@ -245,7 +250,7 @@ export function workOn(level) {
 
 /** What a grid is called: its name, with the end of its code where another bears the same one; else its code. */
 export function nameOf(code) {
-  const name = open.grids.get(code)?.properties.name;
+  const name = open.grids.get(code)?.properties.name ?? names.get(code);
   return name ? (namesakes().get(name) > 1 ? `${name}…${code.slice(-3)}` : name) : code;
 }
 
@@ -260,9 +265,9 @@ let counted = { of: null, names: new Map() };
 
 function namesakes() {
   if (counted.of !== open.steps) {
-    const names = new Map();
-    for (const { properties } of open.grids.values()) names.set(properties.name, (names.get(properties.name) ?? 0) + 1);
-    counted = { of: open.steps, names };
+    const bearers = new Map();
+    for (const { properties } of open.grids.values()) bearers.set(properties.name, (bearers.get(properties.name) ?? 0) + 1);
+    counted = { of: open.steps, names: bearers };
   }
   return counted.names;
 }

@@ -1,7 +1,7 @@
 /** The draft's lowest grids as a table beside the map: what each has, how far out of the range, which are locked. */
 
 import { number } from "./analysis-words.js";
-import { $, fill, h } from "./dom.js";
+import { $, fill, h, refill } from "./dom.js";
 import { locale, t } from "./i18n.js";
 import { zoomTo } from "./plan-map.js";
 import { lock, measureBy, nameOf, onOpen, open, pickOnly } from "./plan-store.js";
@@ -28,7 +28,7 @@ function show() {
   const rows = open.table.rows.map((row) => ({ ...row, name: nameOf(row.code) })).sort(order);
   const out = rows.filter(({ off }) => off !== 0).length;
   const rest = rows.length - most;
-  fill($("#grids-table"),
+  refill($("#grids-table"),
     h("p", { class: "row" }, bounds(), h("span", { class: "quiet", id: "out-of-range" }, t("table.out", { out, all: rows.length }))),
     h("table", {}, h("thead", {}, h("tr", {}, COLUMNS.map(heading), h("th", {}, t("table.lock")))), h("tbody", {}, rows.slice(0, most).map(line))),
     rest > 0 && h("button", { type: "button", class: "button", onclick: more }, t("table.more", { count: rest })));

@@ -3,13 +3,16 @@
 import { get } from "./api.js";
 import { $, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
-import { cancel, sketch } from "./plan-draw.js";
-import { toVertex } from "./plan-map.js";
+import { cancel, sketch, whatIsAt } from "./plan-draw.js";
+import { trace } from "./plan-map.js";
 import { worded } from "./plan-refusals.js";
 import { drawNew, nameHalves, nameOf, onOpen, open, pickOnly, redo, take, undo } from "./plan-store.js";
 import { session } from "./session.js";
 import { onChange } from "./state.js";
 import { tell, toast } from "./toast.js";
+
+/** A line used up to this share counts as used: its ends are laid onto borders. */
+const MOST_OF = 0.99;
 
 const some = (least, most = least) => () =>
   open.picked.length >= least && open.picked.length <= most && !open.picked.some((code) => open.locked.has(code));
@@ -23,7 +26,7 @@ const TOOLS = [
   { name: "reshape", ready: some(2), ask: async (codes) => drawn("line", "reshape", (points) => ({ codes, line: line(points) })) },
   { name: "move_vertex", ready: () => true, ask: moveVertex },
   { name: "assign", ready: some(1), ask: async ([to]) => drawn("area", "assign", (points) => ({ to, area: area(points) })) },
-  { name: "give", ready: some(1), ask: async ([to]) => drawn("place", "give", ([at]) => ({ at, to })) },
+  { name: "give", ready: some(1), ask: async ([to]) => drawn("place", "give", ([at]) => ({ at, to }), { snaps: false }) },
   { name: "transfer", ready: some(1), ask: transfer },
   { name: "rename", ready: some(1), ask: rename },
   { name: "draw", ready: some(1), ask: fromStreets, act: drawNew },
@@ -86,7 +89,23 @@ async function use(tool) {
   show();
   if (!wanted) return;
   const answer = await (tool.act ? doing(tool.act, wanted) : doing(confirmed, { op: tool.name, ...wanted }));
-  if (answer) told(answer);
+  if (!answer) return;
+  told(answer);
+  if (answer.line) showUsed(wanted.line, answer.line);
+}
+
+/** Where a step has used less of a line than was drawn, say so and show it. */
+function showUsed(drawnLine, used) {
+  if (lengthOf(used) > MOST_OF * lengthOf(drawnLine)) return;
+  trace(drawnLine, used);
+  toast(t("step.trimmed"), "note");
+}
+
+/** The length of lines in degrees of latitude, for comparing lines of one place. */
+function lengthOf({ type, coordinates }) {
+  if (type !== "LineString") return coordinates.map((part) => lengthOf({ type: "LineString", coordinates: part })).reduce((a, b) => a + b, 0);
+  const east = Math.cos((coordinates[0][1] * Math.PI) / 180);
+  return coordinates.slice(1).map(([x, y], i) => Math.hypot((x - coordinates[i][0]) * east, y - coordinates[i][1])).reduce((a, b) => a + b, 0);
 }
 
 /** Take a step; where it makes more pieces than are usually meant, ask first. */
@@ -108,24 +127,23 @@ function told({ grids, gone, step }) {
   nameHalves(codes.filter((code) => open.grids.get(code)?.properties.level === open.level));
 }
 
-async function drawn(kind, name, make) {
-  const points = await sketch(kind, t(`tool.${name}.how`), toVertex());
+async function drawn(kind, name, make, { snaps = true } = {}) {
+  const points = await sketch(kind, t(`tool.${name}.how`), { snaps });
   return points && make(points);
 }
 
 async function moveVertex() {
-  const from = await sketch("place", t("tool.move_vertex.from"), toVertex());
+  const from = await sketch("place", t("tool.move_vertex.from"), { snaps: true });
   if (!from) return null;
-  const at = toVertexOrNull(from[0]);
-  if (!at) {
+  const [[lng, lat]] = from;
+  const { at, kind } = await whatIsAt({ lng, lat });
+  if (kind !== "vertex") {
     toast(t("tool.move_vertex.none"));
     return null;
   }
   const to = await sketch("place", t("tool.move_vertex.to"));
-  return to && { at, to: to[0].map((value) => Number(value.toFixed(7))) };
+  return to && { at, to: to[0] };
 }
-
-const toVertexOrNull = ([lng, lat]) => toVertex(true)({ lng, lat });
 
 /** Ask something in a small dialog; gives what `read` finds, or null when closed. */
 export function asked(title, content, read) {
