@@ -49,7 +49,7 @@ def metres_per_unit(lat: float | Floats) -> tuple[Floats, Floats]:
 
 
 def scale_at(y: float) -> Floats:
-    """Metres in one unit east-west and north-south at a northing in units, to 1e-4; never none, at the poles."""
+    """Metres in one unit east-west and north-south at a northing (units), to 1e-4; never 0, at the poles."""
     return _scale(round(y * 1e-7, 3))
 
 
