@@ -7,10 +7,11 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response
 from pydantic import BaseModel
+from sqlalchemy.engine import Connection
 
 from api import tables
 from api.access import Who, audience, demand_export
-from api.deps import Looked, Transaction, view
+from api.deps import Tested, Transaction, told_provisional, view
 from api.limits import heavy
 from gis import cells, city
 from gis.clocks import rfc3339
@@ -19,6 +20,7 @@ from layers import comparing, emergence, timing
 from layers.comparing import Compared
 from layers.stats.change import Change
 from layers.stats.profiles import Profile
+from layers.view import View
 
 router = APIRouter(dependencies=[Depends(heavy)])
 _AUDIENCE = audience("commander", "counts incidents inside it")
@@ -44,7 +46,8 @@ _KNOX = {
 }
 _PROFILE = {
     "interval": "exact 95 % Poisson interval of the rate (Garwood 1936)",
-    "p": "chi-square, even rate",
+    "slots": "hours, or days of 24 hours, that the period holds of each kind; parts count as such",
+    "p": "Pearson's chi-square, one rate throughout; by 9,999 simulated profiles below 50 incidents",
 }
 
 
@@ -55,6 +58,8 @@ class Told(BaseModel):
     end: str
     method: dict[str, str]
     data_version: int
+    provisional: dict[str, Any] | None
+    """Days of the period that reports still fill up: since when, how many incidents, left out or not."""
 
 
 class ChangesTold(Told):
@@ -69,7 +74,7 @@ class ChangesTold(Told):
 @router.get("/changes", response_model=ChangesTold, openapi_extra=_AUDIENCE)
 def changes(
     transaction: Transaction,
-    look: Looked,
+    look: Tested,
     who: Who,
     res: Annotated[int | None, Query(description="H3 resolution, 6 to 10; 8 unless level is given.")] = None,
     level: Annotated[int | None, Query(ge=1, le=20, description="Level of grids instead of cells.")] = None,
@@ -81,13 +86,13 @@ def changes(
     if res is not None and level is not None:
         raise BadInput("level", "give either res (cells) or level (grids)")
     with transaction() as conn:
-        found = comparing.changes(conn, view(conn, look, who), res, level)
-        version = city.data_version(conn)
+        found = comparing.changes(conn, seen := view(conn, look, who), res, level)
+        data = _data(conn, seen)
     keys = {"cell": found.keys} if found.names is None else {"code": found.keys, "name": found.names}
     columns: tables.Columns = {**keys, "now": found.now.tolist()}
     for name, then in (("before", found.before), ("year", found.year)):
         columns |= _compared_columns(name, then, len(found.keys))
-    whole = _whole(found.start, found.end, _CHANGE, version) | {
+    whole = _whole(found.start, found.end, _CHANGE, data) | {
         "now": found.incidents,
         "before": _compared(found.before),
         "year": _compared(found.year),
@@ -141,7 +146,7 @@ class EmergingTold(Told):
 @router.get("/emerging", response_model=EmergingTold, openapi_extra=_AUDIENCE)
 def emerging(
     transaction: Transaction,
-    look: Looked,
+    look: Tested,
     who: Who,
     res: Annotated[int, Query(description="H3 resolution, 6 to 10.")] = 8,
     steps: Annotated[int, Query(ge=10, le=60, description="Equal steps looked back on.")] = 12,
@@ -152,8 +157,8 @@ def emerging(
     if format != "json":
         demand_export(who)
     with transaction() as conn:
-        found = emergence.emerging(conn, view(conn, look, who), res, steps, step_days)
-        version = city.data_version(conn)
+        found = emergence.emerging(conn, seen := view(conn, look, who), res, steps, step_days)
+        data = _data(conn, seen)
     sides = ["hot" if side > 0 else "cold" for side in found.side.tolist()]
     kinds = [f"{kind} {side}" for kind, side in zip(found.kind, sides, strict=True)]
     columns: tables.Columns = {
@@ -163,7 +168,7 @@ def emerging(
     }  # fmt: skip
     if format == "json":
         columns |= {"states": found.state.tolist(), "counts": found.counts.tolist()}
-    whole = _whole(found.start, found.end, _EMERGING, version) | {
+    whole = _whole(found.start, found.end, _EMERGING, data) | {
         "res": res, "steps": found.steps, "asked": steps, "step_days": step_days, "basis": "own",
         "judged": found.judged,
         "classes": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
@@ -185,7 +190,7 @@ Edges = Annotated[str, Query(max_length=120, pattern=r"^[0-9.,]*$")]
 @router.get("/near-repeat", response_model=RepeatsTold, openapi_extra=_AUDIENCE)
 def near_repeat(
     transaction: Transaction,
-    look: Looked,
+    look: Tested,
     who: Who,
     space: Annotated[Edges, Query(description="Upper edges in metres, rising.")] = "100,200,400",
     time: Annotated[Edges, Query(description="Upper edges in days, rising.")] = "7,14,28",
@@ -197,8 +202,8 @@ def near_repeat(
         demand_export(who)
     far, long = _edges("space", space), _edges("time", time)
     with transaction() as conn:
-        found = timing.near_repeats(conn, view(conn, look, who), far, long, permutations)
-        version = city.data_version(conn)
+        found = timing.near_repeats(conn, seen := view(conn, look, who), far, long, permutations)
+        data = _data(conn, seen)
     spaces = [(0.0, 0.0), *zip(found.space_edges, found.space_edges[1:], strict=False)]
     times = list(zip(found.time_edges, found.time_edges[1:], strict=False))
     bands = [(*one, *other) for one in spaces for other in times]
@@ -208,7 +213,7 @@ def near_repeat(
         "observed": found.table.observed.ravel().tolist(),
         **{name: tables.known(getattr(found.table, name).ravel()) for name in ("expected", "ratio", "p")},
     }
-    whole = _whole(found.start, found.end, _KNOX, version)
+    whole = _whole(found.start, found.end, _KNOX, data)
     whole |= {"incidents": found.incidents, "permutations": permutations}
     return tables.plain(whole, "rows", columns, format)
 
@@ -244,13 +249,13 @@ class ProfilesTold(Told):
 
 
 @router.get("/profiles", response_model=ProfilesTold, openapi_extra=_AUDIENCE)
-def profiles(transaction: Transaction, look: Looked, who: Who, format: Form = "json") -> Response:  # noqa: A002
+def profiles(transaction: Transaction, look: Tested, who: Who, format: Form = "json") -> Response:  # noqa: A002
     """Answer when incidents happen, in the city's own time."""
     if format != "json":
         demand_export(who)
     with transaction() as conn:
-        found = timing.profiles(conn, view(conn, look, who))
-        version = city.data_version(conn)
+        found = timing.profiles(conn, seen := view(conn, look, who))
+        data = _data(conn, seen)
     parts = [("hour", 0, found.hours), ("weekday", 1, found.weekdays)]
     slots = [(kind, slot + begin) for kind, begin, part in parts for slot in range(len(part.count))]
     columns: tables.Columns = {
@@ -261,7 +266,7 @@ def profiles(transaction: Transaction, look: Looked, who: Who, format: Form = "j
             for name in ("count", "slots", "rate", "low", "high")
         },
     }
-    whole = _whole(found.start, found.end, _PROFILE, version) | {
+    whole = _whole(found.start, found.end, _PROFILE, data) | {
         "incidents": found.incidents, "without_hour": found.without_hour, "first": found.first,
         "days": found.days,
         "hours_p": found.hours.p, "weekdays_p": found.weekdays.p, "week": found.week.tolist(),
@@ -273,6 +278,9 @@ def _joined(name: str, *of: Profile) -> list[float | None]:
     return tables.known(np.concatenate([getattr(each, name) for each in of]))
 
 
-def _whole(start: Any, end: Any, method: dict[str, str], version: int) -> dict[str, Any]:
-    bounds = {"start": rfc3339(start), "end": rfc3339(end)}
-    return bounds | {"method": method, "data_version": version}
+def _data(conn: Connection, seen: View) -> dict[str, Any]:
+    return {"data_version": city.data_version(conn), "provisional": told_provisional(conn, seen)}
+
+
+def _whole(start: Any, end: Any, method: dict[str, str], data: dict[str, Any]) -> dict[str, Any]:
+    return {"start": rfc3339(start), "end": rfc3339(end), "method": method} | data

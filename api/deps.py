@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from fastapi import Depends, Query
@@ -15,10 +15,12 @@ from api.access import Engines, Who, demand, engines
 from api.codes import Code
 from gis import access, city, crs, grids, plan_store
 from gis.access import Principal
+from gis.clocks import rfc3339
 from gis.errors import BadInput
 from gis.grids import Asked, Wish
 from gis.schema import COLOURS, SOURCES
 from layers import filters, public
+from layers.provisional import provisional
 from layers.view import View
 
 Open = Callable[[], AbstractContextManager[Connection]]
@@ -137,6 +139,7 @@ class Look:
     area: str | None
     plan: int | None = None
     filter: str | None = None
+    provisional: bool = False
 
 
 async def look(  # noqa: PLR0917 - one parameter of the query each
@@ -157,6 +160,33 @@ async def look(  # noqa: PLR0917 - one parameter of the query each
 
 
 Looked = Annotated[Look, Depends(look)]
+
+
+async def look_with_delay(
+    look: Looked,
+    provisional: Annotated[
+        Literal["left_out", "included"],
+        Query(description="The last days, which reports are still filling up: out of the answer, or in it."),
+    ] = "left_out",
+) -> Look:
+    """Return the filters of a question that is answered by a test."""
+    return replace(look, provisional=provisional == "included")
+
+
+Tested = Annotated[Look, Depends(look_with_delay)]
+
+
+def told_provisional(conn: Connection, seen: View) -> dict[str, Any] | None:
+    """Return what an answer says of the days of its period that reports are still filling up."""
+    found = provisional(conn, seen)
+    if found is None:
+        return None
+    return {
+        "since": rfc3339(found.since), "delay_days": round(found.delay / timedelta(days=1), 1),
+        "incidents": found.incidents, "left_out": found.left_out,
+    }  # fmt: skip
+
+
 At = Annotated[Point, Depends(point)]
 
 
@@ -178,7 +208,8 @@ def view(conn: Connection, given: Look, who: Principal) -> View:
         area=given.area,
         categories=city.with_descendants(conn, given.category) if given.category else None,
         scope=_scope(conn, who, given.wish, asked), suppressed=who.rank == 0,
-        plan=given.plan, filter=filters.read(given.filter, local) if given.filter is not None else None,
+        plan=given.plan, provisional=given.provisional,
+        filter=filters.read(given.filter, local) if given.filter is not None else None,
     )  # fmt: skip
     if seen.suppressed:
         public.refuse_detail(conn, seen)

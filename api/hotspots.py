@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from api import tables
 from api.access import Who, audience, demand_export
-from api.deps import DatumName, Looked, Transaction, view
+from api.deps import DatumName, Tested, Transaction, told_provisional, view
 from api.limits import heavy
 from gis import cells, city, clocks, crs
 from gis.access import Principal
@@ -23,6 +23,7 @@ from gis.cells import Cells
 from gis.errors import BadInput
 from layers import hotspots as spots
 from layers import scanning
+from layers.expecting import COVERED
 from layers.public import Bounds
 from layers.served import OF, Per
 from layers.stats.scan import Cluster as Scanned
@@ -92,6 +93,10 @@ class Whole(BaseModel):
     start: str | None
     end: str | None
     judged: int
+    housed: float | None
+    """Share of the incidents in cells whose households are known."""
+    expected_by: Literal["households", "area"] | None
+    """What cells are held against besides their past: area where less than 80 % are housed."""
     data_version: int
     withheld: list[str] | None = None
     released: list[str] | None = None
@@ -99,6 +104,8 @@ class Whole(BaseModel):
     at_most: int | None = None
     wider: str | None = None
     note: str | None = None
+    provisional: dict[str, Any] | None = None
+    """Days of the period that reports still fill up: since when, how many incidents, left out or not."""
     clusters: list[Cluster] | None = None
     cells: list[Cell]
 
@@ -110,6 +117,8 @@ class HotspotValues(BaseModel):
     incidents: int | None
     without_place: int
     method: str
+    housed: float | None
+    expected_by: Literal["households", "area"] | None
     data_version: int
     withheld: list[str] | None = None
     released: list[str] | None = None
@@ -117,6 +126,7 @@ class HotspotValues(BaseModel):
     at_most: int | None = None
     wider: str | None = None
     note: str | None = None
+    provisional: dict[str, Any] | None = None
     id: list[int]
     count: list[int]
     significant: list[int]
@@ -162,7 +172,7 @@ _COMPACT = ("count", "expected", "ratio", "p")
 )
 def hotspots(
     transaction: Transaction,
-    look: Looked,
+    look: Tested,
     who: Who,
     parts: Parts,
     res: Res = 8,
@@ -200,7 +210,7 @@ def _headers(whole: dict[str, Any]) -> dict[str, str]:
 )
 def values(
     transaction: Transaction,
-    look: Looked,
+    look: Tested,
     who: Who,
     res: Res = 8,
     with_: With = "",
@@ -221,12 +231,12 @@ _WAYS = {"falling": -1, "steady": 0, "rising": 1}
 
 
 def _found(
-    transaction: Transaction, look: Looked, who: Principal, res: int, extras: set[str], per: Per
+    transaction: Transaction, look: Tested, who: Principal, res: int, extras: set[str], per: Per
 ) -> tuple[spots.Hotspots, dict[str, Any]]:
     """Return the hotspots and what they are part of."""
     with transaction() as conn:
-        found = spots.hotspots(conn, view(conn, look, who), res, extras, per)
-        version = city.data_version(conn)
+        found = spots.hotspots(conn, seen := view(conn, look, who), res, extras, per)
+        version, late = city.data_version(conn), told_provisional(conn, seen)
     told = {"test", *extras} if found.method != "counts-only" else set()
     names = cells.to_text(found.cells)
     told_clusters = [_cluster(n, each, names) for n, each in enumerate(found.clusters or (), 1)]
@@ -241,6 +251,9 @@ def _found(
         "start": clocks.rfc3339(found.start) if found.start else None,
         "end": clocks.rfc3339(found.end) if found.end else None,
         "judged": found.judged,
+        "housed": found.housed,
+        "expected_by": None if found.housed is None else "households" if found.housed >= COVERED else "area",
+        "provisional": late,
         "data_version": version,
     } | _released(found) | ({} if found.clusters is None else {"clusters": told_clusters})
 

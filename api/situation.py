@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from api import tables
 from api.access import Who, audience, demand_export
 from api.codes import Code
-from api.deps import Look, Looked, Transaction, view
+from api.deps import Look, Looked, Tested, Transaction, told_provisional, view
 from api.limits import heavy
 from api.once import Made, RunOnce
 from api.situation_rows import index_columns, situation_columns
@@ -78,6 +78,8 @@ class Told(BaseModel):
     offset: int
     limit: int
     data_version: int
+    provisional: dict[str, Any] | None
+    """Days of the period that reports still fill up: since when, how many incidents, left out or not."""
 
 
 class SituationTold(Told):
@@ -102,7 +104,7 @@ class SituationTold(Told):
 )  # fmt: skip
 def answer_situation(
     transaction: Transaction,
-    look: Looked,
+    look: Tested,
     who: Who,
     page: Paged,
     level: Level = None,
@@ -111,13 +113,13 @@ def answer_situation(
 ) -> Response:
     """Answer each grid's count by category against its own past, the surest departures first."""
     with transaction() as conn:
-        found = situation.situation(conn, _latest(conn, look, who), level, fine=categories == "all")
-        version = city.data_version(conn)
+        seen = _latest(conn, look, who)
+        found, data = situation.situation(conn, seen, level, fine=categories == "all"), _data(conn, seen)
     listed = found.order
     departs = np.zeros(len(found.count)) if found.departure is None else found.departure.departs
     if only:
         listed = listed[departs[listed] != 0]
-    whole = _whole(found.view, len(listed), page, version) | {
+    whole = _whole(found.view, len(listed), page, data) | {
         "periods": found.periods,
         "tested": found.departure is not None,
         "comparisons": len(found.count),
@@ -144,17 +146,17 @@ class IndexTold(Told):
 )  # fmt: skip
 def answer_index(
     transaction: Transaction,
-    look: Looked,
+    look: Tested,
     who: Who,
     page: Paged,
     level: Annotated[int, Query(ge=1, le=20, description="Level of grids.")] = 2,
 ) -> Response:
     """Answer the stability index (平安指数) of a level's grids, lowest first, with its parts and interval."""
     with transaction() as conn:
-        found = stability.standings(conn, _latest(conn, look, who), level)
-        version = city.data_version(conn)
+        seen = _latest(conn, look, who)
+        found, data = stability.standings(conn, seen, level), _data(conn, seen)
     lights = [each.light for each in found.indexes if each]
-    whole = _whole(found.situation.view, len(found.rows), page, version) | {
+    whole = _whole(found.situation.view, len(found.rows), page, data) | {
         "formula": _formula(found.formula),
         "lights": {light: lights.count(light) for light in ("green", "yellow", "red")},
     }
@@ -173,11 +175,15 @@ def _latest(conn: Connection, look: Look, who: Principal) -> View:
     return seen if seen.start or seen.end else situation.last_days(conn, seen)
 
 
-def _whole(seen: View, rows: int, page: Page, version: int) -> dict[str, Any]:
+def _data(conn: Connection, seen: View) -> dict[str, Any]:
+    return {"data_version": city.data_version(conn), "provisional": told_provisional(conn, seen)}
+
+
+def _whole(seen: View, rows: int, page: Page, data: dict[str, Any]) -> dict[str, Any]:
     assert seen.start
     assert seen.end
     ends = {"start": rfc3339(seen.start), "end": rfc3339(seen.end)}
-    return ends | {"rows": rows, "offset": page.offset, "limit": page.limit, "data_version": version}
+    return ends | {"rows": rows, "offset": page.offset, "limit": page.limit} | data
 
 
 def _paged(whole: dict[str, Any], name: str, columns: tables.Columns, form: tables.Plain) -> Response:
@@ -191,6 +197,7 @@ class Drafts(BaseModel):
 
     total: int
     limit: int
+    provisional: dict[str, Any] | None
     drafts: list[dict[str, Any]]
     kept: list[dict[str, Any]]
 
@@ -219,10 +226,12 @@ def list_letters(
 ) -> Response:
     """Answer drafts of 平安提示函 and 风险预警函 for what rose above its past, each with its evidence."""
     with transaction() as conn:
-        drafts, total = letters.drafts(conn, _latest(conn, look, who), limit)
+        seen = _latest(conn, look, who)
+        drafts, total = letters.drafts(conn, seen, limit)
+        late = told_provisional(conn, seen)
         kept = [_kept(row) for row in letters.kept(conn, limit)]
     found = [asdict(draft) for draft in drafts]
-    return tables.json({"total": total, "limit": limit, "drafts": found, "kept": kept})
+    return tables.json({"total": total, "limit": limit, "provisional": late, "drafts": found, "kept": kept})
 
 
 @router.post(

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from gis.city import days_with_records, the_city
+from gis.reporting_delay import Delay, reporting_delay
 from gis.schema import incidents
 
 FAR = 10
@@ -31,6 +32,8 @@ class Span:
     earliest: datetime | None = None
     earlier: int | None = 0
     """None for the public, who is told no count so small."""
+    delay: Delay | None = None
+    """How long reports take, where that leaves days unsettled; None for the public."""
 
     def reaches(self, start: datetime) -> bool:
         """Say whether records reach back to a period from `start` on: its first day may begin before them."""
@@ -56,10 +59,11 @@ def incident_span(conn: Connection) -> Span:
     count, earliest, last = conn.execute(found).one()
     since = since_in_use(conn)
     if earliest is None or since is None or earliest >= since:
-        return Span(count, earliest, last, earliest)
+        return Span(count, earliest, last, earliest, delay=reporting_delay(conn))
     later = sa.select(sa.func.count(), sa.func.min(at)).where(live, at >= since)
     behind, first = conn.execute(later).one()
-    return Span(count, first or earliest, last, earliest, count - behind if first else 0)
+    stray = count - behind if first else 0
+    return Span(count, first or earliest, last, earliest, stray, reporting_delay(conn))
 
 
 def since_in_use(conn: Connection) -> datetime | None:

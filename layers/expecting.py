@@ -14,6 +14,7 @@ from gis.db import columns
 from gis.record_span import Span
 from layers import periods
 from layers.counts import cell_column, counts
+from layers.provisional import settled_part
 from layers.served import Served, exposure
 from layers.stats.expectation import Expected, dispersion, from_exposure, from_history
 from layers.view import View, wanted_incidents
@@ -25,7 +26,7 @@ PERIODS = 12
 """Past periods of equal length that a count is held against, at most."""
 _ENOUGH_DAYS = 28
 """A shorter past says more about weekdays than about places."""
-_COVERED = 0.8
+COVERED = 0.8
 """Households are believed where at least this share of the incidents lies in cells that have any; less means
 that buildings were loaded for a part of the city only."""
 
@@ -38,6 +39,8 @@ class Ground:
     inside_m2: Floats
     homes: Floats | None
     """Households of each cell; None where they are not known well enough."""
+    housed: float = 0
+    """Share of the period's incidents that lie in cells whose households are known."""
     past: Floats | None = None
     """Incidents of each cell before the period; None where there are too few days of them."""
     past_since: datetime | None = None
@@ -60,14 +63,15 @@ class Ground:
 def closed_period(view: View, span: Span) -> View:
     """Give an open period the ends of the records in use, so that its length is known and more than nothing.
 
-    What ends before those begin goes back to the earliest record.
+    What ends before those begin goes back to the earliest record. Provisional days are left out.
     """
     now = datetime.now().astimezone()
     first, last = span.first or now, periods.shifted(span.last or now, SECOND)
     if view.end is not None and view.end <= first:
         first = min(span.earliest or now, periods.shifted(view.end, -SECOND))
     start = view.start or first
-    return replace(view, start=start, end=view.end or max(last, periods.shifted(start, SECOND)))
+    closed = replace(view, start=start, end=view.end or max(last, periods.shifted(start, SECOND)))
+    return settled_part(closed, span)
 
 
 def periods_before(view: View, span: Span) -> int:
@@ -147,6 +151,7 @@ def by_step(conn: Connection, view: View, res: int, of: Served, edges: list[date
 def exposed(conn: Connection, view: View, res: int, of: Served, found: Floats) -> Ground:
     """Return what is expected from who lives in a cell, or from its area where that is not known."""
     homes = exposure(conn, res, view, of, "household")
-    if homes.any() and found[homes > 0].sum() >= _COVERED * found.sum():
-        return Ground("households", of.inside_m2, homes)
-    return Ground("area", of.inside_m2, None)
+    housed = float(found[homes > 0].sum() / found.sum()) if found.any() else float(homes.any())
+    if homes.any() and housed >= COVERED:
+        return Ground("households", of.inside_m2, homes, housed)
+    return Ground("area", of.inside_m2, None, housed)

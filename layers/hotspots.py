@@ -60,6 +60,9 @@ class Hotspots:
     incidents: int | None
     """All incidents of the view, those without a place included; None where the public is told no count."""
     without_place: int
+    housed: float | None = None
+    """Share of the incidents in cells whose households are known: with less than `expecting.COVERED` the
+    expectation rests on area instead; None where nothing is tested."""
     judged: int = 0
     """Cells that were tested, so many of which chance alone makes some look busy."""
     extra: dict[str, Floats] = field(default_factory=dict)
@@ -109,7 +112,7 @@ def hotspots(
     return Hotspots(
         of.cells[shown], found[shown].astype(np.int64), expected.mean[shown], _pick(laid.tested, shown),
         _trend(conn, view, res, laid, shown, span), of.disc_share()[shown],
-        f"poisson-disc-bh/{known.basis}", view.start, view.end, total, unplaced, len(of.cells),
+        f"poisson-disc-bh/{known.basis}", view.start, view.end, total, unplaced, known.housed, len(of.cells),
         columns | ({} if clusters is None else {"cluster": _numbers(clusters, len(found))[shown]}),
         None if clusters is None else [_placed(each, shown) for each in clusters],
     )  # fmt: skip

@@ -336,6 +336,9 @@ def _waiting(conn: Connection, view: View, grids: Grids, known: list[str]) -> Wa
 def last_days(conn: Connection, view: View, days: int = 30) -> View:
     """Return a view of the last days that hold incidents: to the end of the day of the last one."""
     zone = ZoneInfo(the_city(conn).timezone)
-    last = incident_span(conn).last or datetime.now(zone)
+    span = incident_span(conn)
+    last = span.last or datetime.now(zone)
+    if span.delay is not None and not view.provisional:
+        last = min(last, periods.last_moment(span.delay.settled))
     end = datetime.combine(last.astimezone(zone).date() + periods.DAY, time(), zone)
     return replace(view, start=periods.days_before(end, days), end=end)

@@ -22,6 +22,7 @@ from layers.expecting import closed_period
 from layers.stats.nearrepeat import SAME_PLACE, Knox, knox
 from layers.stats.profiles import Profile, by_hour, by_week_hour, by_weekday
 from layers.view import View, wanted_incidents
+from layers.week_hours import hours_held
 
 MOST_POINTS = 20_000
 """More incidents are not paired: the pairs near each other grow with the square."""
@@ -38,6 +39,7 @@ class Profiles:
     """Counts by weekday (row, Monday first) and hour, shape (7, 24)."""
     first: date
     days: int
+    """Local days that the period touches, from `first` on."""
     incidents: int
     without_hour: int
     """Of those, known by the day alone: in `weekdays`, not in `hours` and `week`."""
@@ -46,13 +48,13 @@ class Profiles:
 
 
 def profiles(conn: Connection, view: View) -> Profiles:
-    """Return when a view's incidents happened; its period counts as the whole local days it touches."""
+    """Return when a view's incidents happened, by the hours and days that its period holds."""
     zone = the_city(conn).timezone
     view = closed_period(view, incident_span(conn))
     assert view.start
     assert view.end
     first, last = (_local(moment, zone) for moment in (view.start, periods.last_moment(view.end)))
-    days = (last - first).days + 1
+    days, held = (last - first).days + 1, hours_held(view.start, view.end, ZoneInfo(zone))
     local = sa.func.timezone(zone, t.incidents.c.occurred_at)
     hour = sa.cast(sa.func.floor(sa.extract("epoch", local) / 3600), sa.BigInteger)
     timed = (t.incidents.c.occurred_precision == "second").label("timed")
@@ -60,7 +62,7 @@ def profiles(conn: Connection, view: View) -> Profiles:
     hours, known = columns(conn, query, np.int64, np.bool_)
     at = hours.astype("datetime64[h]")
     return Profiles(
-        by_hour(at[known], days), by_weekday(at, first, days), by_week_hour(at[known]), first, days, len(at),
+        by_hour(at[known], held), by_weekday(at, held), by_week_hour(at[known]), first, days, len(at),
         int((~known).sum()), view.start, view.end,
     )  # fmt: skip
 

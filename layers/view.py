@@ -37,6 +37,8 @@ class View:
     """A draft whose grids are shown instead of those in force; only those who may see it are shown any."""
     suppressed: bool = False
     """Only what the public may know: whole months as `layers.public` told them."""
+    provisional: bool = False
+    """With the last days, which reports are still filling up; else they are left out of tests."""
     withdrawn: bool = False
     """With withdrawn incidents, which count nowhere: for lists of the record."""
 

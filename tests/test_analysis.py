@@ -140,6 +140,14 @@ def test_parts_of_an_answer_are_asked_for_by_name(client: TestClient) -> None:
     assert alone["incidents"] == plain["incidents"]
 
 
+def test_the_answer_says_what_it_was_held_against(client: TestClient) -> None:
+    for path, part in (("/hotspots", {}), ("/hotspots/values", {}), ("/hotspots", {"area": "T1a"})):
+        told = client.get(path, params={"to": "2024-01-20", "res": 10} | part).json()
+        assert told["expected_by"] == ("households" if told["housed"] >= 0.8 else "area")
+        assert told["method"].endswith(told["expected_by"])
+        assert told["housed"] < 0.8, "thirty houses in a town of a thousand cells"
+
+
 def test_compact_values_are_those_of_the_answer(client: TestClient) -> None:
     asked = {"from": "2025-05-01", "to": "2025-05-29", "res": 9}
     rows = client.get("/hotspots", params=asked).json()["cells"]
@@ -266,6 +274,9 @@ def test_profiles_over_http(client: TestClient) -> None:
     assert sum(row["count"] for row in hours) == told["incidents"] == 96
     assert all(row["low"] <= row["rate"] <= row["high"] for row in told["rows"])
     assert {"start", "end", "method", "data_version"} <= told.keys()
+    part = client.get("/profiles", params={"from": "2025-05-01T18:00", "to": "2025-05-03"}).json()
+    slots = {row["slot"]: row["slots"] for row in part["rows"] if row["kind"] == "hour"}
+    assert (slots[17], slots[18], part["days"]) == (1, 2, 2)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ def test_without_a_past_area_is_what_is_left(settled: Connection) -> None:
     whole = View("safety", date(2025, 6, 1), 1)
     found = hotspots(settled, whole, 8)
     assert found.method == "poisson-disc-bh/area"
+    assert found.housed == 0, "no building is known"
     assert found.expected.sum() == pytest.approx(found.incidents)
     assert set(found.trend) == {None}, "there is no period before to compare with"
 

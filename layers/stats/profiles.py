@@ -1,7 +1,6 @@
 """When incidents happen: by hour and weekday, as rates with intervals and a test for any pattern."""
 
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,6 +8,9 @@ from scipy import stats
 
 Floats = NDArray[np.float64]
 HOURS, DAYS = 24, 7
+FEW = 50
+"""With fewer incidents chi-square's limit says little: p is counted from simulated profiles."""
+SIMULATIONS = 9999
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Profile:
 
     count: Floats
     slots: Floats
-    """How many such hours or days the period holds."""
+    """How many such hours, or days of 24 hours, the period holds; parts of them count as such."""
     rate: Floats
     """Incidents per hour or day of that kind; NaN where the period holds none."""
     low: Floats
@@ -27,15 +29,18 @@ class Profile:
     """Chance of so uneven a profile if the rate were the same throughout."""
 
 
-def by_hour(occurred: ArrayLike, days: int) -> Profile:
-    """Profile local wall-clock times (datetime64) over the 24 hours of `days` whole days."""
-    return _profile(_week_hours(occurred) % HOURS, np.full(HOURS, float(days)))
+def by_hour(occurred: ArrayLike, held: ArrayLike) -> Profile:
+    """Profile local wall-clock times (datetime64) over the 24 hours of a period.
+
+    `held` are the hours that it holds of every weekday and hour, shape (7, 24).
+    """
+    return _profile(_week_hours(occurred) % HOURS, np.asarray(held, dtype=np.float64).sum(axis=0))
 
 
-def by_weekday(occurred: ArrayLike, first: date, days: int) -> Profile:
-    """Profile local times over Monday (0) to Sunday (6) of the `days` days from date `first` on."""
-    weekdays = (_monday_based(np.datetime64(first, "D")) + np.arange(days)) % DAYS
-    return _profile(_week_hours(occurred) // HOURS, np.bincount(weekdays, minlength=DAYS).astype(np.float64))
+def by_weekday(occurred: ArrayLike, held: ArrayLike) -> Profile:
+    """Profile local times over Monday (0) to Sunday (6); otherwise as `by_hour`."""
+    days = np.asarray(held, dtype=np.float64).sum(axis=1) / HOURS
+    return _profile(_week_hours(occurred) // HOURS, days)
 
 
 def by_week_hour(occurred: ArrayLike) -> NDArray[np.int64]:
@@ -56,7 +61,7 @@ def _monday_based(day: NDArray[np.datetime64] | np.datetime64) -> NDArray[np.int
 def _profile(slot: NDArray[np.int64], slots: Floats) -> Profile:
     count = np.bincount(slot, minlength=slots.size).astype(np.float64)
     if (count[slots == 0] > 0).any():
-        raise ValueError("occurred: incidents lie outside the period given by first and days")
+        raise ValueError("occurred: incidents lie outside the period")
     rate, low, high = (
         np.divide(value, slots, out=np.full(slots.shape, np.nan), where=slots > 0)
         for value in (
@@ -65,7 +70,21 @@ def _profile(slot: NDArray[np.int64], slots: Floats) -> Profile:
             stats.gamma.ppf(0.975, count + 1),
         )
     )
-    held = slots > 0
-    expected = slots[held] / slots.sum() * count.sum()
-    p = float(stats.chisquare(count[held], expected).pvalue) if count.sum() else 1.0
+    p = _evenness(count[slots > 0], slots[slots > 0])
     return Profile(count, slots, rate, np.where(count > 0, low, 0 * rate), high, p)
+
+
+def _evenness(count: Floats, slots: Floats) -> float:
+    """Return the p of Pearson's chi-square for one rate throughout, by Monte Carlo for FEW incidents.
+
+    The p counts the profile itself among those simulated, so that it is never too small (Davison & Hinkley
+    1997, section 4.2).
+    """
+    total, share = int(count.sum()), slots / slots.sum()
+    if not total:
+        return 1.0
+    if total >= FEW:
+        return float(stats.chisquare(count, share * total).pvalue)
+    drawn = np.random.default_rng(0).multinomial(total, share, SIMULATIONS)
+    uneven = [((one - share * total) ** 2 / share).sum(axis=-1) for one in (count, drawn)]
+    return float((1 + (uneven[1] >= uneven[0] - 1e-9).sum()) / (1 + SIMULATIONS))

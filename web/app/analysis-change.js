@@ -1,6 +1,6 @@
 /** Whether the period differs from earlier ones, where, and when in the day and week things happen. */
 
-import { number } from "./analysis-words.js";
+import { number, provisional } from "./analysis-words.js";
 import { get } from "./api.js";
 import { $, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
@@ -38,7 +38,8 @@ async function refresh() {
       get("/profiles", asked(), signal),
     ]);
     if (signal.aborted) return;
-    fill($("#change"), h("h2", {}, t("change.title")), compared(change), places(change), rhythm(profile));
+    const late = provisional(change);
+    fill($("#change"), h("h2", {}, t("change.title")), late && h("p", { class: "quiet" }, late), compared(change), places(change), rhythm(profile));
   } catch (error) {
     tell(error);
   }

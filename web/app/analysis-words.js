@@ -27,6 +27,13 @@ export function compared(n, expected) {
   return n >= FEW ? t("ratio.more", { percent: Math.round(100 * (ratio - 1)) }) : t("ratio.some");
 }
 
+/** What an answer says of the days that reports are still filling up; false where there are none. */
+export function provisional({ provisional: late }) {
+  if (!late) return false;
+  const words = { since: late.since.slice(0, 10), days: number(late.delay_days, 1), count: number(late.incidents) };
+  return t(late.left_out ? "provisional.out" : "provisional.in", words);
+}
+
 /** A number with at most so many decimals, as the language writes it; a dash where it is not known. */
 export const number = (value, digits = 0) =>
   value === null || value === undefined

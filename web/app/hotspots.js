@@ -1,6 +1,7 @@
 /** Values of the hexagons for the period: fetched once per resolution, put on the map as feature state. */
 
 import { get } from "./api.js";
+import { provisional } from "./analysis-words.js";
 import { clusters } from "./analysis-clusters.js";
 import { areas } from "./areas.js";
 import { lay, nameOf, rankIn, resolution } from "./cells.js";
@@ -121,9 +122,13 @@ function say() {
   if (!state.from || !state.to) return fill($("#summary"), h("span", {}, withheld() || t("hotspots.empty")));
   const lines = whole.incidents === null ? [] : counted();
   const untold = withheld();
+  const late = provisional(whole);
   fill(
     $("#summary"),
     lines.map((line) => h("span", {}, line)),
+    late && h("span", { class: "provisional" }, late),
+    whole.expected_by === "area" &&
+      h("span", { class: "area" }, t("hotspots.byarea", { percent: Math.round(100 * whole.housed) })),
     untold && h("strong", {}, untold),
     whole.incidents !== null && verdict(),
   );

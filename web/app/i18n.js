@@ -103,6 +103,10 @@ const WORDS = {
     "公开数据只给数量，不判断是否显著；登录后可区分偶然与热点",
     "Public counts are not tested; sign in to tell hotspots from chance",
   ],
+  "hotspots.byarea": [
+    "预期按面积而非住户计算：只有 {percent}% 的事件落在住户数已知的六边形内（需 80%）",
+    "Expected by area, not by households: only {percent} % of the incidents lie in hexagons whose households are known (80 % are needed)",
+  ],
   "hotspots.unplaced": [
     "其中 {count} 起没有坐标，不在图上",
     "{count} of them have no place and are not on the map",

@@ -1,6 +1,6 @@
 /** The situation: which grids depart from their own past, in short beside the map and in full on a board. */
 
-import { number } from "./analysis-words.js";
+import { number, provisional } from "./analysis-words.js";
 import { get } from "./api.js";
 import { categoryName } from "./categories.js";
 import { $, fill, h, icon } from "./dom.js";
@@ -51,6 +51,7 @@ async function refresh() {
 function short(found) {
   const words = { comparisons: found.comparisons, departing: found.departing, periods: found.periods };
   const said = !found.tested ? "situation.untested" : found.departing ? "situation.some" : "situation.none";
+  const late = provisional(found);
   const open = () => {
     tab = "situation";
     offset = 0;
@@ -61,6 +62,7 @@ function short(found) {
     $("#situation"),
     h("h2", {}, t("situation.title")),
     h("p", { class: "summary", "data-departing": found.departing }, t(said, words)),
+    late && h("p", { class: "quiet provisional" }, late),
     h("ol", { class: "places" }, found.situation.map(shortRow)),
     h("button", { type: "button", class: "button", onclick: open }, t("situation.open")),
   );

@@ -1,6 +1,14 @@
 /** The words of the analysis: clusters, rates, change, rhythm, emerging classes and risk, in Chinese and English. */
 
 export const ANALYSIS = {
+  "provisional.out": [
+    "自 {since} 起的数据仍在补报（九成在 {days} 天内上报，现有 {count} 起），未计入本结果",
+    "From {since} on reports are still coming in (nine of ten within {days} days; {count} so far): left out here",
+  ],
+  "provisional.in": [
+    "自 {since} 起的数据仍在补报（九成在 {days} 天内上报，现有 {count} 起），数字还会增加",
+    "From {since} on reports are still coming in (nine of ten within {days} days; {count} so far): counts will grow",
+  ],
   "mode.title": ["图上显示", "Show on the map"],
   "mode.hotspots": ["热点", "Hotspots"],
   "mode.emerging": ["演变", "Emerging"],

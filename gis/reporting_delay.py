@@ -1,0 +1,57 @@
+"""How long incidents take to be reported, and from which day on the record is therefore still filling up."""
+
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis.city import the_city
+from gis.schema import incidents
+
+COMPLETE = 0.9
+"""A day is settled once so large a share of its incidents is to be expected in the record."""
+FEWEST, NEWEST = 50, 20_000
+"""With fewer incidents nobody can say how long they take; of more, the newest that are old enough tell."""
+RIPE = timedelta(days=60)
+"""Incidents must be so old to tell: of newer ones only those reported soon are in the record."""
+SHORT = timedelta(hours=12)
+"""A shorter delay leaves no day unsettled."""
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Delay:
+    """The observed delay from occurrence to report."""
+
+    usual: timedelta
+    """Within which the share COMPLETE of incidents was reported."""
+    settled: datetime
+    """The first moment, a local midnight, of the days that are still filling up."""
+
+
+def reporting_delay(conn: Connection) -> Delay | None:
+    """Return the delay of the live incidents that may be seen; None where none is known, or it is SHORT.
+
+    The record is as of the last report in it. Of what is known by its day alone, the delay counts from the
+    day's end.
+    """
+    i, live = incidents.c, incidents.c.state != "withdrawn"
+    as_of: datetime | None = conn.execute(sa.select(sa.func.max(i.reported_at)).where(live)).scalar()
+    if as_of is None:
+        return None
+    by_day = sa.case((i.occurred_precision == "second", timedelta(0)), else_=_DAY)
+    waited = (i.reported_at - i.occurred_at - by_day).label("waited")
+    ripe = sa.select(waited).where(live, i.occurred_at < as_of - RIPE)
+    newest = ripe.order_by(i.occurred_at.desc()).limit(NEWEST).subquery()
+    usual = sa.func.percentile_disc(COMPLETE).within_group(newest.c.waited)
+    number, delay = conn.execute(sa.select(sa.func.count(), usual).select_from(newest)).one()
+    if number < FEWEST or delay < SHORT:
+        return None
+    return Delay(delay, _midnight(as_of - delay + _DAY / 2, ZoneInfo(the_city(conn).timezone)))
+
+
+def _midnight(moment: datetime, zone: ZoneInfo) -> datetime:
+    """Return the last local midnight before a moment."""
+    return datetime.combine(moment.astimezone(zone).date(), time(), zone)
