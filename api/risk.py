@@ -38,12 +38,36 @@ class RiskCell(BaseModel):
     with_all: float
 
 
+class Measure(BaseModel):
+    """How well the forecasts of a model (live or baseline) worked at a share of the area.
+
+    `pai` is the share of incidents that came there over that share (1 is chance), `pei` the same over the
+    best that hindsight could have had; with 95 % intervals over the forecasts, null for fewer than 6.
+    """
+
+    model: Literal["live", "baseline"]
+    share: float
+    pai: float
+    pai_low: float | None
+    pai_high: float | None
+    pei: float
+    pei_low: float | None
+    pei_high: float | None
+
+
 class Skill(BaseModel):
-    """Prediction accuracy index of the last `days`, by share of the area watched; 1 is chance."""
+    """Forecasts of the latest `origins` periods of `days` against what came; `live`, `baseline`: PAI.
+
+    `area_km2` is what the shares are of: the served cells of the whole city, of `area` or of the scope.
+    """
 
     days: int
+    origins: int
+    area_km2: float
+    of: str
     live: dict[str, float | None]
     baseline: dict[str, float | None]
+    measures: list[Measure]
 
 
 class Trial(BaseModel):
@@ -157,7 +181,8 @@ def _found(
     if unknown := sorted(sources - set(risks.LEFT_OUT)):
         raise BadInput("include", f"{unknown[0]!r} is none of {', '.join(risks.LEFT_OUT)}")
     with transaction() as conn:
-        found = risks.risk(conn, view(conn, look, who), res, horizon_days, sources)
+        seen = view(conn, look, who)
+        found = risks.risk(conn, seen, res, horizon_days, sources)
         version = city.data_version(conn)
         (low, high), (low95, high95) = (found.total.interval(each) for each in risks.COVERAGES)
         trials = [_trial(row) for row in promotion.kept(conn, res)]
@@ -178,9 +203,23 @@ def _found(
         "total_low95": low95,
         "total_high95": high95,
         "with_all_total": float(found.expected.sum() if found.with_all is None else found.with_all.sum()),
-        "skill": {"days": risks.SKILL_DAYS} | found.skill,
+        "skill": _skill(found.skill, seen.area or (seen.scope and seen.scope[1]) or "city"),
         "data_version": version,
     }
+
+
+def _skill(of: risks.Skill, area: str) -> dict[str, Any]:
+    ends = ("", "_low", "_high")
+    rows = [
+        {"model": each.model, "share": each.share}
+        | {f"pai{end}": value for end, value in zip(ends, each.pai, strict=True)}
+        | {f"pei{end}": value for end, value in zip(ends, each.pei, strict=True)}
+        for each in of.measured
+    ]
+    return {
+        "days": risks.SKILL_DAYS, "origins": of.origins, "area_km2": of.area_m2 / 1e6, "of": area,
+        "live": of.pai("live"), "baseline": of.pai("baseline"), "measures": rows,
+    }  # fmt: skip
 
 
 def _trial(row: Record) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from gis import cells as h3
 from gis.settings import settings
 from layers.stats import evaluate
 from layers.stats.challenger import CHALLENGERS, Row, challenger, row
-from layers.stats.evaluate import MEASURES, Outcome, interval, judge, outcome
+from layers.stats.evaluate import MEASURES, Outcome, Verdict, interval, judge, outcome
 from layers.stats.forecast import Forecast, Past, baseline, hindcast_origins
 
 RES, HORIZON, SHARES = 9, 30, (0.01, 0.05)
@@ -160,7 +160,8 @@ def report(place: City) -> None:
         standing = standing or outcomes
         for share in SHARES:
             cells = [_cell(measure, outcomes[share], place.block) for _, measure in MEASURES]
-            print(f"| {name} | {share:.0%} | " + " | ".join(cells) + _gain(outcomes, standing, share, place))
+            gain = _gain(name, outcomes, standing, share, place)
+            print(f"| {name} | {share:.0%} | " + " | ".join(cells) + gain)
 
 
 def _cell(measure: evaluate.Measure, outcomes: list[Outcome], block: int) -> str:
@@ -170,13 +171,24 @@ def _cell(measure: evaluate.Measure, outcomes: list[Outcome], block: int) -> str
 
 
 def _gain(
-    outcomes: dict[float, list[Outcome]], standing: dict[float, list[Outcome]], share: float, place: City
+    name: str,
+    outcomes: dict[float, list[Outcome]],
+    standing: dict[float, list[Outcome]],
+    share: float,
+    place: City,
 ) -> str:
     if outcomes is standing:
         return " | | yes, always |"
     verdict = judge(outcomes[share], standing[share], block=place.block, comparisons=len(CHALLENGERS) + 1)
-    live = "" if share != DECIDING else "promoted" if verdict.promoted else "no"
+    live = "" if share != DECIDING else _goes_live(name, verdict)
     return f" | {verdict.gain:+.1%} ({verdict.low:+.1%} to {verdict.high:+.1%}) | {live} |"
+
+
+def _goes_live(name: str, verdict: Verdict) -> str:
+    """Say whether a model would go live; what is shown for information alone never can."""
+    if name not in dict(CHALLENGERS):
+        return "no candidate"
+    return "promoted" if verdict.promoted else "no"
 
 
 def main() -> None:

@@ -68,16 +68,21 @@ def live(conn: Connection, res: int) -> Record | None:
     return conn.execute(of).one_or_none()
 
 
-def forecast(model: str, past: Past, origin: int, horizon: int, of: Ground) -> Forecast:
-    """Return a model's forecast; the baseline's where the past is too short for a challenger.
+def forecaster(model: str, past: Past, of: Ground) -> Callable[[int, int], Forecast]:
+    """Return a model's forecasts by origin and horizon; the baseline's where the past is too short for it.
 
-    Raises KeyError for a model that is none of CHALLENGERS or BASELINE.
+    What one forecast learned from serves the next. Raises KeyError for a model that is none of CHALLENGERS or
+    BASELINE.
     """
-    starts = hindcast_origins(past, origin, horizon)
-    if model == BASELINE or len(starts) < 2 * MIN_HINDCASTS:
-        return baseline(past, origin, horizon)
-    now, *rows = (row(past, start, horizon, of.discs, of.places) for start in (origin, *starts))
-    return challenger(rows, now, _FITS[model])
+    seen = cache(lambda start, horizon: row(past, start, horizon, of.discs, of.places))
+
+    def forecast(origin: int, horizon: int) -> Forecast:
+        starts = hindcast_origins(past, origin, horizon)
+        if model == BASELINE or len(starts) < 2 * MIN_HINDCASTS:
+            return baseline(past, origin, horizon)
+        return challenger([seen(start, horizon) for start in starts], seen(origin, horizon), _FITS[model])
+
+    return forecast
 
 
 def ground(conn: Connection, view: View, res: int, of: Served) -> Ground:

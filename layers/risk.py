@@ -19,7 +19,7 @@ from layers import promotion
 from layers.counts import cell_column
 from layers.served import Served, served
 from layers.stats import evaluate
-from layers.stats.forecast import Forecast, Past, Total, baseline, plain, total
+from layers.stats.forecast import Forecast, Past, Total, baseline, hindcast_origins, plain, total
 from layers.stats.recorded import recorded_days
 from layers.view import View, wanted_incidents
 
@@ -34,6 +34,9 @@ LEFT_OUT = ("sensor", "patrol")
 """Sources that follow where somebody looked; trained on them, a model sends patrols where patrols went."""
 COVERAGES = (0.8, 0.95)
 SKILL_DAYS = 30
+"""Days ahead of each forecast that skill is measured by; up to HINDCASTS of them, one behind the other."""
+FEWEST_ORIGINS = 6
+"""Fewer forecasts tell of no interval."""
 SHARES = (0.01, 0.05)
 """Shares of the area at which skill is told."""
 
@@ -58,8 +61,7 @@ class Risk:
     """The live model's expectation had the sources left out been learned from too; None if none were."""
     start: date
     """First day of the horizon, in the city's time."""
-    skill: dict[str, dict[str, float | None]]
-    """Prediction accuracy index of the last SKILL_DAYS by share of the area, live and baseline."""
+    skill: "Skill"
     trained_on: int
     left_out: int
     """Incidents left out of training for their source, and which sources."""
@@ -73,6 +75,32 @@ class Risk:
             baseline=self.baseline[wanted], rank=self.rank[wanted], baseline_rank=self.baseline_rank[wanted],
             with_all=None if self.with_all is None else self.with_all[wanted],
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How well a model's forecasts worked at one share of the area, with the ends of 95 % intervals."""
+
+    model: str
+    share: float
+    pai: tuple[float, float | None, float | None]
+    pei: tuple[float, float | None, float | None]
+
+
+@dataclass(frozen=True)
+class Skill:
+    """Forecasts of the latest whole periods of SKILL_DAYS held against what came."""
+
+    origins: int
+    area_m2: float
+    """Of the cells that are ranked, their parts outside the city or area left out."""
+    measured: list[Measured]
+    """Live and baseline at each of SHARES; none where the past is too short or nothing came."""
+
+    def pai(self, model: str) -> dict[str, float | None]:
+        """Return the prediction accuracy index of `live` or `baseline` by share of the area."""
+        known = {each.share: each.pai[0] for each in self.measured if each.model == model}
+        return {str(share): known.get(share) for share in SHARES}
 
 
 def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Collection[str] = ()) -> Risk:
@@ -97,7 +125,7 @@ def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Col
         of.cells, model, forecast.mean, [forecast.interval(each) for each in COVERAGES], standing.mean,
         total(past, forecast, origin, horizon_days), _rank(forecast.mean, of.inside_m2),
         _rank(standing.mean, of.inside_m2), with_all,
-        date(1970, 1, 1) + timedelta(days=origin), _skill(past, origin, of.inside_m2, live),
+        date(1970, 1, 1) + timedelta(days=origin), _skill(past, origin, of.inside_m2, model, live),
         int(past.day.size), int(missing), left_out,
     )  # fmt: skip
 
@@ -108,7 +136,7 @@ def _live(conn: Connection, view: View, res: int, of: Served, past: Past) -> tup
     if promoted is None:
         return promotion.BASELINE, lambda origin, days: baseline(past, origin, days)
     ground = promotion.ground(conn, view, res, of)
-    return promoted.model, lambda origin, days: promotion.forecast(promoted.model, past, origin, days, ground)
+    return promoted.model, promotion.forecaster(promoted.model, past, ground)
 
 
 def _rank(mean: Floats, area_m2: Floats) -> Integers:
@@ -117,21 +145,45 @@ def _rank(mean: Floats, area_m2: Floats) -> Integers:
     return rank
 
 
-def _skill(past: Past, origin: int, area_m2: Floats, live: Live) -> dict[str, dict[str, float | None]]:
-    """Hold the forecasts of SKILL_DAYS days ago against what came; None where the past is too short."""
-    start = origin - SKILL_DAYS
-    came = past.counts(start, origin)
-    if not past.before(start).day.size or not came.sum():
-        return {name: dict.fromkeys(map(str, SHARES)) for name in ("live", "baseline")}
+def _skill(past: Past, origin: int, area_m2: Floats, model: str, live: Live) -> Skill:
+    """Hold forecasts of the latest periods against what came. They are ranked by `plain` for the baseline.
 
-    def by_share(forecast: Forecast) -> dict[str, float | None]:
-        held = {share: evaluate.outcome(forecast, came, area_m2, share) for share in SHARES}
-        return {str(share): evaluate.pai([outcome]) for share, outcome in held.items()}
+    Calibration leaves the order of cells as it is, and with it both indexes.
+    """
+    starts = [
+        start
+        for start in hindcast_origins(past, origin, SKILL_DAYS)
+        if past.counts(start, start + SKILL_DAYS).any()
+    ]
+    plainly = [plain(past, start, SKILL_DAYS) for start in starts]
+    standing = _measured("baseline", plainly, past, starts, area_m2)
+    if model == promotion.BASELINE:
+        living = [replace(each, model="live") for each in standing]
+    else:
+        living = _measured("live", [live(start, SKILL_DAYS) for start in starts], past, starts, area_m2)
+    return Skill(len(starts), float(area_m2.sum()), living + standing)
 
-    return {
-        "live": by_share(live(start, SKILL_DAYS)),
-        "baseline": by_share(plain(past, start, SKILL_DAYS)),
-    }
+
+def _measured(
+    name: str, forecasts: list[Forecast], past: Past, starts: list[int], area_m2: Floats
+) -> list[Measured]:
+    """Return the measures of forecasts at each of SHARES."""
+    if not starts:
+        return []
+    came = [past.counts(start, start + SKILL_DAYS) for start in starts]
+    pairs = list(zip(forecasts, came, strict=True))
+    by_share = {share: [evaluate.outcome(*pair, area_m2, share) for pair in pairs] for share in SHARES}
+    return [
+        Measured(name, share, _with_interval(evaluate.pai, found), _with_interval(evaluate.pei, found))
+        for share, found in by_share.items()
+    ]
+
+
+def _with_interval(
+    measure: evaluate.Measure, outcomes: list[evaluate.Outcome]
+) -> tuple[float, float | None, float | None]:
+    ends = evaluate.interval(measure, outcomes) if len(outcomes) >= FEWEST_ORIGINS else (None, None)
+    return measure(outcomes), *ends
 
 
 def past_of(conn: Connection, view: View, res: int, known: Cells, left_out: Collection[str]) -> Past:

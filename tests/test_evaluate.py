@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from layers.stats.evaluate import Outcome, flag, hit_rate, interval, judge, outcome, pai, pei, rri
+from layers.stats.evaluate import Outcome, calibration, flag, hit_rate, interval, judge, outcome, pai, pei
 from layers.stats.forecast import Forecast
 
 
@@ -16,7 +16,7 @@ def test_measures_by_hand() -> None:
     assert hit_rate(outcomes) == 16 / 400
     assert pai(outcomes) == pytest.approx(4)
     assert pei(outcomes) == 16 / 80
-    assert rri(outcomes) == pytest.approx(16 / (10 + 30))
+    assert calibration(outcomes) == pytest.approx(16 / (10 + 30))
 
 
 def test_an_outcome_by_hand() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from layers.stats.evaluate import outcome, rri
+from layers.stats.evaluate import calibration, outcome
 from layers.stats.forecast import Forecast, Past, baseline, calibrate, hindcast_origins, plain
 
 
@@ -44,7 +44,7 @@ def test_intervals_cover_and_promises_hold(drift: float) -> None:
         inside.append(np.abs(forecast.pit(came, seed) - 0.5) < 0.45)
     assert np.mean(inside) == pytest.approx(0.9, abs=0.02)
     assert np.mean([o.covered_flagged for o in outcomes]) == pytest.approx(0.9, abs=0.05)
-    assert rri(outcomes) == pytest.approx(1, abs=0.1)
+    assert calibration(outcomes) == pytest.approx(1, abs=0.1)
 
 
 def test_wandering_rates_need_calibration() -> None:

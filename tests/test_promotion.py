@@ -8,7 +8,7 @@ from scipy import sparse
 from sqlalchemy.engine import Connection
 
 from layers import promotion
-from layers.promotion import HORIZON, ORIGINS, Ground, chosen, forecast, keep, kept, live, origins_of, tried
+from layers.promotion import HORIZON, ORIGINS, Ground, chosen, forecaster, keep, kept, live, origins_of, tried
 from layers.stats.challenger import linear
 from layers.stats.evaluate import Verdict
 from layers.stats.forecast import Past, baseline
@@ -102,9 +102,9 @@ def test_the_greatest_gain_goes_live_and_replaces_the_one_before(conn: Connectio
 def test_a_short_past_is_forecast_by_the_baseline(drawn: dict[bool, tuple[Past, Ground]]) -> None:
     past, of = drawn[True]
     short = past.before(120)
-    promoted, standing = forecast("linear", short, 120, HORIZON, of), baseline(short, 120, HORIZON)
+    promoted, standing = forecaster("linear", short, of)(120, HORIZON), baseline(short, 120, HORIZON)
     assert promoted.mean == pytest.approx(standing.mean)
-    assert forecast("linear", past, DAYS, HORIZON, of).mean != pytest.approx(
+    assert forecaster("linear", past, of)(DAYS, HORIZON).mean != pytest.approx(
         baseline(past, DAYS, HORIZON).mean
     )
 

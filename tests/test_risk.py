@@ -11,7 +11,9 @@ from sqlalchemy.engine import Connection, Engine
 
 from gis import cells, schema
 from gis.errors import NotFound
-from layers.risk import risk
+from layers.risk import LEFT_OUT, past_of, risk
+from layers.served import served
+from layers.stats.forecast import baseline
 from layers.view import View
 from tests import town
 
@@ -41,7 +43,34 @@ def test_the_corner_ranks_first_and_totals_follow_the_rate(conn: Connection) -> 
     assert (low <= high).all()
     assert ((low95 <= low) & (high <= high95)).all(), "the wider interval holds the narrower"
     assert sorted(found.rank) == list(range(1, len(found.cells) + 1))
-    assert found.skill["live"]["0.05"] > 2
+    live = found.skill.pai("live")["0.05"]
+    assert live
+    assert live > 2
+
+
+def test_skill_is_that_of_a_recount(conn: Connection) -> None:
+    """Every forecast held against what came, by hand: hits over the share flagged, and over the best."""
+    found = risk(conn, VIEW, 9, 10).skill
+    of = served(conn, 9, VIEW)
+    past = past_of(conn, VIEW, 9, of.cells, LEFT_OUT)
+    last = int(past.observed[-1]) + 1
+    starts = [last - 30 * k for k in range(1, 13) if last - 30 * k - int(past.observed[0]) >= 60]
+    assert found.origins == len(starts) == 4
+    assert found.area_m2 == of.inside_m2.sum()
+    hits = best = total = shares = 0.0
+    for start in starts:
+        mean, came = baseline(past, start, 30).mean, past.counts(start, start + 30)
+        for score, kept in ((mean, True), (came, False)):
+            order = np.argsort(-score / of.inside_m2, kind="stable")
+            area = np.cumsum(of.inside_m2[order]) / of.inside_m2.sum()
+            some = order[: np.abs(area - 0.05).argmin() + 1]
+            hits, best = (hits + came[some].sum(), best) if kept else (hits, best + came[some].sum())
+            shares += of.inside_m2[some].sum() / of.inside_m2.sum() if kept else 0
+        total += came.sum()
+    measured = {(each.model, each.share): each for each in found.measured}[("baseline", 0.05)]
+    assert measured.pai[0] == pytest.approx(hits / total / (shares / 4))
+    assert measured.pei[0] == pytest.approx(hits / best)
+    assert measured.pai[1:] == (None, None), "four forecasts tell of no interval"
 
 
 def test_patrols_are_left_out_unless_asked_for(conn: Connection) -> None:

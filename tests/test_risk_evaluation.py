@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.risk_evaluation import HALF_LIFE, HORIZON, chicago_burglary, evaluated, nyc_vehicle_thefts
-from layers.stats.evaluate import covered, covered_flagged, pai, rri
+from layers.stats.evaluate import calibration, covered, covered_flagged, pai
 from layers.stats.forecast import baseline
 
 # To match or beat: PAI at 1 % of the area over 24 origins.
@@ -27,6 +27,6 @@ def test_the_baseline_is_as_good_as_published(
     outcomes = evaluated(place, lambda origin: baseline(place.past, origin, HORIZON, half_life))
     assert pai(outcomes[0.01]) >= least
     for share in outcomes:
-        assert 0.90 <= rri(outcomes[share]) <= 1.10
+        assert 0.90 <= calibration(outcomes[share]) <= 1.10
         assert 0.88 <= covered(outcomes[share]) <= 0.92
         assert 0.88 <= covered_flagged(outcomes[share]) <= 0.92

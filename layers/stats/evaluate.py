@@ -1,4 +1,4 @@
-"""How well forecasts have worked: PAI, PEI, hit rate, RRI and coverage over rolling origins."""
+"""How well forecasts have worked: PAI, PEI, hit rate, calibration and coverage over rolling origins."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -85,11 +85,12 @@ def pei(outcomes: Sequence[Outcome]) -> float:
     return sum(o.hits for o in outcomes) / sum(o.best for o in outcomes)
 
 
-def rri(outcomes: Sequence[Outcome]) -> float:
-    """Return the recapture rate: incidents that came in flagged cells over those promised for them.
+def calibration(outcomes: Sequence[Outcome]) -> float:
+    """Return incidents that came in flagged cells over those expected there.
 
-    Both as shares of their totals, so that a busier month is no error (after Levine 2008). 1 is
-    honest; below 1 the flagged places fall back further than the forecast said.
+    Both as shares of their totals, so that a busier month is no error. 1 is honest; below 1 the flagged
+    places fall back further than the forecast said. Not Levine's recapture rate index (RRI), which divides
+    densities of two periods.
     """
     promised = sum(o.promised / o.promised_total * o.total for o in outcomes)
     return sum(o.hits for o in outcomes) / promised
@@ -109,7 +110,7 @@ MEASURES: list[tuple[str, Measure]] = [
     ("PAI", pai),
     ("PEI", pei),
     ("hit rate", hit_rate),
-    ("RRI", rri),
+    ("calibration", calibration),
     ("90 % interval", covered),
     ("90 % interval, flagged", covered_flagged),
 ]

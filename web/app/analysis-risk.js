@@ -39,11 +39,20 @@ function doubling(expected) {
 
 function summary(answer) {
   const words = { start: answer.start, days: answer.horizon_days, total: Number(answer.expected_total.toFixed(0)) };
-  const { live, baseline, days } = answer.skill;
+  const { live, days, origins, measures, area_km2: area } = answer.skill;
+  const [top] = measures;
   const skill =
     live["0.01"] === null
       ? t("risk.noskill")
-      : t("risk.skill", { days, live: Number(live["0.01"].toFixed(1)), baseline: Number(baseline["0.01"].toFixed(1)) });
+      : t(top.pai_low === null ? "risk.skill.few" : "risk.skill", {
+          days,
+          origins,
+          area: number(area, 0),
+          live: number(top.pai, 1),
+          low: number(top.pai_low, 1),
+          high: number(top.pai_high, 1),
+          best: Math.round(100 * top.pei),
+        });
   const left = { count: answer.left_out, total: Number(answer.with_all_total.toFixed(0)) };
   const lines = [
     t("risk.summary", words),
