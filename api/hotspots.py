@@ -34,6 +34,8 @@ router = APIRouter()
 class Cell(BaseModel):
     """One H3 cell; n, n_expected, ratio, p, q and significant speak of the cell with its neighbours.
 
+    Of the cell by itself where it is hot `alone`.
+
     The public's counts are of whole months, not tested: what rests on a test is null, significant false.
     """
 
@@ -43,6 +45,7 @@ class Cell(BaseModel):
     ratio: float | None
     p: float | None
     significant: bool
+    alone: bool
     trend: Literal["rising", "falling", "steady"] | None
     n: float | None
     n_expected: float | None
@@ -133,7 +136,8 @@ class HotspotValues(BaseModel):
 
 
 METHODS = {
-    "test": "exact tail of the cell with its neighbours, Poisson or negative binomial; Benjamini-Hochberg",
+    "test": "exact tail of the cell with its neighbours and of the cell alone, Poisson or negative binomial; "
+    "weighted Benjamini-Hochberg over both",
     "shrunk": "empirical Bayes (Gamma-Poisson), 95 % credible interval",
     "gistar": "Getis-Ord Gi* z-score, a description: no p is drawn from it, it calls noise hot",
     "scan": f"Kulldorff's scan over rings of 0 to {scanning.RINGS} steps, {scanning.SIMULATIONS} simulations",
@@ -308,6 +312,7 @@ def _columns(found: spots.Hotspots) -> tables.Columns:
         "ratio": known(tested.ratio),
         "p": known(tested.p),
         "significant": tested.significant.tolist(),
+        "alone": tested.alone.tolist(),
         "trend": found.trend,
         "n": known(tested.n),
         "n_expected": known(tested.expected),

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 from sqlalchemy.engine import Connection
 
 from gis.cells import Cells
@@ -15,7 +16,7 @@ from layers.expecting import by_step, closed_period
 from layers.served import served
 from layers.stats.emerging import MIN_STEPS, Emerging, classify
 from layers.stats.hot import states
-from layers.stats.trend import mann_kendall, memory
+from layers.stats.trend import Trend, mann_kendall, memory
 from layers.view import View
 
 Integers = npt.NDArray[np.int64]
@@ -65,15 +66,21 @@ def emerging(conn: Connection, view: View, res: int, steps: int, step_days: int)
         none = np.zeros((0, steps), dtype=np.int64)
         return Emerged(of.cells, [], none[:, 0], none[:, 0], np.zeros(0), none, none, start, end, 0, steps)
     table = by_step(conn, view, res, of, edges)
-    state = states(table, of.disc(), ALPHA)
-    around = of.disc() @ table
-    trend = mann_kendall(around, memory(_standard(around)))
-    kind, side = classify(state, trend.direction(ALPHA))
+    state, trend, kind, side = classed(table, of.disc())
     shown = np.flatnonzero(kind != Emerging.NONE)
     return Emerged(
         of.cells[shown], kind[shown].tolist(), side[shown], trend.direction(ALPHA)[shown], trend.p[shown],
         state[shown], table[shown].astype(np.int64), start, end, len(of.cells), steps,
     )  # fmt: skip
+
+
+def classed(
+    table: npt.NDArray[np.float64], disc: sparse.csr_array
+) -> tuple[Integers, Trend, npt.NDArray[np.str_], Integers]:
+    """Return of counts (cells, steps) the states (cells, steps), trends, classes and sides of all cells."""
+    state, around = states(table, disc, ALPHA), disc @ table
+    trend = mann_kendall(around, memory(_standard(around)))
+    return state, trend, *classify(state, trend.direction(ALPHA))
 
 
 def _recorded(edges: list[datetime], span: Span, step_days: int) -> list[datetime]:

@@ -184,7 +184,8 @@ def _only_counted(
     view: View, cells: Cells, count: npt.NDArray[np.int64], incidents: int | None, without_place: int
 ) -> Hotspots:
     unknown = np.full(len(cells), np.nan)
-    tested = HotCells(unknown, unknown, unknown, unknown, unknown, np.zeros(len(cells), dtype=bool))
+    nothing = np.zeros(len(cells), dtype=bool)
+    tested = HotCells(unknown, unknown, unknown, unknown, unknown, nothing, nothing)
     trend: list[str | None] = [None] * len(cells)
     return Hotspots(
         cells, count, unknown, tested, trend, unknown, "counts-only", view.start, view.end, incidents,

@@ -242,3 +242,31 @@ def test_a_short_past_is_shrunk_towards_what_stands_there() -> None:
     """Towards the mean cell, whole quarters seem empty and their first incidents a surprise."""
     assert share_of_patchy_noise_maps_with_hot_cells(60, with_prior=False) > 0.2
     assert share_of_patchy_noise_maps_with_hot_cells(60, with_prior=True) <= 7 / 60
+
+
+@pytest.mark.parametrize("side", [30, 60])
+def test_a_single_cell_is_found_by_itself(side: int) -> None:
+    """RR 5 at two incidents a cell: drowned in its neighbourhood, where every thirtieth was found."""
+    rng, disc, found, alone = np.random.default_rng(12), discs(side), 0, 0
+    for _ in range(100):
+        mean = np.full(side * side, 2.0)
+        at = rng.integers(side * side)
+        mean[at] *= 5
+        answer = hot(counts := rng.poisson(mean), np.full(side * side, counts.mean()), disc)
+        found += answer.significant[at]
+        if answer.alone[at]:
+            alone += 1
+            assert answer.n[at] == counts[at], "what is told is of the cell"
+            assert answer.p[at] == pytest.approx(stats.poisson.sf(counts[at] - 1, counts.mean()))
+    assert found >= 35
+    assert alone >= 0.8 * found
+
+
+def test_cells_alone_cost_discs_little_where_little_is_expected() -> None:
+    """The same p as discs alone give, but for a twentieth of alpha."""
+    disc, rng = discs(20), np.random.default_rng(13)
+    counts = rng.poisson(0.3, 400)
+    answer = hot(counts, np.full(400, 0.3), disc)
+    alone = stats.poisson.sf(counts - 1, 0.3) / 0.1
+    q = stats.false_discovery_control(np.minimum(1, np.r_[answer.p / 1.9, alone]), method="bh")
+    np.testing.assert_allclose(answer.q, q[:400])

@@ -58,10 +58,10 @@ function verdict({ significant }) {
   );
 }
 
-function words({ n, n_expected: expected, p, significant }, judged) {
+function words({ n, n_expected: expected, p, significant, alone }, judged) {
   const said = { n, expected: Number(expected.toFixed(1)), ratio: compared(n, expected), chance: chance(p) };
   const many = !significant && p < RARE && t("cell.many", { judged, rare: Math.round(judged * p) });
-  return h("p", { class: "words" }, t("cell.words", said), many);
+  return h("p", { class: "words" }, t(alone ? "cell.words.alone" : "cell.words", said), many);
 }
 
 function facts(cell, { per }, stability) {

@@ -39,6 +39,10 @@ export const ANALYSIS = {
     "此格连同邻格 {n} 起，预期 {expected} 起：{ratio}，{chance}。",
     "This hexagon and its neighbours: {n}, expected {expected}: {ratio}, {chance}.",
   ],
+  "cell.words.alone": [
+    "此格自身 {n} 起，预期 {expected} 起：{ratio}，{chance}；连同邻格则不突出。",
+    "This hexagon by itself: {n}, expected {expected}: {ratio}, {chance}; with its neighbours it does not stand out.",
+  ],
   "cell.many": [
     "但全图检验了 {judged} 个六边形，仅凭偶然就会有约 {rare} 个如此。",
     " But {judged} hexagons were tested: chance alone makes about {rare} look like this.",
