@@ -110,7 +110,10 @@ class _Work:
         try:
             with self.conn.begin_nested():
                 done, after = plans.stepped(self.conn, self.here, step)
-                changed |= set(after.grids) - set(before.grids)
+                made = set(after.grids) - set(before.grids)
+                if len(made) > (step["op"] == "split"):
+                    raise _Worse(f"{len(made) + 1} pieces")
+                changed |= made
                 if more := self._added(before, after, changed):
                     raise _Worse(", ".join(more))
         except Problem as problem:
