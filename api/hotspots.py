@@ -74,6 +74,18 @@ class Cluster(BaseModel):
     p: float
 
 
+class Detectable(BaseModel):
+    """What could have been seen: the smallest relative risk that a usual place shows with 80 % power.
+
+    The place expects `n_expected` (half of all that is expected lies in places that expect no more), and is
+    significant from `n` on.
+    """
+
+    ratio: float
+    n: int
+    n_expected: float
+
+
 class Whole(BaseModel):
     """The cells with incidents, and what they are part of.
 
@@ -96,6 +108,7 @@ class Whole(BaseModel):
     start: str | None
     end: str | None
     judged: int
+    detectable: Detectable | None
     housed: float | None
     """Share of the incidents in cells whose households are known."""
     expected_by: Literal["households", "area"] | None
@@ -120,6 +133,7 @@ class HotspotValues(BaseModel):
     incidents: int | None
     without_place: int
     method: str
+    detectable: Detectable | None
     housed: float | None
     expected_by: Literal["households", "area"] | None
     data_version: int
@@ -255,6 +269,7 @@ def _found(
         "start": clocks.rfc3339(found.start) if found.start else None,
         "end": clocks.rfc3339(found.end) if found.end else None,
         "judged": found.judged,
+        "detectable": found.detectable and asdict(found.detectable),
         "housed": found.housed,
         "expected_by": None if found.housed is None else "households" if found.housed >= COVERED else "area",
         "provisional": late,

@@ -42,19 +42,21 @@ def city(rings: int = RINGS) -> City:
     return City(Served(cells, area, np.ones(len(cells))), np.arange(len(cells)) * GRIDS // len(cells))
 
 
-def noise(place: City, mean: float, alpha: float, rng: np.random.Generator) -> np.ndarray:
-    """Return counts (cells, PERIODS + 1), the present period last, in which nothing but chance happens.
+def noise(
+    place: City, mean: float, alpha: float, rng: np.random.Generator, periods: int = PERIODS + 1
+) -> np.ndarray:
+    """Return counts (cells, periods), the present period last, in which nothing but chance happens.
 
     Cells differ lastingly (a Gamma of shape 1.5); every period moves all of them by its season and by a
     common shock, and each by its own factor of variance alpha.
     """
     n = len(place.served.cells)
     rate = rng.gamma(1.5, mean / 1.5, (n, 1))
-    days = rng.integers(0, 366) + np.arange((PERIODS + 1) * DAYS)
+    days = rng.integers(0, 366) + np.arange(periods * DAYS)
     daily = (1 + YEARLY * np.sin(2 * np.pi * days / 365)) * (1 + WEEKLY * (days % 7 < 5))
-    season = daily.reshape(PERIODS + 1, DAYS).mean(axis=1) / daily.mean()
-    common = season * rng.lognormal(0, SHOCK, PERIODS + 1)
-    own = rng.gamma(1 / alpha, alpha, (n, PERIODS + 1)) if alpha else 1.0
+    season = daily.reshape(periods, DAYS).mean(axis=1) / daily.mean()
+    common = season * rng.lognormal(0, SHOCK, periods)
+    own = rng.gamma(1 / alpha, alpha, (n, periods)) if alpha else 1.0
     return rng.poisson(rate * common * own)
 
 
@@ -127,12 +129,30 @@ def shares(maps: int, mean: float, alpha: float, looks: list[str] | None = None)
     return {name: number / maps for name, number in seen.items()}
 
 
+def quarters(number: int, mean: float, alpha: float, looks: int = 90) -> float:
+    """Return the share of quiet quarters in which daily looks at the last DAYS days show any hot cell."""
+    place, rng, seen = city(), np.random.default_rng([SEED, 90, int(mean * 100), int(alpha * 100)]), 0
+    for _ in range(number):
+        counts = noise(place, mean, alpha, rng, PERIODS + 1 + -(-looks // DAYS))
+        daily = rng.multinomial(counts, np.full(DAYS, 1 / DAYS)).reshape(len(counts), -1)
+        starts = (daily[:, day : day + (PERIODS + 1) * DAYS] for day in range(looks))
+        seen += any(has_hot_cell(place, each.reshape(-1, PERIODS + 1, DAYS).sum(axis=2)) for each in starts)
+    return seen / number
+
+
 def main() -> None:
     """Print the table of the documentation."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--maps", type=int, default=300)
     parser.add_argument("--look", action="append", help=", ".join(name for name, _, _ in LOOKS))
+    parser.add_argument("--quarters", type=int, help="quiet quarters looked at daily, instead of maps")
     given = parser.parse_args()
+    if given.quarters:
+        for mean in MEANS:
+            print(
+                f"{mean}: {quarters(given.quarters, mean, 0.1):.0%} of {given.quarters} quarters", flush=True
+            )
+        return
     named = given.look or [name for name, _, _ in LOOKS]
     print(f"{given.maps} maps a row, seed {SEED}, {date.today()}\n")  # noqa: DTZ011 - the day of the run
     print("| incidents a cell | alpha | " + " | ".join(named) + " |\n|---|---|" + "---|" * len(named))

@@ -20,7 +20,8 @@ from layers.public import Released, released, widened
 from layers.scanning import Laid, clusters_of, stability
 from layers.served import OF, Per, Served, exposure, served
 from layers.stats.gistar import gi_star
-from layers.stats.hot import HotCells, hot
+from layers.stats.hot import HotCells, disc_size, disc_weight, hot
+from layers.stats.power import Detectable, detectable
 from layers.stats.scan import Cluster
 from layers.stats.shrink import shrink
 from layers.view import View, wanted_incidents
@@ -63,6 +64,9 @@ class Hotspots:
     housed: float | None = None
     """Share of the incidents in cells whose households are known: with less than `expecting.COVERED` the
     expectation rests on area instead; None where nothing is tested."""
+    detectable: Detectable | None = None
+    """The smallest relative risk that a usual place would have shown: half of what is expected lies in discs
+    that expect no more. None where nothing is tested."""
     judged: int = 0
     """Cells that were tested, so many of which chance alone makes some look busy."""
     extra: dict[str, Floats] = field(default_factory=dict)
@@ -112,10 +116,22 @@ def hotspots(
     return Hotspots(
         of.cells[shown], found[shown].astype(np.int64), expected.mean[shown], _pick(laid.tested, shown),
         _trend(conn, view, res, laid, shown, span), of.disc_share()[shown],
-        f"poisson-disc-bh/{known.basis}", view.start, view.end, total, unplaced, known.housed, len(of.cells),
+        f"poisson-disc-bh/{known.basis}", view.start, view.end, total, unplaced, known.housed,
+        _detectable(laid), len(of.cells),
         columns | ({} if clusters is None else {"cluster": _numbers(clusters, len(found))[shown]}),
         None if clusters is None else [_placed(each, shown) for each in clusters],
     )  # fmt: skip
+
+
+def _detectable(laid: Laid) -> Detectable | None:
+    disc, e = laid.of.disc(), laid.expected.mean
+    if not e.any():
+        return None
+    mean, size = disc @ e, disc_size(e, laid.expected.size, disc)
+    order = np.argsort(mean, kind="stable")
+    place = order[np.searchsorted(np.cumsum(e[order]), e.sum() / 2)]
+    level = ALPHA * float(disc_weight(e)[place]) / (2 * len(e))
+    return detectable(float(mean[place]), float(size[place]), level)
 
 
 def _shown(laid: Laid, clusters: list[Cluster] | None) -> npt.NDArray[np.int64]:

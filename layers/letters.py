@@ -119,8 +119,8 @@ def printable(row: Record, lang: str) -> str:
 
 
 _STATES = {
-    "zh": {"draft": "草稿", "issued": "已签发", "evidence": "依据"},
-    "en": {"draft": "Draft", "issued": "Issued", "evidence": "Evidence"},
+    "zh": {"draft": "草稿", "issued": "已签发", "evidence": "附件：依据与检验"},
+    "en": {"draft": "Draft", "issued": "Issued", "evidence": "Annex: evidence and tests"},
 }
 
 
@@ -139,7 +139,7 @@ _ROWS: tuple[tuple[str, str, Callable[[Evidence], str]], ...] = (
     ("预期起数（95% 区间）", "Expected (95 %)", lambda e: f"{e['expected']} ({e['low']}–{e['high']})"),
     ("实际 ÷ 预期", "Observed / expected", _number("ratio")),
     ("p（双侧）", "p, two-sided", _number("p")),
-    ("q（校正后）", "q, adjusted", _number("q")),
+    ("q（按比较数校正，Benjamini–Hochberg）", "q, adjusted (Benjamini-Hochberg)", _number("q")),
     ("同时比较数", "Comparisons", lambda e: str(e["comparisons"])),
     ("历史时段数", "Periods before", lambda e: str(e["periods"])),
     (
@@ -216,7 +216,6 @@ def _text(
         "start": f"{first:%Y-%m-%d}",
         "end": f"{last:%Y-%m-%d}",
         "days": (last.date() - first.date()).days + 1,
-        "q": f"{evidence['q']:.2g}",
     }
     title, body = _template(f"{kind}.{lang}.txt").substitute(filled).strip().split("\n", 1)
     return {"title": title, "body": body}

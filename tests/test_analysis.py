@@ -157,6 +157,8 @@ def test_compact_values_are_those_of_the_answer(client: TestClient) -> None:
     assert told["count"] == [row["count"] for row in rows]
     assert told["significant"] == [int(row["significant"]) for row in rows]
     assert told["p"] == pytest.approx([row["p"] for row in rows], rel=1e-3)
+    assert told["detectable"] == client.get("/hotspots", params=asked).json()["detectable"]
+    assert told["detectable"]["ratio"] > 1
     assert sum(told["count"]) == told["incidents"]
 
 

@@ -50,6 +50,9 @@ def test_a_new_cluster_is_told(settled: Connection) -> None:
     _month(settled, 30)
     found = hotspots(settled, MONTH, 9)
     assert found.count.sum() == 142
+    assert found.detectable
+    assert 1 < found.detectable.ratio < 20
+    assert found.detectable.n > found.detectable.n_expected
     fullest = int(found.count.argmax())
     assert found.count[fullest] >= 10
     assert found.tested.significant[fullest]

@@ -190,6 +190,9 @@ def test_a_draft_carries_its_evidence_and_nobodys_name(asker: TestClient, keys: 
         assert "30" in text["body"]
         assert not {"甲", "000"} & {text["body"][i : i + n] for n in (1, 3) for i in range(len(text["body"]))}
         assert "$" not in text["body"]
+        assert not [word for word in ("q =", "Benjamini", "95") if word in text["body"]], (
+            "tests are in the annex"
+        )
 
 
 def test_a_letter_is_kept_printed_and_issued_once(asker: TestClient, keys: Keys) -> None:

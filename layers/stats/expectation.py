@@ -61,14 +61,18 @@ def from_history(
     """
     own = np.asarray(np.ones(np.shape(past)) if prior is None else prior, dtype=np.float64)
     weight = own / own.mean()
-    posterior = shrink(past, weight * (past_days / days))
+    seen, exposed = np.asarray(past, dtype=np.float64), weight * (past_days / days)
+    posterior = shrink(seen, exposed)
+    if alpha:
+        # Counts that scatter say less: as many Poisson ones as have the same relative variance.
+        tells = 1 / (1 + alpha * posterior.mean * weight)
+        posterior = shrink(seen * tells, exposed * tells)
     mean = posterior.mean * weight
     if not mean.sum() > 0:
         raise ValueError("past: no incidents in the whole area; take from_exposure instead")
     scale = 1.0 if total is None else total / mean.sum()
     with np.errstate(divide="ignore"):  # cells that differ by chance alone: a size of infinity, a Poisson
-        # The past itself scattered, over so many periods.
-        size = 1 / (1 / posterior.shape * (1 + alpha) + alpha * (1 + days / past_days))
+        size = 1 / (1 / posterior.shape * (1 + alpha) + alpha)
     return Expected(mean * scale, size)
 
 

@@ -71,13 +71,22 @@ def hot(
     sizes = None if size is None else np.broadcast_to(np.asarray(size, dtype=np.float64), e.shape)
     single = np.where(e > 0, upper_tail(y, e, sizes), 1.0)
     around = upper_tail(n, mean, disc_sizes)
-    weight = np.select([e >= least for least, _ in ALONE], [weight for _, weight in ALONE])
-    q = _adjusted(np.minimum(np.concatenate([around / (2 - weight), single / weight]), 1.0))
+    weight = disc_weight(e)
+    q = _adjusted(np.minimum(np.concatenate([around / weight, single / (2 - weight)]), 1.0))
     of_disc, of_cell = q[: n.size], q[n.size :]
     alone = (of_cell <= alpha) & (of_disc > alpha)
     n, mean = np.where(alone, y, n), np.where(alone, e, mean)
     p, q = np.where(alone, single, around), np.where(alone, of_cell, of_disc)
     return HotCells(n, mean, _ratio(n, mean), p, q, q <= alpha, alone)
+
+
+def disc_weight(expected: Floats) -> Floats:
+    """Return the weight of each disc's test, by what is expected in its middle; the cell's own has 2 less it.
+
+    There are two tests a cell: one that is hot alone needs a p of alpha * weight / (2 * cells).
+    """
+    alone = np.select([expected >= least for least, _ in ALONE], [weight for _, weight in ALONE])
+    return np.asarray(2 - alone, dtype=np.float64)
 
 
 def cold(

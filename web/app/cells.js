@@ -20,6 +20,10 @@ export function resolution(map) {
   return RES_BY_ZOOM.find(([below]) => zoom < below)?.[1] ?? FINEST;
 }
 
+/** How wide a hexagon of a resolution is, in metres: from side to side, as the library's mean area gives it. */
+const WIDTHS = { 6: 6500, 7: 2400, 8: 920, 9: 350, 10: 130 };
+export const widthOf = (res) => WIDTHS[res];
+
 /** The usual name of a cell from the number that compact answers give. */
 export function nameOf(id) {
   const bits = id.toString(2);

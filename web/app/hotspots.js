@@ -1,10 +1,10 @@
 /** Values of the hexagons for the period: fetched once per resolution, put on the map as feature state. */
 
 import { get } from "./api.js";
-import { provisional } from "./analysis-words.js";
+import { number, provisional } from "./analysis-words.js";
 import { clusters } from "./analysis-clusters.js";
 import { areas } from "./areas.js";
-import { lay, nameOf, rankIn, resolution } from "./cells.js";
+import { lay, nameOf, rankIn, resolution, widthOf } from "./cells.js";
 import { $, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
 import { merged, resOf } from "./merged.js";
@@ -136,7 +136,7 @@ function say() {
 
 function counted() {
   const hot = [...cells.values()].filter((cell) => cell.significant).length;
-  const words = { incidents: whole.incidents, cells: cells.size, res: whole.res, hot };
+  const words = { incidents: whole.incidents, cells: cells.size, width: number(widthOf(whole.res)), hot };
   if (!whole.released) return [t("hotspots.summary", words), ...unplaced()];
   return [t("hotspots.counted", words), t("public.months", wholeMonths()), ...unplaced()];
 }
@@ -146,8 +146,18 @@ const unplaced = () =>
 
 function verdict() {
   if ([...cells.values()].some((cell) => cell.significant)) return false;
-  return h("strong", {}, t(whole.released ? "hotspots.untested" : "hotspots.none"));
+  return [h("strong", {}, t(whole.released ? "hotspots.untested" : "hotspots.none")), couldHaveSeen(), daily()];
 }
+
+/** The smallest excess that would have shown: no hotspot is no proof that nothing is there. */
+function couldHaveSeen() {
+  if (!whole.detectable) return false;
+  const { ratio, n, n_expected: expected } = whole.detectable;
+  const words = { ratio: number(ratio, 1), n, expected: number(expected, 1) };
+  return h("span", { class: "quiet", "data-ratio": ratio }, t("hotspots.seen", words));
+}
+
+const daily = () => !whole.released && h("span", { class: "quiet" }, t("hotspots.daily"));
 
 /** What of the period the public is not told, empty where it is told all: a count that is withheld is no zero. */
 function withheld() {

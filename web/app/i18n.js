@@ -91,17 +91,25 @@ const WORDS = {
   "category.all": ["全部类别", "All categories"],
   "hotspots.title": ["热点", "Hotspots"],
   "hotspots.summary": [
-    "本时段事件 {incidents} 起；全市 {cells} 个六边形（分辨率 {res}）中 {hot} 个显著多于预期",
-    "{incidents} incidents in the period; {hot} of {cells} hexagons (resolution {res}) hold more than chance explains",
+    "本时段事件 {incidents} 起；全市 {cells} 个六边形（宽约 {width} 米）中 {hot} 个显著多于预期",
+    "{incidents} incidents in the period; {hot} of {cells} hexagons (some {width} m across) hold more than chance explains",
   ],
   "hotspots.counted": [
-    "所涉各月事件 {incidents} 起，分布在 {cells} 个六边形（分辨率 {res}）",
-    "{incidents} incidents in these months, in {cells} hexagons (resolution {res})",
+    "所涉各月事件 {incidents} 起，分布在 {cells} 个六边形（宽约 {width} 米）",
+    "{incidents} incidents in these months, in {cells} hexagons (some {width} m across)",
   ],
   "hotspots.empty": ["尚无事件记录", "No incidents are recorded yet"],
   "hotspots.untested": [
     "公开数据只给数量，不判断是否显著；登录后可区分偶然与热点",
     "Public counts are not tested; sign in to tell hotspots from chance",
+  ],
+  "hotspots.seen": [
+    "没有热点不等于没有变化：以此时段、类别和格子大小，通常的地方（连同邻格预期 {expected} 起）要达到平时的 {ratio} 倍，才有八成机会显现（满 {n} 起即显现）",
+    "No hotspot does not mean no change: with this period, category and size of hexagon a usual place ({expected} expected with its neighbours) shows in four of five cases only from {ratio} times the usual on ({n} incidents stand out)",
+  ],
+  "hotspots.daily": [
+    "每看一次，误报的机会至多 5%；天天看会累积，一个季度里总会遇到几次误报",
+    "Each look has a chance of 5 % at most of a false alarm; daily looks add up: over a quarter some come",
   ],
   "hotspots.byarea": [
     "预期按面积而非住户计算：只有 {percent}% 的事件落在住户数已知的六边形内（需 80%）",
