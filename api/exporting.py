@@ -21,6 +21,7 @@ from gis.exporting.files import GDAL, SHEETS, WRITERS
 from gis.importing.kinds import KINDS
 from gis.schema_access import ROLES
 from gis.settings import settings
+from gis.whole_files import whole
 from layers.catalogue import LAYERS, Layer
 from layers.counts import cells_with_counts
 from layers.view import View
@@ -105,7 +106,8 @@ def _record(kind: str, file: Path) -> None:
     _note({"kind": kind}, file)
     with db.work_engine().begin() as conn:
         rows = record.read(conn, kind)
-    WRITERS[file.suffix.lower()](rows, file)
+    with whole(file) as part:
+        WRITERS[file.suffix.lower()](rows, part)
     out.print(f"{len(rows):,} rows of {kind} in {file}", soft_wrap=True, highlight=False)
 
 
@@ -122,7 +124,8 @@ def _table(layer: Layer, file: Path) -> None:
     _note({"layer": layer.name}, file)
     with db.work_engine().begin() as conn:
         rows = rows_of(conn, layer)
-    write_view(rows, file)
+    with whole(file) as part:
+        write_view(rows, part)
     out.print(f"{len(rows):,} features of {layer.name} in {file}")
 
 

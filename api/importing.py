@@ -16,10 +16,12 @@ from gis.errors import BadInput
 from gis.importing import describing, mapping, proposing, sandbox
 from gis.importing.job import Options, Outcome, rules
 from gis.importing.kinds import KINDS
+from gis.importing.refusals import is_ours
 from gis.importing.run import run
 from gis.importing.source import ReadOptions, Source
 from gis.migrate import migrate
 from gis.settings import settings
+from gis.whole_files import whole
 
 _PLAIN_EVERY = 500_000
 _SHOWN_REASONS = 12
@@ -148,6 +150,8 @@ def import_(
         return
     if file is None:
         raise BadInput("FILE", "is missing; give the file to import, or say --fields")
+    if refused is not None:
+        _check_free(refused, file)
     chosen = mapping.load(mapping_name, kind) if mapping_name else None
     said = ReadOptions(layer=layer, encoding=encoding, crs=crs, header_row=header_row)
     source = sandbox.read(file, chosen.reading(said) if chosen else said)
@@ -169,13 +173,24 @@ def import_(
     out.print("imported" if commit else "dry run: nothing was kept; say --commit to import", highlight=False)
 
 
+def _check_free(refused: Path, source: Path) -> None:
+    """Let refused rows go where nothing or other refused rows are. Raises BadInput naming the option."""
+    if not refused.exists() or not (refused.is_file() or refused.is_dir()):
+        return
+    if refused.is_dir() or not is_ours(refused):
+        raise BadInput("--refused", f"{refused} is there already and holds no refused rows; name a new file")
+    if source.exists() and refused.samefile(source):
+        raise BadInput("--refused", f"{refused} is the file that is read; name another one")
+
+
 def _propose(kind: str, source: Source, file: Path) -> None:
     """Write a mapping for a source into a new file."""
     if file.exists():
         raise BadInput("--propose-mapping", f"{file} is there already; name a new file")
     with _transaction(commit=False) as conn:
         text = proposing.propose(KINDS[kind], source, rules(conn, mapping.plain(kind)))
-    file.write_text(text, encoding="utf-8")
+    with whole(file, "--propose-mapping") as part:
+        part.write_text(text, encoding="utf-8")
     out.print(
         f"a mapping is proposed in {file}: check it, then import with --mapping {file}",
         soft_wrap=True, highlight=False,

@@ -14,9 +14,11 @@ from api.console import app, out, plain_errors
 from gis import coverage, mend
 from gis.crs import to_degrees
 from gis.errors import BadInput
+from gis.exporting.files import GDAL
 from gis.importing import sandbox
 from gis.importing.source import ReadOptions
 from gis.mend import Arrangement, Proposal
+from gis.whole_files import whole
 
 _SHOWN = 20
 
@@ -38,12 +40,17 @@ def mend_(
     """Propose who should have ground that several grids claim or none, and write the set so mended."""
     if out_file is not None and accept is None:
         raise BadInput("--accept", "say which proposals to accept: sure, all, or their numbers")
+    if out_file is not None and out_file.suffix.lower() not in GDAL:
+        raise BadInput("--out", f"{out_file.suffix or 'no suffix'} is not one of {', '.join(GDAL)}")
+    if out_file is not None and out_file.exists():
+        raise BadInput("--out", f"{out_file} is there already; name a new file")
     frame, codes = _read(file, code, layer)
     arranged = mend.arrange(dict(zip(codes, coverage.to_units(frame.geometry.to_numpy()), strict=True)))
     found = mend.proposals(arranged)
     chosen = _chosen(found, accept)
     listed = (out_file or file).with_suffix(".proposals.geojson")
-    listed.write_text(json.dumps(_features(found, chosen), ensure_ascii=False), encoding="utf-8")
+    with whole(listed, "--out") as part:
+        part.write_text(json.dumps(_features(found, chosen), ensure_ascii=False), encoding="utf-8")
     _tell(found, listed)
     if out_file is not None:
         _write(frame, codes, arranged, [p for p in found if p.number in chosen], out_file)
@@ -137,7 +144,10 @@ def _write(
     if empty.any():
         gone = ", ".join(np.array(codes)[empty][:_SHOWN])
         out.print(f"no ground is left of {gone}; these rows are not written", soft_wrap=True)
-    frame.set_geometry(gpd.GeoSeries(shapes, crs=4326))[~empty].to_file(file)
+    with whole(file, "--out") as part:
+        frame.set_geometry(gpd.GeoSeries(shapes, crs=4326))[~empty].to_file(
+            part, driver=GDAL[file.suffix.lower()]
+        )
     out.print(
         f"{len(given)} proposals accepted, {sum(p.area_m2 for p in given):.1f} m² moved; written to {file}",
         soft_wrap=True, highlight=False,

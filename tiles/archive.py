@@ -34,6 +34,7 @@ from sqlalchemy.engine import Connection
 from gis.crs import MERCATOR_MAX_LAT, WGS84
 from gis.db import Query
 from gis.errors import BadInput, NotAnArchive, NotFound
+from gis.whole_files import whole
 from tiles.tile import BUFFER, EXTENT, Tile
 
 SUFFIX = ".pmtiles"
@@ -105,20 +106,15 @@ def write(file: Path, tiles: Iterable[tuple[Tile, bytes]], told: Mapping[str, An
     memory. The same tiles give the same bytes. The file appears when it is whole. `told` is the
     layer's TileJSON. Raises NotFound when every tile is empty.
     """
-    part = file.with_name(file.name + ".part")
-    try:
-        with part.open("wb") as out, closing((writer := Writer(out)).tile_f):
-            count = 0
-            for tile, body in tiles:
-                if body:
-                    writer.write_tile(zxy_to_tileid(tile.z, tile.x, tile.y), gzip.compress(body, mtime=0))
-                    count += 1
-            if not count:
-                raise NotFound(f"layer {imprint.layer} has no tile at these zooms that is not empty")
-            writer.finalize(_header(told["bounds"]), _metadata(told, imprint))
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(file) as part, part.open("wb") as out, closing((writer := Writer(out)).tile_f):
+        count = 0
+        for tile, body in tiles:
+            if body:
+                writer.write_tile(zxy_to_tileid(tile.z, tile.x, tile.y), gzip.compress(body, mtime=0))
+                count += 1
+        if not count:
+            raise NotFound(f"layer {imprint.layer} has no tile at these zooms that is not empty")
+        writer.finalize(_header(told["bounds"]), _metadata(told, imprint))
     return count
 
 

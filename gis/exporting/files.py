@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,9 @@ def write_xlsx(rows: pd.DataFrame, file: Path) -> None:
     sheet.append([name for name, _ in columns])
     for row in zip(*(values for _, values in columns), strict=True):
         sheet.append(row)
-    book.save(file)
+    made = BytesIO()  # on a full disk openpyxl's writer leaves errors behind that nobody can catch
+    book.save(made)
+    file.write_bytes(made.getbuffer())
 
 
 def _columns(table: pa.Table) -> list[tuple[str, list[Any]]]:
@@ -150,7 +153,6 @@ def write_gdal(rows: pd.DataFrame, file: Path) -> None:
         table = table.append_column("geometry", wkb)
     whole = shapes is not None and not shapely.is_missing(shapes).any()
     options = {} if whole or driver != "FlatGeobuf" else {"SPATIAL_INDEX": "NO"}
-    file.unlink(missing_ok=True)
     pyogrio.write_arrow(
         table, file, layer="data", driver=driver, layer_options=options,
         geometry_name="geometry" if shapes is not None else None,

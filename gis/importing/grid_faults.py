@@ -13,6 +13,7 @@ from shapely.geometry.base import BaseGeometry
 
 from gis import faults
 from gis.case import Fault
+from gis.whole_files import whole
 
 SHOWN = 5
 """Grids named in the note; the file has all."""
@@ -80,8 +81,8 @@ def _area(m2: float) -> str:
 
 def write(found: list[Fault], path: Path) -> None:
     """Write all faults as GeoJSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(faults.to_geojson(found), ensure_ascii=False), encoding="utf-8")
+    with whole(path) as part:
+        part.write_text(json.dumps(faults.to_geojson(found), ensure_ascii=False), encoding="utf-8")
 
 
 def listed(found: Iterable[Fault]) -> list[dict[str, Any]]:

@@ -1,9 +1,11 @@
 """Refused rows: a sieve per chunk that keeps each row's first reason, and the file they are written to."""
 
+import codecs
 import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO, TypeAlias
@@ -14,6 +16,7 @@ import pyarrow as pa
 from gis.importing import quoting
 from gis.importing.parsing import Bools
 from gis.importing.source import Chunk, Ints, Source
+from gis.whole_files import whole
 
 _HEAD = ("row", "line", "field", "reason", "value")
 
@@ -82,6 +85,7 @@ class RefusedFile:
     count: int = 0
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     values: dict[tuple[str, str], Counter[str]] = field(default_factory=dict)
+    _files: ExitStack = field(default_factory=ExitStack)
     _stream: TextIO | None = None
 
     def add(self, refusals: Sequence[Refusal], chunk: Chunk) -> None:
@@ -106,20 +110,30 @@ class RefusedFile:
             of[refusal.value] += 1
         line = str(refusal.row + self.source.above) if self.source.lines else ""
         head = [str(refusal.row), line, refusal.field, refusal.reason, refusal.value]
-        csv.writer(self._opened()).writerow(disarmed(head + original))
+        stream = self._opened()
+        try:
+            csv.writer(stream).writerow(disarmed(head + original))
+        except OSError:
+            with self._files:  # which takes away what was written, and says why
+                raise
 
     def _opened(self) -> TextIO:
         if self._stream is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            part = self._files.enter_context(whole(self.path, "--refused"))
             # The mark at the start lets Excel read it as UTF-8.
-            self._stream = self.path.open("w", encoding="utf-8-sig", newline="")
+            self._stream = self._files.enter_context(part.open("w", encoding="utf-8-sig", newline=""))
             csv.writer(self._stream).writerow([*_HEAD, *self.source.columns])
         return self._stream
 
     def close(self) -> None:
-        """Close the file, if there is one."""
-        if self._stream is not None:
-            self._stream.close()
+        """Put the file in its place, if there is one. Raises BadInput where it cannot be written."""
+        self._files.close()
+
+
+def is_ours(file: Path) -> bool:
+    """Tell whether a file holds refused rows, and may give way to others."""
+    with file.open("rb") as stream:
+        return stream.read(100).removeprefix(codecs.BOM_UTF8).startswith(",".join(_HEAD).encode())
 
 
 def _original(chunk: Chunk, at: int) -> list[str]:
