@@ -42,8 +42,8 @@ def mend_(
         raise BadInput("--accept", "say which proposals to accept: sure, all, or their numbers")
     if out_file is not None and out_file.suffix.lower() not in GDAL:
         raise BadInput("--out", f"{out_file.suffix or 'no suffix'} is not one of {', '.join(GDAL)}")
-    if out_file is not None and out_file.exists():
-        raise BadInput("--out", f"{out_file} is there already; name a new file")
+    if out_file is not None and out_file.exists() and out_file.samefile(file):
+        raise BadInput("--out", f"{out_file} is the file that is read; name another one")
     frame, codes = _read(file, code, layer)
     arranged = mend.arrange(dict(zip(codes, coverage.to_units(frame.geometry.to_numpy()), strict=True)))
     found = mend.proposals(arranged)
@@ -68,8 +68,9 @@ def _read(file: Path, code: str, layer: str | None) -> tuple[gpd.GeoDataFrame, l
     shapes = np.concatenate([np.asarray(chunk.geometry, dtype=object) for chunk in chunks])
     there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     if not there.all():
-        rows = ", ".join(str(i + 1) for i in np.flatnonzero(~there)[:_SHOWN])
-        out.print(f"{np.count_nonzero(~there)} rows have no ground and are left out: {rows}", soft_wrap=True)
+        rows = ", ".join(f"{i + 1} ({table[code].iloc[i]})" for i in np.flatnonzero(~there)[:_SHOWN])
+        left_out = f"{np.count_nonzero(~there)} rows have no ground that can be read and are left out: {rows}"
+        out.print(left_out, soft_wrap=True, highlight=False)
     given = shapes[there] if source.crs is None else to_degrees(shapes[there], source.crs)
     snapped, told = coverage.snap(given)
     _tell_rounding(told)

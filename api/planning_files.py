@@ -1,9 +1,12 @@
 """Plans as files over HTTP: a draft out to other tools, and a map drawn elsewhere in as a step of a draft."""
 
+import re
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import geopandas as gpd
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
@@ -15,6 +18,7 @@ from api.deps import Transaction
 from api.once import Made, Once, RunOnce
 from gis import faults, plan_files, plans
 from gis.errors import BadInput, Faulty
+from gis.importing.source import ReadOptions
 
 router = APIRouter()
 MEDIA = {
@@ -22,6 +26,7 @@ MEDIA = {
     "geojson": "application/geo+json",
     "shp.zip": "application/zip",
 }
+Said = Annotated[str | None, Query(max_length=200)]
 SUFFIXES = (".gpkg", ".geojson", ".json", ".zip", ".fgb", ".kml")
 _INSIDE = "only plans whose scope lies inside it"
 _FILE: dict[int | str, dict[str, Any]] = {200: {"content": {media: {} for media in MEDIA.values()}}}
@@ -57,20 +62,43 @@ async def bring(
     who: Who,
     plan_id: planning.Id,
     name: Annotated[str, Query(max_length=200, description="The file's name; its suffix tells the format.")],
+    crs: Annotated[Said, Query(description="Its coordinate system, where it says none: EPSG:4547.")] = None,
+    encoding: Annotated[Said, Query(description="Of its texts: gb18030, windows-1252 …")] = None,
+    layer: Annotated[Said, Query(description="Of several; `grids` where there is one.")] = None,
 ) -> Response:
     """Take over the lowest grids of a file as one step; 422 with its errors where it does not fit."""
     suffix = Path(name).suffix.lower()
     if suffix not in SUFFIXES:
         raise BadInput("name", f"its suffix is none of {', '.join(SUFFIXES)}")
     body = await request.body()
-    return await run_in_threadpool(_bring, once, who, plan_id, suffix, body)
+    reading = ReadOptions(layer=layer, encoding=encoding, crs=crs)
+    return await run_in_threadpool(_bring, once, who, plan_id, _Sent(suffix, body, reading))
 
 
-def _bring(once: Once, who: Who, plan_id: int, suffix: str, body: bytes) -> Response:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"plan{suffix}"
-        path.write_bytes(body)
-        drawn = plan_files.read(path)
+@dataclass(frozen=True)
+class _Sent:
+    """A file as it was sent, and what was said of it."""
+
+    suffix: str
+    body: bytes
+    reading: ReadOptions
+
+    def read(self) -> gpd.GeoDataFrame:
+        """Return its grids. Raises BadInput in words of the request: parameters, not options of a command."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"plan{self.suffix}"
+            path.write_bytes(self.body)
+            try:
+                return plan_files.read(path, self.reading)
+            except BadInput as error:
+                raise BadInput(error.field.lstrip("-"), _OPTION.sub(r"\1=", error.detail)) from error
+
+
+_OPTION = re.compile(r"--([a-z]+)\b[ =]?")
+
+
+def _bring(once: Once, who: Who, plan_id: int, sent: _Sent) -> Response:
+    drawn = sent.read()
 
     def work(conn: Connection) -> Made:
         found = plan_files.bring(plans.draft(conn, plan_id).cov, drawn)

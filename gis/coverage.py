@@ -73,7 +73,7 @@ def as_geoms(geoms: gpd.GeoSeries | Sequence[BaseGeometry] | Geoms) -> Geoms:
     )
     if bad.size:
         kind = "nothing" if array[bad[0]] is None else array[bad[0]].geom_type
-        raise BadInput("geometry", f"row {bad[0]} is {kind}; a grid is a Polygon or a MultiPolygon")
+        raise BadInput("geometry", f"row {bad[0] + 1} is {kind}; a grid is a Polygon or a MultiPolygon")
     return np.asarray(shapely.force_2d(array), dtype=object)
 
 

@@ -4,13 +4,15 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import shapely
 from shapely.geometry.base import BaseGeometry
 
@@ -19,9 +21,9 @@ from gis.case import Fault
 from gis.coverage import Geoms
 from gis.crs import to_degrees
 from gis.errors import BadInput
-from gis.importing import codes, natures, sandbox
+from gis.importing import codes, natures, quoting, sandbox
 from gis.importing.parsing import LONGEST_ID, one_array
-from gis.importing.source import Chunk, ReadOptions
+from gis.importing.source import Chunk, ReadOptions, Source
 from gis.settle import Coverage, is_grid, same_shape
 
 FORMATS = {"gpkg": "GPKG", "geojson": "GeoJSON", "shp.zip": "ESRI Shapefile"}
@@ -66,13 +68,23 @@ def write(cov: Coverage, changes: Mapping[str, str | None], form: str) -> bytes:
         return path.read_bytes()
 
 
-def read(path: Path) -> gpd.GeoDataFrame:
+_AS_IT_SAYS = ReadOptions()
+
+
+def _source(path: Path, reading: ReadOptions) -> Source:
+    """The layer `grids` of a GeoPackage where it has one and no other is asked for, else its only one."""
+    if path.suffix.lower() == ".gpkg" and reading.layer is None:
+        with suppress(BadInput):
+            return sandbox.read(path, replace(reading, layer=LAYER))
+    return sandbox.read(path, reading)
+
+
+def read(path: Path, reading: ReadOptions = _AS_IT_SAYS) -> gpd.GeoDataFrame:
     """The grids of a file (EPSG:4326) with code, and parent and name where it has them.
 
     Read in a process of its own, as all foreign files are. Raises BadInput for what is no such file.
     """
-    layer = LAYER if path.suffix.lower() == ".gpkg" else None
-    source = sandbox.read(path, ReadOptions(layer=layer))
+    source = _source(path, reading)
     if not source.has_geometry or "code" not in source.columns:
         raise BadInput("file", "it needs polygons and a column `code`; export the draft and draw on that")
     chunks = [chunk for chunk in source.chunks() if len(chunk)]
@@ -88,6 +100,8 @@ def read(path: Path) -> gpd.GeoDataFrame:
     for name in wanted:
         long = [len(text) > LONGEST_ID or codes.strange(text) for text in texts[name]]
         _refuse(long, name, "has a control sign, or is too long")
+        formulas = [bool(re.match(quoting.FORMULA, text)) for text in texts[name]]
+        _refuse(formulas, name, "is a formula; write its value instead")
     _check_codes(texts["code"])
     return frame
 
@@ -96,7 +110,9 @@ def _texts(chunk: Chunk, name: str) -> list[str]:
     """A column's texts, empty where it has none; codes as they are seen, as the importer keeps them."""
     values = one_array(chunk.table[name])
     unfit, why = natures.of_codes(values)
-    _refuse(unfit & (name != "name"), name, why)
+    _refuse(unfit, name, why)
+    if pa.types.is_nested(values.type):
+        return [""] * len(values)  # of which none holds anything
     tidy = str.strip if name == "name" else codes.identified
     return [tidy(text or "") for text in codes.written(values).to_pylist()]
 
@@ -175,7 +191,7 @@ def _step(cov: Coverage, drawn: gpd.GeoDataFrame, shapes: Geoms) -> dict[str, An
     grids = []
     for code, shape in there.items():
         old = cov.grids.get(code)
-        parent = _text(given, code, "parent") or (old.parent if old else _parent(cov, shape))
+        parent = _named_parent(cov, given, code) or (old.parent if old else _parent(cov, shape))
         name = _text(given, code, "name") or (old.name if old else "")
         same = code in cov.shapes and same_shape(cov.shape(code), shape)
         if not (same and old and (old.parent, old.name) == (parent, name)):
@@ -183,6 +199,16 @@ def _step(cov: Coverage, drawn: gpd.GeoDataFrame, shapes: Geoms) -> dict[str, An
             grids.append({"code": code, "parent": parent, "name": name, "shape": geometry})
     gone = sorted(code for code in cov.shapes if code not in there and is_grid(code))
     return {"op": "adopt", "grids": grids, "gone": gone} if grids or gone else None
+
+
+def _named_parent(cov: Coverage, given: gpd.GeoDataFrame, code: str) -> str:
+    """The parent that a file names, empty where it names none. Raises BadInput for what is none here."""
+    parent = _text(given, code, "parent")
+    if parent and (parent not in cov.grids or parent in given.index):
+        raise BadInput(
+            "parent", f"{parent!r} of {code} is no grid above the lowest of this draft; correct it"
+        )
+    return parent
 
 
 def _text(given: gpd.GeoDataFrame, code: str, column: str) -> str:

@@ -26,7 +26,6 @@ def whole(file: Path, name: str = "FILE") -> Iterator[Path]:
         if place.exists() and not place.is_file():
             yield place
             return
-        place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name[:40]}-") as folder:
             part = Path(folder) / place.name
             yield part

@@ -10,6 +10,9 @@ from sqlalchemy.engine import Connection
 
 from api import exporting
 from gis.errors import NotFound
+from gis.exporting.files import WRITERS
+from gis.importing import sandbox
+from gis.importing.source import ReadOptions
 from layers import refresh
 from tests import town
 
@@ -64,3 +67,11 @@ def test_refresh_finds_a_cell_that_was_lost(settled: Connection) -> None:
     settled.execute(refresh.t.cells.delete().where(refresh.t.cells.c.res == 9))
     with pytest.raises(refresh.CountsDiffer, match="resolution 9: 0 incidents in cells, 2 in the table"):
         refresh.cells_agree(settled)
+
+
+@pytest.mark.parametrize("text", ["a\r\nb", "a\rb", "_x000D_", "_x005F_x000D_", "_x00e9_ _x12_", "a\nb"])
+def test_a_workbooks_cells_are_read_as_they_were(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "texts.xlsx"
+    WRITERS[".xlsx"](pd.DataFrame({"code": ["1"], "description": [text]}), file)
+    [chunk] = sandbox.read(file, ReadOptions()).chunks()
+    assert chunk.table["description"].to_pylist() == [text]

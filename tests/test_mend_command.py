@@ -99,7 +99,7 @@ def test_rows_without_ground_and_codes_that_occur_twice_are_told(tmp_path: Path)
     table.to_file(file := tmp_path / "twice.gpkg")
     code, said = mend(file)
     assert code == 0, said
-    assert "1 rows have no ground and are left out: 2" in said
+    assert "1 rows have no ground that can be read and are left out: 2 (B)" in said
     assert [p["codes"] for p in listed(file)] == [["A", "A (row 2)"]]
 
 

@@ -1,5 +1,6 @@
 """Plans as files: out to other tools and in again, exact; errors of a map drawn elsewhere are shown."""
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sqlalchemy.engine import Engine
 
 from gis import coverage, plan_files
 from gis.errors import BadInput, NotDrawable
+from gis.importing.source import ReadOptions
 from gis.redraw import apply
 from gis.settle import Coverage, Grid, total
 from gis.spare import cover
@@ -111,6 +113,42 @@ def test_what_is_no_such_file_is_refused_with_the_way_out(tmp_path: Path) -> Non
         plan_files.read(path)
 
 
+NAMES = [([1], "several values"), (True, "row 1"), ("=1+1", "formula"), ("a\nb", "control sign")]
+
+
+@pytest.mark.parametrize(("name", "says"), NAMES, ids=str)
+def test_a_name_is_one_text(tmp_path: Path, name: object, says: str) -> None:
+    shape = shapely.geometry.mapping(shapely.box(0, 0, 1, 1))
+    feature = {"type": "Feature", "properties": {"code": "A", "name": name}, "geometry": shape}
+    path = tmp_path / "plan.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    with pytest.raises(BadInput, match=says) as told:
+        plan_files.read(path)
+    assert told.value.field == "name"
+
+
+def test_the_only_layer_of_a_geopackage_is_taken_whatever_its_name(tmp_path: Path) -> None:
+    cov = draft()
+    path = tmp_path / "plan.gpkg"
+    lowest, _ = plan_files.frames(cov, {})
+    lowest.to_file(path, layer="drawn in QGIS")
+    assert plan_files.bring(cov, plan_files.read(path)).step is None
+    lowest.to_file(path, layer="again", mode="a")
+    with pytest.raises(BadInput, match="drawn in QGIS, again"):
+        plan_files.read(path)
+    assert len(plan_files.read(path, ReadOptions(layer="again"))) == len(lowest)
+
+
+@pytest.mark.parametrize("parent", ["nobody", "0000"])
+def test_a_parent_that_is_none_is_named(parent: str) -> None:
+    cov = draft()
+    drawn_, _ = plan_files.frames(cov, {})
+    drawn_["parent"] = parent
+    with pytest.raises(BadInput, match=f"'{parent}' of 0000 is no grid above the lowest") as told:
+        plan_files.bring(cov, drawn_)
+    assert told.value.field == "parent"
+
+
 @pytest.fixture(scope="module")
 def plan(engine: Engine, client: TestClient) -> int:
     with engine.begin() as conn:
@@ -146,3 +184,15 @@ def test_over_http(client: TestClient, plan: int, tmp_path: Path) -> None:
     assert {grid["properties"]["code"] for grid in done.json()["grids"]["features"]} >= {"T1a", "T1b"}
     assert done.json()["plan"]["can_undo"]
     assert client.post(f"/plans/{plan}/import?name=plan.exe", content=b"x").status_code == 422
+    metres = json.dumps({"type": "FeatureCollection", "features": [_in_metres("T1a")]})
+    refused = client.post(f"/plans/{plan}/import?name=plan.geojson", content=metres).json()
+    assert refused["errors"][0]["name"] == "crs"
+    assert "crs=" in refused["detail"]
+    assert "--" not in refused["detail"]
+    said = client.post(f"/plans/{plan}/import?name=plan.geojson&crs=EPSG:4547", content=metres).json()
+    assert "coordinates are metres" not in said["detail"]
+
+
+def _in_metres(code: str) -> dict[str, object]:
+    shape = shapely.geometry.mapping(shapely.box(500000, 3e6, 500100, 3.0001e6))
+    return {"type": "Feature", "properties": {"code": code}, "geometry": shape}

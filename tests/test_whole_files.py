@@ -1,20 +1,23 @@
 """A file is written whole, or what stood there stays: full disks, limits; no operator's file is lost."""
 
 import resource
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import geopandas as gpd
 import pandas as pd
+import pyogrio
 import pytest
 from typer.testing import CliRunner
 
 from api.cli import app
 from gis.errors import BadInput
 from gis.exporting.files import WRITERS
+from gis.importing import sandbox
 from gis.importing.refusals import Refusal, RefusedFile, is_ours
-from gis.importing.source import from_frame
+from gis.importing.source import ReadOptions, from_frame
 from gis.whole_files import whole
 
 KIB = 1024
@@ -149,3 +152,37 @@ def test_mend_writes_over_no_file(tmp_path: Path) -> None:
     for out in (source, tmp_path / "new.txt"):
         done = CliRunner().invoke(app, ["mend", str(source), "--accept", "all", "--out", str(out)])
         assert (done.exit_code, "--out" in done.stderr) == (1, True)
+
+
+TRUE, NUMBERED = '"exceededTransferLimit": true', '"numberMatched": 5000, "numberReturned": 1'
+SAID = [
+    (f"{{{TRUE}, %s}}", "1, and there are more"), (f'{{"properties": {{{TRUE}}}, %s}}', "1, and there are more"),
+    (f"{{%s, {TRUE}}}", "1, and there are more"), (f"{{%s, {NUMBERED}}}", "1 of 5000"),
+    ('{"totalFeatures": 5000, %s}', "1 of 5000"), ('{"totalFeatures": 1, %s}', None), ("{%s}", None),
+    ('{"exceededTransferLimit": false, %s}', None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("written", "told"), SAID)
+def test_an_answer_that_says_it_is_a_part_is_told_of(tmp_path: Path, written: str, told: str | None) -> None:
+    features = (
+        '"type":"FeatureCollection","features":[{"type":"Feature","properties":{"a":1},"geometry":null}]'
+    )
+    file = tmp_path / "answer.geojson"
+    file.write_text(written % features)
+    notes = " ".join(sandbox.read(file, ReadOptions()).notes)
+    assert ("is a part" in notes, (told or "") in notes) == (told is not None, True)
+
+
+ZONES = ["2015-04-22T00:00:00", "2015-04-22T00:00:00.000Z", "2015-04-22T00:00:00"]
+
+
+def test_times_of_one_column_keep_their_own_zones(tmp_path: Path) -> None:
+    """Whatever the driver makes of a column in which some rows have a zone and some have none."""
+    file = tmp_path / "times.gpkg"
+    pyogrio.write_dataframe(pd.DataFrame({"at": [pd.Timestamp("2015-04-22")] * 3}), file)
+    with closing(sqlite3.connect(file)) as written, written:
+        for at, text in enumerate(ZONES, start=1):
+            written.execute("UPDATE times SET at = ? WHERE fid = ?", (text, at))
+    [chunk] = sandbox.read(file, ReadOptions()).chunks()
+    assert chunk.table["at"].to_pylist() == ZONES

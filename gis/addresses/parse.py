@@ -22,6 +22,14 @@ _UNIT = re.compile(
     r"[\s,]+(?:(?:apt|apartment|unit|suite|ste|room|rm|floor|fl)\b\.?|#)\s*[\w-]+\s*$", re.IGNORECASE
 )
 """A unit at the end of an English address."""
+_UNIT_BEFORE = re.compile(
+    r"^(?:(?:(?:apt|apartment|unit|suite|ste|room|rm|flat|floor|fl)\b\.?|#)\s*[\w-]+(?:\s*[-,/–—]\s*|\s+)"
+    r"|[a-z]?[0-9]{1,5}[a-z]?\s*[-–—/]\s*)(?=[0-9])",
+    re.IGNORECASE,
+)
+"""A unit in front of the number: `Unit 5 - 874 Sherbourne St`, `5-874 Sherbourne St`, `Flat 2/12 High St`."""
+_COMMA_BEHIND = re.compile(r"^([0-9]+[a-z]?),\s*(?=[a-z])", re.IGNORECASE)
+"""`12, King St W`."""
 _POSTCODE = re.compile(r"\s*\b[0-9]{5,6}(?:-[0-9]{4})?$")
 _DASHED = re.compile(r"(.*[^0-9-])([0-9]+)-([0-9]+)((?:-[0-9]+)*)")
 _IN_WORDS = re.compile(r"(.*[^0-9])([0-9]+)号(?:([0-9]+)栋|附([0-9]+)号)")
@@ -102,7 +110,8 @@ class Reading:
 def read(conn: Connection, text: str, asked: Asked | None) -> Reading | None:
     """Return how a text may be meant, regions checked against the record of grids; None for an empty one."""
     plain = visible(text)
-    raw, streets, code = _without_ends(plain), _streets(plain), _CODE.search(plain)
+    raw, streets = _without_ends(_COMMA_BEHIND.sub(r"\1 ", plain)), _streets(plain)
+    code = _CODE.search(plain)
     before = plain[: code.start()] if code else ""
     texts = [part for one in raw for part in (one.text, *one.behind)]
     keys = dict(zip([*texts, *streets, before], fold(conn, *texts, *streets, before), strict=True))
@@ -127,16 +136,16 @@ class _Short:
 
 
 def _without_ends(text: str) -> list[_Short]:
-    """Return a text, and what is left without its unit, and without each last part by commas or brackets."""
+    """Return a text, and what is left without its units, and without each last part by commas or brackets."""
     found = [_Short(text)]
     while (last := found[-1]).text:
         bracketed = _BRACKETED.fullmatch(last.text)
-        if not bracketed and "," not in last.text and not _UNIT.search(last.text):
+        shorter = _UNIT_BEFORE.sub("", _UNIT.sub("", last.text)).strip()
+        if not bracketed and "," not in last.text and shorter == last.text:
             break
         if bracketed:
             found.append(replace(last, text=bracketed[1], behind=(bracketed[2], *last.behind)))
             continue
-        shorter = _UNIT.sub("", last.text).strip()
         if shorter != last.text:
             found.append(replace(last, text=shorter, units=last.units + 1))
         else:

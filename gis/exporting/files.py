@@ -1,6 +1,7 @@
 """Tables as files, by their suffix: no spreadsheet runs what is in them, and all of it imports again."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from io import BytesIO
@@ -26,6 +27,8 @@ LONGEST_CELL, MOST_ROWS = 32_000, 1_048_575
 _SURE_DIGITS = 10**15
 """Whole numbers from here on are written as text in workbooks, whose programs keep 15 digits."""
 SHEETS = (".csv", ".xlsx")
+_ESCAPED = re.compile(r"\r|_(?=x[0-9A-Fa-f]{4}_)")
+"""What a workbook would lose or take for an escape: `_x000D_` (ECMA-376, 22.4.2.4, ST_Xstring)."""
 GDAL = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".geojson": "GeoJSON"}
 
 
@@ -123,6 +126,8 @@ def _cell(name: str, value: Any) -> Any:
         return str(value)
     if isinstance(value, float) and np.isfinite(value) and float(f"{value:.16g}") != value:
         return repr(value)  # openpyxl writes 16 digits
+    if isinstance(value, str) and _ESCAPED.search(value):
+        return _ESCAPED.sub(lambda found: f"_x{ord(found[0]):04X}_", value)
     if isinstance(value, str) and ILLEGAL_CHARACTERS_RE.search(value):
         raise BadInput("FILE", f"{name} has a text with a control sign, which no workbook holds; use .csv")
     return value

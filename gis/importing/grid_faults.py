@@ -81,6 +81,7 @@ def _area(m2: float) -> str:
 
 def write(found: list[Fault], path: Path) -> None:
     """Write all faults as GeoJSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as part:
         part.write_text(json.dumps(faults.to_geojson(found), ensure_ascii=False), encoding="utf-8")
 

@@ -52,7 +52,9 @@ def refuse(chunk: Chunk, column: str, field: Field, sieve: Sieve) -> None:
 def of_codes(values: pa.Array) -> tuple[Bools, str]:
     """Return which values of a typed column are no codes by what they are, and why one of them is none."""
     is_json = isinstance(values.type, pa.JsonType)
-    several = _begins(values, _SEVERAL) if is_json else np.zeros(len(values), bool)
+    several = (
+        _begins(values, _SEVERAL) if is_json else mask(pc.is_valid(values)) & pa.types.is_nested(values.type)
+    )
     found = {nature: _typed(values, nature) for nature in ("date", "boolean")} | {"several": several}
     why = next((nature for nature, rows in found.items() if rows.any()), "several")
     return found["date"] | found["boolean"] | several, _REASONS[why]

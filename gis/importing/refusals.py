@@ -119,6 +119,7 @@ class RefusedFile:
 
     def _opened(self) -> TextIO:
         if self._stream is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             part = self._files.enter_context(whole(self.path, "--refused"))
             # The mark at the start lets Excel read it as UTF-8.
             self._stream = self._files.enter_context(part.open("w", encoding="utf-8-sig", newline=""))

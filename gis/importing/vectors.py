@@ -49,9 +49,10 @@ class _Layer:
     told: dict[str, str]
 
     def open(self) -> Any:
+        """Open it; times as texts: a typed column has one zone, that of some rows, for all."""
         return pyogrio.raw.open_arrow(
             self.given, layer=self.at, encoding=self.raw, batch_size=CHUNK, return_fids=True,
-            use_pyarrow=True, **self.told,
+            use_pyarrow=True, datetime_as_string=True, **self.told,
         )  # fmt: skip
 
     def name(self, given: str) -> str:
@@ -86,7 +87,7 @@ def open_vector(file: File, options: ReadOptions) -> Source:
         has_geometry=info["geometry_type"] is not None,
         crs=options.crs or info["crs"],
         total=info["features"] if info["features"] >= 0 else None,
-        notes=(*notes, *_without_crs(file, info, options)),
+        notes=(*notes, *wholeness.parts(file, info["features"]), *_without_crs(file, info, options)),
     )
 
 

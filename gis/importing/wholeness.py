@@ -35,6 +35,32 @@ def promised(file: File, given: str | bytes, info: dict[str, Any]) -> int | None
     return None if count is None else count(file, given, info)
 
 
+_JSON = frozenset({".geojson", ".json", ".topojson"})
+_MORE = re.compile(rb'"exceededTransferLimit"\s*:\s*true')
+_OF = re.compile(rb'"(?:numberMatched|totalFeatures)"\s*:\s*(\d+)')
+_EDGE = 1 << 16
+
+
+def parts(file: File, count: int) -> tuple[str, ...]:
+    """Return what a server's answer says of itself when it is a part of what there is.
+
+    `count`: features in it. ArcGIS says `exceededTransferLimit`, OGC API Features `numberMatched`, WFS of
+    GeoServer `totalFeatures`, before the features or behind them.
+    """
+    if file.suffix not in _JSON:
+        return ()
+    with file.open() as stream:
+        edges = first = stream.read(_EDGE)
+        while block := stream.read(_BLOCK):
+            first = (first + block)[-_EDGE:]
+    edges += first
+    of = max((int(number) for number in _OF.findall(edges)), default=0)
+    if not _MORE.search(edges) and of <= count:
+        return ()
+    told = f"{count} of {of}" if of > count else f"{count}, and there are more"
+    return (f"says itself that it is a part: {told}; ask its server for the other pages and import them too",)
+
+
 def refuse_short(file: File, given: str | bytes, wanted: int | None, read: int) -> None:
     """Raise BadInput when fewer or more features came than a file must give."""
     if wanted in (None, read):

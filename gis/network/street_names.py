@@ -87,12 +87,23 @@ _HOUSE_ZH = re.compile(r"^(?P<street>.*?\D)(?P<number>\d+)(?:-\d+)?号")
 _UNIT = re.compile(r"\s+(?:APT|UNIT|SUITE|STE|RM|ROOM|FL|FLOOR)\b.*$|\s*#.*$", re.IGNORECASE)
 
 
+_UNIT_BEFORE = re.compile(
+    r"^\s*(?:(?:(?:APT|APARTMENT|UNIT|SUITE|STE|RM|ROOM|FLAT|FL|FLOOR)\b\.?|#)\s*[\w-]+(?:\s*[,-]\s*|\s+)"
+    r"|[A-Z]?\d+[A-Z]?\s+-\s+)(?=\d+\s+(?!BLOCK\b))",
+    re.IGNORECASE,
+)
+"""A unit in front of the number: `Unit 5 - 874 Sherbourne St`."""
+_COMMA_BEHIND = re.compile(r"^\s*(\d+[A-Z]?),\s*(?=[A-Z])", re.IGNORECASE)
+"""`12, King St W`."""
+
+
 def parse(text: str) -> Address | None:
     """Return what an address says: a house, a block or a crossing of streets; None for anything else.
 
-    What follows a comma, and a unit or room, is left out.
+    What follows a comma behind the street, and a unit or room, is left out.
     """
-    plain = " ".join(_UNIT.sub("", unicodedata.normalize("NFKC", text).split(",")[0]).split())
+    given = _UNIT_BEFORE.sub("", unicodedata.normalize("NFKC", text))
+    plain = " ".join(_UNIT.sub("", _COMMA_BEHIND.sub(r"\1 ", given).split(",")[0]).split())
     return next((found for reader in _READERS if (found := reader(plain)) is not None), None)
 
 
