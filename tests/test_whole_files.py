@@ -156,7 +156,8 @@ def test_mend_writes_over_no_file(tmp_path: Path) -> None:
 
 TRUE, NUMBERED = '"exceededTransferLimit": true', '"numberMatched": 5000, "numberReturned": 1'
 SAID = [
-    (f"{{{TRUE}, %s}}", "1, and there are more"), (f'{{"properties": {{{TRUE}}}, %s}}', "1, and there are more"),
+    (f"{{{TRUE}, %s}}", "1, and there are more"),
+    (f'{{"properties": {{{TRUE}}}, %s}}', "1, and there are more"),
     (f"{{%s, {TRUE}}}", "1, and there are more"), (f"{{%s, {NUMBERED}}}", "1 of 5000"),
     ('{"totalFeatures": 5000, %s}', "1 of 5000"), ('{"totalFeatures": 1, %s}', None), ("{%s}", None),
     ('{"exceededTransferLimit": false, %s}', None),
