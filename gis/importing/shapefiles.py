@@ -1,8 +1,11 @@
 """The texts of a Shapefile: which encoding its table is in, by what is said beside it and by its bytes."""
 
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyogrio
 
@@ -12,6 +15,7 @@ from gis.importing.encodings import Declared
 from gis.importing.files import File
 from gis.importing.source import CHUNK
 
+Texts: TypeAlias = npt.NDArray[np.object_]
 RAW = "ISO-8859-1"
 """In this encoding GDAL hands over each byte as one sign, so that nothing is lost before we decide."""
 _LANGUAGES = {
@@ -51,6 +55,36 @@ def check_whole(file: File) -> None:
         raise BadInput(
             "file", f"{file.name} has {shapes} shapes, {table.name} {count} rows: they are of two files"
         )
+
+
+_PLAIN = re.compile(rb"[ \0]*(?:[-+]?(?:\d+\.?\d*|\.\d+)[ \0]*)?")
+_WITH_EXPONENT = re.compile(rb"[ \0]*(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?[ \0]*)?")
+_FIELD, _FIRST = 32, 32
+"""Bytes of a field's description in a .dbf, and where the first one begins (dBASE III)."""
+
+
+def misread(file: File) -> dict[int, Texts]:
+    """Return the numbers of a Shapefile's table as written, for the fields in which GDAL would misread some.
+
+    By the place of the field; shape (n,), a text for each record. GDAL takes `5e2` of a whole number for 5,
+    and `****`, which is what writers put where a number has no room, for nothing.
+    """
+    beside = file.beside(".dbf")
+    if beside is None:
+        return {}
+    table = beside.content()
+    count, first, width = (int.from_bytes(table[at:to], "little") for at, to in ((4, 8), (8, 10), (10, 12)))
+    records = np.frombuffer(table, f"V{width}", count, first) if count else np.zeros(0, f"V{max(width, 1)}")
+    found, begin = {}, 1  # behind the mark of deletion
+    for at, start in enumerate(range(_FIRST, first - _FIELD, _FIELD)):
+        kind, size, decimals = table[start + 11 : start + 12], table[start + 16], table[start + 17]
+        if kind in (b"N", b"F"):
+            texts = np.ndarray(count, f"S{size}", records, begin, (width,)) if count else records.astype("S1")
+            notation = _WITH_EXPONENT if decimals or kind == b"F" else _PLAIN
+            if not all(notation.fullmatch(one) for one in np.unique(texts).tolist()):
+                found[at] = np.array([one.decode(RAW).strip(" \0") for one in texts.tolist()], object)
+        begin += size
+    return found
 
 
 def _head(file: File) -> bytes:

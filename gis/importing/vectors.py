@@ -2,8 +2,8 @@
 
 import re
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ class _Layer:
 
     `given`: GDAL's name of the file, or the file itself as UTF-8; `at`: the place of the layer; `encoding` of
     its texts, `raw` for GDAL; `ids`: the column in which features' own numbers are kept, None without any;
-    `told`: its driver's options.
+    `told`: its driver's options; `misread`: numbers that GDAL would misread, by column, as written.
     """
 
     given: str | bytes
@@ -47,6 +47,7 @@ class _Layer:
     raw: str | None
     ids: str | None
     told: dict[str, str]
+    misread: Mapping[int, shapefiles.Texts] = field(default_factory=dict)
 
     def open(self) -> Any:
         """Open it; times as texts: a typed column has one zone, that of some rows, for all."""
@@ -76,6 +77,8 @@ def open_vector(file: File, options: ReadOptions) -> Source:
     ids = info["fid_column"] or _feature_ids(file, info)
     told = _AS_WRITTEN if info["driver"] in _TIMES_GUESSED else {}
     layer = _Layer(given, at, encoding, raw, None if ids in info["fields"] else ids or None, told)
+    if raw:
+        layer = replace(layer, misread=shapefiles.misread(file))
     named = tuple(layer.name(name) for name in info["fields"])
     if raw and encoding != "utf-8" and not options.encoding:
         notes = (f"its table is read as {encoding}",)
@@ -160,6 +163,8 @@ def _apart(layer: _Layer, table: pa.Table, shape: str | None) -> tuple[pa.Table,
     fids, wkb = table.column(0), None if shape is None else table[shape].to_numpy()
     plain = table.remove_column(0)
     plain = plain.drop_columns([shape]) if shape else plain
+    for at, texts in layer.misread.items():
+        plain = plain.set_column(at, plain.column_names[at], pa.array(texts[fids.to_numpy()], pa.string()))
     plain = plain.rename_columns([layer.name(name) for name in plain.column_names])
     plain = columns.from_latin1(plain, layer.encoding) if layer.raw else columns.readable(plain)
     if layer.ids:
