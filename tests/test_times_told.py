@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
@@ -58,7 +59,7 @@ PERIODS = [
     if isinstance(route, APIRoute)
     and "GET" in route.methods
     and "{" not in route.path
-    and "from" in {param.alias for sub in route.dependant.dependencies for param in sub.query_params}
+    and "from" in {param.alias for param in get_flat_params(route.dependant)}
 ]
 """Questions that take a period."""
 
