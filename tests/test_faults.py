@@ -343,7 +343,7 @@ def test_faults_as_geojson() -> None:
 
 
 def test_a_line_is_no_grid() -> None:
-    with pytest.raises(BadInput, match="row 0 is LineString"):
+    with pytest.raises(BadInput, match="row 1 is LineString"):
         faults.check({"A": shapely.LineString([(0, 0), (1, 1)])})
 
 
