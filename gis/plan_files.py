@@ -4,7 +4,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -74,8 +73,11 @@ _AS_IT_SAYS = ReadOptions()
 def _source(path: Path, reading: ReadOptions) -> Source:
     """The layer `grids` of a GeoPackage where it has one and no other is asked for, else its only one."""
     if path.suffix.lower() == ".gpkg" and reading.layer is None:
-        with suppress(BadInput):
+        try:
             return sandbox.read(path, replace(reading, layer=LAYER))
+        except BadInput as error:
+            if error.field != "layer":
+                raise
     return sandbox.read(path, reading)
 
 

@@ -302,3 +302,10 @@ def test_the_public_finds_no_staff_and_no_incidents(service_engine: Engine) -> N
 def test_what_is_no_text_finds_nothing(client: TestClient) -> None:
     for q in ("%", "_", "\\", "'; --", "\u200b", "不存在的路1号", " "):
         assert _found(client, q) == []
+
+
+@pytest.mark.parametrize("q", ["37-1060 W Addison St", "37-1060 W Addison St Apt 3"])
+def test_the_first_of_two_numbers_is_no_sure_unit(client: TestClient, q: str) -> None:
+    """It may be a house's, as houses are numbered in Queens."""
+    assert 0 < _found(client, q)[0]["score"] < 0.8
+    assert _found(client, "Unit 37 - 1060 W Addison St")[0]["score"] > 0.9

@@ -28,6 +28,7 @@ _UNIT_BEFORE = re.compile(
     re.IGNORECASE,
 )
 """A unit in front of the number: `Unit 5 - 874 Sherbourne St`, `5-874 Sherbourne St`, `Flat 2/12 High St`."""
+_DASHED_BEFORE = re.compile(r"^[a-z]?[0-9]+[a-z]?\s*[-–—/]\s*[0-9]", re.IGNORECASE)
 _COMMA_BEHIND = re.compile(r"^([0-9]+[a-z]?),\s*(?=[a-z])", re.IGNORECASE)
 """`12, King St W`."""
 _POSTCODE = re.compile(r"\s*\b[0-9]{5,6}(?:-[0-9]{4})?$")
@@ -54,10 +55,12 @@ _BRACKETED = re.compile(r"(.*[^\s(])\s*\(([^()]+)\)\s*")
 _DIRECTIONS = ("n", "s", "e", "w", "ne", "nw", "se", "sw")
 _NUMBERED = re.compile(r"([0-9]+(?:-[0-9]+)?|)((?:(?:n|s|e|w|ne|nw|se|sw) )?)([a-z].*)")
 _BEHIND, _ASIDE = ", what stands behind it left out", ", regions aside"
+_UNITS = ", what may be a unit left out"
 _SHORTER, _RESTS = 6, 24
 """Readings that leave something out at the end, and those that leave regions out in front, at most."""
-_LEFT_OUT, _REREAD, _ELSEWHERE = 0.05, 0.02, 0.4
-"""What a reading loses for a thing left out, for a dash read as words, for a region that is none of ours."""
+_LEFT_OUT, _REREAD, _ELSEWHERE, _DOUBTFUL = 0.05, 0.02, 0.4, 0.25
+"""What a reading loses for a thing left out, for a dash read as words, for a region that is none of ours, for
+the first of two numbers taken for a unit."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,8 @@ class _Short:
     text: str
     units: int = 0
     behind: tuple[str, ...] = ()
+    dashed: bool = False
+    """Without what may be a unit before a dash, or the first of two numbers of a house: `37-10 Main St`."""
 
 
 def _without_ends(text: str) -> list[_Short]:
@@ -140,14 +145,17 @@ def _without_ends(text: str) -> list[_Short]:
     found = [_Short(text)]
     while (last := found[-1]).text:
         bracketed = _BRACKETED.fullmatch(last.text)
-        shorter = _UNIT_BEFORE.sub("", _UNIT.sub("", last.text)).strip()
+        shorter, dashed = _UNIT.sub("", last.text).strip(), last.dashed
+        if shorter == last.text:  # one at a time: without its room `37-10 Main St` may be a house
+            shorter = _UNIT_BEFORE.sub("", last.text).strip()
+            dashed = dashed or bool(shorter != last.text and _DASHED_BEFORE.match(last.text))
         if not bracketed and "," not in last.text and shorter == last.text:
             break
         if bracketed:
             found.append(replace(last, text=bracketed[1], behind=(bracketed[2], *last.behind)))
             continue
         if shorter != last.text:
-            found.append(replace(last, text=shorter, units=last.units + 1))
+            found.append(replace(last, text=shorter, units=last.units + 1, dashed=dashed))
         else:
             shorter, _, part = last.text.rpartition(",")
             behind = (_POSTCODE.sub("", part), *last.behind)
@@ -157,7 +165,9 @@ def _without_ends(text: str) -> list[_Short]:
 
 def _shortened(one: _Short, keys: dict[str, str], known: Regions) -> Variant:
     """Return a text without its ends, and how much it loses: much, where one is no region of ours."""
-    units = Variant(keys[one.text], _LEFT_OUT * one.units, _BEHIND if one.units else "")
+    units = Variant(keys[one.text], _LEFT_OUT * one.units, _UNITS if one.units else "")
+    if one.dashed:
+        units = units.but(units.key, _DOUBTFUL, "")
     parts = [key for part in one.behind if (key := keys[part])]
     if not parts:
         return units

@@ -59,14 +59,14 @@ def check_whole(file: File) -> None:
 
 _PLAIN = re.compile(rb"[ \0]*(?:[-+]?(?:\d+\.?\d*|\.\d+)[ \0]*)?")
 _WITH_EXPONENT = re.compile(rb"[ \0]*(?:[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?[ \0]*)?")
-_FIELD, _FIRST = 32, 32
-"""Bytes of a field's description in a .dbf, and where the first one begins (dBASE III)."""
+_FIELD, _FIRST, _ENDED = 32, 32, 0x0D
+"""Bytes of a field in the head of a .dbf, where the first one begins, what stands behind the last (dBASE)."""
 
 
 def misread(file: File) -> dict[int, Texts]:
     """Return the numbers of a Shapefile's table as written, for the fields in which GDAL would misread some.
 
-    By the place of the field; shape (n,), a text for each record. GDAL takes `5e2` of a whole number for 5,
+    By the place of the field; shape (n,), a text a record. GDAL takes `5e2` of a whole number for 5,
     and `****`, which is what writers put where a number has no room, for nothing.
     """
     beside = file.beside(".dbf")
@@ -77,6 +77,8 @@ def misread(file: File) -> dict[int, Texts]:
     records = np.frombuffer(table, f"V{width}", count, first) if count else np.zeros(0, f"V{max(width, 1)}")
     found, begin = {}, 1  # behind the mark of deletion
     for at, start in enumerate(range(_FIRST, first - _FIELD, _FIELD)):
+        if table[start] == _ENDED:
+            break
         kind, size, decimals = table[start + 11 : start + 12], table[start + 16], table[start + 17]
         if kind in (b"N", b"F"):
             texts = np.ndarray(count, f"S{size}", records, begin, (width,)) if count else records.astype("S1")

@@ -50,10 +50,10 @@ def parts(file: File, count: int) -> tuple[str, ...]:
     if file.suffix not in _JSON:
         return ()
     with file.open() as stream:
-        edges = first = stream.read(_EDGE)
+        first, last = stream.read(_EDGE), b""
         while block := stream.read(_BLOCK):
-            first = (first + block)[-_EDGE:]
-    edges += first
+            last = (last + block)[-_EDGE:]
+    edges = first + last
     of = max((int(number) for number in _OF.findall(edges)), default=0)
     if not _MORE.search(edges) and of <= count:
         return ()
