@@ -13,6 +13,7 @@ from gis import cells as h3
 from gis import schema as t
 from gis.city import the_city
 from gis.errors import BadInput
+from gis.grids import current
 from gis.record_span import incident_span
 from layers import periods
 from layers.by_grid import grid_counts
@@ -168,7 +169,17 @@ def _by_cell(conn: Connection, views: list[View], res: int) -> tuple[list[str], 
     return h3.to_text(every), None, table
 
 
+def _highest(conn: Connection, view: View) -> int:
+    """Return the level of the area or scope that a view is of, 1 for the whole city."""
+    inside = [code for code in (view.area, view.scope and view.scope[1]) if code]
+    g = t.grids.c
+    found = sa.select(sa.func.max(g.level)).where(current(view.asked), g.code.in_(inside))
+    return conn.execute(found).scalar() or 1
+
+
 def _by_grid(conn: Connection, views: list[View], level: int) -> tuple[list[str], list[str], Integers]:
+    if level < _highest(conn, views[0]):
+        raise BadInput("level", f"there is no grid of level {level} within the area; take a lower one")
     codes, names, table = grid_counts(conn, views, level)
     if not codes:
         raise BadInput("level", f"there is no grid of level {level}; GET /city names the levels")

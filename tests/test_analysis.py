@@ -203,6 +203,9 @@ def test_a_period_before_the_records_is_not_compared_with(client: TestClient) ->
     both = client.get("/changes", params={"res": 8, "level": 2})
     assert both.json()["errors"][0]["name"] == "level"
     assert client.get("/changes", params={"level": 9}).json()["errors"][0]["name"] == "level"
+    above = client.get("/changes", params={"level": 2, "area": "T1a"})
+    assert above.json()["errors"][0]["name"] == "level"
+    assert client.get("/changes", params={"level": 3, "area": "T1a"}).status_code == 200
     table = client.get("/changes", params={"level": 3, "from": "2025-05-01", "format": "csv"})
     rows = list(csv.DictReader(io.StringIO(table.text)))
     assert {row["code"] for row in rows} <= {"T1a", "T1b", "T1c", "T2d", "T2e"}

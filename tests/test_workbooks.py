@@ -242,3 +242,14 @@ def test_a_large_sheet_of_shown_numbers_is_read_in_seconds(tmp_path: Path) -> No
     got = np.concatenate([chunk.seen["c0"] for chunk in reading.read(tmp_path / "f.xlsx").chunks()])
     assert list(got) == [f"{at:06d}" if at < 100_000 else None for at in range(20_000)]
     assert time.process_time() - start < 10
+
+
+def test_hidden_rows_are_told(ready: Connection, tmp_path: Path) -> None:
+    path = book(tmp_path / "f.xlsx", [incident(origin_id=str(at)) for at in range(9)])
+    opened = openpyxl.load_workbook(path)
+    for row in (3, 4, 9, 20):  # the last one is empty
+        opened.worksheets[0].row_dimensions[row].hidden = True
+    opened.save(path)
+    told = bring(ready, path)
+    assert (told.rows, told.refused) == (9, 0)
+    assert any(note.startswith("3 hidden rows are read like the others") for note in told.notes)

@@ -85,6 +85,16 @@ def find(file: File, name: str) -> Marks:
     return _styled(content, formats) if formats else {}
 
 
+def hidden_rows(file: File, name: str) -> list[int]:
+    """Return the numbers of a sheet's rows that are hidden, by hand or by a filter, and hold cells."""
+    with zipfile.ZipFile(file.seekable()) as archive:
+        part = Parts(archive).sheet(name)
+        content = b"" if part is None else archive.read(part)
+    return [int(hit[1]) for row in _HIDDEN.finditer(content) if (hit := _NUMBER.search(row[0]))]
+
+
+_HIDDEN = re.compile(rb"<(?:\w+:)?row(?=[^>]*\shidden=[\"'](?:1|true)[\"'])[^>]*>\s*<(?:\w+:)?c\b")
+_NUMBER = re.compile(rb"\sr=[\"'](\d+)[\"']")
 _BARE = re.compile(rb"<(?:\w+:)?c(?=[\s>])(?![^>]*\sr=)")
 """A cell that does not say where it stands."""
 

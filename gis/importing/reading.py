@@ -15,7 +15,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from gis.errors import BadInput, NotFound, Problem
-from gis.importing import columns, encodings, files, sheets, vectors, workbooks
+from gis.importing import columns, encodings, files, not_data, sheets, vectors, workbooks
 from gis.importing.files import File
 from gis.importing.source import CHUNK, Chunk, Geoms, ReadOptions, Source, digest, numbered
 
@@ -38,6 +38,7 @@ def read(path: Path, options: ReadOptions = _PLAIN) -> Source:
     if options.encoding:
         encodings.named(options.encoding)
     try:
+        not_data.check(path)
         file, layer = files.find(path, options.layer)
         opener = _OPENERS.get(file.suffix, vectors.open_vector)
         source = opener(file, replace(options, layer=layer))

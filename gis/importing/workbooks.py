@@ -50,7 +50,7 @@ def open_xlsx(file: File, options: ReadOptions) -> Source:
         crs=options.crs,
         lines=True,
         above=above,
-        notes=(*head.notes, *_merge_notes(below)),
+        notes=(*head.notes, *_merge_notes(below), *_hidden_notes(file, sheet, above)),
         since_1904=cell_marks.since_1904(file),
     )
 
@@ -62,6 +62,11 @@ def _merge_notes(below: list[Range]) -> list[str]:
     rows = f"{len(tall)} areas of merged cells: each gives its value to every row that it spans"
     columns = f"{wide} areas of merged cells span several columns: only the first of these has the value"
     return [rows] * bool(tall) + [columns] * bool(wide)
+
+
+def _hidden_notes(file: File, sheet: str, above: int) -> list[str]:
+    count = sum(number > above for number in cell_marks.hidden_rows(file, sheet))
+    return [f"{count} hidden rows are read like the others; delete them if they are not meant"] * (count > 0)
 
 
 def _spread(rows: Iterator[Row], below: list[Range]) -> Iterator[Row]:

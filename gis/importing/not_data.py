@@ -1,0 +1,59 @@
+"""What is saved in place of data: a page that wants a sign-in, an error that a server answered with."""
+
+import json
+import re
+from pathlib import Path
+
+from gis.errors import BadInput
+
+_LOOKED_AT = 4096
+_PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+_XML_ERROR = re.compile(rb"<(?:\w+:)?(?:ExceptionReport|ServiceExceptionReport|Error)\b")
+"""OGC services (OWS 1.1, WMS 1.3) and storage services answer so."""
+_TABLE = re.compile(rb"<table\b", re.IGNORECASE)
+_TEXTS = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".shp", ".gpkg"})
+
+
+def check(path: Path) -> None:
+    """Raise BadInput for a file that is a web page, a server's error, or JSON under another format's name."""
+    if not path.is_file():
+        return
+    with path.open("rb") as stream:
+        begin = stream.read(_LOOKED_AT).removeprefix(b"\xef\xbb\xbf")
+    if _PAGE.match(begin):
+        raise BadInput("file", f"{path.name} is a web page, {_what_page(path)}")
+    if begin.lstrip().startswith(b"<") and _XML_ERROR.search(begin):
+        raise BadInput("file", f"{path.name} is a server's error, no data: {_short(begin)}")
+    if begin.lstrip()[:1] == b"{":
+        _check_json(path, begin)
+
+
+def _what_page(path: Path) -> str:
+    """Return what a page is likely to be: some systems save a table of HTML under a workbook's name."""
+    with path.open("rb") as stream:
+        table = any(_TABLE.search(block) for block in iter(lambda: stream.read(1 << 20), b""))
+    if table:
+        return "not a workbook or a text; open it in a spreadsheet and save it as xlsx"
+    return "no data: perhaps one to sign in, or an error; get the file again"
+
+
+def _check_json(path: Path, begin: bytes) -> None:
+    """Raise BadInput for a server's error in JSON, and for JSON that is called something else."""
+    answer = _parsed(begin)
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if error:
+        raise BadInput("file", f"{path.name} is a server's error, no data: {_short(begin)}")
+    if path.suffix.lower() in _TEXTS and re.match(rb'\{\s*"', begin.lstrip()):
+        raise BadInput("file", f"{path.name} is JSON; give it the ending .geojson or .json")
+
+
+def _parsed(begin: bytes) -> object:
+    try:
+        found: object = json.loads(begin)
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
+def _short(begin: bytes) -> str:
+    return " ".join(begin.decode(errors="replace").split())[:200]
