@@ -11,10 +11,9 @@ from scipy import sparse
 from gis import cells as h3
 from layers.emergence import classed
 from layers.expecting import Ground
-from layers.scanning import Laid, clusters_of
+from layers.scanning import Laid, clusters_of, laid_over
 from layers.served import Served
 from layers.stats.expectation import dispersion
-from layers.stats.hot import hot
 from layers.stats.situation import ALONE, departures
 
 MEANS, ALPHAS = (0.05, 0.3, 2.0), (0.0, 0.1, 0.3, 0.5)
@@ -68,9 +67,7 @@ def looked_at(place: City, counts: np.ndarray) -> Laid:
         past_days=PERIODS * DAYS, days=DAYS, alpha=dispersion(past).alpha,
     )  # fmt: skip
     expected = known.expected(float(now.sum()))
-    return Laid(
-        place.served, now, expected, hot(now, expected.mean, place.served.disc(), 0.05, expected.size)
-    )
+    return laid_over(place.served, now, expected)
 
 
 def has_hot_cell(place: City, counts: np.ndarray) -> bool:

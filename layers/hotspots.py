@@ -17,18 +17,17 @@ from gis.record_span import Span, incident_span
 from layers.counts import counts
 from layers.expecting import Ground, closed_period, ground, period_before
 from layers.public import Released, released, widened
-from layers.scanning import Laid, clusters_of, stability
+from layers.scanning import ALPHA, Laid, clusters_of, laid_over, stability
 from layers.served import OF, Per, Served, exposure, served
 from layers.stats.gistar import gi_star
-from layers.stats.hot import HotCells, disc_size, disc_weight, hot
+from layers.stats.hot import HotCells, disc_weight
 from layers.stats.power import Detectable, detectable
 from layers.stats.scan import Cluster
 from layers.stats.shrink import shrink
+from layers.stats.tails import disc_size
 from layers.view import View, wanted_incidents
 
 Floats = npt.NDArray[np.float64]
-ALPHA = 0.05
-"""The share of noise-only maps that may show any hot cell."""
 EXTRAS = ("shrunk", "gistar", "scan", "stability")
 """What an answer may carry besides the test, by the names of `with=`."""
 USUAL = ("shrunk",)
@@ -108,7 +107,7 @@ def hotspots(
     found = of.spread(*counts(conn, view, res))
     known = ground(conn, view, res, of, found, span)
     expected = known.expected(float(found.sum()))
-    laid = Laid(of, found, expected, hot(found, expected.mean, of.disc(), ALPHA, expected.size))
+    laid = laid_over(of, found, expected)
     clusters = clusters_of(laid) if "scan" in extras else None
     shown = _shown(laid, clusters)
     columns = _extra(conn, view, res, laid, known, shown, extras, per)
@@ -127,11 +126,12 @@ def _detectable(laid: Laid) -> Detectable | None:
     disc, e = laid.of.disc(), laid.expected.mean
     if not e.any():
         return None
-    mean, size = disc @ e, disc_size(e, laid.expected.size, disc)
+    mean = disc @ e
+    size, fixed = disc_size(e, laid.expected.size, disc, laid.expected.skew)
     order = np.argsort(mean, kind="stable")
     place = order[np.searchsorted(np.cumsum(e[order]), e.sum() / 2)]
     level = ALPHA * float(disc_weight(e)[place]) / (2 * len(e))
-    return detectable(float(mean[place]), float(size[place]), level)
+    return detectable(float(mean[place]), float(size[place]), level, fixed=float(fixed[place]))
 
 
 def _shown(laid: Laid, clusters: list[Cluster] | None) -> npt.NDArray[np.int64]:
@@ -153,7 +153,7 @@ def _extra(
     if "gistar" in extras:
         columns["z"] = gi_star(laid.found, laid.of.disc())[shown]
     if "stability" in extras:
-        columns["stability"] = stability(conn, view, res, laid, known, ALPHA)[shown]
+        columns["stability"] = stability(conn, view, res, laid, known)[shown]
     return columns
 
 

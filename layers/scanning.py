@@ -31,6 +31,10 @@ _CHILDREN = 1
 """Steps of resolution that places stand finer than cells when the lattice is moved: 7 to a cell."""
 
 
+ALPHA = 0.05
+"""The share of noise-only maps that may show any hot cell."""
+
+
 @dataclass(frozen=True)
 class Laid:
     """Counts and expectation laid over the served cells, and the test of every disc."""
@@ -39,6 +43,12 @@ class Laid:
     found: Floats
     expected: Expected
     tested: HotCells
+
+
+def laid_over(of: Served, found: Floats, expected: Expected) -> Laid:
+    """Test what was found in the served cells against what was expected."""
+    tested = hot(found, expected.mean, of.disc(), ALPHA, expected.size, expected.skew)
+    return Laid(of, found, expected, tested)
 
 
 def clusters_of(laid: Laid, simulations: int = SIMULATIONS) -> list[Cluster]:
@@ -52,7 +62,7 @@ def clusters_of(laid: Laid, simulations: int = SIMULATIONS) -> list[Cluster]:
     return [each for each in told if each.p <= LEVEL]
 
 
-def stability(conn: Connection, view: View, res: int, laid: Laid, known: Ground, alpha: float) -> Floats:
+def stability(conn: Connection, view: View, res: int, laid: Laid, known: Ground) -> Floats:
     """Return the share of moved lattices under which each cell's place is significant, shape (n,).
 
     Where the hexagons lie is an accident: the same incidents are laid on SHIFTS lattices that differ from
@@ -64,7 +74,7 @@ def stability(conn: Connection, view: View, res: int, laid: Laid, known: Ground,
     lattices = shifts(laid.of.cells)
     lon, lat = h3.centres(laid.of.cells)
     for move in lattices:
-        cells, significant = _again(points, known, move, res, alpha)
+        cells, significant = _again(points, known, move, res)
         there = h3.index(lon + move[0], lat + move[1], res)
         place = np.minimum(np.searchsorted(cells, there), len(cells) - 1)
         held += (cells[place] == there) & significant[place]
@@ -140,7 +150,7 @@ def _xy(point: sa.ColumnElement[Any], weight: sa.ColumnElement[Any]) -> sa.Selec
 
 
 def _again(
-    points: _Points, known: Ground, move: tuple[float, float], res: int, alpha: float
+    points: _Points, known: Ground, move: tuple[float, float], res: int
 ) -> tuple[Cells, npt.NDArray[np.bool_]]:
     """Lay everything on a moved lattice and test it; return its cells and which are significant."""
 
@@ -157,4 +167,4 @@ def _again(
     # A place the area's points just missed still has some room.
     moved = replace(known, inside_m2=np.maximum(inside_m2, 1.0), homes=homes, past=past)
     expected = moved.expected(float(found.sum()))
-    return cells, hot(found, expected.mean, of.disc(), alpha, expected.size).significant
+    return cells, laid_over(of, found, expected).tested.significant

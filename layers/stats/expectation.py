@@ -19,6 +19,8 @@ class Expected:
     """Incidents expected in the period, shape (n,)."""
     size: Floats
     """Negative-binomial size per cell, for `hot`; inf where the expectation is taken as exact."""
+    skew: Floats
+    """Third moment of the uncertain mean over that of the Gamma with this size; 1 where it is that Gamma."""
 
 
 def from_exposure(total: float, exposure: ArrayLike, area_m2: ArrayLike, blend: float = 0.1) -> Expected:
@@ -34,7 +36,7 @@ def from_exposure(total: float, exposure: ArrayLike, area_m2: ArrayLike, blend: 
         raise ValueError(f"blend: {blend} is not between 0 and 1")
     parts = [(1 - blend, "exposure", exposure), (blend, "area_m2", area_m2)]
     mean = sum(total * w * _share(name, values) for w, name, values in parts if w > 0)
-    return Expected(np.asarray(mean), np.full(np.shape(mean), np.inf))
+    return Expected(np.asarray(mean), np.full(np.shape(mean), np.inf), np.ones(np.shape(mean)))
 
 
 def from_history(
@@ -73,7 +75,18 @@ def from_history(
     scale = 1.0 if total is None else total / mean.sum()
     with np.errstate(divide="ignore"):  # cells that differ by chance alone: a size of infinity, a Poisson
         size = 1 / (1 / posterior.shape * (1 + alpha) + alpha)
-    return Expected(mean * scale, size)
+    return Expected(mean * scale, size, product_skew(1 / posterior.shape, alpha))
+
+
+def product_skew(unsure: Floats, alpha: float) -> Floats:
+    """Return the third moment of a Gamma rate of variance `unsure` times a Gamma factor of variance `alpha`.
+
+    Both of mean 1; over the third moment of the one Gamma that has the product's variance.
+    """
+    variance = (1 + unsure) * (1 + alpha) - 1
+    both = unsure * alpha
+    third = 2 * (unsure**2 + alpha**2 + 2 * both**2) + 6 * both * (1 + unsure + alpha)
+    return np.divide(third, 2 * variance**2, out=np.ones_like(unsure), where=variance > 0)
 
 
 @dataclass(frozen=True)

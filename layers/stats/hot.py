@@ -1,4 +1,4 @@
-"""Which cells hold more incidents than chance allows, or fewer: exact disc tails, false-discovery control."""
+"""Which cells hold more incidents than chance allows: exact disc tails, false-discovery control."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse, special, stats
 
 from layers.stats.expectation import dispersion_elsewhere
+from layers.stats.tails import disc_size, upper_tail
 
 Floats = NDArray[np.float64]
 
@@ -29,7 +30,7 @@ class HotCells:
     ratio: Floats
     """n / expected; NaN where nothing is expected and nothing came."""
     p: Floats
-    """Chance of n or more (for cold cells: n or fewer) if the expectation held."""
+    """Chance of n or more if the expectation held."""
     q: Floats
     """p adjusted for the number of tests (Benjamini-Hochberg)."""
     significant: NDArray[np.bool_]
@@ -44,6 +45,7 @@ def hot(
     disc: sparse.csr_array,
     alpha: float = 0.05,
     size: ArrayLike | None = None,
+    skew: ArrayLike = 1.0,
 ) -> HotCells:
     """Test every cell, by itself and with its disc, for more incidents than expected.
 
@@ -51,12 +53,14 @@ def hot(
     0/1 matrix whose row i marks the cells of disc i, itself included (a cell at the edge of the
     served area simply has fewer). `size`, shape (n,) or one number, is the negative-binomial size
     of each cell's count (variance = expected + expected**2 / size), as `expectation` and
-    `dispersion` give it; None means Poisson.
+    `dispersion` give it; None means Poisson. `skew` (n,) is how many times a Gamma's third moment the
+    uncertain mean has: a rate that is uncertain times a factor that scatters.
 
     The tail is exact for Poisson, and for the negative binomial where expected / size is the same
-    in all cells of a disc (then sums stay negative binomial); otherwise the disc's size is matched
-    on its variance. Benjamini-Hochberg needs the tests to be positively dependent (PRDS), and they
-    are: discs are sums of independent counts with log-concave distributions, and such sums are
+    in all cells of a disc and skew 1 (then sums stay negative binomial); otherwise three moments are matched
+    (`tails.disc_size`): matched on its variance alone, the sum of unlike cells passed one in a hundred
+    thousand twice as often as it said. Benjamini-Hochberg needs the tests to be positively dependent (PRDS),
+    and they are: discs are sums of independent counts with log-concave distributions, and such sums are
     stochastically increasing in one another (Efron 1965; Benjamini & Yekutieli 2001, section 3.1).
     So on pure noise at most a share `alpha` of the maps shows any hot cell, and the harsher
     Benjamini-Yekutieli correction would only cost power. Cells alone and discs are adjusted together, the
@@ -66,11 +70,12 @@ def hot(
     Raises ValueError for arrays that do not match, negative or non-finite values, and for
     incidents in a disc where none are expected (give the cells a positive expectation first).
     """
-    n, mean, disc_sizes = _discs(counts, expected, disc, size)
+    n, mean = _discs(counts, expected, disc)
     y, e = (np.asarray(each, dtype=np.float64) for each in (counts, expected))
-    sizes = None if size is None else np.broadcast_to(np.asarray(size, dtype=np.float64), e.shape)
-    single = np.where(e > 0, upper_tail(y, e, sizes), 1.0)
-    around = upper_tail(n, mean, disc_sizes)
+    itself = sparse.eye_array(e.size, format="csr")
+    sizes = np.broadcast_to(np.asarray(np.inf if size is None else size, dtype=np.float64), e.shape)
+    single = np.where(e > 0, upper_tail(y, e, *disc_size(e, sizes, itself, skew)), 1.0)
+    around = upper_tail(n, mean, *disc_size(e, sizes, disc, skew))
     weight = disc_weight(e)
     q = _adjusted(np.minimum(np.concatenate([around / weight, single / (2 - weight)]), 1.0))
     of_disc, of_cell = q[: n.size], q[n.size :]
@@ -87,20 +92,6 @@ def disc_weight(expected: Floats) -> Floats:
     """
     alone = np.select([expected >= least for least, _ in ALONE], [weight for _, weight in ALONE])
     return np.asarray(2 - alone, dtype=np.float64)
-
-
-def cold(
-    counts: ArrayLike,
-    expected: ArrayLike,
-    disc: sparse.csr_array,
-    alpha: float = 0.05,
-    size: ArrayLike | None = None,
-) -> HotCells:
-    """Test every cell's disc for fewer incidents than expected; otherwise as `hot`, without cells alone."""
-    n, mean, disc_sizes = _discs(counts, expected, disc, size)
-    p = lower_tail(n, mean, disc_sizes)
-    q = _adjusted(p)
-    return HotCells(n, mean, _ratio(n, mean), p, q, q <= alpha, np.zeros(n.shape, dtype=bool))
 
 
 def states(counts: ArrayLike, disc: sparse.csr_array, alpha: float = 0.05) -> NDArray[np.int64]:
@@ -162,10 +153,8 @@ def _share_tail(beta: np.ufunc, k: Floats, given: Floats, share: Floats, size: F
     return np.asarray(np.where(np.isfinite(size), some, exact), dtype=np.float64)
 
 
-def _discs(
-    counts: ArrayLike, expected: ArrayLike, disc: sparse.csr_array, size: ArrayLike | None
-) -> tuple[Floats, Floats, Floats | None]:
-    """Return what is in every disc, what is expected there, and the size of its distribution."""
+def _discs(counts: ArrayLike, expected: ArrayLike, disc: sparse.csr_array) -> tuple[Floats, Floats]:
+    """Return what is in every disc, and what is expected there."""
     y, e = _per_cell("counts", counts, disc), _per_cell("expected", expected, disc)
     if y.shape != e.shape:
         raise ValueError(f"expected: shape {e.shape} does not match counts of {y.shape}")
@@ -176,7 +165,7 @@ def _discs(
             f"expected: cell {impossible[0, 0]} has incidents in its disc but expects none; "
             "shrink the expectation towards the area's rate"
         )
-    return n, mean, None if size is None else disc_size(e, size, disc)
+    return n, mean
 
 
 def _adjusted(p: Floats) -> Floats:
@@ -185,42 +174,6 @@ def _adjusted(p: Floats) -> Floats:
 
 def _ratio(n: Floats, mean: Floats) -> Floats:
     return np.divide(n, mean, out=np.full_like(mean, np.nan), where=mean > 0)
-
-
-def upper_tail(n: Floats, mean: Floats, size: Floats | None = None) -> Floats:
-    """Return P(N >= n), element by element, for a Poisson or negative-binomial N of that mean.
-
-    `size` inf or None is Poisson. A mean of zero with n of zero gives 1.
-    """
-    poisson = np.asarray(stats.poisson.sf(n - 1, mean), dtype=np.float64)
-    if size is None:
-        return poisson
-    bounded = np.where(np.isfinite(size), size, 1.0)
-    # The incomplete beta function itself: nbinom.sf takes 1 - x, which is lost to rounding when
-    # the size is large.
-    tail = special.betainc(np.maximum(n, 1), bounded, mean / (bounded + mean))
-    return np.where(np.isfinite(size), np.where(n > 0, tail, 1.0), poisson)
-
-
-def lower_tail(n: Floats, mean: Floats, size: Floats | None = None) -> Floats:
-    """Return P(N <= n), element by element; otherwise as `upper_tail`."""
-    poisson = np.asarray(stats.poisson.cdf(n, mean), dtype=np.float64)
-    if size is None:
-        return poisson
-    bounded = np.where(np.isfinite(size), size, 1.0)
-    tail = special.betaincc(n + 1, bounded, mean / (bounded + mean))
-    return np.where(np.isfinite(size), tail, poisson)
-
-
-def disc_size(expected: Floats, size: ArrayLike, disc: sparse.csr_array) -> Floats:
-    """Return the negative-binomial size of each disc's sum, from the sizes of its cells.
-
-    Variances of independent cells add: sum(e) + sum(e**2 / size); the disc's size is the one that
-    gives a mean of sum(e) that variance.
-    """
-    extra: Floats = disc @ (expected**2 / np.asarray(size, dtype=np.float64))
-    mean: Floats = disc @ expected
-    return np.divide(mean**2, extra, out=np.full_like(mean, np.inf), where=extra > 0)
 
 
 def _per_cell(name: str, values: ArrayLike, disc: sparse.csr_array) -> Floats:

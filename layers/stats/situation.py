@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from layers.stats.expectation import dispersion, from_history
-from layers.stats.hot import lower_tail, share_lower, share_upper, upper_tail
+from layers.stats.hot import share_lower, share_upper
+from layers.stats.tails import lower_tail, upper_tail
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
