@@ -314,7 +314,7 @@ def faults(
     """Answer every error of the draft, and the advice on the grids that it changed and their siblings."""
     with transaction() as conn:
         here = plans.draft(conn, plan_id)
-        found = plan_faults.of_all(conn, here.cov, plans.changed(here))
+        found = plan_faults.of_all(conn, here.base.cov, here.cov, plans.changed(here))
         found += plan_faults.of_uppers(here.base.cov, here.cov)
         new = len(plan_faults.new_errors(here.base.cov, here.cov))
     return plan_features.faults(found, datum, limit) | {"new_errors": new}

@@ -13,7 +13,7 @@ from gis.case import Fault
 from gis.errors import Faulty
 from gis.plan_around import surroundings
 from gis.plan_diff import diff
-from gis.plan_outlines import bent
+from gis.plan_outlines import bent, followed
 from gis.settle import Coverage, is_grid
 from gis.tolerances import BEND_UNITS
 
@@ -31,11 +31,11 @@ def of_changed(conn: Connection, cov: Coverage, codes: Iterable[str]) -> list[Fa
     return found
 
 
-def of_all(conn: Connection, cov: Coverage, codes: Iterable[str]) -> list[Fault]:
-    """Every error of a draft, and the advice on the grids that it changed and their siblings."""
+def of_all(conn: Connection, base: Coverage, cov: Coverage, codes: Iterable[str]) -> list[Fault]:
+    """Every error of a draft of a base, and the advice on the grids that it changed and their siblings."""
     near = of_changed(conn, cov, codes)
     told = {_mark(fault) for fault in near}
-    return [fault for fault in _errors(cov) if _mark(fault) not in told] + near
+    return [fault for fault in _errors(cov, base) if _mark(fault) not in told] + near
 
 
 def of_uppers(before: Coverage, after: Coverage) -> list[Fault]:
@@ -56,7 +56,7 @@ def demand_sound(before: Coverage, after: Coverage) -> None:
 
 def new_errors(before: Coverage, after: Coverage) -> list[Fault]:
     """The errors of a coverage that another had not: those wider anywhere than a vertex bends a border."""
-    errors = _errors(after)
+    errors = _errors(after, before)
     old: dict[str, list[BaseGeometry]] = {}
     for fault in _errors(before) if errors else ():
         old.setdefault(fault.kind, []).append(coverage.to_units(fault.geometry))
@@ -74,8 +74,8 @@ def _mark(fault: Fault) -> tuple[str, bytes]:
     return fault.kind, bytes(shapely.to_wkb(shapely.normalize(fault.geometry)))
 
 
-def _errors(cov: Coverage) -> list[Fault]:
-    """The errors of a whole coverage: of its lowest grids, and of those above them.
+def _errors(cov: Coverage, base: Coverage | None = None) -> list[Fault]:
+    """The errors of a whole coverage drawn on a base (itself): of its lowest grids, and of those above them.
 
     Those above are the sum of what lies below, but for pieces too narrow (a narrow grid may be a piece of the
     one above it), and where children do not fit into a recorded polygon.
@@ -85,7 +85,7 @@ def _errors(cov: Coverage) -> list[Fault]:
     found = faults.check(lowest, coverage.to_degrees(cov.outline()), advice=False)
     found += faults.thin_parts(above)
     told = {_mark(fault) for fault in found}
-    for code, outline in cov.outlines.items():
+    for code, outline in followed(base or cov, cov).items():
         below = {child: cov.shape(child) for child in cov.children.get(code, [])}
         there = faults.check(_degrees(below), coverage.to_degrees(outline), advice=False) if below else []
         found += [fault for fault in there if _mark(fault) not in told]

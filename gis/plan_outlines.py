@@ -14,10 +14,11 @@ from scipy import spatial
 from shapely.geometry.base import BaseGeometry
 
 from gis import coverage
+from gis.coverage import Edges
 from gis.errors import NotDrawable
 from gis.lattice import Tees
 from gis.plan_diff import Change, Version
-from gis.settle import Coverage, same_shape
+from gis.settle import Coverage, same_shape, with_tees
 from gis.tolerances import BEND_UNITS
 
 Point = tuple[int, int]
@@ -98,6 +99,43 @@ def bends(old: Coverage, new: Coverage) -> Tees:
     return as_tees(chains)
 
 
+def followed(old: Coverage, new: Coverage) -> dict[str, BaseGeometry]:
+    """The recorded outlines that children do not fit into (units), with the vertices that their edges got.
+
+    They are no ground, so that no step bends them: a vertex that came into an edge which ground had in common
+    with an outline would look like ground lost or astray there, a hair wide.
+    """
+    if not (outlines := new.outlines):
+        return {}
+    lines = _undirected(coverage.polygon_edges(np.array(list(outlines.values()), dtype=object)))
+    differ = [k for k in {*old.shapes, *new.shapes} if not same_shape(old.shapes.get(k), new.shapes.get(k))]
+    before, after = (_edges(cov.shapes[key] for key in differ if key in cov.shapes) for cov in (old, new))
+    came = _ahead(after - before)
+    runs = {(a, b): _run(a, b, {at: [*to] for at, to in came.items()})
+            for a, b in before - after if (min(a, b), max(a, b)) in lines}  # fmt: skip
+    tees = as_tees({(min(edge), max(edge)): run for edge, run in runs.items() if run})
+    return dict(zip(outlines, with_tees(outlines.values(), tees), strict=True))
+
+
+def _edges(shapes: Iterable[BaseGeometry]) -> set[Edge]:
+    """The directed edges of shapes one by one."""
+    edges = coverage.polygon_edges(np.array(list(shapes), dtype=object))
+    return set(zip(map(tuple, edges.start.tolist()), map(tuple, edges.end.tolist()), strict=True))
+
+
+def _undirected(edges: Edges) -> set[Edge]:
+    low, high = coverage.unique_segments(edges)
+    return set(zip(map(tuple, low.tolist()), map(tuple, high.tolist()), strict=True))
+
+
+def _ahead(edges: Iterable[Edge]) -> dict[Point, list[Point]]:
+    """Where edges lead to from each point."""
+    ahead: dict[Point, list[Point]] = {}
+    for a, b in edges:
+        ahead.setdefault(a, []).append(b)
+    return ahead
+
+
 def inserted_between(before: Iterable[BaseGeometry], after: Iterable[BaseGeometry]) -> Chains | None:
     """The vertices that came into the edges around shapes together; None where more than that differs."""
     return inserted(*_differing(list(before), list(after)))
@@ -123,10 +161,7 @@ def _differing(before: list[BaseGeometry], after: list[BaseGeometry]) -> tuple[s
 
 def inserted(before: set[Edge], after: set[Edge]) -> Chains | None:
     """The vertices that came into edges between two outlines; None where more than that differs."""
-    ahead: dict[Point, list[Point]] = {}
-    for a, b in after - before:
-        ahead.setdefault(a, []).append(b)
-    chains: Chains = {}
+    ahead, chains = _ahead(after - before), Chains()
     for a, b in before - after:
         run = _run(a, b, ahead)
         if run is None:

@@ -187,3 +187,55 @@ def test_a_child_that_strays_is_told_as_a_fault_of_the_draft() -> None:
     strayed = county(Q2=box(5, 0, 6, 2.2))
     assert any(f.kind == "outside_parent" and f.codes == ("Q2",) for f in _errors(strayed))
     assert new_errors(county(), strayed)
+
+
+SLANTED = 113.015007, 27.002003
+"""A place on the southern border of the two grids, which slopes: a vertex put into it bends it."""
+
+
+def sloping() -> Coverage:
+    """Two parents of one grid each, of which the western strays out of the city's recorded polygon."""
+    north, west = [(113.03, 27.02), (113.015, 27.02), (113.0, 27.02)], (113.0, 27.0)
+    shapes = {
+        "A": shapely.Polygon([west, SLANTED, *north[1:]]),
+        "B": shapely.Polygon([SLANTED, (113.030011, 27.004007), *north[:2]]),
+        "C": shapely.Polygon(
+            [west, SLANTED, (113.030011, 27.004007), *north[:2], (113.015, 27.019), (113, 27.019)]
+        ),
+    }
+    rows = [Grid("C", 1), Grid("A", 2, "C"), Grid("B", 2, "C"), Grid("a", 3, "A"), Grid("b", 3, "B")]
+    return cover(rows, shapes | {"a": shapes["A"], "b": shapes["B"]})
+
+
+def sliced(cov: Coverage, *wests: float) -> Coverage:
+    """Splits of the western grid by lines across its whole height, at so many hundredths from 113 E."""
+    for x in wests:
+        whose = next(c for c in cov.grids if c in cov.shapes and coverage.to_degrees(cov.shapes[c]).covers(
+            shapely.Point(113 + x / 100, 27.015)))  # fmt: skip
+        cov = apply(cov, {"op": "split", "code": whose, "line": line((x, -1), (x + 0.0123, 3))})
+    return cov
+
+
+@pytest.mark.parametrize("wests", [(0.4001,), (0.3501, 1.2003, 0.8003, 0.6007, 0.4007, 0.5003)])
+def test_a_border_that_a_recorded_outline_shares_bends_for_it_too(wests: tuple[float, ...]) -> None:
+    before = sloping()
+    assert list(before.outlines) == ["C"]
+    after = sliced(before, *wests)
+    assert len(coverage.to_degrees(after.outline()).exterior.coords) > len(before.outline().exterior.coords)
+    assert new_errors(before, after) == []
+    delta = {code: version for code, (_, version) in diff(before, after).items()}
+    assert new_errors(before, applied(before, delta)) == [], "as it is read again from the store"
+
+
+def test_ground_that_leaves_a_recorded_outline_is_a_new_error_however_narrow() -> None:
+    before = sloping()
+    low = np.array(SLANTED) - (0, 3e-7)
+    shapes = {code: coverage.to_degrees(before.shapes[code]) for code in ("a", "b")}
+
+    def lowered(xy: np.ndarray) -> np.ndarray:
+        return np.where(np.isclose(xy, SLANTED, rtol=0, atol=1e-8).all(axis=1)[:, None], low, xy)
+
+    moved = {code: shapely.transform(shape, lowered) for code, shape in shapes.items()}
+    uppers = {"A": moved["a"], "B": moved["b"], "C": coverage.to_degrees(before.outlines["C"])}
+    after = cover(list(before.grids.values()), moved | uppers)
+    assert new_errors(before, after)
