@@ -62,7 +62,23 @@ class Side:
 
     @cached_property
     def followers(self) -> dict[str, Chains]:
-        """The lowest grids that only got vertices into their edges, and which."""
+        """The lowest grids that only got vertices into their edges, and which.
+
+        A grid that was given a sliver of unowned or contested ground looks alike, but for its vertices: they
+        were the sliver's.
+        """
+        found = self._longer
+        given = [self.changes[key][0] for key in self.changes if key not in found and not is_grid(key)]
+        known = {(int(x), int(y)) for x, y in shapely.get_coordinates([v.shape for v in given if v])}
+        return {
+            key: chains
+            for key, chains in found.items()
+            if not is_grid(key) or known.isdisjoint(set().union(*chains.values()))
+        }
+
+    @cached_property
+    def _longer(self) -> dict[str, Chains]:
+        """The lowest grids, and other ground, that differ by vertices in their edges, and which."""
         found = {}
         for code, (before, after) in self.changes.items():
             if before and after and before.leaf and after.leaf and before.grid == after.grid:

@@ -11,6 +11,7 @@ from gis import coverage
 from gis.errors import BadInput
 from gis.plan_diff import Version, applied, diff, version_of
 from gis.plan_faults import _errors, new_errors
+from gis.plan_merge import merge
 from gis.redraw import apply
 from gis.settle import NOBODY, Coverage, Grid, is_grid, spare_of
 from gis.spare import cover, spare_keys
@@ -239,3 +240,24 @@ def test_ground_that_leaves_a_recorded_outline_is_a_new_error_however_narrow() -
     uppers = {"A": moved["a"], "B": moved["b"], "C": coverage.to_degrees(before.outlines["C"])}
     after = cover(list(before.grids.values()), moved | uppers)
     assert new_errors(before, after)
+
+
+@pytest.mark.parametrize("key", ["spare", "contested"])
+def test_a_sliver_given_is_no_bend_and_is_published(key: str) -> None:
+    """Ground narrower than bends are: brought onto the map as it is now, it was left out, a hole."""
+    side = 1 if key == "spare" else -1
+    wavy = [(1, 2), (1, 0), (2, 0), (2, 2)]
+    places = [(113 + x / 100, 27 + y / 100) for x, y in wavy]
+    base = county(P2=shapely.Polygon([places[0], (113.01 + side * 8e-7, 27.01), *places[1:]]))
+    sliver = next(
+        part for key in spare_keys(base) for part in shapely.get_parts(base.shapes[key]) if part.area < 1e9
+    )
+    area_of = shapely.geometry.mapping(coverage.to_degrees(sliver))
+    for to in ("P1", "P2"):
+        draft = apply(base, {"op": "give", "to": to, "area": area_of})
+        elsewhere = {"op": "split", "code": "Q1", "line": line((4, 1), (5.5, 1.1)), "into": ["Q3"]}
+        for now in (base, apply(base, elsewhere)):
+            merged = merge(base, draft, now)
+            assert not merged.conflicts
+            assert merged.cov.shape(to).equals(draft.shape(to))
+            assert new_errors(now, merged.cov) == []
