@@ -131,7 +131,7 @@ def _scatter(conn: Connection, view: View, res: int, of: Served, span: Span) -> 
     assert view.end
     edges = periods.edges(view.start, view.end, before)[:-1]
     past = replace(view, start=edges[0].astimezone(view.start.tzinfo), end=view.start)
-    return dispersion(by_step(conn, past, res, of, edges)).alpha
+    return dispersion(by_step(conn, past, res, of, edges)).upper
 
 
 def by_step(conn: Connection, view: View, res: int, of: Served, edges: list[datetime]) -> Floats:

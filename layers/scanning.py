@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
+from scipy import sparse
 from sqlalchemy.engine import Connection
 
 from gis import cells as h3
@@ -17,6 +18,7 @@ from layers.served import Served, inside
 from layers.stats.expectation import Expected
 from layers.stats.hot import HotCells, hot
 from layers.stats.scan import Cluster, ring_zones, scan
+from layers.stats.tails import disc_size
 from layers.view import View, wanted_incidents
 
 Floats = npt.NDArray[np.float64]
@@ -54,10 +56,11 @@ def laid_over(of: Served, found: Floats, expected: Expected) -> Laid:
 def clusters_of(laid: Laid, simulations: int = SIMULATIONS) -> list[Cluster]:
     """Return the clusters that chance does not explain, most striking first, members as places in `of`."""
     zones = ring_zones([laid.of.disc(k) for k in range(RINGS + 1)])
-    size = laid.expected.size if np.isfinite(laid.expected.size).all() else None
+    mean, itself = laid.expected.mean, sparse.eye_array(len(laid.found), format="csr")
+    size, fixed = disc_size(mean, laid.expected.size, itself, laid.expected.skew)
     told = scan(
-        laid.found, laid.expected.mean, zones,
-        simulations=simulations, limit=CLUSTERS, size=size, level=LEVEL,
+        laid.found, mean, zones, simulations=simulations, limit=CLUSTERS,
+        size=size if np.isfinite(size).all() else None, fixed=fixed, level=LEVEL,
     )  # fmt: skip
     return [each for each in told if each.p <= LEVEL]
 

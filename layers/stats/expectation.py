@@ -97,6 +97,12 @@ class Dispersion:
     """Extra variance: variance = mean + alpha * mean**2; 0 where the test finds none."""
     z: float
     p: float
+    upper: float
+    """The estimate, tested or not, and one standard error (_UNSURE at most): few counts show no scatter where
+    there is one, and a map that takes it for none alarms."""
+
+
+_UNSURE = 0.5
 
 
 def dispersion(history: ArrayLike, level: float = 0.01, family: ArrayLike | None = None) -> Dispersion:
@@ -106,10 +112,14 @@ def dispersion(history: ArrayLike, level: float = 0.01, family: ArrayLike | None
     between cells (which are what a hotspot map should show) and city-wide seasons do not count as
     scatter. With a `family` (cells,), the period's share is that of the cell's family. Dean's score
     statistic with leverage correction (Dean 1992, JASA 87:451, P_B); `alpha` is the moment estimate
-    and 0 unless the test's p <= `level`. Raises ValueError for fewer than two periods.
+    and 0 unless the test's p <= `level`. Squared means are estimated without bias, by the pairs of a cell's
+    incidents: the squares of its totals are twice as great where a cell holds one on average. Raises
+    ValueError for fewer than two periods.
     """
-    alpha, z, p = _estimate([np.asarray(part.sum()) for part in _scatter(history, family)], level)
-    return Dispersion(float(alpha), float(z), float(p))
+    parts = [np.asarray(part.sum()) for part in _scatter(history, family)]
+    raw, error, z, p = _estimate(parts, np.shape(history)[1])
+    upper = max(float(raw), 0) + min(float(error), _UNSURE)
+    return Dispersion(max(float(raw), 0) if p <= level else 0.0, float(z), float(p), upper)
 
 
 def dispersion_elsewhere(history: ArrayLike, near: sparse.csr_array, level: float = 0.01) -> Floats:
@@ -119,7 +129,8 @@ def dispersion_elsewhere(history: ArrayLike, near: sparse.csr_array, level: floa
     otherwise pass for scatter and hide itself.
     """
     kept = [part.sum() - near @ part for part in _scatter(history, None)]
-    return _estimate(kept, level)[0]
+    raw, _, _, p = _estimate(kept, np.shape(history)[1])
+    return np.where(p <= level, np.maximum(raw, 0), 0.0)
 
 
 def _scatter(history: ArrayLike, family: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
@@ -141,20 +152,22 @@ def _scatter(history: ArrayLike, family: ArrayLike | None) -> tuple[Floats, Floa
         parts = (
             ((y - mean) ** 2 - y + leverage * mean).sum(axis=1),
             2 * (mean**2).sum(axis=1),
-            (mean**2 * (1 - leverage) ** 2).sum(axis=1),
+            (mean**2 * (1 - 1 / row) * (1 - leverage)).sum(axis=1),
         )
     excess, variance, weight = (np.where(held, part, 0.0) for part in parts)
     return excess, variance, weight
 
 
-def _estimate(parts: list[Floats], level: float) -> tuple[Floats, Floats, Floats]:
-    """Return alpha, z and p of the summed parts."""
+def _estimate(parts: list[Floats], periods: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return alpha, its standard error were it 0, z and p of the summed parts."""
     excess, variance, weight = parts
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.where(variance > 0, excess / np.sqrt(np.maximum(variance, 0)), 0.0)
-        alpha = np.where(weight > 0, np.maximum(excess / weight, 0), 0.0)
-    p = np.where(variance > 0, stats.norm.sf(z), 1.0)
-    return np.where(p <= level, alpha, 0.0), z, p
+        alpha = np.where(weight > 0, excess / weight, 0.0)
+        error = np.where(weight > 0, np.sqrt(np.maximum(variance, 0)) / weight, np.inf)
+    # A cell's total holds those factors as well: its pairs are 1 + alpha / periods times as many.
+    alpha = alpha / (1 - np.minimum(alpha / periods, 0.5))
+    return alpha, error, z, np.where(variance > 0, stats.norm.sf(z), 1.0)
 
 
 def _share(name: str, values: ArrayLike) -> Floats:

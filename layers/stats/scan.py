@@ -93,6 +93,7 @@ def scan(
     min_cases: int = 2,
     limit: int = 10,
     size: ArrayLike | None = None,
+    fixed: ArrayLike = 0.0,
     level: float = 1.0,
 ) -> list[Cluster]:
     """Return the zones with the greatest likelihood ratio that do not overlap, strongest first.
@@ -102,8 +103,9 @@ def scan(
     log-likelihood ratio for high rates (Kulldorff 1997, Communications in Statistics 26:1481);
     p is (1 + simulated maps whose maximum is as great) / (1 + simulations), the same for
     secondary zones. Simulated maps spread the same total multinomially; with `size` (n,), the
-    negative-binomial size of each count, their rates are first drawn from the gamma, so that
-    overdispersed counts are judged against overdispersed maps. `seed` makes p repeatable.
+    negative-binomial size of each count, their rates are first drawn from the gamma, a share `fixed`
+    (n,) of each excepted (`tails.upper_tail`), so that overdispersed counts are judged against
+    overdispersed maps. `seed` makes p repeatable.
     Simulation ends early when so many maps are as great as the strongest zone that its p must exceed
     `level` (Besag & Clifford 1991, Biometrika 78:301): nothing at `level` changes, noise is told faster.
     At most `limit` zones come back. Raises ValueError for shapes that do not match, negative
@@ -118,7 +120,7 @@ def scan(
     llr = log_likelihood_ratio(zones.members @ y, zone_e, y.sum(), min_cases) * usable
     chosen = _without_overlap(llr, zones.members, limit)
     kept = zones.members[np.flatnonzero(usable)] if chosen else zones.members[:0]
-    maps = _maps(e, int(y.sum()), simulations, seed, size)
+    maps = _maps(e, int(y.sum()), simulations, seed, size, np.asarray(fixed, dtype=np.float64))
     enough = int(np.ceil(level * (simulations + 1))) if level < 1 else simulations + 1
     strongest = float(llr.max()) if chosen else np.inf
     maxima = np.sort(_simulated_maxima(kept, zone_e[usable], y.sum(), min_cases, maps, strongest, enough))
@@ -176,12 +178,12 @@ def _greatest(
 
 
 def _maps(
-    e: Floats, total: int, simulations: int, seed: int, size: ArrayLike | None
+    e: Floats, total: int, simulations: int, seed: int, size: ArrayLike | None, fixed: Floats
 ) -> Iterator[sparse.csr_array]:
     """Yield batches of simulated maps, shape (n, up to BATCH)."""
     rng = np.random.default_rng(seed)
     shape = None if size is None else np.asarray(size, dtype=np.float64)
-    is_common = shape is not None and np.ptp(e / shape) <= 1e-9 * np.max(e / shape)
+    is_common = shape is not None and not fixed.any() and np.ptp(e / shape) <= 1e-9 * np.max(e / shape)
     for start in range(0, simulations, BATCH):
         many = min(BATCH, simulations - start)
         if shape is None:
@@ -189,7 +191,8 @@ def _maps(
         elif is_common:
             place = _urn(rng, shape, total, many)
         else:
-            rates = e[:, None] * rng.gamma(shape[:, None], 1 / shape[:, None], (len(e), many))
+            free = rng.gamma(shape[:, None], 1 / shape[:, None], (len(e), many)).T
+            rates = (e * (fixed + (1 - fixed) * free)).T
             place = np.column_stack([_drawn(rng, rate, (total,)) for rate in rates.T])
         ones = np.ones(total * many, dtype=np.float32)
         column = np.broadcast_to(np.arange(many), (total, many)).ravel()
