@@ -1,8 +1,11 @@
 """Suggestions on every scope of a loaded city: what is torn or faulty, what comes into range, and why not.
 
-`python -m bench.suggestions [--database URL] [--levels 2,3] [--low 300 --high 500] [--only CODE]`. Each scope
-is planned, balanced and submitted in a transaction that is rolled back. Torn grids and overlaps are counted
-by shapely on the polygons as they would be published, apart from the code that draws them.
+`uv run --with gerrychain python -m bench.suggestions [--database URL] [--levels 2,3] [--low 300 --high 500]
+[--only CODE] [--gerrychain SECONDS] [--chicago]`. Each scope is planned, balanced and submitted; all is
+rolled back. Torn grids and overlaps are counted by shapely on the polygons as they would be published, apart from
+the code that draws them. `--gerrychain` lets GerryChain draw each scope anew from the same atoms, for so many
+seconds at most. `--chicago` takes the beats of Chicago's districts in the place of the city's grids; no open
+data has its households, so that the incidents of 2018 stand for them, by the place they are known by.
 """
 
 import argparse
@@ -10,16 +13,22 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
+import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from gis import db, plan_faults, plan_suggest, plans
+from bench.gerrychain_peer import Drawn, drawn
+from bench.publications import rolled_back
+from gis import cells, db, plan_faults, plan_suggest, plans
 from gis.access import COMMAND, Principal, enter
 from gis.errors import Problem
-from gis.schema import grids
+from gis.schema import batches, buildings, grids, schemes
+from gis.settings import settings
 from gis.settle import Coverage, is_grid
+from tests import recorded
 
 PLANNER = Principal("planner", name="bench", full_role="planner")
 
@@ -52,9 +61,11 @@ def doubled(cov: Coverage) -> float:
     return abs(float(shapely.area(shapes).sum() - shapely.union_all(shapes).area))
 
 
-def outcome(conn: Connection, scope: str, low: float, high: float, *, across: bool) -> Outcome:
+def outcome(
+    conn: Connection, scope: str, scheme: str | None, low: float, high: float, *, across: bool
+) -> Outcome:
     """Balance one scope and say what came of it."""
-    plan = plans.create(conn, PLANNER, scope, "bench", None, None).id
+    plan = plans.create(conn, PLANNER, scope, "bench", None, scheme).id
     base = plans.draft(conn, plan).cov
     began = time.process_time()
     done = plan_suggest.rebalance(conn, PLANNER, plan, None, low, high, across=across)
@@ -79,16 +90,87 @@ def outcome(conn: Connection, scope: str, low: float, high: float, *, across: bo
     )  # fmt: skip
 
 
-def scopes(conn: Connection, levels: list[int], only: str | None) -> list[str]:
-    """The codes of the grids of some levels in force today."""
+def peer(conn: Connection, scope: str, scheme: str | None, low: float, high: float, limit_s: float) -> Drawn:
+    """What GerryChain makes of the same atoms."""
+    plan = plans.create(conn, PLANNER, scope, "bench", None, scheme).id
+    here = plans.draft(conn, plan)
+    ground = plan_suggest.Work(conn, here, sorted(here.cov.leaves(scope))).ground
+    return drawn(ground.households, ground.pairs, low, high, limit_s)
+
+
+def scopes(conn: Connection, level: int, scheme: str | None, only: str | None) -> list[str]:
+    """The codes of the grids of a level in force today, of a scheme (the default one)."""
     g = grids.c
     now = sa.and_(sa.func.upper_inf(g.known), g.valid.contains(sa.func.current_date()))
-    query = sa.select(g.code).where(now, g.level.in_(levels)).order_by(g.code)
+    named = scheme or sa.select(schemes.c.name).where(schemes.c.is_default).scalar_subquery()
+    query = sa.select(g.code).where(now, g.level == level, g.scheme == named).order_by(g.code)
     return [code for code in conn.execute(query).scalars() if only is None or code.startswith(only)]
 
 
+CHICAGO = "chicago"
+
+
+def lay_chicago(conn: Connection) -> str:
+    """Record Chicago's districts and beats, and places of incidents in 2018 as buildings; the scheme."""
+    folder = settings().realdata / "chicago"
+    frame = gpd.read_parquet(folder / "grids.parquet").set_index("grid_id")
+    rows = [
+        (row.code, None if row.level == "city" else frame.code[row.parent_id], row.geometry)
+        for level in ("city", "district", "sector", "beat")
+        for row in frame[frame.level == level].itertuples()
+    ]
+    recorded.add_scheme(conn, CHICAGO, 4)
+    recorded.lay(conn, CHICAGO, rows)
+    known = pd.read_parquet(folder / "incidents.parquet", columns=["source_set", "lon", "lat"])
+    places = (
+        known[known.source_set == "cpd2018"].groupby(["lon", "lat"]).size().reset_index(name="households")
+    )
+    stamped = cells.stamp(places.lon.to_numpy(), places.lat.to_numpy())
+    points = [f"SRID=4326;POINT({x} {y})" for x, y in zip(places.lon, places.lat, strict=True)]
+    batch = conn.execute(sa.select(sa.func.max(batches.c.id))).scalar_one()
+    made = places.assign(origin=CHICAGO, origin_id=places.index.astype(str), batch_id=batch, point=points)
+    made = made.assign(geom=points, **{f"cell_{res}": column for res, column in stamped.items()})
+    made = made.drop(columns=["lon", "lat"])
+    conn.execute(buildings.insert(), [{str(k): v for k, v in row.items()} for row in made.to_dict("records")])
+    return CHICAGO
+
+
+def _level(engine: sa.Engine, level: int, args: argparse.Namespace) -> None:
+    """One line per scope of a level, then their sum."""
+    found, peers, over = list[Outcome](), list[Drawn](), list[str]()
+    with engine.connect() as conn:
+        scheme = lay_chicago(conn) if args.chicago else None
+        codes = scopes(conn, level, scheme, args.only)
+        enter(conn, COMMAND)
+        for scope in codes:
+            with rolled_back(conn):
+                try:
+                    found.append(outcome(conn, scope, scheme, args.low, args.high, across=args.across))
+                except Problem as problem:
+                    over.append(scope)
+                    print(f"{scope}: {problem}", flush=True)
+                    continue
+                print(f"{scope}: {found[-1]}", flush=True)
+                if args.gerrychain:
+                    peers.append(peer(conn, scope, scheme, args.low, args.high, args.gerrychain))
+                    print(f"   GerryChain: {peers[-1]}", flush=True)
+        conn.rollback()
+    whole = sum((one.reasons for one in found), Counter[str]())
+    print(
+        f"level {level}: {len(found)} scopes of {len(codes)}; {sum(o.grids for o in found)} grids;"
+        f" torn {sum(o.torn for o in found)}, faults {sum(o.faults for o in found)},"
+        f" refused {sum(bool(o.told) for o in found)}; in range {sum(o.before for o in found)}"
+        f" -> {sum(o.after for o in found)}; {sum(o.seconds for o in found):.0f} s; {dict(whole)}"
+    )
+    ended = [one for one in peers if not one.failed]
+    print(
+        f"GerryChain: {len(ended)} scopes of {len(peers)}; {sum(o.grids for o in ended)} grids,"
+        f" {sum(o.in_range for o in ended)} in range; {Counter(one.failed for one in peers if one.failed)}"
+    )
+
+
 def main() -> None:
-    """One line per scope, then the sum of each level."""
+    """Balance every scope of some levels."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--database")
     parser.add_argument("--levels", default="3")
@@ -96,31 +178,12 @@ def main() -> None:
     parser.add_argument("--low", type=float, default=300)
     parser.add_argument("--high", type=float, default=500)
     parser.add_argument("--across", action="store_true")
+    parser.add_argument("--gerrychain", type=float, default=0, help="seconds for each scope")
+    parser.add_argument("--chicago", action="store_true")
     args = parser.parse_args()
     engine = db.make_engine(args.database or db.url())
     for level in map(int, args.levels.split(",")):
-        found: list[Outcome] = []
-        with engine.connect() as conn:
-            codes = scopes(conn, [level], args.only)
-        for scope in codes:
-            with engine.connect() as conn:
-                enter(conn, COMMAND)
-                try:
-                    one = outcome(conn, scope, args.low, args.high, across=args.across)
-                except Problem as problem:
-                    print(f"{scope}: {problem}")
-                    continue
-                finally:
-                    conn.rollback()
-            found.append(one)
-            print(f"{scope}: {one}", flush=True)
-        whole = sum((one.reasons for one in found), Counter[str]())
-        print(
-            f"level {level}: {len(found)} scopes of {len(codes)}; {sum(o.grids for o in found)} grids;"
-            f" torn {sum(o.torn for o in found)}, faults {sum(o.faults for o in found)},"
-            f" refused {sum(bool(o.told) for o in found)}; in range {sum(o.before for o in found)}"
-            f" -> {sum(o.after for o in found)}; {sum(o.seconds for o in found):.0f} s; {dict(whole)}"
-        )
+        _level(engine, level, args)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,11 @@ from gis.plan_outlines import (
     Chains,
     as_tees,
     directed,
+    given,
     inserted_between,
     joined,
     meanders,
+    moved,
     vertices,
     welds,
     with_vertices_at,
@@ -62,28 +64,13 @@ class Side:
 
     @cached_property
     def followers(self) -> dict[str, Chains]:
-        """The lowest grids that only got vertices into their edges, and which.
-
-        A grid that was given a sliver of unowned or contested ground looks alike, but for its vertices: they
-        were the sliver's.
-        """
-        found = self._longer
-        given = [self.changes[key][0] for key in self.changes if key not in found and not is_grid(key)]
-        known = {(int(x), int(y)) for x, y in shapely.get_coordinates([v.shape for v in given if v])}
-        return {
-            key: chains
-            for key, chains in found.items()
-            if not is_grid(key) or known.isdisjoint(set().union(*chains.values()))
-        }
-
-    @cached_property
-    def _longer(self) -> dict[str, Chains]:
-        """The lowest grids, and other ground, that differ by vertices in their edges, and which."""
-        found = {}
+        """The lowest grids, and other ground, that only got vertices into their edges, and which."""
+        found, known = {}, given(self.changes)
         for code, (before, after) in self.changes.items():
             if before and after and before.leaf and after.leaf and before.grid == after.grid:
                 chains = inserted_between([before.shape], [after.shape])
-                if chains is not None:
+                passed = is_grid(code) and not known.isdisjoint(moved(before, after))
+                if chains is not None and not passed:
                     found[code] = chains
         return found
 
@@ -174,10 +161,10 @@ def _welded(ours: Side, theirs: Side) -> Coverage:
     others, base = vertices(theirs.changes)
     goes = welds(mine - drawn_on - others, others - base - mine)
     shapes = {code: shape for code, shape in ours.cov.shapes.items() if goes and code in ours.changes}
-    moved = {code: with_vertices_at(shape, goes) for code, shape in shapes.items()}
-    if not moved or not all(shape.is_valid for shape in moved.values()):
+    welded = {code: with_vertices_at(shape, goes) for code, shape in shapes.items()}
+    if not welded or not all(shape.is_valid for shape in welded.values()):
         return ours.cov
-    return replace(ours.cov, shapes={**ours.cov.shapes, **moved})
+    return replace(ours.cov, shapes={**ours.cov.shapes, **welded})
 
 
 def _at_odds(ours: Side, theirs: Side, code: str) -> bool:

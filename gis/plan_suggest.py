@@ -60,7 +60,7 @@ class Suggested:
     unresolved: list[Unresolved]
 
 
-class _Work:
+class Work:
     """A draft while a suggestion is drawn on it step by step; each is judged before it is kept."""
 
     def __init__(self, conn: Connection, here: Draft, codes: list[str]) -> None:
@@ -168,7 +168,7 @@ def rebalance(
         raise BadInput("low, high", "the range of households must not be empty, and begin above 0")
     here = plans.draft(conn, plan_id, lock=True)
     plans.demand(here.plan, "draft")
-    work = _Work(conn, here, sorted(here.cov.leaves(under or here.plan.scope)))
+    work = Work(conn, here, sorted(here.cov.leaves(under or here.plan.scope)))
     before, was = len(work.codes), _count_in(work.households, low, high)
     _split_up(work, low, high, across=across)
     _merge_small(work, low, high, across=across)
@@ -199,14 +199,14 @@ def _brief(step: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in step.items() if name not in {"area", "line"}}
 
 
-def _moved_share(work: _Work) -> float:
+def _moved_share(work: Work) -> float:
     """The share of households whose code differs from before."""
     weight = work.ground.households
     moved = work.unit != work.ground.grid
     return float(weight[moved].sum() / max(weight.sum(), 1e-12))
 
 
-def _unresolved(work: _Work, found: suggest.Suggestion, one: int) -> Unresolved:
+def _unresolved(work: Work, found: suggest.Suggestion, one: int) -> Unresolved:
     refused = sorted(set(found.refused.get(one, [])))
     return Unresolved(work.codes[one], round(found.households[one]), found.reasons[one], refused)
 
@@ -247,7 +247,7 @@ def _key(lon: float, lat: float) -> tuple[int, int]:
     return round(lon * coverage.UNITS_PER_DEGREE), round(lat * coverage.UNITS_PER_DEGREE)
 
 
-def _split_up(work: _Work, low: float, high: float, *, across: bool) -> None:
+def _split_up(work: Work, low: float, high: float, *, across: bool) -> None:
     """Split units that are two or more, where they are far above the range or can pass nothing on."""
     wanted = HouseholdRange(int(low), int(high))
     grounds = suggest.Grounds(work.ground.pairs, work.ground.passable, work.parents(across=across))
@@ -263,7 +263,7 @@ def _split_up(work: _Work, low: float, high: float, *, across: bool) -> None:
             todo += [one, len(work.codes) - 1]
 
 
-def _halved(work: _Work, one: int, wanted: HouseholdRange) -> bool:
+def _halved(work: Work, one: int, wanted: HouseholdRange) -> bool:
     """Split a unit in two between its buildings, if a line does it that adds no fault."""
     ground, nodes = work.ground, np.flatnonzero(work.unit == one)
     inside = ground.passable & np.isin(ground.pairs, nodes).all(axis=1)
@@ -277,7 +277,7 @@ def _halved(work: _Work, one: int, wanted: HouseholdRange) -> bool:
     return False
 
 
-def _divided(work: _Work, one: int, sides: Sequence[Ints]) -> bool:
+def _divided(work: Work, one: int, sides: Sequence[Ints]) -> bool:
     """Split a unit by the border between two sides, the larger of which keeps the code."""
     shapes = [work.ground.shape(side.tolist()) for side in sides]
     edges = [coverage.polygon_edges(np.array([shape], dtype=object)) for shape in shapes]
@@ -299,7 +299,7 @@ def _divided(work: _Work, one: int, sides: Sequence[Ints]) -> bool:
     return True
 
 
-def _merge_small(work: _Work, low: float, high: float, *, across: bool) -> None:
+def _merge_small(work: Work, low: float, high: float, *, across: bool) -> None:
     """Merge units far below the range, or that nobody can give to, with the neighbour that fits best."""
     grounds = suggest.Grounds(work.ground.pairs, work.ground.passable, work.parents(across=across))
     short = suggest.stuck(work.households, grounds, work.unit, low, high)
@@ -310,7 +310,7 @@ def _merge_small(work: _Work, low: float, high: float, *, across: bool) -> None:
             _merged(work, one, grounds, high)
 
 
-def _merged(work: _Work, one: int, grounds: suggest.Grounds, high: float) -> None:
+def _merged(work: Work, one: int, grounds: suggest.Grounds, high: float) -> None:
     """Merge a unit into the neighbour with which it has the fewest households, if that is in range."""
     arcs, count = grounds.arcs(work.unit), work.households
     beside = [int(b) for a, b in arcs.tolist() if a == one and count[b] > 0 and count[b] + count[one] <= high]

@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from gis import coverage
 from gis.errors import Unexplained
 from gis.plan_diff import Change, diff
-from gis.plan_outlines import as_tees, bent, bent_shape, inserted_between
+from gis.plan_outlines import Point, as_tees, bent, bent_shape, given, inserted_between, moved
 from gis.settle import Coverage, combined, is_grid, same_shape, with_tees
 
 
@@ -29,7 +29,9 @@ class Ground:
 
 def named(base: Coverage, draft: Coverage, undone: Iterable[str] = ()) -> frozenset[str]:
     """The grids that a draft draws otherwise than its base, and those whose later drawing it takes back."""
-    found = {code for code, change in diff(base, draft).items() if is_grid(code) and not _is_bent(change)}
+    changes = diff(base, draft)
+    known = given(changes)
+    found = {code for code, change in changes.items() if is_grid(code) and not _is_bent(change, known)}
     for code in undone:
         at: str | None = code
         while at is not None and at not in found:
@@ -38,8 +40,10 @@ def named(base: Coverage, draft: Coverage, undone: Iterable[str] = ()) -> frozen
     return frozenset(found)
 
 
-def _is_bent(change: Change) -> bool:
-    return bent(*change)
+def _is_bent(change: Change, known: set[Point]) -> bool:
+    """Whether a grid merely got vertices in its edges, and none of ground that was given."""
+    before, after = change
+    return bent(before, after) and bool(before and after and known.isdisjoint(moved(before, after)))
 
 
 def passing(old: Coverage, new: Coverage, code: str) -> Ground:

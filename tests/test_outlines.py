@@ -6,7 +6,7 @@ import shapely
 
 from gis import coverage
 from gis.plan_merge import merge
-from gis.plan_outlines import directed, meanders, welds
+from gis.plan_outlines import directed, inserted_between, meanders, welds
 from gis.settle import Coverage, Grid
 from gis.spare import cover
 
@@ -79,3 +79,12 @@ def test_only_the_grid_that_differs_is_in_conflict() -> None:
     base = _town((10_000, 4_000), 20_000)
     merged = merge(base, _town((12_000, 4_001), 22_000), _town((12_001, 4_000), 24_000))
     assert [one.code for one in merged.conflicts] == ["b", "c"]
+
+
+def test_a_vertex_is_found_in_an_edge_beside_shapes_that_overlap() -> None:
+    """An upper grid as recorded overlaps ground that passes: they run the same way, twice."""
+    beside = shapely.Polygon([(300, 1), (900, 0), (900, 400)])
+    lacks, has = (shapely.Polygon([SQUARE[0], *of, *SQUARE[1:]]) for of in ([], [(300, 1)]))
+    assert inserted_between([lacks, beside], [has, beside]) == {((0, 0), (900, 0)): {(300, 1)}}
+    assert inserted_between([has, beside], [lacks, beside]) is None
+    assert inserted_between([lacks, beside], [has, beside, beside]) is None
