@@ -2,10 +2,10 @@
 
 `uv run --with gerrychain python -m bench.suggestions [--database URL] [--levels 2,3] [--low 300 --high 500]
 [--only CODE] [--gerrychain SECONDS] [--chicago]`. Each scope is planned, balanced and submitted; all is
-rolled back. Torn grids and overlaps are counted by shapely on the polygons as they would be published, apart from
-the code that draws them. `--gerrychain` lets GerryChain draw each scope anew from the same atoms, for so many
-seconds at most. `--chicago` takes the beats of Chicago's districts in the place of the city's grids; no open
-data has its households, so that the incidents of 2018 stand for them, by the place they are known by.
+rolled back. Torn grids and overlaps are counted by shapely on the polygons as they would be published, apart
+from the code that draws them. `--gerrychain` lets GerryChain draw each scope anew from the same atoms, for so
+many seconds at most. `--chicago` takes the beats of Chicago's districts in the place of the city's grids; no
+open data has its households: the incidents of 2018 stand for them, by the place they are known by.
 """
 
 import argparse
