@@ -6,16 +6,16 @@ from typing import Annotated, Any
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import shapely
 import typer
+from shapely.geometry.base import BaseGeometry
 
 from api.console import app, out, plain_errors
 from gis import coverage, mend
-from gis.crs import to_degrees
 from gis.errors import BadInput
 from gis.exporting.files import GDAL
-from gis.importing import sandbox
+from gis.importing import grid_sets, sandbox
+from gis.importing.grid_sets import GridSet
 from gis.importing.source import ReadOptions
 from gis.mend import Arrangement, Proposal
 from gis.whole_files import whole
@@ -26,8 +26,15 @@ _SHOWN = 20
 @app.command("mend")
 @plain_errors
 def mend_(
-    file: Annotated[Path, typer.Argument(help="Grids of one level, in any format that import reads.")],
-    code: Annotated[str, typer.Option(help="The column with the grids' codes.")] = "code",
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Grids in any format that import reads; those above others are made anew of them."
+        ),
+    ],
+    code: Annotated[
+        str | None, typer.Option(help="The column with the grids' codes; else the one that import takes.")
+    ] = None,
     layer: Annotated[str | None, typer.Option(help="Layer of a file that has several.")] = None,
     accept: Annotated[
         str | None,
@@ -44,8 +51,8 @@ def mend_(
         raise BadInput("--out", f"{out_file.suffix or 'no suffix'} is not one of {', '.join(GDAL)}")
     if out_file is not None and out_file.exists() and out_file.samefile(file):
         raise BadInput("--out", f"{out_file} is the file that is read; name another one")
-    frame, codes = _read(file, code, layer)
-    arranged = mend.arrange(dict(zip(codes, coverage.to_units(frame.geometry.to_numpy()), strict=True)))
+    grids = _read(file, code, layer)
+    arranged = mend.arrange(grids.lowest)
     found = mend.proposals(arranged)
     chosen = _chosen(found, accept)
     listed = (out_file or file).with_suffix(".proposals.geojson")
@@ -53,29 +60,18 @@ def mend_(
         part.write_text(json.dumps(_features(found, chosen), ensure_ascii=False), encoding="utf-8")
     _tell(found, listed)
     if out_file is not None:
-        _write(frame, codes, arranged, [p for p in found if p.number in chosen], out_file)
+        _write(grids, arranged, [p for p in found if p.number in chosen], out_file)
 
 
-def _read(file: Path, code: str, layer: str | None) -> tuple[gpd.GeoDataFrame, list[str]]:
-    """The rows of a file (EPSG:4326, on whole units) and a code for each; rows without ground are told."""
-    source = sandbox.read(file, ReadOptions(layer=layer))
-    if not source.has_geometry or code not in source.columns:
-        raise BadInput(
-            "--code", f"it needs polygons and a column {code!r}; it has {', '.join(source.columns)}"
-        )
-    chunks = list(source.chunks())
-    table = pd.concat([chunk.table.to_pandas() for chunk in chunks], ignore_index=True)
-    shapes = np.concatenate([np.asarray(chunk.geometry, dtype=object) for chunk in chunks])
-    there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
-    if not there.all():
-        rows = ", ".join(f"{i + 1} ({table[code].iloc[i]})" for i in np.flatnonzero(~there)[:_SHOWN])
-        left_out = f"{np.count_nonzero(~there)} rows have no ground that can be read and are left out: {rows}"
+def _read(file: Path, code: str | None, layer: str | None) -> GridSet:
+    """The grids of a file; rows without ground and what whole units changed are told."""
+    found = grid_sets.read(sandbox.read(file, ReadOptions(layer=layer)), code)
+    if found.left_out:
+        rows = ", ".join(found.left_out[:_SHOWN])
+        left_out = f"{len(found.left_out)} rows have no ground that can be read and are left out: {rows}"
         out.print(left_out, soft_wrap=True, highlight=False)
-    given = shapes[there] if source.crs is None else to_degrees(shapes[there], source.crs)
-    snapped, told = coverage.snap(given)
-    _tell_rounding(told)
-    frame = gpd.GeoDataFrame(table[there].reset_index(drop=True), geometry=snapped, crs=4326)
-    return frame, _distinct([str(one) for one in frame[code]])
+    _tell_rounding(found.snapped)
+    return found
 
 
 def _tell_rounding(told: coverage.Snapped) -> None:
@@ -87,15 +83,6 @@ def _tell_rounding(told: coverage.Snapped) -> None:
             "that pass within 2.2 cm of them",
             soft_wrap=True, highlight=False,
         )  # fmt: skip
-
-
-def _distinct(codes: list[str]) -> list[str]:
-    """Codes, those that occur again with the number of their row."""
-    seen: set[str] = set()
-    return [
-        one if one not in seen and not seen.add(one) else f"{one} (row {i})"  # type: ignore[func-returns-value]
-        for i, one in enumerate(codes, start=1)
-    ]
 
 
 def _chosen(found: list[Proposal], accept: str | None) -> set[int]:
@@ -136,20 +123,36 @@ def _tell(found: list[Proposal], listed: Path) -> None:
     out.print(f"{len(found)} proposals, {area:.1f} m², listed in {listed}", soft_wrap=True, highlight=False)
 
 
-def _write(
-    frame: gpd.GeoDataFrame, codes: list[str], arranged: Arrangement, given: list[Proposal], file: Path
-) -> None:
-    after = mend.mended(arranged, given)
-    shapes = coverage.to_degrees(np.array([after[one] for one in codes], dtype=object))
+def _write(grids: GridSet, arranged: Arrangement, given: list[Proposal], file: Path) -> None:
+    after = grids.with_uppers(mend.mended(arranged, given))
+    _tell_uppers(grids, after)
+    shapes = coverage.to_degrees(np.array([after[one] for one in grids.codes], dtype=object))
     empty = shapely.is_empty(shapes)
     if empty.any():
-        gone = ", ".join(np.array(codes)[empty][:_SHOWN])
+        gone = ", ".join(np.array(grids.codes)[empty][:_SHOWN])
         out.print(f"no ground is left of {gone}; these rows are not written", soft_wrap=True)
     with whole(file, "--out") as part:
-        frame.set_geometry(gpd.GeoSeries(shapes, crs=4326))[~empty].to_file(
+        grids.frame.set_geometry(gpd.GeoSeries(shapes, crs=4326))[~empty].to_file(
             part, driver=GDAL[file.suffix.lower()]
         )
     out.print(
         f"{len(given)} proposals accepted, {sum(p.area_m2 for p in given):.1f} m² moved; written to {file}",
+        soft_wrap=True, highlight=False,
+    )  # fmt: skip
+
+
+def _tell_uppers(grids: GridSet, after: dict[str, BaseGeometry]) -> None:
+    """Say how the grids above, made anew of those below them, differ from those of the file."""
+    before, lowest = grids.shapes, grids.lowest
+    above = [code for code in grids.codes if code not in lowest]
+    if not above:
+        return
+    differing = [before[code].symmetric_difference(after[code], grid_size=1.0) for code in above]
+    moved = coverage.areas_m2(coverage.to_degrees(np.array(differing, dtype=object)))
+    most = sorted(zip(above, moved.tolist(), strict=True), key=lambda one: -one[1])[:_SHOWN]
+    told = ", ".join(f"{code} {area:.1f} m²" for code, area in most if area > 0)
+    out.print(
+        f"{len(above)} grids above others are made anew of those below them; "
+        f"{np.count_nonzero(moved)} differ from the file{f': {told}' * bool(told)}",
         soft_wrap=True, highlight=False,
     )  # fmt: skip

@@ -195,6 +195,11 @@ def test_the_fifth_result_is_picked(
     fifth.click()
     lon, lat = town.at(0.5 + 4 / 4, 0.5)
     expect(page.locator("#details .point")).to_contain_text(f"{lon:.6f}, {lat:.6f}")
+    page.go_back()
+    expect(page.locator("#details")).to_be_hidden()
+    assert "at=" not in page.url
+    page.go_forward()
+    expect(page.locator("#details h2")).to_contain_text("松树路4号")
     page.context.close()
 
 

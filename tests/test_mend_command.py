@@ -6,6 +6,7 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import openpyxl
 import pytest
 import shapely
 from typer.testing import CliRunner
@@ -134,3 +135,46 @@ def wiggly(side: int) -> dict[str, Any]:
         f"{x}-{y}": shapely.Polygon(np.round((ring + np.array([x, y])) * 10_000) / 1e7 + [113, 27])
         for x in range(side) for y in range(side)
     }  # fmt: skip
+
+
+def test_a_workbook_of_several_levels_is_mended_and_its_upper_grids_made_anew(tmp_path: Path) -> None:
+    """Numbers and words as an office writes them; the parent reaches beyond its children on one side."""
+    town, sound = box(0, 0, 2.2, 1), box(2.2, 0, 3, 1)
+    rows = [
+        ("网格编码", "网格名称", "层级", "上级编码", "边界"),
+        (430281, "某市", "县级市", 4302, box(0, 0, 3, 1).wkt),
+        (430281001, "东镇", "镇", 430281, town.wkt), (430281002, "西乡", "乡", 430281, sound.wkt),
+        (430281001001, "一村", "村", 430281001, A.wkt), (430281001002, "二村", "村", 430281001, B.wkt),
+        (430281002001, "三村", "村", 430281002, sound.wkt), (430281002002, "无边", "村", 430281002, None),
+    ]  # fmt: skip
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.worksheets[0].append(row)
+    book.create_sheet("其他").append(["x"])
+    book.save(file := tmp_path / "网格.xlsx")
+    code, said = mend(file, "--layer", "Sheet", "--accept", "all", "--out", out := tmp_path / "mended.gpkg")
+    assert code == 0, said
+    assert "1 rows have no ground that can be read and are left out: 7 (430281002002)" in said
+    strip = coverage.areas_m2(box(2, 0, 2.2, 1))[0]
+    assert [p["kind"] for p in listed(out)] == ["overlap"]
+    after = gpd.read_file(out)
+    assert list(after.columns) == ["网格编码", "网格名称", "层级", "上级编码", "geometry"]
+    shapes = {str(of): shape for of, shape in zip(after["网格编码"], after.geometry, strict=True)}
+    village = shapes["430281001001"] | shapes["430281001002"]
+    assert shapes["430281001"].equals(village)
+    assert shapes["430281"].equals(village | shapes["430281002"])
+    assert village.intersection(shapes["430281002"]).area == 0
+    assert "3 grids above others are made anew of those below them; 2 differ" in said
+    assert f"430281001 {strip:.1f} m²" in said
+
+
+def test_grids_above_each_other_are_refused(tmp_path: Path) -> None:
+    table = gpd.GeoDataFrame(
+        {"code": ["A", "B", "D"], "parent_code": ["B", "A", "A"], "level": [1, 2, 3]},
+        geometry=[A, B, D],
+        crs=4326,
+    )
+    table.to_file(file := tmp_path / "round.gpkg")
+    code, said = mend(file, "--accept", "all", "--out", tmp_path / "out.gpkg")
+    assert code == 1
+    assert "parent_code: A lies above itself" in said

@@ -79,7 +79,7 @@ def check_datum(
         fits = _fits(where, ground, days, shapes, suspects, datum)
         evidence.fit[datum] += int(np.count_nonzero(fits & ~unowned))
         if refuse:
-            made.sieve.refuse(fits, "lon/lat", _reason(datum), list(recorded))
+            made.sieve.refuse(fits, "lon/lat", _reason(datum), where.pair)
 
 
 def _fits(

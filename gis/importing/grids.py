@@ -188,9 +188,14 @@ def _check_rows(made: Draft, known: dict[str, set[int]]) -> None:
     if "valid_from" in made.columns and "valid_to" in made.columns:
         backwards = mask(pc.greater_equal(made.columns["valid_from"], made.columns["valid_to"]))
         made.sieve.refuse(
-            backwards, "valid_to", "is not after valid_from; it is the first day no longer in force"
+            backwards,
+            "valid_to",
+            "is not after valid_from; it is the first day no longer in force",
+            made.columns["valid_to"],
         )
-    made.sieve.refuse(_overlapping(made), "code", "occurs in an earlier row for some of the same days")
+    made.sieve.refuse(
+        _overlapping(made), "code", "occurs in an earlier row for some of the same days", made.text("code")
+    )
 
 
 def _overlapping(made: Draft) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -58,6 +58,9 @@ STATES: Spoken = {
         "待受理",
         "已受理",
         "未处理",
+        "待处置",
+        "待办",
+        "未办理",
         "新增",
         "new",
         "open",
@@ -78,6 +81,13 @@ STATES: Spoken = {
     ),
     "closed": (
         "已办结",
+        "已处置",
+        "已处理",
+        "处置完毕",
+        "办理完毕",
+        "处理完成",
+        "已归档",
+        "归档",
         "已结案",
         "已完成",
         "办结",
@@ -97,13 +107,31 @@ COLOURS: Spoken = {
     "red": ("红", "红色", "重大", "紧急", "特别重大", "high", "severe", "critical", "urgent", "emergency"),
 }
 SOURCES: Spoken = {
-    "citizen": ("群众", "群众上报", "市民", "公众", "居民", "public", "resident", "citizens"),
-    "grid_worker": ("网格员", "网格员上报", "网格长", "grid member", "community worker", "staff"),
-    "hotline": ("热线", "12345", "110", "电话", "311", "911", "phone", "call"),
-    "superior": ("上级", "上级交办", "交办", "higher authority", "referred"),
-    "sensor": ("感知", "设备", "物联网", "传感器", "iot", "device", "camera"),
-    "patrol": ("巡查", "巡逻", "巡检", "officer", "on view"),
-}
+    "citizen": (
+        "群众", "群众上报", "群众反映", "群众举报", "市民", "市民上报", "市民反映", "公众", "居民",
+        "居民反映", "随手拍", "微信", "小程序", "微信小程序", "公众号", "来信", "来访", "信访", "public",
+        "resident", "residents", "citizens", "walk-in", "web", "app",
+    ),
+    "grid_worker": (
+        "网格员", "网格员上报", "网格员巡查", "专职网格员", "兼职网格员", "网格长", "网格", "社区上报",
+        "社区", "grid member", "community worker", "staff",
+    ),
+    "hotline": (
+        "热线", "12345", "12345热线", "12345市民热线", "12345平台", "市民热线", "政务热线", "政务服务热线",
+        "热线电话", "110", "110报警", "110联动", "电话", "来电", "311", "911", "phone", "call",
+        "phone call", "telephone",
+    ),
+    "superior": (
+        "上级", "上级交办", "上级转办", "领导交办", "交办", "转办", "higher authority", "referred",
+    ),
+    "sensor": (
+        "感知", "设备", "物联网", "传感器", "视频", "监控", "摄像头", "视频监控", "自动报警", "iot",
+        "device", "camera", "alarm",
+    ),
+    "patrol": (
+        "巡查", "巡查上报", "巡逻", "巡检", "巡防", "officer", "on view", "officer initiated",
+    ),
+}  # fmt: skip
 STATUSES: Spoken = {
     "available": ("空闲", "在岗", "可用", "待命", "在线", "free", "idle", "ready", "on duty", "standby"),
     "busy": (

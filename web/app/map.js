@@ -85,20 +85,21 @@ function askAtCentre(event) {
   if (event.key.toLowerCase() === "c" && !event.ctrlKey && !event.metaKey) choose(map.getCenter().wrap());
 }
 
-let named = { at: "", name: "", code: "" };
+/** What points were found by, by point: Back goes to earlier ones. */
+const named = new Map();
 
 /** Make a point the chosen one, by the name and code of what it was found by if any; an address has six decimals, some 0.1 m. */
 export function choose({ lng, lat }, name = "", code = "") {
   const at = `${lng.toFixed(6)},${lat.toFixed(6)}`;
-  named = { at, name, code };
+  named.set(at, { name, code });
   change({ at });
 }
 
 /** The name that the chosen point was found by, empty where it was only pointed at. */
-export const chosenName = () => (named.at === state.at ? named.name : "");
+export const chosenName = () => named.get(state.at)?.name ?? "";
 
 /** The code of the grid that was looked for, empty where a point was. */
-export const chosenCode = () => (named.at === state.at ? named.code : "");
+export const chosenCode = () => named.get(state.at)?.code ?? "";
 
 /** The chosen point as {lng, lat}, or null. */
 export function chosen() {

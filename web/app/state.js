@@ -6,6 +6,10 @@ const remembered = ["lang", "theme"];
 /** The wishes of the user; dates are whole days in the city's zone, `to` included. */
 export const state = { lang: "zh", theme: "light", from: "", to: "", category: "", hidden: null, at: "", show: "hotspots", scheme: "", on: "", known: "" };
 
+const usual = { ...state };
+/** Whose change is a step that Back takes back; others replace the address. */
+const steps = ["at"];
+
 /** Call `listen(changed)` with the set of changed names after each change. */
 export const onChange = (listen) => listeners.push(listen);
 
@@ -14,9 +18,18 @@ export function change(wishes) {
   const changed = new Set(Object.keys(wishes).filter((name) => state[name] !== wishes[name]));
   if (!changed.size) return;
   Object.assign(state, wishes);
-  write();
+  write(steps.some((name) => changed.has(name)));
   for (const listen of listeners) listen(changed);
 }
+
+/** Back, Forward, another address typed in: show what the address says now. */
+addEventListener("popstate", () => {
+  const before = { ...state };
+  Object.assign(state, usual);
+  read();
+  const changed = new Set(Object.keys(state).filter((name) => state[name] !== before[name]));
+  if (changed.size) for (const listen of listeners) listen(changed);
+});
 
 /** Take the wishes of the address, else of the last visit, else of the browser. */
 export function read() {
@@ -35,14 +48,15 @@ const known = (name, hash) => hash.has(name) || recall(name) !== null;
 const browserLanguage = () => (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en");
 
 /** The map writes `map=zoom/lat/lon` into the same hash, so only our own names are replaced. */
-function write() {
+function write(step) {
   const hash = new URLSearchParams(location.hash.slice(1));
   for (const [name, value] of Object.entries(state)) {
     if (value === "" || value === null) hash.delete(name);
     else hash.set(name, value);
   }
   // The map's own part stays as it writes it, with plain slashes.
-  history.replaceState(history.state, "", `#${decodeURIComponent(hash.toString())}`);
+  const note = step ? "pushState" : "replaceState";
+  history[note](history.state, "", `#${decodeURIComponent(hash.toString())}`);
   for (const name of remembered) keep(name, state[name]);
 }
 

@@ -1,0 +1,135 @@
+"""A file of grids as it is, faulty or not: codes, parents and shapes, read as the import reads them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from gis import coverage, mend
+from gis.crs import to_degrees
+from gis.errors import BadInput
+from gis.importing import placing
+from gis.importing.drafting import draft
+from gis.importing.kinds import KINDS
+from gis.importing.mapping import Mapping, pick, plain, ready
+from gis.importing.parsing import Rules
+from gis.importing.source import Chunk, Geoms, Source
+
+_ANY = Rules("UTC", (), datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), {})
+"""Rules for columns that are looked at, not kept."""
+
+
+@dataclass(frozen=True)
+class GridSet:
+    """Rows of a file of grids.
+
+    `frame` has the file's columns and shapes in degrees, on whole units; `parents` ("" for none) and `codes`
+    go with its rows; `left_out` names the rows without a shape; `snapped` says what whole units changed.
+    """
+
+    frame: gpd.GeoDataFrame
+    codes: tuple[str, ...]
+    parents: tuple[str, ...]
+    left_out: tuple[str, ...]
+    snapped: coverage.Snapped
+
+    @property
+    def shapes(self) -> dict[str, BaseGeometry]:
+        """The shapes in units, by code."""
+        units = coverage.to_units(self.frame.geometry.to_numpy())
+        return dict(zip(self.codes, units, strict=True))
+
+    @property
+    def lowest(self) -> dict[str, BaseGeometry]:
+        """The grids that have none below them (units): those that a mending is about."""
+        above = set(self.parents)
+        return {code: shape for code, shape in self.shapes.items() if code not in above}
+
+    def with_uppers(self, lowest: dict[str, BaseGeometry]) -> dict[str, BaseGeometry]:
+        """Return every grid (units): the lowest as given, those above made of the ones below them."""
+        made, parent = dict(lowest), dict(zip(self.codes, self.parents, strict=True))
+        waiting = {code for code in self.codes if code not in made}
+        while waiting:
+            whole = {code for code in waiting if all(of in made for of in self._below(code))}
+            if not whole:
+                raise BadInput("parent_code", f"{min(waiting)} lies above itself; correct it")
+            below = {code: made[code] for code, above in parent.items() if above in whole}
+            made |= mend.dissolved(below, parent)
+            waiting -= whole
+        return made
+
+    def _below(self, code: str) -> Iterator[str]:
+        return (one for one, above in zip(self.codes, self.parents, strict=True) if above == code)
+
+
+def read(source: Source, code: str | None) -> GridSet:
+    """Return the grids of a file; `code` names the column of their codes (None: the one that a mapping has).
+
+    Raises BadInput where there is no such column or nothing with shapes.
+    """
+    mapping = _mapping(source, code)
+    column = code or mapping.found("code", source.columns)
+    placed = source.has_geometry or mapping.found("geometry", source.columns)
+    if not placed or column not in source.columns:
+        wanted = f"polygons and a column {column or 'code'!r}"
+        raise BadInput("--code", f"it needs {wanted}; it has {', '.join(source.columns) or 'no columns'}")
+    chunks = list(source.chunks())
+    table = pd.concat([chunk.table.to_pandas() for chunk in chunks], ignore_index=True)
+    shapes = np.concatenate([_shapes(chunk, mapping) for chunk in chunks])
+    codes, parents = _named(chunks, mapping)
+    there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
+    left_out = tuple(f"{i + 1} ({codes[i]})" for i in np.flatnonzero(~there))
+    given = shapes[there] if source.crs is None else to_degrees(shapes[there], source.crs)
+    snapped, changed = coverage.snap(given)
+    texts = table.drop(columns=[mapping.found("geometry", source.columns)] * (not source.has_geometry))
+    frame = gpd.GeoDataFrame(texts[there].reset_index(drop=True), geometry=snapped, crs=4326)
+    kept = [at for at, one in enumerate(there) if one]
+    return GridSet(
+        frame, _distinct([codes[at] for at in kept]), _known(codes, [parents[at] for at in kept]),
+        left_out, changed,
+    )  # fmt: skip
+
+
+def _mapping(source: Source, code: str | None) -> Mapping:
+    """Return the mapping that finds the codes in a file and reads most of it; our own names otherwise."""
+    known = [plain("grids"), *(of["grids"] for of in ready().values() if "grids" in of)]
+    fits = [one for one in known if code or pick(one.columns.get("code"), source.columns)]
+    best = max(fits, key=lambda one: len(one.used(source.columns)), default=known[0])
+    return best if code is None else best.model_copy(update={"columns": {**best.columns, "code": code}})
+
+
+def _shapes(chunk: Chunk, mapping: Mapping) -> Geoms:
+    column = mapping.found("geometry", chunk.table.column_names)
+    if chunk.geometry is not None or column is None:
+        return np.asarray(chunk.geometry, dtype=object)
+    shapes = np.full(len(chunk), None, dtype=object)
+    shapes[:] = [placing.read_shape(one) if one.is_valid else None for one in chunk.table[column]]
+    return shapes
+
+
+def _named(chunks: list[Chunk], mapping: Mapping) -> tuple[list[str], list[str]]:
+    """Return the code and the parent's of each row, as the import reads them."""
+    made = [draft(chunk, KINDS["grids"], mapping, _ANY) for chunk in chunks]
+    columns = [[one.text(name).to_pylist() for one in made] for name in ("code", "parent_code")]
+    codes, parents = ([value or "" for of in column for value in of] for column in columns)
+    return codes, parents
+
+
+def _known(codes: list[str], parents: list[str]) -> tuple[str, ...]:
+    """Return parents that are in the file themselves, "" for others."""
+    there = set(codes)
+    return tuple(one if one in there else "" for one in parents)
+
+
+def _distinct(codes: list[str]) -> tuple[str, ...]:
+    """Return codes, those that occur again with the number of their row."""
+    seen: set[str] = set()
+    return tuple(
+        one if one not in seen and not seen.add(one) else f"{one} (row {i})"  # type: ignore[func-returns-value]
+        for i, one in enumerate(codes, start=1)
+    )
