@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from gis import crs, schema
 from gis.errors import BadInput
-from gis.importing import coordinates, curves, drafting, mapping, spoken
+from gis.importing import coordinates, drafting, mapping, spoken
 from gis.importing.job import Options, Outcome
 from gis.importing.kinds import KINDS
 from gis.importing.mapping import Mapping
@@ -346,32 +346,6 @@ def test_one_column_of_both_coordinates(store: Connection, written: str, order: 
         assert set(outcome.reasons) <= {key for key in outcome.reasons if key[0] == "lon/lat"}
     x, y = store.execute(sa.text("SELECT ST_X(geom), ST_Y(geom) FROM incidents")).one()
     assert (x, y) == (LON, LAT)
-
-
-def test_curves_become_chords_close_to_them() -> None:
-    ring = "-76.615 39.30,-76.614 39.301,-76.613 39.30,-76.614 39.299,-76.615 39.30"
-    circle = f"CURVEPOLYGON(CIRCULARSTRING({ring}))"
-    made = curves.straightened(circle)
-    assert made.is_valid
-    assert (
-        shapely.hausdorff_distance(made.exterior, shapely.Point(-76.614, 39.3).buffer(1e-3, 720).exterior)
-        < 1e-6
-    )
-    straight = curves.straightened("COMPOUNDCURVE((0 0,1 0),CIRCULARSTRING(1 0,2 1,1 2),(1 2,0 2))")
-    assert straight.length == pytest.approx(2 + 3.14159265, rel=1e-3)
-    assert curves.straightened("CIRCULARSTRING(0 0,1 0,2 0)").equals(shapely.LineString([(0, 0), (2, 0)]))
-    whole = curves.straightened("CURVEPOLYGON(CIRCULARSTRING(0 0,2 0,0 0))")
-    assert whole.area == pytest.approx(3.14159265, rel=1e-3)
-    surface = curves.straightened("MULTISURFACE(((0 0,1 0,1 1,0 0)),CURVEPOLYGON((5 5,6 5,6 6,5 5)))")
-    assert surface.area == 1
-    for broken in (
-        "CIRCULARSTRING(0 0,1 1)",
-        "CURVEPOLYGON EMPTY",
-        "CIRCULARSTRING(0 0,1 1,2",
-        "COMPOUNDCURVE(X",
-    ):
-        with pytest.raises((ValueError, shapely.GEOSException)):
-            curves.straightened(broken)
 
 
 @pytest.fixture

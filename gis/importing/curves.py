@@ -1,6 +1,7 @@
-"""Curved shapes of WKT (ISO 19125, SQL/MM) as straight ones: arcs become chords of a few degrees."""
+"""Curved shapes of WKT and WKB (ISO 13249-3, SQL/MM) as straight ones: arcs become chords, 1 cm off."""
 
 import re
+import struct
 from collections.abc import Iterator
 from typing import cast
 
@@ -8,8 +9,12 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-STEP = np.pi / 64
-"""The angle of a chord, as PostGIS has it: it leaves its arc by 0.03 % of the radius."""
+LEAVES = 1e-7, 0.01
+"""How far a chord may leave its arc: in degrees, the store's precision, and in other units, for metres."""
+_WIDEST = np.pi / 64
+"""The angle of a chord at most: small circles stay round."""
+_MOST = 200_000
+"""Chords of an arc: a circle round the earth has half as many."""
 _TOKEN = re.compile(r"\s*([A-Za-z]+|[(),]|[^\s(),]+)")
 _CURVED = re.compile(r"CIRCULARSTRING|COMPOUNDCURVE|CURVEPOLYGON|MULTICURVE|MULTISURFACE", re.IGNORECASE)
 _DEEPEST = 8
@@ -20,6 +25,70 @@ Vertices = list[tuple[float, float]]
 def is_curved(wkt: str) -> bool:
     """Tell whether a text names a curved type."""
     return bool(_CURVED.search(wkt))
+
+
+_NAMES = {
+    1: "POINT", 2: "LINESTRING", 3: "POLYGON", 8: "CIRCULARSTRING", 9: "COMPOUNDCURVE", 10: "CURVEPOLYGON",
+    11: "MULTICURVE", 12: "MULTISURFACE",
+}  # fmt: skip
+"""Types of WKB that curved shapes consist of."""
+_ARCS = frozenset(range(8, 13))
+
+
+def is_curved_wkb(wkb: bytes) -> bool:
+    """Tell whether WKB or EWKB is of a curved type."""
+    return len(wkb) > 4 and _type(wkb, 0)[0] in _ARCS
+
+
+def wkt_of(wkb: bytes) -> str:
+    """Return a curved shape's WKT, without heights and measures.
+
+    Raises ValueError for what is no such WKB, or EWKB of another coordinate system than degrees.
+    """
+    try:
+        text, end = _text(wkb, 0, 0)
+        order, flags = ("<", wkb[4]) if wkb[0] == 1 else (">", wkb[1])
+        if flags & 0x20 and struct.unpack_from(f"{order}I", wkb, 5)[0] not in {0, 4326, 4490}:
+            raise ValueError("of another system")
+    except (struct.error, IndexError) as error:
+        raise ValueError("cut short") from error
+    if end != len(wkb):
+        raise ValueError("bytes behind the shape")
+    return text
+
+
+def _type(wkb: bytes, at: int) -> tuple[int, int, str, int]:
+    """Return a shape's type, its numbers per place, its byte order, and where its content begins."""
+    order = "<" if wkb[at] == 1 else ">"
+    (given,) = struct.unpack_from(f"{order}I", wkb, at + 1)
+    flags, plain = given >> 29, given & 0x1FFFFFFF  # of EWKB: Z, M, a system's number
+    more = (flags >> 2 & 1) + (flags >> 1 & 1) + (0, 1, 1, 2)[plain // 1000 % 4]
+    return plain % 1000, 2 + more, order, at + (9 if flags & 1 else 5)
+
+
+def _text(wkb: bytes, at: int, depth: int) -> tuple[str, int]:
+    """Return the WKT of the shape at a place, and the place behind it."""
+    kind, numbers, order, at = _type(wkb, at)
+    if kind not in _NAMES or depth > _DEEPEST:
+        raise ValueError(f"type {kind} is not read")
+    if kind in (2, 8):
+        body, at = _places(wkb, at, order, numbers)
+        return f"{_NAMES[kind]} {body}", at
+    (count,) = struct.unpack_from(f"{order}I", wkb, at)
+    at, members = at + 4, list[str]()
+    for _ in range(count):
+        one, at = _places(wkb, at, order, numbers) if kind == 3 else _text(wkb, at, depth + 1)
+        members.append(one)
+    return f"{_NAMES[kind]} ({', '.join(members)})", at
+
+
+def _places(wkb: bytes, at: int, order: str, numbers: int) -> tuple[str, int]:
+    (count,) = struct.unpack_from(f"{order}I", wkb, at)
+    size = 8 * numbers
+    if at + 4 + count * size > len(wkb):
+        raise ValueError("cut short")
+    pairs = (struct.unpack_from(f"{order}2d", wkb, at + 4 + one * size) for one in range(count))
+    return f"({', '.join(f'{x!r} {y!r}' for x, y in pairs)})", at + 4 + count * size
 
 
 class _Tokens:
@@ -120,7 +189,12 @@ def _arcs(places: Vertices) -> Vertices:
 
 
 def _arc(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> Vertices:
-    """Return the places behind `a` on the way over `b` to `c`; equal ends mean a whole circle."""
+    """Return the places behind `a` on the way over `b` to `c`; equal ends mean a whole circle.
+
+    An arc and its reverse have the same places, so that neighbours share them.
+    """
+    if a > c:
+        return [*reversed(_arc(c, b, a)[:-1]), c]
     start, way, end = (complex(*place) for place in (a, b, c))
     middle = (start + way) / 2 if start == end else _centre(start, way, end)
     if middle is None:
@@ -129,10 +203,20 @@ def _arc(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float])
     turn = 2 * np.pi if start == end else (np.angle(end - middle) - first) % (2 * np.pi)
     over = (np.angle(way - middle) - first) % (2 * np.pi)
     sweep = turn if over <= turn else turn - 2 * np.pi
-    count = max(2, int(np.ceil(abs(sweep) / STEP)))
+    count = _count(abs(sweep), abs(start - middle), [a, b, c])
     angles = first + sweep * np.arange(1, count) / count
     on_it = middle + abs(start - middle) * np.exp(1j * angles)
     return [*zip(on_it.real.tolist(), on_it.imag.tolist(), strict=True), c]
+
+
+def _count(sweep: float, radius: float, places: Vertices) -> int:
+    """Return how many chords an arc needs to leave it by no more than allowed (the height of a segment)."""
+    in_degrees = all(abs(x) <= 360 and abs(y) <= 90 for x, y in places)
+    chord = min(_WIDEST, float(np.sqrt(8 * LEAVES[not in_degrees] / radius)) if radius else _WIDEST)
+    count = max(2, int(np.ceil(sweep / chord)))
+    if count > _MOST:
+        raise ValueError("an arc is longer than the earth is round")
+    return count
 
 
 def _centre(a: complex, b: complex, c: complex) -> complex | None:

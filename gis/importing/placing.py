@@ -16,7 +16,7 @@ from gis import crs
 from gis.importing import beside
 from gis.importing.beside import Beside
 from gis.importing.coordinates import degrees, pairs
-from gis.importing.curves import is_curved, straightened
+from gis.importing.curves import is_curved, is_curved_wkb, straightened, wkt_of
 from gis.importing.drafting import Draft, cleaned
 from gis.importing.ground import KM_PER_DEGREE, Ground, only
 from gis.importing.kinds import Kind
@@ -312,15 +312,17 @@ def read_shape(cell: pa.Scalar) -> BaseGeometry | None:
     try:
         given = cell.as_py()
         if isinstance(given, bytes):
-            return _in_degrees(shapely.from_wkb(given))
+            return _of_wkb(given)
         text = _LONGITUDES_FIRST.sub("", str(given).strip())
         if is_curved(text):
             return straightened(text)
-        return (
-            shapely.from_wkt(text) if re.match(r"[A-Za-z]{5}", text) else _in_degrees(shapely.from_wkb(text))
-        )
+        return shapely.from_wkt(text) if re.match(r"[A-Za-z]{5}", text) else _of_wkb(bytes.fromhex(text))
     except Exception:  # noqa: BLE001 - whatever GEOS says to a foreign text, it is no shape
         return None
+
+
+def _of_wkb(wkb: bytes) -> BaseGeometry | None:
+    return straightened(wkt_of(wkb)) if is_curved_wkb(wkb) else _in_degrees(shapely.from_wkb(wkb))
 
 
 def _in_degrees(shape: BaseGeometry) -> BaseGeometry | None:

@@ -12,7 +12,7 @@ import pyogrio
 import shapely
 
 from gis.errors import BadInput
-from gis.importing import columns, shapefiles, textfiles, wholeness
+from gis.importing import columns, curves, shapefiles, textfiles, wholeness
 from gis.importing.encodings import Declared
 from gis.importing.files import File
 from gis.importing.sheets import declared
@@ -21,9 +21,6 @@ from gis.importing.source import CHUNK, Geoms, ReadOptions, Source, digest, numb
 _TEXTS = frozenset({".geojson", ".json", ".topojson", ".geojsonl", ".geojsons", ".kml", ".gml", ".gpx"})
 _XML = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([\w.:-]+)["']""")
 _FEATURE_ID = re.compile(rb'"id"\s*:\s*-?\d+\s*[,}]')
-_CURVES = frozenset(range(8, 13))
-"""WKB types with arcs (ISO 13249-3): CircularString, CompoundCurve, CurvePolygon, MultiCurve, MultiSurface"""
-
 _TIMES_GUESSED = frozenset({"GeoJSON"})
 _AS_WRITTEN = {"DATE_AS_STRING": "YES"}
 """For drivers that take texts for times where they look like some, by a grammar of their own."""
@@ -169,27 +166,13 @@ def _apart(layer: _Layer, table: pa.Table, shape: str | None) -> tuple[pa.Table,
     plain = columns.from_latin1(plain, layer.encoding) if layer.raw else columns.readable(plain)
     if layer.ids:
         plain = plain.add_column(0, layer.ids, fids)
-    return plain, None if wkb is None else shapes(_straight(layer, wkb, fids.to_numpy()))
-
-
-def _straight(layer: _Layer, wkb: Geoms, fids: np.ndarray[Any, Any]) -> Geoms:
-    """Return WKB with arcs as GDAL strokes them: the rows that hold any are read again the slow way."""
-    curved = np.array([one is not None and _type(one) % 1000 in _CURVES for one in wkb], bool)
-    if not curved.any():
-        return wkb
-    wkb = wkb.copy()
-    _, _, wkb[curved], _ = pyogrio.raw.read(
-        layer.given, layer=layer.at, encoding=layer.raw, columns=[], fids=fids[curved]
-    )
-    return wkb
-
-
-def _type(wkb: bytes) -> int:
-    return int.from_bytes(wkb[1:5], "little" if wkb[:1] == b"\x01" else "big") & 0x1FFFFFFF
+    return plain, None if wkb is None else shapes(wkb)
 
 
 def shapes(wkb: Geoms) -> Geoms:
-    """Return shapes from WKB; what no shape can be made of (broken bytes, surfaces, arcs) becomes None."""
+    """Return shapes from WKB, arcs as chords; what is no shape (broken bytes, a TIN) becomes None."""
+    if any(isinstance(one, bytes) and curves.is_curved_wkb(one) for one in wkb):
+        return np.array([*map(_shape, wkb), None], dtype=object)[:-1]
     try:
         return np.asarray(shapely.from_wkb(wkb, on_invalid="ignore"), dtype=object)
     except (NotImplementedError, shapely.errors.ShapelyError, TypeError):
@@ -198,6 +181,8 @@ def shapes(wkb: Geoms) -> Geoms:
 
 def _shape(wkb: Any) -> Any:
     try:
+        if isinstance(wkb, bytes) and curves.is_curved_wkb(wkb):
+            return curves.straightened(curves.wkt_of(wkb))
         return shapely.from_wkb(wkb, on_invalid="ignore")
-    except (NotImplementedError, shapely.errors.ShapelyError, TypeError):
+    except (NotImplementedError, shapely.errors.ShapelyError, TypeError, ValueError):
         return None
