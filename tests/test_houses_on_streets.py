@@ -1,10 +1,13 @@
 """Houses that nobody registered are found by the numbers of their street, and never past a registered one."""
 
+import re
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from gis.addresses.match import find
+from gis.network import street_names
 from gis.schema import roads
 from tests import town
 
@@ -65,3 +68,36 @@ def test_a_registered_house_comes_alone(street: Connection) -> None:
     batch = street.execute(sa.text("SELECT min(id) FROM batches")).scalar_one()
     town.add_building(street, batch, "51 Hampshire St", town.at(1, 1))
     assert [match.kind for match in find(street, "51 Hampshire St", 5).matches] == ["building"]
+
+
+@pytest.mark.parametrize(
+    ("written", "street"),
+    [
+        ("1200 S CHARLES ST", "S CHARLES ST"), ("99 E NORTH AVE", "E N AVE"), ("12-14 W Oak St", "W OAK ST"),
+        ("100 B ST SE", "B ST SE"), ("1200 D Street", "D ST"), ("5 W St NW", "W ST NW"),
+        ("3 I ST NW", "I ST NW"),
+        ("12 B Main St", "MAIN ST"), ("401A OAK ST", "OAK ST"), ("401 1/2 OAK ST", "OAK ST"),
+        ("12-A Oak St", "OAK ST"), ("37-10 Main St", "MAIN ST"),
+    ],
+)  # fmt: skip
+def test_a_letter_behind_the_number_is_no_direction_and_no_street(written: str, street: str) -> None:
+    found = street_names.parse(written)
+    assert isinstance(found, street_names.House)
+    assert (found.street, found.number) == (street, int(re.match(r"\d+", written)[0]))  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("written", "first"),
+    [
+        ("1200 BLK N CHARLES ST", 1200), ("1200-BLK N CHARLES ST", 1200), ("12 XX N CHARLES ST", 1200),
+        ("1200 Blk. of North Charles Street", 1200), ("12 hundred block of N Charles St", 1200),
+        ("12XX BLK N CHARLES ST", 1200), ("XX N CHARLES ST", 0),
+    ],
+)  # fmt: skip
+def test_blocks_as_police_files_write_them(written: str, first: int) -> None:
+    assert street_names.parse(written) == street_names.Block(first, first + 99, "N CHARLES ST")
+
+
+def test_the_corner_of_two_streets() -> None:
+    for written in ("CORNER OF OAK ST AND ELM ST", "Intersection of Oak St & Elm St"):
+        assert street_names.parse(written) == street_names.Crossing(("OAK ST", "ELM ST"))

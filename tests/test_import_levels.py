@@ -111,6 +111,31 @@ def test_what_cannot_be_dissolved_is_said(
         bring(conn, frame, tmp_path, levels, dissolve)
 
 
+def test_one_code_in_several_notations_makes_one_grid(conn: Connection, tmp_path: Path) -> None:
+    frame = leaves(4, county=["1", "1.0", " 1", "１", "2", "2.0"], town=["7", "7.0", "７", "7", "8", "8"])
+    bring(conn, frame, tmp_path, 4, ["county", "town"])
+    assert {code for code, (level, *_) in stored(conn).items() if level in (2, 3)} == {"1", "2", "7", "8"}
+
+
+def test_numbers_that_lost_their_digits_are_no_codes_of_levels(conn: Connection, tmp_path: Path) -> None:
+    frame = leaves(3, county=[1.5] * 3 + [2.5] * 3)
+    with pytest.raises(BadInput, match=r"6 rows are refused|every row was refused"):
+        bring(conn, frame, tmp_path, 3, ["county"])
+    assert (tmp_path / "r.csv").read_text("utf-8-sig").count("county") == 7
+
+
+def test_a_refused_row_lacks_in_no_level_above_it_unless_that_is_accepted(
+    conn: Connection, tmp_path: Path
+) -> None:
+    frame = leaves(3, parent_code=[WEST[code] for code in "abcdef"])
+    frame.loc[2, "geometry"] = shapely.Polygon([(113, 27), (113.01, 27.01), (113.01, 27), (113, 27.01)])
+    with pytest.raises(BadInput, match=r"1 rows are refused \(.*r.csv\), which every level above would lack"):
+        bring(conn, frame, tmp_path, 3, ["parent_code"])
+    assert stored(conn) == {}
+    bring(conn, frame, tmp_path, 3, ["parent_code"], accept=True)
+    assert len(stored(conn)) == 5 + 2 + 1
+
+
 def test_a_slit_between_children_is_no_hole_of_their_parent(conn: Connection, tmp_path: Path) -> None:
     frame = leaves(3, parent_code="N")
     slit = shapely.box(113.005, 27.03, 113.015, 27.030005)

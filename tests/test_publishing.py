@@ -14,6 +14,9 @@ from gis import faults, grids, plans, publishing, schema, schema_plans
 from gis.access import COMMAND, Principal, enter
 from gis.errors import BadInput, Conflicted, Forbidden, Problem
 from gis.grids import Wish
+from gis.importing.job import Options
+from gis.importing.run import run
+from gis.importing.source import from_frame
 from tests import town
 
 ANN = Principal("planner", name="ann", full_role="planner")
@@ -199,6 +202,23 @@ def test_a_decision_ends_when_the_grid_changes_once_more(asking: Connection) -> 
     publishing.resolve(asking, bob, "T1a", "mine")
     published(asking, drawn(asking, {"op": "rename", "code": "T1a", "name": "甲"}))
     assert [one.code for one, _ in publishing.conflicts(asking, bob)] == ["T1a"]
+
+
+def test_an_import_says_which_published_grids_it_takes_back(asking: Connection) -> None:
+    rows = asking.execute(sa.text("SELECT code, name, level, parent_code, geom FROM grids")).all()
+    file = gpd.GeoDataFrame(
+        {name: [getattr(row, name) for row in rows] for name in ("code", "name", "level", "parent_code")},
+        geometry=shapely.from_wkb([str(row.geom) for row in rows]), crs=4326,
+    )  # fmt: skip
+
+    def notes() -> list[str]:
+        done = run(asking, "grids", from_frame(file, "old.gpkg"), Options())
+        return [note for note in done.notes if "takes back" in note]
+
+    assert notes() == []
+    published(asking, drawn(asking, {"op": "merge", "codes": ["T1a", "T1b"], "into": "T1a"}))
+    (told,) = notes()
+    assert "of 2 grids: T1a, T1b;" in told
 
 
 def test_a_plan_for_a_future_day_holds_from_then(asking: Connection) -> None:

@@ -1,5 +1,6 @@
 """Importing grids: snapped, checked as a coverage, brought into valid days and known revisions."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,11 @@ from gis.importing.dissolving import with_levels
 from gis.importing.drafting import Draft, draft
 from gis.importing.grid_faults import Lost
 from gis.importing.job import Job, Options, Outcome, new_batch, outcome, prepare
-from gis.importing.kinds import KINDS
-from gis.importing.mapping import Level, Scheme
-from gis.importing.parsing import as_text, mask, one_array
+from gis.importing.kinds import KINDS, Field, Kind
+from gis.importing.mapping import Level, Mapping, Scheme
+from gis.importing.parsing import identifier, mask
 from gis.importing.placing import Placed
-from gis.importing.revising import Change, lay, publish
+from gis.importing.revising import Change, lay, publish, undoes
 from gis.importing.source import Chunk, Source
 from gis.importing.staging import Merged
 from gis.importing.timeline import Version
@@ -53,6 +54,7 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
     finally:
         job.refused.close()
     if options.dissolve:
+        _refuse_lacking(job, accepted=options.accept_faults)
         frame = _dissolved(conn, frame, options.dissolve)
     _refuse_broken(job, [lay(conn, str(name), rows) for name, rows in frame.groupby("scheme")])
     changes, found, snapped = _settled(conn, frame)
@@ -61,6 +63,7 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
     if snapped.get("repaired") or snapped.get("rings_dropped"):
         told = f"{snapped['repaired']} shapes mended, {snapped['rings_dropped']} rings without ground dropped"
         job.notes.append(f"rounding to 1e-7 degree: {told}")
+    job.notes += [note for change in changes for note in _undone(conn, change)]
     batch = new_batch(conn, job, {"faults": grid_faults.listed(found), "snapped": snapped})
     for change in changes:
         publish(conn, change, batch, source.name)
@@ -73,6 +76,23 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
     conn.execute(batches.update().where(batches.c.id == batch).values(unchanged=merged.unchanged))
     options.progress(job.rows)
     return outcome(job, merged)
+
+
+def _undone(conn: Connection, change: Change) -> list[str]:
+    """Return what is told where a file takes back what published plans made."""
+    codes = undoes(conn, change)
+    named = ", ".join(codes[:_SHOWN]) + f" and {len(codes) - _SHOWN} more" * (len(codes) > _SHOWN)
+    told = f"takes back what published plans made of {len(codes)} grids: {named}"
+    return [f"{told}; leave these rows out to keep it"] * bool(codes)
+
+
+def _refuse_lacking(job: Job, *, accepted: bool) -> None:
+    """Raise BadInput where rows were refused: the levels made of the others would lack their ground."""
+    if job.refused.count and not accepted:
+        told = (
+            f"{job.refused.count} rows are refused ({job.refused.path}), which every level above would lack"
+        )
+        raise BadInput("--dissolve", f"{told}; correct them, or say --accept-faults")
 
 
 def _dissolved(conn: Connection, frame: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -128,7 +148,7 @@ def _chunk_frame(
 ) -> pd.DataFrame:  # fmt: skip
     job.rows += len(chunk) + len(chunk.broken)
     job.refused.add_broken(chunk)
-    made = draft(chunk, job.kind, job.mapping, job.rules)
+    made = draft(chunk, *_with_columns(job, chunk, extra), job.rules)
     made.columns["scheme"] = pc.fill_null(made.text("scheme"), usual) if usual else made.text("scheme")
     where = placing.place(made, job.kind, job.mapping, job.source, job.ways)
     placing.check_range(made, where, job.ground)
@@ -136,7 +156,7 @@ def _chunk_frame(
     _check_rows(made, known)
     job.refused.add(made.sieve.refusals, chunk)
     columns = {field.name: made.text(field.name).to_pylist() for field in job.kind.fields}
-    columns |= {name: _extra(chunk, name) for name in extra if name not in columns}
+    columns |= {name: made.text(name).to_pylist() for name in extra}
     frame = pd.DataFrame(columns, dtype=object).assign(geometry=where.shape)
     lost += _lost(made, chunk)
     return frame[made.sieve.ok]
@@ -157,12 +177,17 @@ def _on_precision(job: Job, made: Draft, where: Placed) -> Placed:
     return Placed(shapes, where.lon, where.lat)
 
 
-def _extra(chunk: Chunk, name: str) -> list[Any]:
-    """Return a column of the source that is no field, as text."""
-    if name not in chunk.table.column_names:
-        raise BadInput("--dissolve", f"there is no column {name!r}; name one of the file, or parent_code")
-    texts = as_text(one_array(chunk.table[name]))
-    return list((pc.coalesce(chunk.seen[name], texts) if name in chunk.seen else texts).to_pylist())
+def _with_columns(job: Job, chunk: Chunk, extra: tuple[str, ...]) -> tuple[Kind, Mapping]:
+    """Return the kind and the mapping with columns of the source that hold codes of levels above."""
+    known = {field.name for field in job.kind.fields}
+    for name in extra:
+        if name not in known and name not in chunk.table.column_names:
+            raise BadInput("--dissolve", f"there is no column {name!r}; name one of the file, or parent_code")
+    more = {name: name for name in extra if name not in known}
+    fields = (*job.kind.fields, *(Field(name, identifier) for name in more))
+    return replace(job.kind, fields=fields), job.mapping.model_copy(
+        update={"columns": job.mapping.columns | more}
+    )
 
 
 def _lost(made: Draft, chunk: Chunk) -> list[Lost]:

@@ -17,7 +17,7 @@ from gis import coverage
 from gis.city import today
 from gis.grids import set_minzooms
 from gis.importing import staging
-from gis.importing.timeline import Version, dated, overlay
+from gis.importing.timeline import Version, dated, in_force, overlay
 from gis.schema import grid_codes, grids, revisions
 
 
@@ -44,6 +44,24 @@ class Change:
     def new(self) -> list[tuple[str, Version]]:
         """Versions that the store has not."""
         return [(code, v) for code, of in sorted(self.after.items()) for v in of if v.row is None]
+
+
+def undoes(conn: Connection, change: Change) -> list[str]:
+    """Return the codes of which a change takes back what a published plan made of them.
+
+    Those whose latest version a plan published (it has no import's batch), and those that had ended and are
+    in force again.
+    """
+    day = today(conn)
+    of_plans = sa.select(grids.c.code).where(grids.c.id.in_(change.closed), grids.c.batch_id.is_(None))
+    revived = {code for code, _ in change.new if _is_revived(change, code, day)}
+    return sorted({*conn.execute(of_plans).scalars()} | revived)
+
+
+def _is_revived(change: Change, code: str, day: date) -> bool:
+    before = change.before.get(code, [])
+    ended = bool(before) and all(old.end <= day for old in before)
+    return ended and in_force(change.after[code], day) is not None
 
 
 def lay(conn: Connection, scheme: str, rows: pd.DataFrame) -> Change:

@@ -72,15 +72,23 @@ def core(key: str) -> str:
 
 
 _CROSSING = re.compile(
-    r"^(?P<a>.+?)\s*(?:&|/|@|\band\b|\bat\b|与|和|交)\s*(?P<b>.+?)(?:交叉口|交叉路口|交汇处|路口|交口|口)?$",
+    r"^(?:(?:CORNER|INTERSECTION|JUNCTION)\s+OF\s+)?(?P<a>.+?)\s*(?:&|/|@|\band\b|\bat\b|与|和|交)\s*"
+    r"(?P<b>.+?)(?:交叉口|交叉路口|交汇处|路口|交口|口)?$",
     re.IGNORECASE,
 )
-_BLOCK_X = re.compile(r"^0*(?P<hundred>\d+)?XX\s+(?P<street>\D.*|\d+\D.*)$", re.IGNORECASE)
-_BLOCK_OF = re.compile(
-    r"^(?P<first>\d+)(?:\s*-\s*(?P<last>\d+))?\s+BLOCK(?:\s+OF)?\s+(?P<street>.+)$", re.IGNORECASE
+_BLOCK = r"(?:BLOCK|BLK)\b\.?"
+_BLOCK_X = re.compile(
+    rf"^0*(?P<hundred>\d+)?\s?XX[\s-]+(?:{_BLOCK}(?:\s+OF)?\s+)?(?P<street>\D.*|\d+\D.*)$", re.IGNORECASE
 )
+_BLOCK_OF = re.compile(
+    rf"^(?P<first>\d+)(?:\s*-\s*(?P<last>\d+))?(?P<hundred>\s+HUNDRED)?[\s-]+{_BLOCK}(?:\s+OF)?\s+(?P<street>.+)$",
+    re.IGNORECASE,
+)
+# A letter apart from its number may be a direction (`1200 S Charles St`) or a street's name (`100 B St`).
+_APART = rf"\s+(?![NSEW]\b)[A-Z]\b(?!\s+(?:{'|'.join({*_TYPES, *_TYPES.values()})})\b)"
 _HOUSE = re.compile(
-    r"^(?P<number>\d+)(?:\s*[A-Z]\b|\s*-\s*\d*\s*[A-Z]?|\s+\d/\d)?\s+(?P<street>(?=.*[^\W\d]).+)$",
+    rf"^(?P<number>\d+)(?:[A-Z]\b|{_APART}|\s*-\s*(?:\d+[A-Z]?|[A-Z])|\s+\d/\d)?"
+    r"\s+(?P<street>(?=.*[^\W\d]).+)$",
     re.IGNORECASE,
 )
 _HOUSE_ZH = re.compile(r"^(?P<street>.*?\D)(?P<number>\d+)(?:-\d+)?号")
@@ -89,7 +97,7 @@ _UNIT = re.compile(r"\s+(?:APT|UNIT|SUITE|STE|RM|ROOM|FL|FLOOR)\b.*$|\s*#.*$", r
 
 _UNIT_BEFORE = re.compile(
     r"^\s*(?:(?:(?:APT|APARTMENT|UNIT|SUITE|STE|RM|ROOM|FLAT|FL|FLOOR)\b\.?|#)\s*[\w-]+(?:\s*[,-]\s*|\s+)"
-    r"|[A-Z]?\d+[A-Z]?\s+-\s+)(?=\d+\s+(?!BLOCK\b))",
+    r"|[A-Z]?\d+[A-Z]?\s+-\s+)(?=\d+\s+(?!(?:BLOCK|BLK)\b))",
     re.IGNORECASE,
 )
 """A unit in front of the number: `Unit 5 - 874 Sherbourne St`."""
@@ -117,7 +125,7 @@ def without_number(text: str) -> str:
 def _block_of(text: str) -> Block | None:
     if not (found := _BLOCK_OF.match(text)):
         return None
-    first = int(found["first"])
+    first = int(found["first"]) * (100 if found["hundred"] else 1)
     return Block(first, int(found["last"] or _last_of(first)), street_key(found["street"]))
 
 

@@ -132,8 +132,9 @@ const fromGrid = (chain, code) => chain.slice(Math.max(0, chain.findIndex((grid)
 function link(grid) {
   const level = h("span", { class: "level" }, pick(grid.level_name, grid.level_name_en));
   const title = h("span", { class: "grid" }, h("strong", {}, grid.name), h("code", {}, grid.code));
-  const staff = grid.staff.length
-    ? grid.staff.map(person)
+  const people = grid.staff.length ? grid.staff : [grid.contact].filter(Boolean);
+  const staff = people.length
+    ? people.map(person)
     : [h("li", { class: "quiet" }, t(seesAll() ? "chain.nostaff" : "chain.hidden"))];
   return h("li", { "data-level": grid.level }, level, title, h("ul", { class: "staff" }, staff));
 }

@@ -160,7 +160,7 @@ const WORDS = {
   "chain.boundary": ["恰在边界上：按编码较小者归属", "Exactly on a border: the lowest code owns it"],
   "chain.revision": ["边界版本 {revision} · {on} 生效", "Revision {revision} · in force on {on}"],
   "chain.nostaff": ["未登记人员", "nobody registered"],
-  "chain.hidden": ["人员信息不对您开放", "who it is, is not shown to you"],
+  "chain.hidden": ["没有公开电话；人员信息登录后可见", "no public number; names are for staff who sign in"],
   "chain.none": ["此处不属于任何网格", "No grid owns this place"],
   "nearest.title": ["最近可派力量", "Nearest available responders"],
   "nearest.line": ["直线距离", "straight line"],
