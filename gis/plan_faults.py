@@ -67,7 +67,8 @@ def _was_there(fault: Fault, old: list[BaseGeometry]) -> bool:
     """Whether a fault lies within old ones of its kind, but for what bent vertices make of their border."""
     there = coverage.to_units(fault.geometry)
     near = [shape for shape in old if shapely.dwithin(shape, there, BEND_UNITS)]
-    return bool(near) and bool(shapely.buffer(shapely.union_all(near), BEND_UNITS).covers(there))
+    # Widened one by one: a union loses hairs.
+    return bool(near) and bool(shapely.union_all(shapely.buffer(near, BEND_UNITS)).covers(there))
 
 
 def _mark(fault: Fault) -> tuple[str, bytes]:

@@ -124,18 +124,32 @@ def followed(old: Coverage, new: Coverage) -> dict[str, BaseGeometry]:
     """The recorded outlines that children do not fit into (units), with the vertices that their edges got.
 
     They are no ground, so that no step bends them: a vertex that came into an edge which ground had in common
-    with an outline would look like ground lost or astray there, a hair wide.
+    with an outline would look like ground lost or astray there, a hair wide. An edge of an outline may run
+    along several of the ground's, whose vertices it lacks.
     """
-    if not (outlines := new.outlines):
-        return {}
-    lines = _undirected(coverage.polygon_edges(np.array(list(outlines.values()), dtype=object)))
     differ = [k for k in {*old.shapes, *new.shapes} if not same_shape(old.shapes.get(k), new.shapes.get(k))]
+    if not new.outlines or not differ:
+        return dict(new.outlines)
+    given = np.array([*new.outlines.values(), *old.shapes.values()], dtype=object)
+    matched = coverage.match(given)[: len(new.outlines)]
+    lines = _undirected(coverage.polygon_edges(matched))
     before, after = (_edges(cov.shapes[key] for key in differ if key in cov.shapes) for cov in (old, new))
     came = _ahead(after - before)
     runs = {(a, b): _run(a, b, {at: [*to] for at, to in came.items()})
             for a, b in before - after if (min(a, b), max(a, b)) in lines}  # fmt: skip
     tees = as_tees({(min(edge), max(edge)): run for edge, run in runs.items() if run})
-    return dict(zip(outlines, with_tees(outlines.values(), tees), strict=True))
+    sides = zip(new.outlines.items(), matched, with_tees(matched, tees), strict=True)
+    return {code: _bent_along(outline, *both) for (code, outline), *both in sides}
+
+
+def _bent_along(outline: BaseGeometry, matched: BaseGeometry, longer: BaseGeometry) -> BaseGeometry:
+    """An outline with all vertices of the edges that have more in `longer` than in `matched`."""
+    if shapely.get_num_coordinates(longer) == shapely.get_num_coordinates(matched):
+        return outline
+    lacked, lacks = (inserted_between([outline], [one]) for one in (matched, longer))
+    if lacked is None or lacks is None:
+        return longer
+    return with_tees([outline], as_tees({e: run for e, run in lacks.items() if run != lacked.get(e)}))[0]
 
 
 def _edges(shapes: Iterable[BaseGeometry]) -> set[Edge]:

@@ -194,15 +194,17 @@ SLANTED = 113.015007, 27.002003
 """A place on the southern border of the two grids, which slopes: a vertex put into it bends it."""
 
 
-def sloping() -> Coverage:
-    """Two parents of one grid each, of which the western strays out of the city's recorded polygon."""
+def sloping(*middle: tuple[float, float]) -> Coverage:
+    """Two parents of one grid each, of which the western strays out of the city's recorded polygon.
+
+    Its southern border has the vertex between the two, or not.
+    """
     north, west = [(113.03, 27.02), (113.015, 27.02), (113.0, 27.02)], (113.0, 27.0)
+    east = 113.030014, 27.004006
     shapes = {
         "A": shapely.Polygon([west, SLANTED, *north[1:]]),
-        "B": shapely.Polygon([SLANTED, (113.030011, 27.004007), *north[:2]]),
-        "C": shapely.Polygon(
-            [west, SLANTED, (113.030011, 27.004007), *north[:2], (113.015, 27.019), (113, 27.019)]
-        ),
+        "B": shapely.Polygon([SLANTED, east, *north[:2]]),
+        "C": shapely.Polygon([west, *middle, east, *north[:2], (113.015, 27.019), (113, 27.019)]),
     }
     rows = [Grid("C", 1), Grid("A", 2, "C"), Grid("B", 2, "C"), Grid("a", 3, "A"), Grid("b", 3, "B")]
     return cover(rows, shapes | {"a": shapes["A"], "b": shapes["B"]})
@@ -217,9 +219,12 @@ def sliced(cov: Coverage, *wests: float) -> Coverage:
     return cov
 
 
+@pytest.mark.parametrize("middle", [(SLANTED,), ()], ids=["alike", "without a vertex of its children"])
 @pytest.mark.parametrize("wests", [(0.4001,), (0.3501, 1.2003, 0.8003, 0.6007, 0.4007, 0.5003)])
-def test_a_border_that_a_recorded_outline_shares_bends_for_it_too(wests: tuple[float, ...]) -> None:
-    before = sloping()
+def test_a_border_that_a_recorded_outline_shares_bends_for_it_too(
+    wests: tuple[float, ...], middle: tuple[tuple[float, float], ...]
+) -> None:
+    before = sloping(*middle)
     assert list(before.outlines) == ["C"]
     after = sliced(before, *wests)
     assert len(coverage.to_degrees(after.outline()).exterior.coords) > len(before.outline().exterior.coords)
@@ -229,7 +234,7 @@ def test_a_border_that_a_recorded_outline_shares_bends_for_it_too(wests: tuple[f
 
 
 def test_ground_that_leaves_a_recorded_outline_is_a_new_error_however_narrow() -> None:
-    before = sloping()
+    before = sloping(SLANTED)
     low = np.array(SLANTED) - (0, 3e-7)
     shapes = {code: coverage.to_degrees(before.shapes[code]) for code in ("a", "b")}
 
