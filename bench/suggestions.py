@@ -25,7 +25,7 @@ from bench.publications import rolled_back
 from gis import cells, db, plan_faults, plan_suggest, plans
 from gis.access import COMMAND, Principal, enter
 from gis.errors import Problem
-from gis.schema import batches, buildings, grids, schemes
+from gis.schema import batches, grids, schemes
 from gis.settings import settings
 from gis.settle import Coverage, is_grid
 from tests import recorded
@@ -131,7 +131,9 @@ def lay_chicago(conn: Connection) -> str:
     made = places.assign(origin=CHICAGO, origin_id=places.index.astype(str), batch_id=batch, point=points)
     made = made.assign(geom=points, **{f"cell_{res}": column for res, column in stamped.items()})
     made = made.drop(columns=["lon", "lat"])
-    conn.execute(buildings.insert(), [{str(k): v for k, v in row.items()} for row in made.to_dict("records")])
+    with conn.connection.cursor().copy(f"COPY buildings ({', '.join(made.columns)}) FROM STDIN") as copy:
+        for row in made.itertuples(index=False):
+            copy.write_row(row)
     return CHICAGO
 
 

@@ -149,7 +149,9 @@ def _bent_along(outline: BaseGeometry, matched: BaseGeometry, longer: BaseGeomet
     lacked, lacks = (inserted_between([outline], [one]) for one in (matched, longer))
     if lacked is None or lacks is None:
         return longer
-    return with_tees([outline], as_tees({e: run for e, run in lacks.items() if run != lacked.get(e)}))[0]
+    tees = as_tees({edge: run for edge, run in lacks.items() if run != lacked.get(edge)})
+    result: BaseGeometry = with_tees([outline], tees)[0]
+    return result
 
 
 def _edges(shapes: Iterable[BaseGeometry]) -> set[Edge]:
