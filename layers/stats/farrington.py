@@ -107,6 +107,12 @@ def forecast(counts: Floats, at: int, same: Integers, method: Method = NOUFAILY)
     return _merged(trended, without, ~keep)
 
 
+def usual(past: Floats, method: Method = NOUFAILY) -> Forecast:
+    """Forecast the next week of series, shape (series, weeks), that have neither season nor trend."""
+    plain = np.ones((past.shape[1], 1))
+    return _predicted(_reweighted(plain, past, method), np.ones(1), np.zeros(len(past), dtype=bool))
+
+
 def _reweighted(x: Floats, y: Floats, method: Method) -> Fit:
     """Fit twice, the second time believing less in weeks far above the first (Farrington's omega)."""
     first = fit(x, y, np.ones_like(y))
