@@ -6,16 +6,18 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import orjson
+import shapely
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from sqlalchemy.engine import Connection
 
 from api.access import Who, audience, demand
-from api.deps import Looked, Transaction, instants, view
+from api.deps import DatumName, Looked, Transaction, instants, view
 from api.limits import heavy
-from gis import city
+from gis import city, crs
 from gis.access import Principal, rank
 from gis.crs import WGS84
 from gis.db import Query as Rows
@@ -74,18 +76,20 @@ async def one_crs(
 
 @dataclass(frozen=True)
 class Extent:
-    """Where and when features are asked for."""
+    """Where and when features are asked for; the box is in `datum`, and so are their shapes."""
 
     box: Box | None
     datetime: str | None
+    datum: crs.Datum
 
 
 async def extent(
     bbox: Annotated[str | None, Query(max_length=200, description=_BBOX)] = None,
     datetime: Annotated[str | None, Query(max_length=90, description=_DATETIME)] = None,
+    datum: DatumName = "wgs84",
 ) -> Extent:
     """Return where and when. Raises BadInput for what is no box."""
-    return Extent(_box(bbox), datetime)
+    return Extent(_box(bbox), datetime, datum)
 
 
 @router.get(
@@ -158,17 +162,17 @@ def items(
     """
     chosen = _collection(layer, who)
     with transaction() as conn:
-        rows = _rows(chosen, _timed(conn, chosen, view(conn, look, who), extent.datetime), extent.box)
+        rows = _rows(chosen, _timed(conn, chosen, view(conn, look, who), extent.datetime), extent)
         matched = conn.execute(sa.select(sa.func.count()).select_from(rows.subquery())).scalar_one()
-        found = _features(conn, rows.limit(limit).offset(offset))
+        found = _features(conn, rows.limit(limit).offset(offset), extent.datum)
     path, asked = request.url.path, dict(request.query_params)
     links = [_link(request, "self", path, GEOJSON, asked)]
     if found and offset + len(found) < matched:
         links.append(_link(request, "next", path, GEOJSON, asked | {"offset": str(offset + len(found))}))
     told = {"numberMatched": matched, "numberReturned": len(found), "limit": limit, "links": links}
     body = {"type": "FeatureCollection", **told, "features": found}
+    told_as = {"Content-Crs": f"<{CRS84}>"} if extent.datum == "wgs84" else {}
     # Names of columns are a kind of their own of text.
-    told_as = {"Content-Crs": f"<{CRS84}>"}
     return Response(orjson.dumps(body, option=orjson.OPT_NON_STR_KEYS), headers=told_as, media_type=GEOJSON)
 
 
@@ -205,16 +209,25 @@ def _without_heights(west: float, south: float, low: float, east: float, north: 
     return west, south, east, north
 
 
-def _rows(layer: Layer, seen: View, box: Box | None) -> Rows:
+def _rows(layer: Layer, seen: View, extent: Extent) -> Rows:
     whole = replace(seen, zoom=layer.maxzoom, withdrawn=filters.names(seen.filter, "state"))
     inner = (every_grid(whole) if layer.name == "grids" else layer.select(whole)).subquery("features")
     rows = sa.select(inner).order_by(inner.c.id)
-    if box is None:
+    if extent.box is None:
         return rows
-    west, south, east, north = box
+    west, south, east, north = extent.box
     spans = [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
-    boxes = [sa.func.ST_MakeEnvelope(low, south, high, north, WGS84) for low, high in spans]
+    boxes = [_area((low, south, high, north), extent.datum) for low, high in spans]
     return rows.where(sa.or_(*(sa.func.ST_Intersects(inner.c.geom, one) for one in boxes)))
+
+
+def _area(box: Box, datum: crs.Datum) -> sa.ColumnElement[Any]:
+    """Return a box of a datum in WGS-84, where its edges are no straight lines."""
+    if datum == "wgs84":
+        return sa.func.ST_MakeEnvelope(*box, WGS84)
+    edges = shapely.segmentize(shapely.box(*box), max(box[2] - box[0], box[3] - box[1], 1e-6) / 64)
+    moved = shapely.transform(edges, lambda xy: np.column_stack(crs.to_wgs84(xy[:, 0], xy[:, 1], datum)))
+    return sa.func.ST_GeomFromText(moved.wkt, WGS84)
 
 
 LISTS = ("headings",)
@@ -226,13 +239,20 @@ def _with_lists(row: dict[str, Any]) -> dict[str, Any]:
     return row | {name: [float(part) for part in text.split(",")] for name, text in texts.items()}
 
 
-def _features(conn: Connection, rows: Rows) -> list[dict[str, Any]]:
+def _shifted(shape: str, datum: crs.Datum) -> Any:
+    if datum == "wgs84":
+        return orjson.loads(shape)
+    (moved,) = crs.shapes_from_wgs84(np.array([shapely.from_geojson(shape)]), datum)
+    return orjson.loads(shapely.to_geojson(shapely.transform(moved, lambda xy: np.round(xy, DECIMALS))))
+
+
+def _features(conn: Connection, rows: Rows, datum: crs.Datum) -> list[dict[str, Any]]:
     page = rows.subquery("page")
     told = [column for column in page.c if column.name not in {"id", "geom"}]
     shape = sa.func.ST_AsGeoJSON(page.c.geom, DECIMALS).label("shape")
     return [
         {
-            "type": "Feature", "id": row.pop("id"), "geometry": orjson.loads(row.pop("shape")),
+            "type": "Feature", "id": row.pop("id"), "geometry": _shifted(row.pop("shape"), datum),
             "properties": _with_lists(row),
         }
         for row in (dict(one) for one in conn.execute(sa.select(page.c.id, shape, *told)).mappings())

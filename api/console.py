@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
+import psycopg
 import sqlalchemy as sa
 import typer
 from pydantic import ValidationError
@@ -28,6 +29,26 @@ def _variables(error: ValidationError) -> str:
     return "; ".join(f"SAFETYMAP_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
 
 
+_LACKS = {
+    "53100": "its disk is full; make room on it and try again, nothing half done is kept",
+    "53200": "it has no memory left; try again when less is under way, nothing half done is kept",
+    "53300": "it has no connection left; try again when less is under way, nothing half done is kept",
+    "57014": "this took longer than it may; try again when less is under way, nothing half done is kept",
+}
+"""What PostgreSQL's codes of errors mean to an operator (its appendix A)."""
+
+
+def _of_database(error: BaseException | None) -> str:
+    """Return what the database lacks, as a message."""
+    lack = _LACKS.get(getattr(error, "sqlstate", None) or "")
+    # Whoever is turned away before a session begins is told in words alone.
+    if any(words in str(error) for words in ("too many clients", "remaining connection slots")):
+        lack = _LACKS["53300"]
+    if lack is not None:
+        return f"the database: {lack}"
+    return f"the database does not answer: {str(error).splitlines()[0]}; try safetymap db up"
+
+
 def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
     """Say every foreseen failure in one line that tells what to do, and leave with status 1."""
 
@@ -39,8 +60,8 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
             message = str(problem)
         except ValidationError as error:
             message = _variables(error)
-        except sa.exc.OperationalError as error:
-            message = f"the database does not answer: {str(error.orig).splitlines()[0]}; try safetymap db up"
+        except (sa.exc.OperationalError, psycopg.OperationalError) as error:
+            message = _of_database(getattr(error, "orig", error))
         except OSError as error:
             message = f"{error.filename or 'the system'}: {error.strerror or error}; choose another place"
         err.print(Text.assemble(("error:", "red"), f" {message}"), soft_wrap=True, highlight=False)

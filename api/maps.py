@@ -4,6 +4,7 @@ from collections.abc import Container
 from dataclasses import asdict, replace
 from datetime import date
 from functools import lru_cache, partial
+from html import escape
 from typing import Any
 
 import sqlalchemy as sa
@@ -125,6 +126,11 @@ def _count(conn: Connection, layer: Layer, seen: View) -> int:
     return int(conn.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one())
 
 
+def _as_html(attribution: str) -> str:
+    """Return the attribution as TileJSON and styles have it: text that maps show as HTML."""
+    return escape(attribution, quote=False)
+
+
 @router.get("/tiles/{layer}.json", openapi_extra=audience("public", "by layer"))
 def tile_json(
     transaction: Transaction, wish: Wished, request: Request, who: Who, layer: str
@@ -133,7 +139,7 @@ def tile_json(
     chosen = _layer(layer, who)
     with transaction() as conn:
         bounds = city.extent(conn, grids.resolve(conn, wish).scheme)
-        attribution = city.the_city(conn).attribution
+        attribution = _as_html(city.the_city(conn).attribution)
     template = f"{request.base_url}tiles/{layer}/{{z}}/{{x}}/{{y}}.mvt"
     zooms = (chosen.minzoom, chosen.maxzoom)
     return tilejson.document(layer, template, zooms, bounds, fields(layer), attribution)
@@ -144,7 +150,7 @@ def style(transaction: Transaction, request: Request, who: Who, name: str) -> di
     """Answer a MapLibre style over the layers: light, dark or safe (for colour-blind eyes)."""
     base = str(request.base_url).rstrip("/")
     with transaction() as conn:
-        attribution, kinds = city.the_city(conn).attribution, city.area_kinds(conn)
+        attribution, kinds = _as_html(city.the_city(conn).attribution), city.area_kinds(conn)
     fonts = styles.font_faces(base + static.href("/vendor/noto-sans-sc"))
     layers = [asdict(layer) for layer in _visible(who)]
     return styles.style(name, layers, base, fonts, attribution, partial(_sees, who, kinds))

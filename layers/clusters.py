@@ -104,7 +104,7 @@ def _squares(
 
 def _total(values: sa.ColumnElement[Any], *only: Condition) -> sa.ColumnElement[int]:
     added = sa.func.sum(values)
-    return sa.cast(sa.func.coalesce(added.filter(*only) if only else added, 0), sa.Integer)
+    return sa.cast(sa.func.coalesce(added.filter(*only) if only else added, 0), sa.BigInteger)
 
 
 def settle(conn: Connection) -> str:

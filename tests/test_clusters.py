@@ -107,6 +107,16 @@ def test_kept_counts_and_rows_counted_now_give_the_same_squares(city: Connection
         assert kept == live
 
 
+def test_sums_beyond_an_integer_are_drawn(city: Connection) -> None:
+    """Two rows at the bound of their column; wide is their sum, as that of a city's dwellings may be."""
+    _change(city, "UPDATE buildings SET households = 2147483647 WHERE origin_id IN ('0', '1')")
+    for zoom in (0, 5, 9):
+        rows = city.execute(LAYERS["buildings"].select(replace(_view(city), zoom=zoom))).mappings().all()
+        assert sum(row["households"] for row in rows) == 2 * 2147483647 + 54 * 3
+    square = replace(_view(city), zoom=0, of_tile=True)
+    assert features(mvt.render(city, LAYERS["buildings"].select(square), "buildings", Tile(0, 0, 0)))
+
+
 def _change(conn: Connection, statement: str) -> None:
     conn.execute(sa.text(statement))
 

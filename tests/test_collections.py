@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
@@ -10,6 +11,7 @@ from sqlalchemy.engine import Engine
 
 from api import access, collections
 from api.main import make_app
+from gis import crs
 from gis.access import ANYBODY
 from tests import town
 
@@ -86,6 +88,24 @@ def test_what_cannot_be_answered_is_refused(client: TestClient, path: str, statu
     answer = client.get(f"/collections/{path}")
     assert answer.status_code == status
     assert status != 422 or answer.json()["errors"][0]["name"] in path
+
+
+@pytest.mark.parametrize("datum", ["gcj02", "bd09", "cgcs2000"])
+def test_shapes_and_the_box_are_in_the_datum(client: TestClient, datum: crs.Datum) -> None:
+    """The same features as WGS-84 has, where the datum has them; a box cuts as there."""
+    plain = _items(client, "incidents", limit=1000)["features"]
+    moved = _items(client, "incidents", limit=1000, datum=datum)["features"]
+    where = np.array([one["geometry"]["coordinates"] for one in plain]).T
+    expected = np.column_stack(crs.from_wgs84(*where, datum))
+    got = np.array([one["geometry"]["coordinates"] for one in moved])
+    assert [one["id"] for one in plain] == [one["id"] for one in moved]
+    assert np.abs(got - expected).max() <= 1e-7
+    west, east = np.sort(expected[:, 0])[[70, 150]] + 1e-6
+    south, north = expected[:, 1].min() - 0.001, expected[:, 1].max() + 0.001
+    inside = _items(client, "incidents", limit=1000, datum=datum, bbox=f"{west},{south},{east},{north}")
+    assert inside["numberMatched"] == int(((expected[:, 0] > west) & (expected[:, 0] < east)).sum()) == 80
+    (link,) = [one["href"] for one in inside["links"] if one["rel"] == "self"]
+    assert f"datum={datum}" in link
 
 
 def test_bounds_are_told(client: TestClient) -> None:

@@ -101,3 +101,10 @@ def test_blocks_as_police_files_write_them(written: str, first: int) -> None:
 def test_the_corner_of_two_streets() -> None:
     for written in ("CORNER OF OAK ST AND ELM ST", "Intersection of Oak St & Elm St"):
         assert street_names.parse(written) == street_names.Crossing(("OAK ST", "ELM ST"))
+
+
+@pytest.mark.parametrize(
+    "text", ["51 S Hampshire St", "51 N Hampshire St", "51 Hampshire St SE", "51 West Hampshire St"]
+)
+def test_a_direction_that_the_street_has_not_is_not_dropped(street: Connection, text: str) -> None:
+    assert not [one for one in find(street, text, 5).matches if one.kind == "house" or "51" in one.address]

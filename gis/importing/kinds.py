@@ -25,6 +25,8 @@ from gis.schema import AREAS, CAMERA_STATES, COLOURS, PRECISIONS, SOURCES, STATE
 
 Shape = Literal["point", "polygon", "line", "any"]
 _SMALL, _INT, _BIG = 32_767, 2_147_483_647, 2**53 - 1
+_HOMES = 100_000
+"""Households or units of a building at most: five times as many as the largest have."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ _ALL = (
     ), None),
     Kind("buildings", "buildings", (
         _FROM, _ID, _NAME, _ADDRESS, Field("kind", text), Field("floors", integer(0, _SMALL)),
-        Field("households", integer(0, _INT)), Field("units", integer(0, _INT)),
+        Field("households", integer(0, _HOMES)), Field("units", integer(0, _HOMES)),
     ), "polygon", stamped=True, inner=True, widest=WIDEST_BUILDING),
     Kind("cameras", "cameras", (
         _FROM, _ID, Field("gb28181", pattern("[0-9]{20}", "is no GB/T 28181 code of 20 digits")), _NAME,

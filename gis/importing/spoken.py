@@ -168,7 +168,8 @@ DATUMS: Spoken = {
 EMPTY = (
     "#N/A", "#NA", "#N/A N/A", "N/A", "n/a", "NA", "N.A.", "n.a.", "NULL", "null", "(null)", "<null>", "<NA>",
     "NaN", "NaN.", "nan", "NAN", "NaT", "None", "nil", "Nil", "NIL",
-    "\\N", "-", "--", "---", "—", "——", "–", "/", "无", "暂无", "暂无数据", "无数据", "空", "(空)", "（空）",
+    "\\N", "[]",
+    "-", "--", "---", "—", "——", "–", "/", "无", "暂无", "暂无数据", "无数据", "空", "(空)", "（空）",
     "空白", "(空白)", "（空白）", "未填", "未填写", "(无)", "（无）", "不适用",
 )  # fmt: skip
 """What sources write for nothing; as they are written, so that Mr Null keeps his name. 未知, 不详 and unknown

@@ -6,6 +6,7 @@ Abbreviations: USPS Publication 28, appendix C1 (street suffixes) and 233 (direc
 import re
 import unicodedata
 from dataclasses import dataclass
+from itertools import pairwise
 
 _TYPES = {
     "ALLEY": "ALY", "AVENUE": "AVE", "AV": "AVE", "BOULEVARD": "BLVD", "BRIDGE": "BRG", "CENTER": "CTR",
@@ -69,6 +70,14 @@ def street_key(name: str) -> str:
 def core(key: str) -> str:
     """Return what is left of a street's key without its type and direction, or the key if nothing is."""
     return " ".join(word for word in key.split() if word not in _LESS_TELLING) or key
+
+
+def directions(key: str) -> set[str]:
+    """Return the directions of a street's key: in front of its name, and behind its type (`M ST SE`)."""
+    words = key.split()
+    types = {*_TYPES.values()}
+    there = [words[0]] + [after for one, after in pairwise(words) if one in types]
+    return {*there} & {*_DIRECTIONS.values()} if len(words) > 1 else set()
 
 
 _CROSSING = re.compile(
