@@ -27,6 +27,7 @@ from gis.changes import Box, Change, Tables
 from gis.errors import Busy, Problem, Unknown
 from gis.grids import Wish, shape
 from gis.schema import incidents, responders, revisions
+from layers import surveillance
 from layers.catalogue import CATALOG, LAYERS
 from layers.view import View, in_scope
 
@@ -260,7 +261,15 @@ def _plans(_: Connection, who: Principal, __: View, touched: Touches, ___: froze
         yield "plan", {}
 
 
-TOLD: tuple[Telling, ...] = (_incidents, _responders, _plans, _layers, _revisions)
+def _alarms(
+    conn: Connection, who: Principal, __: View, touched: Touches, ___: frozenset[str]
+) -> Iterator[Event]:
+    """Yield how many alarms wait to be acknowledged, of those that whoever asks may see."""
+    if "alarms" in touched and who.rank >= rank("commander"):
+        yield "alarm", {"unanswered": surveillance.kept(conn, 1, 0, unanswered=True)[1]}
+
+
+TOLD: tuple[Telling, ...] = (_incidents, _responders, _plans, _alarms, _layers, _revisions)
 """What is told of changes, in this order: who hears of a revision has heard of all that came before it."""
 
 
@@ -279,7 +288,9 @@ async def _stream(request: Request, who: Who) -> AsyncIterator[Stream]:
 async def events(
     request: Request, who: Who, stream: Annotated[Stream, Depends(_stream)]
 ) -> AsyncIterator[ServerSentEvent]:
-    """Answer what changes, as it is committed: `incident`, `responder`, `revision`, `plan`, `layer`.
+    """Answer what changes, as it is committed.
+
+    Events are `incident`, `responder`, `revision`, `plan`, `alarm` and `layer`.
 
     `reset` says that events were missed (a client too slow, a database out of reach): load anew, then come
     again. A `layer` event says that the layer's tiles changed somewhere; it stands alone where more than

@@ -169,3 +169,27 @@ def refresh(
     for step in STEPS:
         with db.work_engine().begin() as conn:
             out.print(f"{step.__name__.replace('_', ' ')}: {step(conn)}")
+
+
+@app.command()
+@plain_errors
+def surveil(
+    week: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="A day of the week."),
+    ] = None,
+) -> None:
+    """Judge every grid and category in a week, the last whole one unless said, and keep the alarms."""
+    # Here, not above: its statistics are half of what every other command would wait for.
+    from layers import surveillance  # noqa: PLC0415
+    from layers.view import View  # noqa: PLC0415
+
+    with db.work_engine().begin() as conn:
+        asked = grids.resolve(conn, grids.Wish())
+        view = View(asked.scheme, asked.on, asked.known)
+        found = surveillance.survey(conn, view, week.date() if week else None)
+        raised = surveillance.keep(conn, found)
+    out.print(
+        f"{found.view.start:%Y-%m-%d}: {len(found.grids)} series of {found.weeks} weeks, "
+        f"{raised} alarms raised; by chance {found.expected_false:.2f}"
+    )

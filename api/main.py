@@ -29,6 +29,7 @@ from api import (
     search,
     session,
     situation,
+    surveillance,
 )
 from api.access import Engines, Seen, guard
 from api.door import Door, Shed
@@ -63,6 +64,7 @@ ROUTERS = (
     deciding.router,
     events.router,
     situation.router,
+    surveillance.router,
 )
 
 SILENT: TelemetryConfig = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}

@@ -17,7 +17,7 @@ from gis.importing.run import run
 from gis.importing.source import Source
 from gis.schema import batches, city, incidents, metadata, transitions
 from gis.schema_plans import plans
-from gis.schema_situation import letters
+from gis.schema_situation import alarms, letters
 
 Telling = Callable[[str, Source], Callable[[int], None]]
 """Called with a kind and its source before it is loaded; returns what is to be told the rows read so far."""
@@ -70,6 +70,11 @@ _WORK: tuple[tuple[str, sa.FromClause, sa.ColumnElement[bool]], ...] = (
     ("steps of incidents", transitions, sa.true()),
     ("plans", plans, sa.true()),
     ("letters", letters, sa.true()),
+    (
+        "alarms that were answered",
+        alarms,
+        alarms.c.acknowledged_by.is_not(None) | alarms.c.silenced_by.is_not(None),
+    ),
 )
 """What somebody did in the store beside the demo: its name, its table, and which rows."""
 

@@ -75,3 +75,31 @@ trials = Table(
     ),
     comment="Each model's last trial on this city's own past; gain = PAI over the baseline's, less 1.",
 )  # fmt: skip
+
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("id", sa.BigInteger, sa.Identity(always=False), primary_key=True),
+    Column("grid_id", sa.BigInteger, ForeignKey("grid_codes.id"), nullable=False),
+    Column("category", sa.Text, ForeignKey("categories.code")),
+    Column("since", sa.DateTime(timezone=True), nullable=False),
+    Column("until", sa.DateTime(timezone=True), nullable=False),
+    Column("count", sa.BigInteger, nullable=False),
+    Column("expected", sa.Double, nullable=False),
+    Column("threshold", sa.BigInteger, nullable=False),
+    Column("p", sa.Double, nullable=False),
+    Column("series", sa.BigInteger, nullable=False),
+    Column("raised_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    Column("acknowledged_by", sa.Text),
+    Column("acknowledged_at", sa.DateTime(timezone=True)),
+    Column("silenced_by", sa.Text),
+    Column("silenced_until", sa.DateTime(timezone=True)),
+    CheckConstraint("num_nulls(acknowledged_by, acknowledged_at) IN (0, 2)", name="acknowledged_by_somebody"),
+    CheckConstraint("num_nulls(silenced_by, silenced_until) IN (0, 2)", name="silenced_by_somebody"),
+    # Usage: a week is judged every night and on demand; its alarms are raised once.
+    Index(
+        "uq_alarms_series", "grid_id", "category", "until", unique=True, postgresql_nulls_not_distinct=True
+    ),
+    comment="Weeks of a grid and category (NULL: all) that held more than their past allows; "
+    "series = how many were judged at once.",
+)  # fmt: skip

@@ -74,13 +74,13 @@ def closed_period(view: View, span: Span) -> View:
     return settled_part(closed, span)
 
 
-def periods_before(view: View, span: Span) -> int:
-    """Return how many periods of equal length before a closed one records reach back to, PERIODS at most."""
+def periods_before(view: View, span: Span, most: int = PERIODS) -> int:
+    """Return how many periods of equal length before a closed one records reach back to, `most` at most."""
     assert view.start
     assert view.end
     reached = 0
     # One after another: so many periods of centuries lie before the first year there is.
-    while reached < PERIODS and span.reaches(periods.earlier(view.start, view.end, reached + 1)):
+    while reached < most and span.reaches(periods.earlier(view.start, view.end, reached + 1)):
         reached += 1
     return reached
 

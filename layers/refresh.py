@@ -9,9 +9,9 @@ from gis import cells as h3
 from gis import schema as t
 from gis import shaping
 from gis.city import lacks
-from gis.errors import Problem
+from gis.errors import BadInput, Problem
 from gis.grids import Wish, resolve, set_minzooms
-from layers import clusters, promotion
+from layers import clusters, promotion, surveillance
 from layers.public import release_months
 from layers.risk import LEFT_OUT, past_of
 from layers.served import served
@@ -67,12 +67,25 @@ def trials(conn: Connection) -> str:
     return f"{len(found)} models tried, {winner} is live" if found else none
 
 
+def alarms(conn: Connection) -> str:
+    """Judge the last week that is over and reported, and keep its alarms; a week judged again adds none."""
+    if lacking := lacks(conn):
+        return "; ".join(lacking)
+    asked = resolve(conn, Wish())
+    try:
+        found = surveillance.survey(conn, View(asked.scheme, asked.on, asked.known))
+    except BadInput as problem:
+        return str(problem)
+    return f"{surveillance.keep(conn, found)} raised, {len(found.grids)} series of {found.weeks} weeks judged"
+
+
 STEPS: tuple[Callable[[Connection], str], ...] = (
     zooms_of_levels,
     shaping.derive,
     clusters.settle,
     release_months,
     trials,
+    alarms,
     statistics,
     cells_agree,
 )

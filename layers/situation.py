@@ -176,6 +176,23 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     )
 
 
+def series(conn: Connection, view: View, before: int) -> tuple[Grids, list[str], npt.NDArray[np.int32]]:
+    """Return grids, categories (ALL, those of the highest level) and counts of a closed period and before.
+
+    Counts have the shape (grids * categories, before + 1), oldest first, rows in the order of grid, category.
+    """
+    grids, tree = _grids(conn, view, None, before), _tree(conn)
+    known, shown = list(tree), _shown(tree, view, fine=False)
+    found = counted(conn, view, grids, known, before)
+    table = np.zeros((len(grids.codes), len(shown), before + 1), dtype=np.int32)
+    for row, code in enumerate(shown):
+        inside = np.array([_is_in(tree, one, code) for one in known])[found.category]
+        at = (found.leaf[inside], before - found.period[inside])
+        of_leaves = sparse.csr_array((found.count[inside], at), shape=(grids.holds.shape[1], before + 1))
+        table[:, row] = (grids.holds @ of_leaves).toarray()
+    return grids, shown, table.reshape(-1, before + 1)
+
+
 def _tree(conn: Connection) -> dict[str, str | None]:
     """Return each category's parent."""
     return {str(row["code"]): str(row["parent"]) if row["parent"] else None for row in category_tree(conn)}
@@ -278,10 +295,22 @@ def _chain(parent: dict[str, str | None], code: str) -> list[str]:
     return chain
 
 
-def _history(
-    conn: Connection, view: View, grids: Grids, known: list[str], before: int
-) -> tuple[tuple[Floats, Floats], int]:
-    """Return counts (leaves, categories, periods) of all and of SERIOUS, the present period first.
+@dataclass(frozen=True)
+class Counted:
+    """Incidents of a period and of some before it, by leaf, category and period; arrays of shape (n,)."""
+
+    leaf: Integers
+    category: Integers
+    period: Integers
+    """0 is the period itself, 1 the one before."""
+    count: Floats
+    serious: Floats
+    without: int
+    """Incidents of the period that no grid owns."""
+
+
+def counted(conn: Connection, view: View, grids: Grids, known: list[str], before: int) -> Counted:
+    """Count a closed period and so many before it.
 
     Incidents whose owner at intake is believed are counted by the database; the others' places are asked.
     """
@@ -290,27 +319,39 @@ def _history(
     i, conditions = t.incidents.c, wanted_incidents(_window(view, before))
     period = periods.back(i.occurred_at, periods.edges(view.start, view.end, before)).label("period")
     is_serious = i.colour.in_(SERIOUS)
-    counted = sa.select(
+    summed = sa.select(
         i.grid_code, i.category, period, sa.func.count(), sa.func.count().filter(is_serious)
     ).where(*conditions).group_by(i.grid_code, i.category, period)  # fmt: skip
     place, believed = {code: number for number, code in enumerate(known)}, grids.leaves.believed
-    every = np.zeros((len(grids.leaves.place), len(known), before + 1))
-    grave = np.zeros_like(every)
-    for code, category, number, count, of_these in conn.execute(counted):
-        if code in believed:
-            at = (grids.leaves.place[code], place[category], number)
-            every[at] += count
-            grave[at] += of_these
+    rows = [
+        (grids.leaves.place[code], place[category], number, count, serious)
+        for code, category, number, count, serious in conn.execute(summed)
+        if code in believed
+    ]
+    of_believed = np.array(rows, dtype=np.int64).reshape(-1, 5).T
     doubted = i.grid_code.is_(None) | ~(i.grid_code == sa.any_(sa.cast(sorted(believed), ARRAY(sa.Text))))
     codes, lon, lat, category, numbers, serious = points(
         conn, [*conditions, doubted], i.category, period, is_serious
     )
     owner = grids.leaves.owners(conn, codes, lon, lat)
     owned, number = owner >= 0, numbers.astype(np.int64)
-    where = (owner[owned], _places(category[owned], place), number[owned])
-    np.add.at(every, where, 1)
-    np.add.at(grave, where, serious[owned].astype(np.float64))
-    return (every, grave), int((~owned & (number == 0)).sum())
+    single = (owner[owned], _places(category[owned], place), number[owned], np.ones(owned.sum()))
+    each = (*single, serious[owned].astype(np.float64))
+    leaf, kind, at, count, grave = (np.r_[a, b] for a, b in zip(of_believed, each, strict=True))
+    without = int((~owned & (number == 0)).sum())
+    return Counted(leaf, kind, at, count.astype(np.float64), grave.astype(np.float64), without)
+
+
+def _history(
+    conn: Connection, view: View, grids: Grids, known: list[str], before: int
+) -> tuple[tuple[Floats, Floats], int]:
+    """Return counts (leaves, categories, periods) of all and of SERIOUS, the present period first."""
+    found = counted(conn, view, grids, known, before)
+    every = np.zeros((len(grids.leaves.place), len(known), before + 1))
+    grave, where = np.zeros_like(every), (found.leaf, found.category, found.period)
+    np.add.at(every, where, found.count)
+    np.add.at(grave, where, found.serious)
+    return (every, grave), found.without
 
 
 def _places(codes: npt.NDArray[np.object_], place: dict[str, int]) -> Integers:

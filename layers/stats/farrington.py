@@ -48,6 +48,8 @@ class Forecast:
     phi: Floats
     """Variance over mean, at least 1."""
     has_trend: NDArray[np.bool_]
+    freedom: Floats
+    """Degrees of freedom that phi is known with."""
 
 
 def same_weeks(weeks: NDArray[np.datetime64], at: int, years: int) -> Integers:
@@ -127,7 +129,8 @@ def _predicted(fitted: Fit, now: Floats, has_trend: NDArray[np.bool_]) -> Foreca
     with np.errstate(over="ignore"):
         mean = np.exp(fitted.coefficients @ now)
     error = np.sqrt(_error_scale(fitted) * np.einsum("p,spq,q->s", now, fitted.unscaled, now))
-    return Forecast(mean, error, np.maximum(fitted.phi, 1), has_trend)
+    freedom = np.full(len(mean), float(fitted.freedom))
+    return Forecast(mean, error, np.maximum(fitted.phi, 1), has_trend, freedom)
 
 
 def _error_scale(fitted: Fit) -> Floats:
@@ -147,7 +150,7 @@ def _trend_p(fitted: Fit) -> Floats:
 
 
 def _merged(one: Forecast, other: Forecast, at: NDArray[np.bool_]) -> Forecast:
-    parts = {name: getattr(one, name).copy() for name in ("mean", "error", "phi", "has_trend")}
+    parts = {name: getattr(one, name).copy() for name in Forecast.__annotations__}
     for name, part in parts.items():
         part[at] = getattr(other, name)
     return replace(one, **parts)

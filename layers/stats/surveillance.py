@@ -135,9 +135,11 @@ def _size(past: Floats, known: Forecast) -> Floats:
     """Return the size that scatter and the error of the mean leave.
 
     Scatter is taken to grow with the square of the mean, as common causes make it: with its multiple, phi,
-    a season's peak alarmed half as often again as stated.
+    a season's peak alarmed half as often again as stated. It is taken one standard error higher than it was
+    seen, for weeks that stood out were left out of it.
     """
+    phi = known.phi * (1 + np.sqrt(2 / known.freedom))
     level = np.maximum(past.mean(axis=1), 0.5 / past.shape[1])
     with np.errstate(divide="ignore"):
         # An error of more than 140 % is that of a mean of which nothing is known (Jeffreys' prior).
-        return np.asarray(1 / ((known.phi - 1) / level + np.minimum(known.error**2, 2)), dtype=np.float64)
+        return np.asarray(1 / ((phi - 1) / level + np.minimum(known.error**2, 2)), dtype=np.float64)

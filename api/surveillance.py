@@ -1,0 +1,119 @@
+"""Surveillance over HTTP: alarms of the week, raised every night or on demand, acknowledged and silenced."""
+
+from datetime import UTC, date
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Query
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.engine import Connection
+
+from api.access import Who, audience
+from api.deps import Look, Transaction, view
+from api.limits import heavy
+from api.once import Made, RunOnce
+from api.times import Time
+from gis.clocks import rfc3339
+from gis.db import Record
+from gis.grids import Wish
+from layers import surveillance
+
+router = APIRouter()
+_INSIDE = "alarms of grids inside it"
+Id = Annotated[int, Path(ge=1, lt=2**53)]
+_EVERYTHING = Look(Wish(), None, None, None, None, None, None)
+METHOD = {
+    "expected": "Noufaily et al. 2013 from up to 5 years of weeks; of few incidents the share of the whole's",
+    "p": "chance of so many incidents or more: negative binomial, the mean's uncertainty included",
+    "recurrence_weeks": "weeks in which chance alone shows one so unlikely, over all series judged at once",
+    "raised": f"where that is more than {surveillance.RECURRENCE_WEEKS} weeks",
+}
+
+
+class Alarms(BaseModel):
+    """Alarms that were kept; `total` counts them all."""
+
+    total: int
+    limit: int
+    offset: int
+    method: dict[str, str]
+    alarms: list[dict[str, Any]]
+
+
+@router.get("/alarms", response_model=Alarms, openapi_extra=audience("commander", _INSIDE))
+def list_alarms(
+    transaction: Transaction,
+    state: Annotated[
+        Literal["unanswered", "all"], Query(description="Not acknowledged yet, or all.")
+    ] = "all",
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    offset: Annotated[int, Query(ge=0, le=10**7)] = 0,
+) -> dict[str, Any]:
+    """Answer the alarms of the weekly surveillance, the newest week first, in it the least likely first."""
+    with transaction() as conn:
+        rows, total = surveillance.kept(conn, limit, offset, unanswered=state == "unanswered")
+    listed = [_alarm(row) for row in rows]
+    return {"total": total, "limit": limit, "offset": offset, "method": METHOD, "alarms": listed}
+
+
+class Week(BaseModel):
+    """Which week to judge: that of a day; by default the last one that is over and reported."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    week: date | None = None
+
+
+@router.post(
+    "/alarms", status_code=201, dependencies=[Depends(heavy)], openapi_extra=audience("commander", _INSIDE)
+)
+def raise_alarms(once: RunOnce, who: Who, body: Week) -> Response:
+    """Judge every grid and category in a week, and keep the alarms; a week judged again raises none twice."""
+
+    def work(conn: Connection) -> Made:
+        found = surveillance.survey(conn, view(conn, _EVERYTHING, who), body.week)
+        return Made(_surveyed(found, surveillance.keep(conn, found)), 201, "/alarms")
+
+    return once(work)
+
+
+@router.post("/alarms/{number}/acknowledge", openapi_extra=audience("commander", _INSIDE))
+def acknowledge_alarm(once: RunOnce, who: Who, number: Id) -> Response:
+    """Say that an alarm was seen to; who said so first stands."""
+    return once(lambda conn: Made(_alarm(surveillance.acknowledge(conn, number, who.name))))
+
+
+class Silence(BaseModel):
+    """Until when no alarm of the grid and category is raised."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    until: Time
+
+
+@router.post("/alarms/{number}/silence", openapi_extra=audience("commander", _INSIDE))
+def silence_alarm(once: RunOnce, who: Who, number: Id, body: Silence) -> Response:
+    """Raise no more alarms of this one's grid and category until then."""
+    return once(lambda conn: Made(_alarm(surveillance.silence(conn, number, who.name, body.until))))
+
+
+def _surveyed(found: surveillance.Surveyed, raised: int) -> dict[str, Any]:
+    assert found.view.start
+    assert found.view.end
+    return {
+        "start": rfc3339(found.view.start), "end": rfc3339(found.view.end), "weeks": found.weeks,
+        "series": len(found.grids), "unjudged": found.unjudged, "alarms": int(found.found.alarm.sum()),
+        "raised": raised, "expected_false": found.expected_false, "method": METHOD,
+    }  # fmt: skip
+
+
+def _alarm(row: Record) -> dict[str, Any]:
+    """Return a kept alarm as it is answered."""
+    plain = ("id", "grid", "category", "count", "threshold", "p", "series", "acknowledged_by", "silenced_by")
+    answer = {name: row._mapping[name] for name in plain}
+    for name in ("since", "until", "raised_at", "acknowledged_at", "silenced_until"):
+        moment = row._mapping[name]
+        answer[name] = rfc3339(moment.astimezone(UTC)) if moment else None
+    # A p below the least number is rounding: the recurrence of a count is never endless.
+    weeks = 1 / (max(row.p, 1e-300) * row.series)
+    return answer | {"expected": round(row.expected, 3), "recurrence_weeks": float(f"{weeks:.4g}")}

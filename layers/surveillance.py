@@ -1,0 +1,164 @@
+"""Weekly surveillance of every grid and category: alarms that are kept, acknowledged and silenced."""
+
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Connection
+
+from gis.city import the_city
+from gis.db import Record
+from gis.errors import BadInput, NotFound
+from gis.record_span import Span, incident_span
+from gis.schema import grid_codes
+from gis.schema_situation import alarms
+from layers import periods
+from layers.expecting import periods_before
+from layers.situation import series
+from layers.stats.surveillance import FEWEST_WEEKS, MOST_YEARS, Watch, watch
+from layers.view import View
+
+RECURRENCE_WEEKS = 13
+"""Over all series together, chance alone alarms at most once in so many weeks."""
+_WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """The series judged of one week: those that held an incident in the weeks before it."""
+
+    view: View
+    """Closed: the week, Monday to Monday."""
+    weeks: int
+    """Weeks of past."""
+    unjudged: int
+    """Series that never held an incident before the week: nobody can say what is usual there."""
+    grids: list[str]
+    """Code of the grid of each series judged, shape (series,); the category beside it, None for all."""
+    categories: list[str | None]
+    found: Watch
+
+    @property
+    def expected_false(self) -> float:
+        """Return how many alarms chance alone would have raised in this week."""
+        return float(self.found.attained.sum())
+
+
+def survey(conn: Connection, view: View, week: date | None = None) -> Surveyed:
+    """Judge every grid and category of a view in the week of a day, in the last one that is whole if None.
+
+    Raises BadInput where the week is not over, not yet reported or before the records, or too few precede it.
+    """
+    span = incident_span(conn)
+    view = _of_week(conn, view, span, week)
+    before = periods_before(view, span, 53 * MOST_YEARS)
+    if before < FEWEST_WEEKS:
+        raise BadInput("week", f"records hold {before} weeks before this one; {FEWEST_WEEKS} are needed")
+    assert view.start
+    grids, categories, counts = series(conn, view, before)
+    judged = np.flatnonzero(counts[:, :-1].any(axis=1))
+    first = np.datetime64(view.start.date()) - 7 * before
+    weeks: npt.NDArray[np.datetime64] = first + 7 * np.arange(before + 1)
+    level = 1 / (RECURRENCE_WEEKS * max(len(judged), 1))
+    return Surveyed(
+        view, before, len(counts) - len(judged),
+        [grids.codes[row // len(categories)] for row in judged.tolist()],
+        [categories[row % len(categories)] or None for row in judged.tolist()],
+        watch(counts[judged].astype(np.float64), weeks, level),
+    )  # fmt: skip
+
+
+def _of_week(conn: Connection, view: View, span: Span, week: date | None) -> View:
+    """Return the view of a week that is over and whose reports have come."""
+    zone = ZoneInfo(the_city(conn).timezone)
+    settled = span.last or datetime.now(zone)
+    if span.delay is not None:
+        settled = min(settled, span.delay.settled)
+    # A week is whole where an incident of its last day, or of a later one, is in the record.
+    day_after = settled.astimezone(zone).date() + periods.DAY
+    latest = _monday(day_after)
+    end = latest if week is None else _monday(week) + _WEEK
+    if end > latest:
+        raise BadInput("week", f"the last week that is over and reported began on {latest - _WEEK}")
+    start, until = (datetime.combine(day, time(), zone) for day in (end - _WEEK, end))
+    return replace(view, start=start, end=until)
+
+
+def _monday(day: date) -> date:
+    return day - timedelta(days=day.weekday())
+
+
+def keep(conn: Connection, found: Surveyed) -> int:
+    """Raise the alarms of a survey that were not raised yet and are not silenced; return how many."""
+    silent, of = _silenced(conn), _numbers(conn, found)
+    rows = [_row(found, place, of) for place in np.flatnonzero(found.found.alarm).tolist()]
+    loud = [row for row in rows if (row["grid_id"], row["category"]) not in silent]
+    if not loud:
+        return 0
+    done = insert(alarms).values(loud).on_conflict_do_nothing().returning(alarms.c.id)
+    return len(conn.execute(done).all())
+
+
+def _row(found: Surveyed, place: int, of: dict[str, int]) -> dict[str, Any]:
+    watched = found.found
+    return {
+        "grid_id": of[found.grids[place]], "category": found.categories[place],
+        "since": found.view.start, "until": found.view.end, "count": int(watched.count[place]),
+        "expected": float(watched.expected[place]), "threshold": int(watched.threshold[place]),
+        "p": float(watched.p[place]), "series": len(found.grids),
+    }  # fmt: skip
+
+
+def _silenced(conn: Connection) -> set[tuple[int, str | None]]:
+    """Return the grids and categories whose alarms somebody wants to hear nothing of for now."""
+    a = alarms.c
+    query = sa.select(a.grid_id, a.category).where(a.silenced_until > sa.func.now())
+    return {(row.grid_id, row.category) for row in conn.execute(query)}
+
+
+def _numbers(conn: Connection, found: Surveyed) -> dict[str, int]:
+    g = grid_codes.c
+    query = sa.select(g.code, g.id).where(g.scheme == found.view.scheme, g.code.in_(set(found.grids)))
+    return {row.code: row.id for row in conn.execute(query)}
+
+
+def kept(conn: Connection, limit: int, offset: int, *, unanswered: bool) -> tuple[list[Record], int]:
+    """Return alarms that the asker may see, newest week and least chance first, and how many there are."""
+    a = alarms.c
+    some = [a.acknowledged_at.is_(None)] if unanswered else []
+    total = conn.execute(sa.select(sa.func.count()).select_from(alarms).where(*some)).scalar_one()
+    rows = _with_code().where(*some).order_by(a.until.desc(), a.p, a.id).limit(limit).offset(offset)
+    return list(conn.execute(rows)), int(total)
+
+
+def acknowledge(conn: Connection, alarm: int, by: str) -> Record:
+    """Say that somebody has seen to an alarm; the first one stands. Raises NotFound."""
+    a = alarms.c
+    one = alarms.update().where(a.id == alarm, a.acknowledged_at.is_(None))
+    conn.execute(one.values(acknowledged_by=by, acknowledged_at=sa.func.now()))
+    return _one(conn, alarm)
+
+
+def silence(conn: Connection, alarm: int, by: str, until: datetime) -> Record:
+    """Raise no alarm of this grid and category until a moment. Raises NotFound, and BadInput for the past."""
+    if until <= datetime.now().astimezone():
+        raise BadInput("until", "must lie in the future")
+    conn.execute(alarms.update().where(alarms.c.id == alarm).values(silenced_by=by, silenced_until=until))
+    return _one(conn, alarm)
+
+
+def _one(conn: Connection, alarm: int) -> Record:
+    row = conn.execute(_with_code().where(alarms.c.id == alarm)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no alarm {alarm}")
+    return row
+
+
+def _with_code() -> sa.Select[Any]:
+    g = grid_codes.c
+    return sa.select(alarms, g.code.label("grid")).join(grid_codes, g.id == alarms.c.grid_id)

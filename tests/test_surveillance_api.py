@@ -1,0 +1,153 @@
+"""Surveillance over HTTP: a planted rise alarms once, is acknowledged and silenced, each in its scope."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+from sqlalchemy.engine import Engine
+
+from api.main import make_app
+from gis import access
+from gis.errors import BadInput
+from gis.grids import Wish, resolve
+from gis.schema_situation import alarms
+from layers.refresh import alarms as nightly
+from layers.surveillance import survey
+from layers.view import View
+from tests import town
+
+MONDAY = datetime(2025, 3, 3, tzinfo=town.ZONE)
+WEEKS = 40
+Keys = dict[str, dict[str, str]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled(engine: Engine) -> None:
+    """Forty quiet weeks, then one in which category 02 rises in T2d, and a day of the next."""
+    rng, past = np.random.default_rng(7), MONDAY - timedelta(days=7 * WEEKS)
+    quiet = [town.at(*place) for place in rng.uniform((0, 0), (6, 5), (WEEKS * 30, 2))]
+    usual = [town.at(*place) for place in rng.uniform((0, 0), (6, 5), (34, 2))]
+    risen = [town.at(*place) for place in rng.uniform((0.2, 3.2), (2.8, 4.8), (25, 2))]
+    with engine.begin() as conn:
+        town.add_grids(conn)
+        batch = town.add_city(conn)
+        town.add_keeper(conn, batch, "T2d")
+        town.add_incidents(conn, batch, quiet, first=past, apart=timedelta(days=7 * WEEKS) / len(quiet))
+        town.add_incidents(conn, batch, usual[:20], "02", first=past, apart=timedelta(days=10))
+        town.add_incidents(conn, batch, usual, first=MONDAY, apart=timedelta(days=8) / 35)
+        town.add_incidents(conn, batch, risen, "02", first=MONDAY, apart=timedelta(hours=6))
+
+
+@pytest.fixture(scope="module")
+def keys(engine: Engine) -> Keys:
+    who = {"all": ("commander", None), "T1": ("commander", "T1"), "T2": ("commander", "T2")}
+    with engine.begin() as conn:
+        made = {
+            name: access.create_key(conn, role, scope, scheme="safety", label=f"post {name}").key
+            for name, (role, scope) in (who | {"field": ("field", None)}).items()
+        }
+    return {name: {"Authorization": f"Bearer {key}"} for name, key in made.items()}
+
+
+@pytest.fixture(scope="module")
+def asker(service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    made = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
+    with TestClient(made, "http://127.0.0.1", client=("127.0.0.1", 5)) as client:
+        yield client
+
+
+@pytest.fixture
+def raised(engine: Engine, asker: TestClient, keys: Keys) -> list[dict[str, Any]]:
+    with engine.begin() as conn:
+        conn.execute(alarms.delete())
+    answer = asker.post("/alarms", headers=keys["all"], json={})
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["raised"] == answer.json()["alarms"] > 0
+    listed: list[dict[str, Any]] = asker.get("/alarms", headers=keys["all"]).json()["alarms"]
+    return listed
+
+
+def test_the_rise_alarms_and_nothing_else(raised: list[dict[str, Any]]) -> None:
+    assert {(one["grid"], one["category"]) for one in raised} >= {("T2d", "02"), ("T2", "02"), ("T", "02")}
+    assert {one["category"] for one in raised} <= {"02", None}
+    assert {one["grid"] for one in raised} <= {"T", "T2", "T2d"}
+    (one,) = [each for each in raised if (each["grid"], each["category"]) == ("T2d", "02")]
+    assert one["since"] == "2025-03-02T16:00:00+00:00"
+    assert one["until"] == "2025-03-09T16:00:00+00:00"
+    assert one["count"] >= 25 > one["threshold"] > one["expected"]
+    assert one["recurrence_weeks"] == pytest.approx(1 / (one["p"] * one["series"]), rel=1e-3)
+    assert one["recurrence_weeks"] > 13
+
+
+def test_a_week_judged_again_raises_none_twice(
+    raised: list[dict[str, Any]], asker: TestClient, keys: Keys, engine: Engine
+) -> None:
+    again = asker.post("/alarms", headers=keys["all"], json={"week": "2025-03-07"}).json()
+    assert again["raised"] == 0
+    assert again["alarms"] == len(raised)
+    with engine.begin() as conn:
+        assert nightly(conn).startswith("0 raised")
+
+
+def test_an_alarm_is_acknowledged_once_and_by_its_first(
+    raised: list[dict[str, Any]], asker: TestClient, keys: Keys
+) -> None:
+    number = raised[0]["id"]
+    first = asker.post(f"/alarms/{number}/acknowledge", headers=keys["T2"]).json()
+    again = asker.post(f"/alarms/{number}/acknowledge", headers=keys["all"]).json()
+    assert first == again or raised[0]["grid"] == "T"
+    assert again["acknowledged_at"]
+    left = asker.get("/alarms?state=unanswered", headers=keys["all"]).json()
+    assert left["total"] == len(raised) - 1
+    assert number not in {one["id"] for one in left["alarms"]}
+
+
+def test_a_silenced_series_raises_no_more(
+    raised: list[dict[str, Any]], asker: TestClient, keys: Keys, engine: Engine
+) -> None:
+    (one,) = [each for each in raised if (each["grid"], each["category"]) == ("T2d", "02")]
+    until = datetime.now().astimezone() + timedelta(days=30)
+    answer = asker.post(f"/alarms/{one['id']}/silence", headers=keys["T2"], json={"until": until.isoformat()})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["silenced_by"]
+    with engine.begin() as conn:
+        conn.execute(alarms.update().values(since=alarms.c.since - timedelta(days=700), until=MONDAY))
+    again = asker.post("/alarms", headers=keys["all"], json={}).json()
+    assert again["raised"] == again["alarms"] - 1
+    past = asker.post(
+        f"/alarms/{one['id']}/silence", headers=keys["T2"], json={"until": "2020-01-01T00:00:00Z"}
+    )
+    assert past.status_code == 422
+
+
+def test_alarms_stay_in_their_scope(
+    raised: list[dict[str, Any]], asker: TestClient, keys: Keys, engine: Engine
+) -> None:
+    assert asker.get("/alarms", headers=keys["T1"]).json()["alarms"] == []
+    assert {one["grid"] for one in asker.get("/alarms", headers=keys["T2"]).json()["alarms"]} == {"T2", "T2d"}
+    for path, body in (("acknowledge", {}), ("silence", {"until": "2999-01-01T00:00:00Z"})):
+        answer = asker.post(f"/alarms/{raised[0]['id']}/{path}", headers=keys["T1"], json=body)
+        assert answer.status_code == 404, answer.text
+    with engine.connect() as conn:
+        assert conn.execute(sa.select(sa.func.count(alarms.c.silenced_by))).scalar_one() == 0
+    assert asker.get("/alarms", headers=keys["field"]).status_code == 403
+    assert asker.get("/alarms").status_code == 401
+
+
+def test_a_week_that_is_not_over_or_has_no_past_is_refused(
+    asker: TestClient, keys: Keys, engine: Engine
+) -> None:
+    for week in ("2025-03-10", "2024-06-10", "1900-01-01"):
+        answer = asker.post("/alarms", headers=keys["all"], json={"week": week})
+        assert answer.status_code == 422, answer.text
+        assert "week" in answer.text
+    with engine.connect() as conn:
+        asked = resolve(conn, Wish())
+        view = View(asked.scheme, asked.on, asked.known)
+        assert survey(conn, view).view.start == MONDAY
+        with pytest.raises(BadInput, match="26 are needed"):
+            survey(conn, view, date(2024, 9, 2))
