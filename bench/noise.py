@@ -64,7 +64,7 @@ def looked_at(place: City, counts: np.ndarray) -> Laid:
     past, now = counts[:, :-1], counts[:, -1].astype(float)
     known = Ground(
         "history", place.served.inside_m2, None, past=past.sum(axis=1).astype(float),
-        past_days=PERIODS * DAYS, days=DAYS, alpha=dispersion(past).upper,
+        past_days=past.shape[1] * DAYS, days=DAYS, alpha=dispersion(past).upper,
     )  # fmt: skip
     expected = known.expected(float(now.sum()))
     return laid_over(place.served, now, expected)

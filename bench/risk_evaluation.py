@@ -35,6 +35,8 @@ class City:
     """A data set on its cells, and the origins it is judged at."""
 
     name: str
+    cells: np.ndarray
+    """Served cells, in the order of `past.cell`."""
     past: Past
     area_m2: np.ndarray
     discs: list[sparse.csr_array]
@@ -55,7 +57,7 @@ def city(
     recorded = np.unique(number)  # a day without a single incident in these cities is a gap
     past = Past(np.searchsorted(universe, cell), number, recorded, len(universe))
     first = [(pd.Timestamp(date) - pd.Timestamp("2014-01-01")).days for date in origins]
-    return City(name, past, h3.areas_m2(universe), [_disc(universe, k) for k in (1, 2)], first)
+    return City(name, universe, past, h3.areas_m2(universe), [_disc(universe, k) for k in (1, 2)], first)
 
 
 def _disc(universe: np.ndarray, k: int) -> sparse.csr_array:
