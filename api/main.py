@@ -14,6 +14,7 @@ from api import (
     collections,
     deciding,
     errors,
+    evaluation,
     events,
     health,
     hotspots,
@@ -65,6 +66,7 @@ ROUTERS = (
     events.router,
     situation.router,
     surveillance.router,
+    evaluation.router,
 )
 
 SILENT: TelemetryConfig = {"auto_configure": False, "tracing": False, "metrics": False, "logs": False}

@@ -1,0 +1,126 @@
+"""What a measure in an area did: its change beside a control area's, with a ring for what moved next door."""
+
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from geoalchemy2 import Geography
+from sqlalchemy.engine import Connection
+
+from gis.errors import BadInput, NotFound
+from gis.grids import current, owned, shape
+from gis.record_span import incident_span
+from gis.schema import COLOURS, grids, incidents
+from layers.expecting import closed_period, period_before
+from layers.stats.displacement import Difference, difference
+from layers.view import View, wanted_incidents
+
+WEIGHTS = Path(__file__).parent / "settings" / "harm_weights.toml"
+MOST_RING_M = 5000.0
+_METRE = 1 / 80_000
+"""Degrees of longitude that a metre is at 44 degrees of latitude; a box is widened by twice as much."""
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Counts by colour and (before, after), shape (colours, 2), and what they come to."""
+
+    view: View
+    """Closed: the period of the measure; before is the period of equal length."""
+    area: Counts
+    control: Counts
+    ring: Counts | None
+    harm: dict[str, float]
+    plain: Difference
+    """Of counts, in the area alone."""
+    weighted: Difference
+    """Of harm, in the area alone."""
+    displaced: Difference | None
+    """Of counts, in the area and its ring together; the control has none of its own."""
+
+
+def evaluate(conn: Connection, view: View, control: str, ring_m: float | None) -> Evaluated:
+    """Compare a view's area and period with the period before, beside a control area.
+
+    Raises BadInput where area and control are not two grids apart from each other, the records do not reach
+    back so far, or a scope does not hold what is asked about.
+    """
+    if view.area is None or view.start is None:
+        raise BadInput("area" if view.area is None else "from", "say where and since when the measure was")
+    span = incident_span(conn)
+    now = closed_period(view, span)
+    _check(conn, now, control, ring_m)
+    before = period_before(now)
+    assert before.start
+    if span.first is None or before.start < span.first:
+        raise BadInput("from", "the records do not hold a period of equal length before this one")
+    both = (before, now)
+    area, other = (_of(conn, both, owned(incidents.c.geom, now.asked, code)) for code in (view.area, control))
+    ring = None if ring_m is None else _of(conn, both, _ring(now, control, ring_m))
+    harm = weights()
+    plain, weighted = difference(area, other), difference(area, other, [harm[each] for each in COLOURS])
+    moved = None if ring is None else difference(area + ring, other)
+    return Evaluated(now, area, other, ring, harm, plain, weighted, moved)
+
+
+def weights() -> dict[str, float]:
+    """Return the harm of an incident of each colour. Raises BadInput for a weight missing or negative."""
+    found = tomllib.loads(WEIGHTS.read_text())
+    if found.keys() != set(COLOURS) or any(not value >= 0 for value in found.values()):
+        raise BadInput(WEIGHTS.name, f"needs a weight of 0 or more for each of {', '.join(COLOURS)}")
+    return {name: float(value) for name, value in found.items()}
+
+
+def _check(conn: Connection, view: View, control: str, ring_m: float | None) -> None:
+    assert view.area
+    chains = {code: _chain(conn, view, code) for code in (view.area, control)}
+    if view.area in chains[control] or control in chains[view.area]:
+        raise BadInput("control", "must be another grid that lies outside the area, and does not hold it")
+    outside = view.scope and any(view.scope[1] not in chain for chain in chains.values())
+    if outside or (view.scope and ring_m is not None):
+        raise BadInput(
+            "control", "area, control and ring must lie inside your scope; a ring reaches out of it"
+        )
+
+
+def _chain(conn: Connection, view: View, code: str) -> list[str]:
+    """Return the codes of a grid and of what is above it. Raises NotFound."""
+    query = sa.select(grids.c.code, grids.c.parent_code).where(current(view.asked))
+    parent = {row.code: row.parent_code for row in conn.execute(query)}
+    if code not in parent:
+        raise NotFound(f"there is no grid {code}")
+    chain: list[str] = []
+    above: str | None = code
+    while above is not None and above in parent and above not in chain:
+        chain.append(above)
+        above = parent[above]
+    return chain
+
+
+def _of(conn: Connection, views: tuple[View, View], where: sa.ColumnElement[bool]) -> Counts:
+    """Return counts by colour in both periods, shape (colours, 2)."""
+    table = np.zeros((len(COLOURS), 2), dtype=np.int64)
+    for period, view in enumerate(views):
+        i = incidents.c
+        some = [*wanted_incidents(replace(view, area=None)), where]
+        query = sa.select(i.colour, sa.func.count().label("count")).where(*some).group_by(i.colour)
+        for row in conn.execute(query):
+            table[COLOURS.index(row.colour), period] = row._mapping["count"]
+    return table
+
+
+def _ring(view: View, control: str, ring_m: float) -> sa.ColumnElement[bool]:
+    """Return the condition that a place lies within so many metres of the area, in neither of the two."""
+    assert view.area
+    point, outline = incidents.c.geom, shape(view.asked, view.area)
+    near: sa.ColumnElement[Any] = sa.func.ST_DWithin(
+        sa.cast(point, Geography), sa.cast(outline, Geography), ring_m
+    )
+    box = point.op("&&")(sa.func.ST_Expand(outline, 2 * ring_m * _METRE))
+    inside = (owned(point, view.asked, code) for code in (view.area, control))
+    return sa.and_(box, near, *(sa.not_(each) for each in inside))
