@@ -134,21 +134,20 @@ def followed(old: Coverage, new: Coverage) -> dict[str, BaseGeometry]:
     matched = coverage.match(given)[: len(new.outlines)]
     lines = _undirected(coverage.polygon_edges(matched))
     before, after = (_edges(cov.shapes[key] for key in differ if key in cov.shapes) for cov in (old, new))
-    came = _ahead(after - before)
-    runs = {(a, b): _run(a, b, {at: [*to] for at, to in came.items()})
-            for a, b in before - after if (min(a, b), max(a, b)) in lines}  # fmt: skip
-    tees = as_tees({(min(edge), max(edge)): run for edge, run in runs.items() if run})
+    tees = as_tees({edge: run for edge, run in _single(before, after).items() if edge in lines})
     sides = zip(new.outlines.items(), matched, with_tees(matched, tees), strict=True)
     return {code: _bent_along(outline, *both) for (code, outline), *both in sides}
 
 
 def _bent_along(outline: BaseGeometry, matched: BaseGeometry, longer: BaseGeometry) -> BaseGeometry:
-    """An outline with all vertices of the edges that have more in `longer` than in `matched`."""
+    """An outline with all vertices of the edges that have more in `longer` than in `matched`.
+
+    Elsewhere it stays as it is: a needle a unit wide, which matching folds away, would look like a change.
+    """
     if shapely.get_num_coordinates(longer) == shapely.get_num_coordinates(matched):
         return outline
-    lacked, lacks = (inserted_between([outline], [one]) for one in (matched, longer))
-    if lacked is None or lacks is None:
-        return longer
+    was, *both = (_edges([shape]) for shape in (outline, matched, longer))
+    lacked, lacks = (_single(was, edges) for edges in both)
     tees = as_tees({edge: run for edge, run in lacks.items() if run != lacked.get(edge)})
     result: BaseGeometry = with_tees([outline], tees)[0]
     return result
@@ -212,8 +211,17 @@ def inserted(before: Iterable[Edge], after: Iterable[Edge]) -> Chains | None:
         run = _run(a, b, ahead)
         if run is None:
             return None
-        chains[min(a, b), max(a, b)] = run
+        for at, following in pairwise([a, *run, b]):
+            ahead[at].remove(following)
+        chains[min(a, b), max(a, b)] = set(run)
     return None if any(ahead.values()) else chains
+
+
+def _single(before: set[Edge], after: set[Edge]) -> Chains:
+    """The vertices that came into single edges, whatever else differs."""
+    ahead = _ahead(after - before)
+    runs = [(edge, _run(*edge, ahead)) for edge in before - after]
+    return {(min(edge), max(edge)): set(run) for edge, run in runs if run}
 
 
 def meanders(one: set[Edge], other: set[Edge]) -> Chains | None:
@@ -242,22 +250,20 @@ def _to_stop(at: Point, way: dict[Point, Point], stops: set[Point]) -> tuple[Poi
     return at, passed
 
 
-def _run(a: Point, b: Point, ahead: dict[Point, list[Point]]) -> set[Point] | None:
-    """The vertices passed on the way from a to b, each beside the edge and farther on; they are taken away.
+def _run(a: Point, b: Point, ahead: dict[Point, list[Point]]) -> list[Point] | None:
+    """The vertices passed on the way from a to b, each beside the edge and farther on.
 
     In a neck narrower than a unit both sides may pass one vertex, in opposite directions.
     """
-    run: set[Point] = set()
-    at = a
-    while at != b:
+    run = [a]
+    while run[-1] != b:
+        at = run[-1]
         onward = (p for p in ahead.get(at, []) if p == b or _between(p, at, a, b))
         following = next(onward, None)
         if following is None:
             return None
-        ahead[at].remove(following)
-        at = following
-        run.add(at)
-    return run - {b}
+        run.append(following)
+    return run[1:-1]
 
 
 def _between(p: Point, at: Point, a: Point, b: Point) -> bool:

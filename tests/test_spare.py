@@ -194,17 +194,21 @@ SLANTED = 113.015007, 27.002003
 """A place on the southern border of the two grids, which slopes: a vertex put into it bends it."""
 
 
-def sloping(*middle: tuple[float, float]) -> Coverage:
+NEEDLE = [(530, -562), (0, 0), (1, 1), (0, 1), (-541, 694)]
+"""A needle a unit wide as on the border of Chicago's beat 0133: matching folds it away; in units."""
+
+
+def sloping(*middle: tuple[float, float], needle: bool = False) -> Coverage:
     """Two parents of one grid each, of which the western strays out of the city's recorded polygon.
 
-    Its southern border has the vertex between the two, or not.
+    Its southern border has the vertex between the two, or not; its eastern one a needle, or not.
     """
     north, west = [(113.03, 27.02), (113.015, 27.02), (113.0, 27.02)], (113.0, 27.0)
-    east = 113.030014, 27.004006
+    east = [(113.030014, 27.004006), *((113.03 + x * 1e-7, 27.01 + y * 1e-7) for x, y in NEEDLE if needle)]
     shapes = {
         "A": shapely.Polygon([west, SLANTED, *north[1:]]),
-        "B": shapely.Polygon([SLANTED, east, *north[:2]]),
-        "C": shapely.Polygon([west, *middle, east, *north[:2], (113.015, 27.019), (113, 27.019)]),
+        "B": shapely.Polygon([SLANTED, *east, *north[:2]]),
+        "C": shapely.Polygon([west, *middle, *east, *north[:2], (113.015, 27.019), (113, 27.019)]),
     }
     rows = [Grid("C", 1), Grid("A", 2, "C"), Grid("B", 2, "C"), Grid("a", 3, "A"), Grid("b", 3, "B")]
     return cover(rows, shapes | {"a": shapes["A"], "b": shapes["B"]})
@@ -219,12 +223,13 @@ def sliced(cov: Coverage, *wests: float) -> Coverage:
     return cov
 
 
+@pytest.mark.parametrize("needle", [False, True], ids=["", "needle"])
 @pytest.mark.parametrize("middle", [(SLANTED,), ()], ids=["alike", "without a vertex of its children"])
 @pytest.mark.parametrize("wests", [(0.4001,), (0.3501, 1.2003, 0.8003, 0.6007, 0.4007, 0.5003)])
 def test_a_border_that_a_recorded_outline_shares_bends_for_it_too(
-    wests: tuple[float, ...], middle: tuple[tuple[float, float], ...]
+    wests: tuple[float, ...], middle: tuple[tuple[float, float], ...], *, needle: bool
 ) -> None:
-    before = sloping(*middle)
+    before = sloping(*middle, needle=needle)
     assert list(before.outlines) == ["C"]
     after = sliced(before, *wests)
     assert len(coverage.to_degrees(after.outline()).exterior.coords) > len(before.outline().exterior.coords)
