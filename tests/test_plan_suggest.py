@@ -111,6 +111,32 @@ def test_a_grid_far_below_the_range_is_merged(asking: Connection, batch: int) ->
     assert (done.grids, done.in_range) == ((2, 1), (1, 1))
 
 
+def test_of_two_alike_the_grid_that_has_a_code_stays(asking: Connection, batch: int) -> None:
+    """Its half, made in the draft, sorts behind it: the grid's own code was lost."""
+    people(asking, batch, {"d": ((0.2, 3.2, 1.2, 4.8), 3), "half": ((1.8, 3.2, 2.8, 4.8), 3)})
+    plan = plans.create(asking, PLANNER, "T2", "t", None, None).id
+    line = shapely.geometry.mapping(shapely.LineString([town.at(1.5, 2.5), town.at(1.5, 5.5)]))
+    plans.take(asking, PLANNER, plan, {"op": "split", "code": "T2d", "line": line})
+    done = plan_suggest.rebalance(asking, PLANNER, plan, None, 60, 80)
+    (step,) = done.taken
+    assert (step["op"], step["into"], step["codes"]) == ("merge", "T2d", ["T2d", "~1"])
+    assert set(plans.draft(asking, plan).cov.leaves("T2")) == {"T2d", "T2e"}
+
+
+def test_a_split_into_more_than_two_is_dropped(asking: Connection, batch: int) -> None:
+    """Of township 430223002 one line made three pieces, and the suggestion ended in a ValueError."""
+    people(asking, batch, {"d": ((0.2, 3.2, 2.8, 4.8), 9)})
+    plan = plans.create(asking, PLANNER, "T2", "t", None, None).id
+    work = plan_suggest.Work(asking, plans.draft(asking, plan), ["T2d", "T2e"])
+    before = work.here.cov
+    thrice = shapely.LineString([town.at(1, 2.5), town.at(1, 5.5), town.at(2, 5.5), town.at(2, 2.5)])
+    step = {"op": "split", "code": "T2d", "line": shapely.geometry.mapping(thrice)}
+    assert work.take(step, {"T2d"}) == "3 pieces"
+    assert work.here.cov is before
+    assert work.steps == []
+    assert work.skipped == ["split T2d: 3 pieces"]
+
+
 def test_ground_passes_between_communities_only_when_asked(asking: Connection, batch: int) -> None:
     people(asking, batch, {"b": ((2.2, 0.2, 3.8, 1.8), 20), "c": ((4.2, 0.2, 5.8, 2.8), 20),
                            "a": ((0.2, 0.2, 1.8, 2.8), 20), "d": ((0.2, 3.2, 2.8, 4.8), 10),

@@ -110,6 +110,18 @@ def test_only_what_truly_changed_is_told_as_changed(client: TestClient, keys: di
     client.post(f"/plans/{plan}/withdraw", headers=ask)
 
 
+def test_a_split_shows_what_it_used_of_its_line(client: TestClient, keys: dict[str, Ask]) -> None:
+    """The line of HALVE begins and ends beyond the grid, through another; only what lies within counts."""
+    ask = keys["planner"]
+    plan = begin(client, ask)
+    done = client.post(f"/plans/{plan}/steps", headers=ask, json=HALVE).json()
+    assert done["line"]["type"] == "LineString"
+    south, north = sorted(done["line"]["coordinates"], key=lambda place: float(place[1]))
+    assert south == pytest.approx(town.at(1, 3), abs=1e-7)
+    assert north == pytest.approx(town.at(1, 0), abs=1e-7)
+    client.post(f"/plans/{plan}/withdraw", headers=ask)
+
+
 @pytest.mark.parametrize("layer", ["grids", "labels"])
 def test_a_tile_shows_the_draft_to_whom_it_may(layer: str, client: TestClient, keys: dict[str, Ask]) -> None:
     ask = keys["planner"]
