@@ -27,7 +27,9 @@ next) is in no table."""
 _CHINESE = sorted((word for word in _HOURS if not word.isascii()), key=len, reverse=True)
 WORD = "|".join((*_CHINESE, r"(?i:[ap]\.?m\.?)"))
 """Any of them, as a pattern."""
-_BESIDE = re.compile(rf"(?:{WORD})\s*\d|\d[^+\d]{{0,3}}(?:{WORD})")
+_BESIDE = re.compile(
+    rf"(?P<before>{WORD})\s*(?P<hour>\d{{1,2}})|(?P<sooner>\d{{1,2}})(?:[:.]\d{{1,2}}){{0,2}}[^+\d]{{0,3}}(?P<behind>{WORD})(?!\s*\d)"
+)
 
 
 def hours(words: pa.Array, written: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -40,6 +42,10 @@ def hours(words: pa.Array, written: npt.NDArray[np.int64]) -> npt.NDArray[np.int
 
 def doubt(text: str) -> str | None:
     """Return what is told of an hour whose word of the day leaves it open, None where there is none."""
-    if _BESIDE.search(unicodedata.normalize("NFKC", text)):
+    found = _BESIDE.search(unicodedata.normalize("NFKC", text))
+    if found is None:
+        return None
+    word, hour = found["before"] or found["behind"], found["hour"] or found["sooner"]
+    if hours(pa.array([word]), np.array([int(hour)]))[0] < 0:
         return "its hour and its word of the day do not go together for sure; write the hour from 0 to 23"
     return None
