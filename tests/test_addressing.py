@@ -16,7 +16,7 @@ from gis.importing.run import run
 from gis.importing.source import from_frame
 from gis.network.ranges import METRES, Road, Streets
 from gis.network.street_names import Block, Crossing, House, parse, street_key
-from gis.schema import incidents
+from gis.schema import city, incidents
 from tests import town
 
 NORTH = LineString([town.at(1, 2), town.at(1, 1)])
@@ -189,3 +189,23 @@ def test_an_address_of_two_places_is_refused(store: Connection, tmp_path: Any) -
     outcome = bring(store, happened(["人民路7号", "西区人民路7号"]), refused=tmp_path / "r.csv")
     assert (outcome.inserted, outcome.refused) == (1, 1)
     assert "is the address of 2 places" in (tmp_path / "r.csv").read_text("utf-8-sig")
+
+
+@pytest.mark.parametrize(
+    ("behind", "within", "placed"),
+    [
+        ("Drawn Town", "MD,USA", True), ("Drawn Town, MD 21201", "MD,USA", True), ("MD", "MD,USA", True),
+        ("Drawn Town MD 21201-1234", "MD,USA", True), ("3rd floor", "MD,USA", True), ("Rear", "MD,USA", True),
+        ("Alexandria VA", "MD,USA", False), ("Chicago, IL", "MD,USA", False),
+        ("Annapolis, MD", "MD,USA", False),
+        ("Drawn Town, MD", "", True), ("Drawn Town MD", "", True), ("Alexandria VA", "", False),
+    ],
+)  # fmt: skip
+def test_an_address_of_another_city_is_not_placed_in_ours(
+    store: Connection, tmp_path: Any, behind: str, within: str, *, placed: bool
+) -> None:
+    words = [one for one in within.split(",") if one]
+    store.execute(sa.update(city).values(name_en="Drawn Town", within=words))
+    outcome = bring(store, happened([f"151 N Charles St, {behind}"]), refused=tmp_path / "r.csv")
+    assert (outcome.refused == 0) is placed, outcome.reasons
+    assert placed or "is no region of the city" in next(iter(outcome.reasons))[1]

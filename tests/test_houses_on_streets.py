@@ -108,3 +108,34 @@ def test_the_corner_of_two_streets() -> None:
 )
 def test_a_direction_that_the_street_has_not_is_not_dropped(street: Connection, text: str) -> None:
     assert not [one for one in find(street, text, 5).matches if one.kind == "house" or "51" in one.address]
+
+
+@pytest.mark.parametrize(
+    ("written", "street", "may"),
+    [
+        ("Charles", "N Charles St", True), ("Charles St N", "N Charles St", True), ("300 S", "E 300 S", True),
+        ("Saint Charles", "Saint Charles Ave", True), ("NW E St", "E St NW", True),
+        ("42 St", "W 42nd St", True),
+        ("Saint Charles St", "Saint Charles Ave", False), ("S 300 E", "E 300 S", False),
+        ("300 E", "E 300 S", False), ("County Road 12", "County Road 12A", False),
+        ("Oak St", "Oak Street Extension", False), ("Lake St", "Lake St Upper", False),
+        ("N St", "S St", False), ("W Elm St", "Elm St", False), ("8th St NW", "SW 8th St", False),
+        ("Elm Ave", "Elm St", False),
+    ],
+)  # fmt: skip
+def test_which_street_a_written_one_may_mean(written: str, street: str, *, may: bool) -> None:
+    keys = (street_names.street_key(one) for one in (written, street))
+    assert street_names.may_mean(*keys) is may
+
+
+@pytest.mark.parametrize(
+    ("written", "street"),
+    [
+        ("100 8th St, NW", "8TH ST NW"),
+        ("1600 Pennsylvania Avenue, N.W., Washington", "PENNSYLVANIA AVE NW"),
+        ("100N Elm St", "N ELM ST"), ("100-S Elm St", "S ELM ST"), ("100½ Elm St", "ELM ST"),
+        ("100-1/2 Elm St", "ELM ST"), ("100 SW 8 St", "SW 8TH ST"), ("100 W 42 St", "W 42ND ST"),
+    ],
+)  # fmt: skip
+def test_directions_behind_a_comma_and_glued_to_the_number(written: str, street: str) -> None:
+    assert street_names.parse(written) == street_names.House(1600 if "1600" in written else 100, street)

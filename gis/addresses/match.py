@@ -15,7 +15,7 @@ from gis.addresses.targets import BEGINS, EXACT, MIDDLE, MOST, PARTLY, Target, p
 from gis.db import Record
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
-from gis.network.street_names import House, directions, parse, street_key, without_number
+from gis.network.street_names import House, may_mean, parse, street_key, without_number
 
 _PER_REGION = 0.01
 """What a match loses for each region that the text names and the thing found does not."""
@@ -98,7 +98,7 @@ def _houses(conn: Connection, text: str, asked: Asked | None) -> list[Match]:
             f"house number along its street, to {place.accuracy_m:.0f} m", place.lon, place.lat,
         )
         for name, score in best.items()
-        if directions(house.street) <= directions(street_key(name))
+        if may_mean(house.street, street_key(name))
         for place in along.houses(conn, replace(house, street=street_key(name)), [name])
     ]  # fmt: skip
 
@@ -182,7 +182,7 @@ def _variants(way: Target, wanted: Reading) -> Iterable[Variant]:
     if way.by == "codes":
         return [Variant(front + code) for front, code in wanted.codes]
     if way.by == "streets" and wanted.streets:
-        return [Variant(way) for way in (wanted.streets[0], *turned(wanted.streets[0]))]
+        return [Variant(wanted.streets[0]), *turned(Variant(wanted.streets[0]))]
     return wanted.whole
 
 

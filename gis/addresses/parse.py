@@ -123,7 +123,7 @@ def read(conn: Connection, text: str, asked: Asked | None) -> Reading | None:
     known = regions.load(conn, keys.values(), asked)
     whole = tuple(_readings([_shortened(one, keys, known) for one in raw]))
     return Reading(
-        known, whole, tuple(turned for one in whole for turned in _turned(one)),
+        known, whole, tuple(again for one in whole for again in turned(one)),
         tuple(_codes(plain, keys[before], code)), plain,
         (keys[streets[0]], keys[streets[1]]) if streets else None, _places(plain),
     )  # fmt: skip
@@ -232,18 +232,19 @@ def _streets(text: str) -> list[str]:
     return parts if len(parts) == 2 and all(parts) else []
 
 
-def _turned(one: Variant) -> list[Variant]:
-    return [replace(one, key=key) for key in turned(one.key)]
+def turned(one: Variant) -> list[Variant]:
+    """Return a folded English address or street that has no direction with each; without one that it has.
 
-
-def turned(key: str) -> list[str]:
-    """Return a folded English address or street with each direction, or without the one that it has."""
-    found = _NUMBERED.fullmatch(key)
+    A direction that is written and that the thing found has not makes it another one, as a rule.
+    """
+    found = _NUMBERED.fullmatch(one.key)
     if found is None:
         return []
     number, direction, street = found.groups()
-    other = [number + street] if direction else []
-    return other + [f"{number}{one} {direction}{street}" for one in _DIRECTIONS]
+    if direction and " " in street:
+        return [one.but(number + street, _ELSEWHERE, ", its direction left out")]
+    # North Ave is called so; it may be the one in the west.
+    return [replace(one, key=f"{number}{way} {direction}{street}") for way in _DIRECTIONS]
 
 
 def _places(text: str) -> tuple[tuple[float, float, str], ...]:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from gis.addresses.normalise import folded, street_part
-from gis.addresses.parse import Reading, turned
+from gis.addresses.parse import Reading, Variant, turned
 from gis.addresses.regions import is_number
 from gis.db import Query
 from gis.grids import Asked
@@ -63,7 +63,8 @@ def parameters(wanted: Reading, asked: Asked | None) -> dict[str, Any]:
 
 
 def _any_way(streets: list[str]) -> list[str]:
-    return [way for street in streets if street for way in (street, *turned(street))]
+    more = ((one.key for one in turned(Variant(street)) if not one.loss) for street in streets)
+    return [way for street, ways in zip(streets, more, strict=True) if street for way in (street, *ways)]
 
 
 def _text(name: str) -> sa.BindParameter[str]:

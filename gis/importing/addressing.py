@@ -1,5 +1,6 @@
 """Rows without coordinates: placed by what the store knows of their address, or refused with the reason."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from sqlalchemy.engine import Connection
 from gis import grids
 from gis.addresses import along, regions
 from gis.addresses.normalise import fold
+from gis.addresses.regions import Regions
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
 from gis.importing.drafting import Draft, cleaned
@@ -21,7 +23,7 @@ from gis.importing.parsing import Bools, mask
 from gis.importing.placing import Placed, rounded
 from gis.importing.refusals import Sieve
 from gis.network.ranges import METRES, Found, Streets
-from gis.network.street_names import parse
+from gis.network.street_names import by_commas, parse
 
 ONE_PLACE_M = 60.0
 """Registered addresses alike that lie within this of their middle are one place: a building's parts."""
@@ -50,7 +52,20 @@ class Gazetteer:
     def find(self, texts: Sequence[str]) -> dict[str, Found | str]:
         """Return where each address lies, or why it is not known."""
         found = self._registered(texts)
+        found |= self._elsewhere([text for text in texts if text not in found])
         return {text: found.get(text) or self._on_street(text) for text in texts}
+
+    def _elsewhere(self, texts: Sequence[str]) -> dict[str, Found | str]:
+        """Return why addresses are none of this city's: behind their commas is no region of it."""
+        parts = {text: _regions_behind(text) for text in texts}
+        every = sorted({part for of in parts.values() for part in of})
+        keys = dict(zip(every, fold(self.conn, *every), strict=True))
+        known = regions.load(self.conn, keys.values(), _record(self.conn))
+        return {
+            text: f"{', '.join(strange)} is no region of the city (safetymap city set --within names them)"
+            for text, of in parts.items()
+            if (strange := _strangers(of, keys, known))
+        }
 
     def _registered(self, texts: Sequence[str]) -> dict[str, Found | str]:
         """Return what is known of registered addresses that are these but for the regions before either."""
@@ -82,6 +97,27 @@ class Gazetteer:
             self.streets = load_streets(self.conn)
         address = parse(text)
         return "is no address that is known" if address is None else self.streets.find(address)
+
+
+_NO_REGION = re.compile(
+    r"\d|^(?:rear|front|basement|bsmt|upper|lower|lobby|garage|yard|penthouse|ph)$", re.IGNORECASE
+)
+"""Units and what else says where in or at a house."""
+_POSTCODE = re.compile(r"\s*\b(?:\d{5}(?:-\d{4})?|[A-Z]\d[A-Z] ?\d[A-Z]\d)\s*$", re.IGNORECASE)
+
+
+def _regions_behind(text: str) -> list[str]:
+    """Return what may be regions behind an address."""
+    parts = [_POSTCODE.sub("", part).strip() for part in by_commas(text)[1]]
+    return [part for part in parts if part and not _NO_REGION.search(part)]
+
+
+def _strangers(parts: list[str], keys: dict[str, str], known: Regions) -> list[str]:
+    """Return the parts that are no regions of ours; above the city all pass where nothing is known there."""
+    ours = parts and max(regions.cuts(keys[parts[0]], known.names)) > 0
+    if not known.city or (known.open_above and ours):
+        return []
+    return [part for part in parts if len(keys[part]) not in regions.cuts(keys[part], known.names)]
 
 
 def _record(conn: Connection) -> Asked | None:

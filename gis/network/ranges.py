@@ -11,7 +11,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import nearest_points, substring
 
-from gis.network.street_names import Address, Block, Crossing, House, core, street_key
+from gis.network.street_names import Address, Block, Crossing, House, core, may_mean, street_key
 
 Lines = npt.NDArray[np.object_]
 METRES = 111_320.0
@@ -92,7 +92,7 @@ class Streets:
         """Return the lines of a street; one written without type or direction where only one can be meant."""
         if key in self.rows:
             return self.rows[key]
-        meant = [one for one in self.cores.get(core(key), ()) if set(key.split()) <= set(one.split())]
+        meant = [one for one in self.cores.get(core(key), ()) if may_mean(key, one)]
         return self.rows[meant[0]] if len(meant) == 1 else []
 
     def sides(self, key: str) -> Iterator[Side]:

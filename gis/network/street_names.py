@@ -5,6 +5,7 @@ Abbreviations: USPS Publication 28, appendix C1 (street suffixes) and 233 (direc
 
 import re
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -64,7 +65,16 @@ def street_key(name: str) -> str:
     folded = unicodedata.normalize("NFKD", name).upper()
     letters = "".join(sign for sign in folded if not unicodedata.combining(sign))
     words = re.sub(r"[^\w\s]+", " ", re.sub(r"['’.]", "", letters)).split()
-    return " ".join(_SHORT.get(word, word.lstrip("0") or word) for word in words)
+    short = [_SHORT.get(word, word.lstrip("0") or word) for word in words]
+    return " ".join(_as_ordinal(one, after) for one, after in pairwise([*short, ""]))
+
+
+def _as_ordinal(word: str, after: str) -> str:
+    """Return a number in front of a street's type as people say it: `W 42 St` is `W 42ND ST`."""
+    if not word.isdigit() or after not in _TYPES.values():
+        return word
+    teen = word[-2:] in {"11", "12", "13"}
+    return word + ("TH" if teen else {"1": "ST", "2": "ND", "3": "RD"}.get(word[-1], "TH"))
 
 
 def core(key: str) -> str:
@@ -72,12 +82,35 @@ def core(key: str) -> str:
     return " ".join(word for word in key.split() if word not in _LESS_TELLING) or key
 
 
-def directions(key: str) -> set[str]:
-    """Return the directions of a street's key: in front of its name, and behind its type (`M ST SE`)."""
-    words = key.split()
-    types = {*_TYPES.values()}
-    there = [words[0]] + [after for one, after in pairwise(words) if one in types]
-    return {*there} & {*_DIRECTIONS.values()} if len(words) > 1 else set()
+def may_mean(written: str, key: str) -> bool:
+    """Tell whether a street's key, as somebody wrote it, may mean the street of a key.
+
+    It may lack the type and a direction, and have its direction behind in place of in front. A direction or
+    type that is written must be the street's, and where the name is a number (`E 300 S`) so must their order.
+    """
+    if core(key).isdigit():
+        left, other = written.split(), key.split()
+        return _is_within(left, other) and not any(one.isdigit() for one in _more(left, other))
+    (names, ways), (others, theirs) = (_apart(one) for one in (written, key))
+    return _is_within(names, others) and not _more(names, others) - _LESS_TELLING and ways <= theirs
+
+
+def _apart(key: str) -> tuple[list[str], Counter[str]]:
+    """Return the words of a key without its directions, and these."""
+    ways = {*_DIRECTIONS.values()}
+    return [one for one in key.split() if one not in ways], Counter(one for one in key.split() if one in ways)
+
+
+def _is_within(few: list[str], many: list[str]) -> bool:
+    rest = iter(many)
+    return all(one in rest for one in few)
+
+
+def _more(few: list[str], many: list[str]) -> set[str]:
+    return {*(Counter(many) - Counter(few))}
+
+
+_IS_DIRECTION = re.compile(rf"^(?:{'|'.join({*_DIRECTIONS, *_DIRECTIONS.values()})})$")
 
 
 _CROSSING = re.compile(
@@ -96,8 +129,9 @@ _BLOCK_OF = re.compile(
 # A letter apart from its number may be a direction (`1200 S Charles St`) or a street's name (`100 B St`).
 _APART = rf"\s+(?![NSEW]\b)[A-Z]\b(?!\s+(?:{'|'.join({*_TYPES, *_TYPES.values()})})\b)"
 _HOUSE = re.compile(
-    rf"^(?P<number>\d+)(?:[A-Z]\b|{_APART}|\s*-\s*(?:\d+[A-Z]?|[A-Z])|\s+\d/\d)?"
-    r"\s+(?P<street>(?=.*[^\W\d]).+)$",
+    rf"^(?P<number>\d+)"
+    rf"(?:(?![NSEW]\b)[A-Z]\b|{_APART}|\s*-\s*(?:\d+[A-Z]?|(?![NSEW]\b)[A-Z])|\s*-?\s*\d/\d)?"
+    r"(?:\s+|\s*-?(?=[NSEW]\b))(?P<street>(?=.*[^\W\d]).+)$",
     re.IGNORECASE,
 )
 _HOUSE_ZH = re.compile(r"^(?P<street>.*?\D)(?P<number>\d+)(?:-\d+)?号")
@@ -114,19 +148,36 @@ _COMMA_BEHIND = re.compile(r"^\s*(\d+[A-Z]?),\s*(?=[A-Z])", re.IGNORECASE)
 """`12, King St W`."""
 
 
+_FRACTIONS = str.maketrans(
+    {sign: f" {unicodedata.normalize('NFKC', sign)} ".replace("⁄", "/") for sign in "½¼¾⅓⅔"}
+)
+"""Signs that would else run into the number before them."""
+
+
+def by_commas(text: str) -> tuple[str, list[str]]:
+    """Return an address without a unit in front, and the parts behind its commas.
+
+    A direction there is the street's: `A St, NE`.
+    """
+    folded = _UNIT_BEFORE.sub("", unicodedata.normalize("NFKC", text.translate(_FRACTIONS)))
+    first, *rest = _COMMA_BEHIND.sub(r"\1 ", folded).split(",")
+    if rest and _IS_DIRECTION.match(re.sub(r"[\s.]", "", rest[0]).upper()):
+        first, rest = f"{first} {rest[0].strip()}", rest[1:]
+    return first, rest
+
+
 def parse(text: str) -> Address | None:
     """Return what an address says: a house, a block or a crossing of streets; None for anything else.
 
     What follows a comma behind the street, and a unit or room, is left out.
     """
-    given = _UNIT_BEFORE.sub("", unicodedata.normalize("NFKC", text))
-    plain = " ".join(_UNIT.sub("", _COMMA_BEHIND.sub(r"\1 ", given).split(",")[0]).split())
+    plain = " ".join(_UNIT.sub("", by_commas(text)[0]).split())
     return next((found for reader in _READERS if (found := reader(plain)) is not None), None)
 
 
 def without_number(text: str) -> str:
     """Return an address without the number of its house, so that its street can be looked for."""
-    plain = unicodedata.normalize("NFKC", text).strip()
+    plain = unicodedata.normalize("NFKC", text.translate(_FRACTIONS)).strip()
     found = _HOUSE.match(plain) or _HOUSE_ZH.match(plain)
     return found["street"] if found else plain
 
