@@ -59,14 +59,19 @@ def noise(
     return rng.poisson(rate * common * own)
 
 
-def looked_at(place: City, counts: np.ndarray) -> Laid:
-    """Return a map of the last period as `layers.hotspots` makes it: own past, scatter over the periods."""
-    past, now = counts[:, :-1], counts[:, -1].astype(float)
-    known = Ground(
+def of_past(place: City, past: np.ndarray) -> Ground:
+    """Return what is expected as `layers.hotspots` has it: own past, scatter over the periods."""
+    seen = dispersion(past)
+    return Ground(
         "history", place.served.inside_m2, None, past=past.sum(axis=1).astype(float),
-        past_days=past.shape[1] * DAYS, days=DAYS, alpha=dispersion(past).upper,
+        past_days=past.shape[1] * DAYS, days=DAYS, alpha=seen.estimate, most_alpha=seen.upper,
     )  # fmt: skip
-    expected = known.expected(float(now.sum()))
+
+
+def looked_at(place: City, counts: np.ndarray) -> Laid:
+    """Return a map of the last period."""
+    now = counts[:, -1].astype(float)
+    expected = of_past(place, counts[:, :-1]).expected(float(now.sum()))
     return laid_over(place.served, now, expected)
 
 
@@ -77,7 +82,9 @@ def has_hot_cell(place: City, counts: np.ndarray) -> bool:
 
 def has_cluster(place: City, counts: np.ndarray) -> bool:
     """Say whether the scan of the last period tells of a cluster."""
-    return bool(counts[:, -1].any() and clusters_of(looked_at(place, counts)))
+    now = counts[:, -1].astype(float)
+    expected = of_past(place, counts[:, :-1]).cautious(max(float(now.sum()), 1.0))
+    return bool(now.any() and clusters_of(place.served, now, expected))
 
 
 def has_class(place: City, counts: np.ndarray) -> bool:

@@ -48,6 +48,12 @@ class Ground:
     days: float = 0
     alpha: float = 0
     """By how much counts of a cell scatter from period to period beyond chance (`stats.expectation`)."""
+    most_alpha: float = 0
+    """By how much they may scatter, given how little is known of it."""
+
+    def cautious(self, total: float) -> Expected:
+        """Return the expectation were counts to scatter as much as they may."""
+        return replace(self, alpha=self.most_alpha).expected(total)
 
     def expected(self, total: float) -> Expected:
         """Return the expectation of `total` incidents over the cells."""
@@ -110,7 +116,8 @@ def ground(conn: Connection, view: View, res: int, of: Served, found: Floats, sp
     `span` is that of all incidents (`gis.record_span`).
     """
     assert view.start
-    known = replace(exposed(conn, view, res, of, found), alpha=_scatter(conn, view, res, of, span))
+    alpha, most = _scatter(conn, view, res, of, span)
+    known = replace(exposed(conn, view, res, of, found), alpha=alpha, most_alpha=most)
     past_days = periods.length(span.first or view.start, view.start) / periods.DAY
     if past_days < _ENOUGH_DAYS:
         return known
@@ -122,16 +129,20 @@ def ground(conn: Connection, view: View, res: int, of: Served, found: Floats, sp
     )
 
 
-def _scatter(conn: Connection, view: View, res: int, of: Served, span: Span) -> float:
-    """Return the scatter of cells over the periods before a closed one; 0 where there are fewer than two."""
+def _scatter(conn: Connection, view: View, res: int, of: Served, span: Span) -> tuple[float, float]:
+    """Return the scatter of cells over the periods before a closed one, and how great it may be.
+
+    Both are 0 where there are fewer than two periods.
+    """
     before = periods_before(view, span)
     if before < 2:
-        return 0.0
+        return 0.0, 0.0
     assert view.start
     assert view.end
     edges = periods.edges(view.start, view.end, before)[:-1]
     past = replace(view, start=edges[0].astimezone(view.start.tzinfo), end=view.start)
-    return dispersion(by_step(conn, past, res, of, edges)).upper
+    seen = dispersion(by_step(conn, past, res, of, edges))
+    return seen.estimate, seen.upper
 
 
 def by_step(conn: Connection, view: View, res: int, of: Served, edges: list[datetime]) -> Floats:

@@ -108,14 +108,15 @@ def hotspots(
     known = ground(conn, view, res, of, found, span)
     expected = known.expected(float(found.sum()))
     laid = laid_over(of, found, expected)
-    clusters = clusters_of(laid) if "scan" in extras else None
+    total = float(found.sum())
+    clusters = clusters_of(of, found, known.cautious(total)) if "scan" in extras else None
     shown = _shown(laid, clusters)
     columns = _extra(conn, view, res, laid, known, shown, extras, per)
-    total, unplaced = _totals(conn, view)
+    incidents, unplaced = _totals(conn, view)
     return Hotspots(
         of.cells[shown], found[shown].astype(np.int64), expected.mean[shown], _pick(laid.tested, shown),
         _trend(conn, view, res, laid, shown, span), of.disc_share()[shown],
-        f"poisson-disc-bh/{known.basis}", view.start, view.end, total, unplaced, known.housed,
+        f"poisson-disc-bh/{known.basis}", view.start, view.end, incidents, unplaced, known.housed,
         _detectable(laid), len(of.cells),
         columns | ({} if clusters is None else {"cluster": _numbers(clusters, len(found))[shown]}),
         None if clusters is None else [_placed(each, shown) for each in clusters],

@@ -53,13 +53,15 @@ def laid_over(of: Served, found: Floats, expected: Expected) -> Laid:
     return Laid(of, found, expected, tested)
 
 
-def clusters_of(laid: Laid, simulations: int = SIMULATIONS) -> list[Cluster]:
+def clusters_of(
+    of: Served, found: Floats, expected: Expected, simulations: int = SIMULATIONS
+) -> list[Cluster]:
     """Return the clusters that chance does not explain, most striking first, members as places in `of`."""
-    zones = ring_zones([laid.of.disc(k) for k in range(RINGS + 1)])
-    mean, itself = laid.expected.mean, sparse.eye_array(len(laid.found), format="csr")
-    size, fixed = disc_size(mean, laid.expected.size, itself, laid.expected.skew)
+    zones = ring_zones([of.disc(k) for k in range(RINGS + 1)])
+    mean, itself = expected.mean, sparse.eye_array(len(found), format="csr")
+    size, fixed = disc_size(mean, expected.size, itself, expected.skew)
     told = scan(
-        laid.found, mean, zones, simulations=simulations, limit=CLUSTERS,
+        found, mean, zones, simulations=simulations, limit=CLUSTERS,
         size=size if np.isfinite(size).all() else None, fixed=fixed, level=LEVEL,
     )  # fmt: skip
     return [each for each in told if each.p <= LEVEL]

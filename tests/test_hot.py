@@ -124,7 +124,7 @@ def test_cells_that_scatter_from_period_to_period_are_not_hot_for_that() -> None
         own = rng.gamma(1 / 0.3, 0.3, (900, 13))
         counts = rng.poisson(rng.gamma(1.5, 4 / 3, (900, 1)) * common * own)
         past, now = counts[:, :12], counts[:, 12]
-        for known, alpha in enumerate((0.0, dispersion(past).upper)):
+        for known, alpha in enumerate((0.0, dispersion(past).estimate)):
             expected = from_history(past.sum(axis=1), 360, 30, now.sum(), alpha)
             seen[known] += hot(now, expected.mean, disc, 0.05, expected.size, expected.skew).significant.any()
     assert seen[0] > 40, "without it most maps show something"

@@ -97,12 +97,15 @@ class Dispersion:
     """Extra variance: variance = mean + alpha * mean**2; 0 where the test finds none."""
     z: float
     p: float
+    estimate: float
+    """`alpha` without the test, for few counts show no scatter where there is one, and a tenth more: by so
+    much it errs where there are many."""
     upper: float
-    """The estimate, tested or not, and one standard error (_UNSURE at most): few counts show no scatter where
-    there is one, and a map that takes it for none alarms."""
+    """The estimate and one standard error (_UNSURE at most), for a scan: the larger a zone, the more a map
+    that takes scatter for too little alarms."""
 
 
-_UNSURE = 0.5
+_UNSURE, _MARGIN = 0.5, 1.1
 
 
 def dispersion(history: ArrayLike, level: float = 0.01, family: ArrayLike | None = None) -> Dispersion:
@@ -118,8 +121,9 @@ def dispersion(history: ArrayLike, level: float = 0.01, family: ArrayLike | None
     """
     parts = [np.asarray(part.sum()) for part in _scatter(history, family)]
     raw, error, z, p = _estimate(parts, np.shape(history)[1])
-    upper = max(float(raw), 0) + min(float(error), _UNSURE)
-    return Dispersion(max(float(raw), 0) if p <= level else 0.0, float(z), float(p), upper)
+    found = max(float(raw), 0)
+    upper = _MARGIN * found + min(float(error), _UNSURE)
+    return Dispersion(found if p <= level else 0.0, float(z), float(p), _MARGIN * found, upper)
 
 
 def dispersion_elsewhere(history: ArrayLike, near: sparse.csr_array, level: float = 0.01) -> Floats:
