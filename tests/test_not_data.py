@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gis.errors import BadInput
-from gis.importing import reading
+from gis.importing import reading, sandbox
 
 PAGES = [
     "<!DOCTYPE html><html><body>Sign in</body></html>",
@@ -32,6 +32,10 @@ NAMES = [
 
 def refusal(path: Path, text: str) -> str:
     path.write_text(text)
+    if path.suffix in {".zip", ".xlsx"}:  # looked into before a process of its own reads it
+        with pytest.raises(BadInput) as refused:
+            sandbox.read(path)
+        return str(refused.value)
     with pytest.raises(BadInput) as refused:
         reading.read(path)
     return str(refused.value)

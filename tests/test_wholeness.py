@@ -12,7 +12,7 @@ import shapely
 
 from gis.errors import BadInput
 from gis.importing import reading, sandbox
-from gis.importing.source import ReadOptions
+from gis.importing.source import ReadOptions, Source
 
 ROWS = 60
 
@@ -140,3 +140,33 @@ def test_the_last_line_of_a_table_without_an_end_is_told(tmp_path: Path) -> None
     for text, told in (("id,name\n1,a\n2,b", True), ("id,name\n1,a\n2,b\n", False), ("id\r1\r", False)):
         path.write_text(text, newline="")
         assert any("last line has no end" in note for note in reading.read(path).notes) is told
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.geojson"])
+@pytest.mark.parametrize("read", [reading.read, sandbox.read])
+def test_what_a_feature_server_answers_is_read(
+    tmp_path: Path, name: str, read: Callable[..., Source]
+) -> None:
+    answer = {
+        "objectIdFieldName": "OBJECTID", "geometryType": "esriGeometryPoint", "exceededTransferLimit": True,
+        "spatialReference": {"wkid": 102100, "latestWkid": 3857},
+        "fields": [
+            {"name": "OBJECTID", "type": "esriFieldTypeOID"}, {"name": "AT", "type": "esriFieldTypeDate"},
+            {"name": "NAME", "type": "esriFieldTypeString"},
+        ],
+        "features": [
+            {
+                "attributes": {"OBJECTID": at, "AT": 1417392000000, "NAME": f"n{at}"},
+                "geometry": {"x": at, "y": 5000000},
+            }
+            for at in range(ROWS)
+        ],
+    }  # fmt: skip
+    (tmp_path / name).write_text(json.dumps(answer))
+    source = read(tmp_path / name)
+    (chunk,) = source.chunks()
+    assert source.crs == "EPSG:3857"
+    assert any("and there are more" in note for note in source.notes)
+    assert chunk.table["NAME"].to_pylist() == [f"n{at}" for at in range(ROWS)]
+    assert chunk.table["AT"][0].as_py().startswith("2014-12-01T00:00:00")
+    assert shapely.get_x(chunk.geometry).tolist() == [*range(ROWS)]

@@ -22,13 +22,13 @@ import pyogrio
 import shapely
 
 from gis.errors import BadInput, NotFound, Problem
-from gis.importing import reading
+from gis.importing import not_data, reading
 from gis.importing.parsing import one_array
 from gis.importing.source import Broken, Chunk, ReadOptions, Source
 
 DRIVERS = frozenset({
-    "DXF", "ESRI Shapefile", "FlatGeobuf", "GML", "GPKG", "GPX", "GeoJSON", "GeoJSONSeq", "JSONFG", "KML",
-    "LIBKML", "MapInfo File", "OpenFileGDB", "SQLite", "TopoJSON",
+    "DXF", "ESRI Shapefile", "ESRIJSON", "FlatGeobuf", "GML", "GPKG", "GPX", "GeoJSON", "GeoJSONSeq",
+    "JSONFG", "KML", "LIBKML", "MapInfo File", "OpenFileGDB", "SQLite", "TopoJSON",
 })  # fmt: skip
 """What GDAL may read; not those that open other files, run programs or ask servers: VRT, WFS, HTTP …"""
 MEMORY = 6 << 30
@@ -64,6 +64,7 @@ def read(path: Path, options: ReadOptions = _PLAIN) -> Source:
 
 def _check_archive(path: Path) -> None:
     """Refuse an archive by what it says of itself, before anything is unpacked."""
+    not_data.check(path)
     try:
         with zipfile.ZipFile(path) as archive:
             inside = archive.infolist()

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gis.importing import day_words, unread_times
+from gis.importing import day_words, fixed_widths, unread_times
 from gis.importing.parsing import Bools, Parsed, Rules, as_text, by_value, folded, mask, plain_numbers
 from gis.importing.unread_times import COUNTED
 
@@ -285,6 +285,8 @@ def _counted(texts: pa.Array, form: str) -> Read:
 def _formatted(texts: pa.Array, form: str) -> Read:
     read = _nothing(len(texts))
     zoned = "%z" in form.lower()
+    if whole := fixed_widths.guard(form):
+        texts = pc.if_else(pc.match_substring_regex(texts, whole), texts, None)
     found = pd.to_datetime(texts.to_pandas(), format=form, errors="coerce", utc=zoned)
     read.clock[:] = (found.dt.tz_localize(None) if zoned else found).to_numpy("datetime64[us]")
     read.zoned[:] = zoned
