@@ -170,3 +170,18 @@ def test_what_a_feature_server_answers_is_read(
     assert chunk.table["NAME"].to_pylist() == [f"n{at}" for at in range(ROWS)]
     assert chunk.table["AT"][0].as_py().startswith("2014-12-01T00:00:00")
     assert shapely.get_x(chunk.geometry).tolist() == [*range(ROWS)]
+
+
+STRANGERS = [{"error": "timeout"}, {"type": "feature", "geometry": None}, "text", None, {}]
+
+
+@pytest.mark.parametrize("member", STRANGERS)
+@pytest.mark.parametrize("read", [reading.read, sandbox.read])
+def test_members_that_are_no_features_are_not_passed_over(
+    tmp_path: Path, member: object, read: Callable[..., Source]
+) -> None:
+    whole = json.loads(features().to_json())
+    whole["features"].insert(1, member)
+    (tmp_path / "a.geojson").write_text(json.dumps(whole))
+    with pytest.raises(BadInput, match=r"1 of its 61 members are no features \(number 2\)"):
+        list(read(tmp_path / "a.geojson").chunks())

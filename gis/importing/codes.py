@@ -58,9 +58,18 @@ def _named(sign: str) -> str:
 
 
 def seen(word: str) -> str:
-    """Return a code as it is seen: in half width, composed (NFC), without signs that show nothing."""
-    shown = "".join(sign for sign in word if not _is_invisible(sign))
-    return unicodedata.normalize("NFC", shown.translate(_WIDTHS)).strip()
+    """Return a code as it is seen: in half width, composed (NFC), without signs that show nothing.
+
+    Blanks of any kind and number are one, and a radical that looks like a character (⼭) is that character.
+    """
+    shown = "".join(_as_character(sign) for sign in word if not _is_invisible(sign))
+    return re.sub(" {2,}", " ", unicodedata.normalize("NFC", shown.translate(_WIDTHS))).strip()
+
+
+def _as_character(sign: str) -> str:
+    if unicodedata.category(sign) == "Zs":
+        return " "
+    return unicodedata.normalize("NFKC", sign) if "\u2e80" <= sign <= "\u2fdf" else sign
 
 
 WHOLE = r"^(0|[1-9]\d{0,15})\.0+$"

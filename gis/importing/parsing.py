@@ -201,6 +201,7 @@ def text(values: pa.Array, _rules: Rules) -> Parsed:
 
 def seen(texts: pa.Array) -> pa.Array:
     """Return codes as they are seen, null where nothing is; ① and 1 stay two, since anyone sees it."""
+    texts = pc.replace_substring_regex(texts, r" {2,}", " ")
     foreign = np.flatnonzero(mask(pc.invert(pc.string_is_ascii(texts))))
     if not len(foreign):
         return texts

@@ -8,6 +8,7 @@ from typing import IO, Any
 from xml.parsers import expat
 
 import numpy as np
+import orjson
 
 from gis.errors import BadInput
 from gis.importing.files import File
@@ -67,6 +68,34 @@ def refuse_short(file: File, given: str | bytes, wanted: int | None, read: int) 
         return
     where = _first_broken(_stream(file, given)) if file.suffix in _LINES else ""
     raise BadInput("file", f"holds {wanted} features, {read} can be read{where}: {_CUT}")
+
+
+_MOST_READ = 1 << 28
+"""Bytes of GeoJSON of which the members are looked at one by one."""
+
+
+def _check_members(file: File, given: str | bytes) -> None:
+    """Raise BadInput where a collection has members that are no features: GDAL passes over them."""
+    with _stream(file, given) as stream:
+        content = stream.read(_MOST_READ + 1)
+    if len(content) > _MOST_READ:
+        return
+    try:
+        whole = orjson.loads(content.removeprefix(b"\xef\xbb\xbf"))
+    except ValueError:  # told as the file is opened, or no JSON text but a sequence of them
+        return
+    if not isinstance(whole, dict) or whole.get("type") != "FeatureCollection":
+        return
+    members = whole["features"] if isinstance(whole.get("features"), list) else []
+    strange = [at for at, one in enumerate(members, 1) if not _is_one(one)]
+    if strange:
+        places = ", ".join(map(str, strange[:5])) + " …" * (len(strange) > 5)
+        told = f"{len(strange)} of its {len(members)} members are no features (number {places})"
+        raise BadInput("file", f'{told}: each needs "type": "Feature"; correct them or take them out')
+
+
+def _is_one(member: Any) -> bool:
+    return isinstance(member, dict) and member.get("type") == "Feature"
 
 
 def _stream(file: File, given: str | bytes) -> IO[bytes]:
@@ -174,6 +203,8 @@ def _header(_file: File, _given: str | bytes, info: dict[str, Any]) -> int | Non
 
 _LINES = frozenset({".geojsonl", ".geojsons", ".geojson", ".json"})
 _ENDS: dict[str, Callable[[File, str | bytes], None]] = {
+    ".geojson": _check_members,
+    ".json": _check_members,
     ".gml": _check_xml,
     ".kml": _check_xml,
     ".gpx": _check_xml,
