@@ -355,4 +355,6 @@ def _give(cluster: Cluster, path: Path) -> None:
 def _last_words(cluster: Cluster, otherwise: str) -> str:
     """Return the end of the server's log, which says more than pg_ctl does."""
     lines = cluster.log.read_text().splitlines() if cluster.log.exists() else []
+    if any("No space left on device" in line for line in lines[-20:]):
+        return f"its disk is full; make room on it and try again (log: {cluster.log})"
     return f"{'; '.join(lines[-3:]) or otherwise.strip()} (log: {cluster.log})"

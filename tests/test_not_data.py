@@ -1,5 +1,6 @@
 """What is saved in place of data says what it is: pages that want a sign-in, servers' errors."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,17 @@ def test_headings_that_look_a_little_like_them_are_read(tmp_path: Path, text: st
     path = tmp_path / "a.csv"
     path.write_text(text)
     assert sum(len(chunk) for chunk in reading.read(path).chunks()) == 1
+
+
+def test_what_is_packed_is_looked_into(tmp_path: Path) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(PAGES[0].encode()))
+    with pytest.raises(BadInput, match="a web page, no data"):
+        reading.read(tmp_path / "a.csv.gz")
+
+
+def test_an_element_called_error_is_no_server_s_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.kml"
+    point = "<Placemark><Point><coordinates>1,2</coordinates></Point></Placemark>"
+    kml = f"<Document><!-- <Error> -->{point}{point}</Document></kml>"
+    path.write_text(f'<?xml version="1.0"?><kml xmlns="http://www.opengis.net/kml/2.2">{kml}')
+    assert sum(len(chunk) for chunk in reading.read(path).chunks()) == 2

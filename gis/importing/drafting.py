@@ -72,7 +72,7 @@ def draft(chunk: Chunk, kind: Kind, mapping: Mapping, rules: Rules) -> Draft:
             _keep(made, one.name, parsed, values, others)
         if one.required:
             _require(made, one)
-    made.columns = in_order(made.columns, others, kind.life)
+    made.columns = in_order(made.columns, others, kind.life, made.dated)
     return made
 
 

@@ -75,9 +75,12 @@ def read(source: Source, code: str | None) -> GridSet:
     mapping = _mapping(source, code)
     column = code or mapping.found("code", source.columns)
     placed = source.has_geometry or mapping.found("geometry", source.columns)
-    if not placed or column not in source.columns:
-        wanted = f"polygons and a column {column or 'code'!r}"
-        raise BadInput("--code", f"it needs {wanted}; it has {', '.join(source.columns) or 'no columns'}")
+    columns = ", ".join(source.columns) or "no columns"
+    if not placed:
+        named = "geometry, geom, wkt, 边界 or 几何"
+        raise BadInput("file", f"it needs polygons, or a column of WKT called {named}; it has {columns}")
+    if column not in source.columns:
+        raise BadInput("--code", f"it needs polygons and a column {column or 'code'!r}; it has {columns}")
     chunks = list(source.chunks())
     table = pd.concat([chunk.table.to_pandas() for chunk in chunks], ignore_index=True)
     shapes = np.concatenate([_shapes(chunk, mapping) for chunk in chunks])

@@ -1,14 +1,19 @@
 """What is saved in place of data: a page that wants a sign-in, an error that a server answered with."""
 
+import gzip
 import json
 import re
+import zlib
 from pathlib import Path
 
 from gis.errors import BadInput
 
 _LOOKED_AT = 4096
 _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
-_XML_ERROR = re.compile(rb"<(?:\w+:)?(?:ExceptionReport|ServiceExceptionReport|Error)\b")
+_XML_ERROR = re.compile(
+    rb"\s*(?:<\?xml.*?\?>\s*)?(?:<!--.*?-->\s*)*<(?:\w+:)?(?:ExceptionReport|ServiceExceptionReport|Error)\b",
+    re.DOTALL,
+)
 """OGC services (OWS 1.1, WMS 1.3) and storage services answer so."""
 _TABLE = re.compile(rb"<table\b", re.IGNORECASE)
 _TEXTS = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".shp", ".gpkg"})
@@ -18,19 +23,27 @@ def check(path: Path) -> None:
     """Raise BadInput for a file that is a web page, a server's error, or JSON under another format's name."""
     if not path.is_file():
         return
-    with path.open("rb") as stream:
-        begin = stream.read(_LOOKED_AT).removeprefix(b"\xef\xbb\xbf")
+    begin = _begin(path).removeprefix(b"\xef\xbb\xbf")
     if _PAGE.match(begin):
         raise BadInput("file", f"{path.name} is a web page, {_what_page(path)}")
-    if begin.lstrip().startswith(b"<") and _XML_ERROR.search(begin):
+    if _XML_ERROR.match(begin):
         raise BadInput("file", f"{path.name} is a server's error, no data: {_short(begin)}")
     if begin.lstrip()[:1] == b"{":
         _check_json(path, begin)
 
 
+def _begin(path: Path) -> bytes:
+    """Return the first bytes of a file, of what is in it where it is gzipped."""
+    try:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
+            return stream.read(_LOOKED_AT)
+    except (OSError, EOFError, zlib.error):  # no gzip at all, which is told as it is opened
+        return b""
+
+
 def _what_page(path: Path) -> str:
     """Return what a page is likely to be: some systems save a table of HTML under a workbook's name."""
-    with path.open("rb") as stream:
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
         table = any(_TABLE.search(block) for block in iter(lambda: stream.read(1 << 20), b""))
     if table:
         return "not a workbook or a text; open it in a spreadsheet and save it as xlsx"

@@ -1,7 +1,7 @@
 """Times and days as sources write them: read by one grammar or the mapping's formats, set on UTC."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -129,21 +129,27 @@ def _shown(cell: pa.Scalar) -> str:
 
 
 def in_order(
-    columns: dict[str, pa.Array], others: dict[str, pa.Array], names: Sequence[str]
-) -> dict[str, pa.Array]:
+    columns: dict[str, pa.Array], others: dict[str, pa.Array], names: Sequence[str],
+    dated: Mapping[str, Bools],
+) -> dict[str, pa.Array]:  # fmt: skip
     """Return the columns `names`, where the other readings of times let a row run forwards and it did not.
 
-    Each time then is the earliest of its readings that is not before the one that precedes it.
+    Each time then is the earliest of its readings that is not before the one that precedes it. What is
+    `dated`, a day without a time of day, is in order with any time of that day and decides nothing.
     """
     there = [name for name in names if name in columns]
     if not any(name in others and others[name].null_count < len(others[name]) for name in there):
         return columns
     first = np.array([_numpy(columns[name]) for name in there])
+    days = np.array([dated.get(name, np.zeros(first.shape[1], bool)) for name in there])
+    given, first[days] = first.copy(), np.datetime64("NaT")
     second = np.full(first.shape, "NaT", "M8[us]")
     for at, name in enumerate(there):
         second[at] = _numpy(others[name]) if name in others else second[at]
+    second[days] = np.datetime64("NaT")
     for at in np.flatnonzero(_backwards(first) & ~np.isnat(second).all(axis=0)).tolist():
         first[:, at] = _forwards(first[:, at], second[:, at])
+    first[days] = given[days]
     return columns | {name: _array(of) for name, of in zip(there, first, strict=True)}
 
 
