@@ -216,7 +216,7 @@ def test_the_order_of_a_row_decides_what_the_clocks_leave_open(zone: str, life: 
     names = [f"t{n}" for n in range(len(life))]
     columns = in_order(
         dict(zip(names, [p[0] for p in parsed], strict=True)),
-        dict(zip(names, [p.other for p in parsed], strict=True)), names,
+        dict(zip(names, [p.other for p in parsed], strict=True)), names, {}
     )  # fmt: skip
     times = [columns[name][0].as_py() for name in names]
     assert times == sorted(times)

@@ -89,7 +89,8 @@ def _base(code: str) -> str:
 
 
 def _read(one: Published, realdata: Path) -> tuple[dict[str, BaseGeometry], dict[str, list[object]]]:
-    frame, codes = mending._read(realdata / one.file, one.code, None)
+    found = mending._read(realdata / one.file, one.code, None)
+    frame, codes = found.frame, found.codes
     lists = json.loads((realdata / "coverages/truth_lists.json").read_text())
     return dict(zip(codes, frame.geometry, strict=True)), lists[one.key or Path(one.file).name]
 

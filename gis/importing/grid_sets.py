@@ -73,18 +73,21 @@ def read(source: Source, code: str | None) -> GridSet:
     Raises BadInput where there is no such column or nothing with shapes.
     """
     mapping = _mapping(source, code)
-    column = code or mapping.found("code", source.columns)
+    column = code or mapping.found("code", source.columns) or "code"
     placed = source.has_geometry or mapping.found("geometry", source.columns)
     columns = ", ".join(source.columns) or "no columns"
     if not placed:
         named = "geometry, geom, wkt, 边界 or 几何"
         raise BadInput("file", f"it needs polygons, or a column of WKT called {named}; it has {columns}")
     if column not in source.columns:
-        raise BadInput("--code", f"it needs polygons and a column {column or 'code'!r}; it has {columns}")
+        raise BadInput("--code", f"it needs polygons and a column {column!r}; it has {columns}")
     chunks = list(source.chunks())
     table = pd.concat([chunk.table.to_pandas() for chunk in chunks], ignore_index=True)
     shapes = np.concatenate([_shapes(chunk, mapping) for chunk in chunks])
     codes, parents = _named(chunks, mapping)
+    # What the import would refuse as a code still names its row here.
+    raw = ["" if pd.isna(one) else str(one) for one in table[column]]
+    codes = [one or text for one, text in zip(codes, raw, strict=True)]
     there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     left_out = tuple(f"{i + 1} ({codes[i]})" for i in np.flatnonzero(~there))
     given = shapes[there] if source.crs is None else to_degrees(shapes[there], source.crs)
