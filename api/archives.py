@@ -1,5 +1,6 @@
 """Serving from archives of tiles: the list, single tiles, TileJSON, and the file itself in ranges."""
 
+import re
 from collections.abc import Iterator
 from datetime import date
 from functools import lru_cache
@@ -18,7 +19,7 @@ from api.deps import Open, Transaction
 from api.door import MVT
 from gis import grids
 from gis.access import Principal, rank
-from gis.errors import NotAnArchive, NotFound
+from gis.errors import BadParameter, NotAnArchive, NotFound
 from gis.grids import Asked, Wish
 from tiles import tilejson
 from tiles.archive import SUFFIX, Archive
@@ -167,6 +168,18 @@ def archived_tile_json(request: Request, transaction: Transaction, who: Who, nam
     )
 
 
+_RANGES = re.compile(r"bytes\s*=\s*(?:(?:[0-9]+-[0-9]*|-[0-9]+)(?:\s*,\s*|$))+", re.IGNORECASE)
+
+
+def _check_ranges(given: str | None) -> None:
+    """Raise BadParameter for a `Range` (RFC 9110, 14.1.2) that is none."""
+    if given is None:
+        return
+    pairs = re.findall(r"([0-9]+)-([0-9]+)", given)
+    if not _RANGES.fullmatch(given.strip()) or any(int(start) > int(end) for start, end in pairs):
+        raise BadParameter("Range", "is no range of bytes; write it as bytes=0-16383")
+
+
 @router.get(
     "/archives/{name}.pmtiles",
     response_class=FileResponse,
@@ -184,5 +197,6 @@ def archive_file(request: Request, transaction: Transaction, who: Who, name: Nam
     headers = _kept(archive) | {"ETag": _tag(state)}
     if _is_known(request, headers["ETag"]):
         return Response(None, 304, headers)
+    _check_ranges(request.headers.get("range"))
     file = _folder(request) / (name + SUFFIX)
     return FileResponse(file, headers=headers, media_type=PMTILES, stat_result=state)

@@ -253,6 +253,16 @@ def test_ranges_of_a_file(ask: Ask, kept: dict[str, bytes]) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
+@pytest.mark.parametrize(
+    "given", ["bytes", "bytes=", "bytes=9bytes=9", "lines=0-9", "bytes=9-3", "bytes=0-9;"]
+)
+@pytest.mark.usefixtures("kept")
+def test_what_is_no_range_is_refused_by_name(ask: Ask, given: str) -> None:
+    answer = ask(PUBLIC, "/archives/buildings.pmtiles", range=given)
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+    assert answer.json()["errors"][0]["name"] == "Range"
+
+
 @pytest.mark.usefixtures("kept")
 def test_tiles_from_an_archive_are_those_served(ask: Ask) -> None:
     x, y = _square(*town.at(0.7, 0.7), 14)
