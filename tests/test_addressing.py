@@ -197,7 +197,9 @@ def test_an_address_of_two_places_is_refused(store: Connection, tmp_path: Any) -
         ("Drawn Town", "MD,USA", True), ("Drawn Town, MD 21201", "MD,USA", True), ("MD", "MD,USA", True),
         ("Drawn Town MD 21201-1234", "MD,USA", True), ("3rd floor", "MD,USA", True), ("Rear", "MD,USA", True),
         ("Alexandria VA", "MD,USA", False), ("Chicago, IL", "MD,USA", False),
-        ("Annapolis, MD", "MD,USA", False),
+        ("Annapolis, MD", "MD,USA", False), ("Alexandria VA 22314 USA", "MD,USA", False),
+        ("Apt 5", "MD,USA", True), ("#3", "MD,USA", True), ("Bldg N", "MD,USA", True), ("5B", "MD,USA", True),
+        ("Route 66 Mall", "MD,USA", False),
         ("Drawn Town, MD", "", True), ("Drawn Town MD", "", True), ("Alexandria VA", "", False),
     ],
 )  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 import shapely
 
 from gis.errors import BadInput
-from gis.importing import reading, sandbox
+from gis.importing import reading, sandbox, wholeness
 from gis.importing.source import ReadOptions, Source
 
 ROWS = 60
@@ -185,3 +185,10 @@ def test_members_that_are_no_features_are_not_passed_over(
     (tmp_path / "a.geojson").write_text(json.dumps(whole))
     with pytest.raises(BadInput, match=r"1 of its 61 members are no features \(number 2\)"):
         list(read(tmp_path / "a.geojson").chunks())
+
+
+def test_a_collection_too_large_to_look_into_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wholeness, "_MOST_READ", 1000)
+    features().to_file(path := tmp_path / "a.geojson")
+    assert any("would be left out without a word" in note for note in reading.read(path).notes)
+    assert sum(len(chunk) for chunk in reading.read(path).chunks()) == ROWS

@@ -31,7 +31,6 @@ _UNIT_BEFORE = re.compile(
 _DASHED_BEFORE = re.compile(r"^[a-z]?[0-9]+[a-z]?\s*[-–—/]\s*[0-9]", re.IGNORECASE)
 _COMMA_BEHIND = re.compile(r"^([0-9]+[a-z]?),\s*(?=[a-z])", re.IGNORECASE)
 """`12, King St W`."""
-_POSTCODE = re.compile(r"\s*\b[0-9]{5,6}(?:-[0-9]{4})?$")
 _DASHED = re.compile(r"(.*[^0-9-])([0-9]+)-([0-9]+)((?:-[0-9]+)*)")
 _IN_WORDS = re.compile(r"(.*[^0-9])([0-9]+)号(?:([0-9]+)栋|附([0-9]+)号)")
 """秋实路1-4 may be 1号4栋 or 1号附4号, and either may be stored as the other."""
@@ -158,7 +157,7 @@ def _without_ends(text: str) -> list[_Short]:
             found.append(replace(last, text=shorter, units=last.units + 1, dashed=dashed))
         else:
             shorter, _, part = last.text.rpartition(",")
-            behind = (_POSTCODE.sub("", part), *last.behind)
+            behind = (regions.POSTCODE.sub("", part), *last.behind)
             found.append(replace(last, text=shorter.strip(), behind=behind))
     return [one for one in found if one.text][:_SHORTER]
 
@@ -171,9 +170,7 @@ def _shortened(one: _Short, keys: dict[str, str], known: Regions) -> Variant:
     parts = [key for part in one.behind if (key := keys[part])]
     if not parts:
         return units
-    strangers = [part for part in parts if len(part) not in regions.cuts(part, known.names)]
-    if known.open_above and parts[0] in known.names:
-        strangers = []
+    strangers = regions.strangers(parts, known)
     told = f", {', '.join(strangers)} is no region that is known here" if strangers else _ASIDE
     return units.but(units.key, _ELSEWHERE if strangers else _LEFT_OUT, told)
 

@@ -156,6 +156,20 @@ def cuts(text: str, names: Collection[str], *, by_form: bool = False) -> dict[in
     return found
 
 
+POSTCODE = re.compile(r"\s*\b(?:[0-9]{5,6}(?:-[0-9]{4})?|[a-z][0-9][a-z] ?[0-9][a-z][0-9])\b", re.IGNORECASE)
+"""Of China, the United States and Canada."""
+
+
+def strangers(parts: Sequence[str], known: Regions) -> list[str]:
+    """Return the folded parts behind an address that are no regions of the city.
+
+    Where nothing is known of what the city lies in, all pass behind the city's own name.
+    """
+    if known.open_above and parts and max(cuts(parts[0], known.city)) > 0:
+        return []
+    return [part for part in parts if len(part) not in cuts(part, known.names)]
+
+
 def align(asked: str, stored: str, names: Collection[str]) -> Aligned | None:
     """Return how two texts are one but for regions before either; None where they are not.
 

@@ -14,7 +14,6 @@ from sqlalchemy.engine import Connection
 from gis import grids
 from gis.addresses import along, regions
 from gis.addresses.normalise import fold
-from gis.addresses.regions import Regions
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
 from gis.importing.drafting import Draft, cleaned
@@ -61,10 +60,14 @@ class Gazetteer:
         every = sorted({part for of in parts.values() for part in of})
         keys = dict(zip(every, fold(self.conn, *every), strict=True))
         known = regions.load(self.conn, keys.values(), _record(self.conn))
+        if not known.city:
+            return {}
+        strange = {text: regions.strangers([keys[part] for part in of], known) for text, of in parts.items()}
         return {
-            text: f"{', '.join(strange)} is no region of the city (safetymap city set --within names them)"
-            for text, of in parts.items()
-            if (strange := _strangers(of, keys, known))
+            text: f"{', '.join(part for part in parts[text] if keys[part] in some)} is no region of the city "
+            "(safetymap city set --within names them)"
+            for text, some in strange.items()
+            if some
         }
 
     def _registered(self, texts: Sequence[str]) -> dict[str, Found | str]:
@@ -99,25 +102,19 @@ class Gazetteer:
         return "is no address that is known" if address is None else self.streets.find(address)
 
 
-_NO_REGION = re.compile(
-    r"\d|^(?:rear|front|basement|bsmt|upper|lower|lobby|garage|yard|penthouse|ph)$", re.IGNORECASE
+_UNIT = re.compile(
+    r"(?:(?:apt|apartment|unit|suite|ste|room|rm|floor|fl|flat|bldg|building|lot|no)\b\.?|#)\s*[\w-]+"
+    r"|[a-z]?[0-9]+[a-z]?|[0-9]+(?:st|nd|rd|th)?\s+(?:floor|fl)"
+    r"|rear|front|basement|bsmt|upper|lower|lobby|garage|yard|penthouse|ph",
+    re.IGNORECASE,
 )
-"""Units and what else says where in or at a house."""
-_POSTCODE = re.compile(r"\s*\b(?:\d{5}(?:-\d{4})?|[A-Z]\d[A-Z] ?\d[A-Z]\d)\s*$", re.IGNORECASE)
+"""What says where in or at a house, behind a comma."""
 
 
 def _regions_behind(text: str) -> list[str]:
     """Return what may be regions behind an address."""
-    parts = [_POSTCODE.sub("", part).strip() for part in by_commas(text)[1]]
-    return [part for part in parts if part and not _NO_REGION.search(part)]
-
-
-def _strangers(parts: list[str], keys: dict[str, str], known: Regions) -> list[str]:
-    """Return the parts that are no regions of ours; above the city all pass where nothing is known there."""
-    ours = parts and max(regions.cuts(keys[parts[0]], known.names)) > 0
-    if not known.city or (known.open_above and ours):
-        return []
-    return [part for part in parts if len(keys[part]) not in regions.cuts(keys[part], known.names)]
+    parts = [regions.POSTCODE.sub("", part).strip() for part in by_commas(text)[1]]
+    return [part for part in parts if part and not _UNIT.fullmatch(part)]
 
 
 def _record(conn: Connection) -> Asked | None:

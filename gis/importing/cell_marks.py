@@ -74,23 +74,29 @@ class Parts:
         return {str(at): Format(code) for at, code in enumerate(codes) if number_formats.changes(code)}
 
 
-def find(file: File, name: str) -> Marks:
-    """Return the marks of a sheet's cells."""
+@dataclass(frozen=True)
+class Sheet:
+    """What is to be known of a sheet beside its values; `hidden`: numbers of such rows that hold cells."""
+
+    marks: Marks
+    hidden: list[int]
+    since_1904: bool
+
+
+def read(file: File, name: str) -> Sheet:
+    """Return what a reader of values does not say of a sheet."""
     with zipfile.ZipFile(file.seekable()) as archive:
         parts = Parts(archive)
         part, formats = parts.sheet(name), parts.formats
         content = b"" if part is None else archive.read(part)
+    hidden = [int(hit[1]) for row in _HIDDEN.finditer(content) if (hit := _NUMBER.search(row[0]))]
+    return Sheet(_found(content, formats), hidden, parts.since_1904)
+
+
+def _found(content: bytes, formats: dict[str, Format]) -> Marks:
     if re.search(rb"<(?:\w+:)?f[\s>/]|t=[\"']e[\"']", content) or _BARE.search(content):
         return _marks(io.BytesIO(content), formats)
     return _styled(content, formats) if formats else {}
-
-
-def hidden_rows(file: File, name: str) -> list[int]:
-    """Return the numbers of a sheet's rows that are hidden, by hand or by a filter, and hold cells."""
-    with zipfile.ZipFile(file.seekable()) as archive:
-        part = Parts(archive).sheet(name)
-        content = b"" if part is None else archive.read(part)
-    return [int(hit[1]) for row in _HIDDEN.finditer(content) if (hit := _NUMBER.search(row[0]))]
 
 
 _HIDDEN = re.compile(rb"<(?:\w+:)?row(?=[^>]*\shidden=[\"'](?:1|true)[\"'])[^>]*>\s*<(?:\w+:)?c\b")
@@ -110,12 +116,6 @@ def _styled(content: bytes, formats: dict[str, Format]) -> Marks:
         column = _column(hit["column"].decode(), 0)
         found.setdefault(int(hit["row"]), {})[column] = formats[hit["style"].decode()]
     return found
-
-
-def since_1904(file: File) -> bool:
-    """Tell whether a workbook counts days from 1904."""
-    with zipfile.ZipFile(file.seekable()) as archive:
-        return Parts(archive).since_1904
 
 
 def _tag(element: ET.Element) -> str:

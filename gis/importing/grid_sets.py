@@ -90,8 +90,8 @@ def read(source: Source, code: str | None) -> GridSet:
     codes = [one or text for one, text in zip(codes, raw, strict=True)]
     there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
     left_out = tuple(f"{i + 1} ({codes[i]})" for i in np.flatnonzero(~there))
-    given = shapes[there] if source.crs is None else to_degrees(shapes[there], source.crs)
-    snapped, changed = coverage.snap(given)
+    degrees = shapes[there] if source.crs is None else to_degrees(shapes[there], source.crs)
+    snapped, changed = coverage.snap(degrees)
     texts = table.drop(columns=[mapping.found("geometry", source.columns)] * (not source.has_geometry))
     frame = gpd.GeoDataFrame(texts[there].reset_index(drop=True), geometry=snapped, crs=4326)
     kept = [at for at, one in enumerate(there) if one]

@@ -37,7 +37,7 @@ def _begin(path: Path) -> bytes:
     try:
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
             return stream.read(_LOOKED_AT)
-    except (OSError, EOFError, zlib.error):  # no gzip at all, which is told as it is opened
+    except (OSError, EOFError, zlib.error):  # no gzip at all: refused as it is opened
         return b""
 
 

@@ -40,10 +40,13 @@ _JSON = frozenset({".geojson", ".json", ".topojson"})
 _MORE = re.compile(rb'"exceededTransferLimit"\s*:\s*true')
 _OF = re.compile(rb'"(?:numberMatched|totalFeatures)"\s*:\s*(\d+)')
 _EDGE = 1 << 16
+_MOST_READ = 1 << 28
+"""Bytes of GeoJSON of which the members are looked at one by one."""
+_NOT_LOOKED_AT = "is larger than 256 MB: members of it that are no features would be left out without a word"
 
 
 def parts(file: File, count: int) -> tuple[str, ...]:
-    """Return what a server's answer says of itself when it is a part of what there is.
+    """Return what a server's answer says of itself when it is a part of what there is, and what was not seen.
 
     `count`: features in it. ArcGIS says `exceededTransferLimit`, OGC API Features `numberMatched`, WFS of
     GeoServer `totalFeatures`, before the features or behind them.
@@ -52,14 +55,17 @@ def parts(file: File, count: int) -> tuple[str, ...]:
         return ()
     with file.open() as stream:
         first, last = stream.read(_EDGE), b""
+        size = len(first)
         while block := stream.read(_BLOCK):
-            last = (last + block)[-_EDGE:]
+            last, size = (last + block)[-_EDGE:], size + len(block)
     edges = first + last
+    notes = (_NOT_LOOKED_AT,) * (size > _MOST_READ)
     of = max((int(number) for number in _OF.findall(edges)), default=0)
     if not _MORE.search(edges) and of <= count:
-        return ()
-    told = f"{count} of {of}" if of > count else f"{count}, and there are more"
-    return (f"says itself that it is a part: {told}; ask its server for the other pages and import them too",)
+        return notes
+    share = f"{count} of {of}" if of > count else f"{count}, and there are more"
+    part = f"says itself that it is a part: {share}; ask its server for the other pages and import them too"
+    return (part, *notes)
 
 
 def refuse_short(file: File, given: str | bytes, wanted: int | None, read: int) -> None:
@@ -68,10 +74,6 @@ def refuse_short(file: File, given: str | bytes, wanted: int | None, read: int) 
         return
     where = _first_broken(_stream(file, given)) if file.suffix in _LINES else ""
     raise BadInput("file", f"holds {wanted} features, {read} can be read{where}: {_CUT}")
-
-
-_MOST_READ = 1 << 28
-"""Bytes of GeoJSON of which the members are looked at one by one."""
 
 
 def _check_members(file: File, given: str | bytes) -> None:

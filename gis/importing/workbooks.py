@@ -35,7 +35,8 @@ def open_xlsx(file: File, options: ReadOptions) -> Source:
     with CalamineWorkbook.from_object(file.seekable()) as book:
         sheet = _chosen(book, file, options.layer)
         merged: list[Range] = book.get_sheet_by_name(sheet).merged_cell_ranges or []
-    marks = cell_marks.find(file, sheet)
+    known = cell_marks.read(file, sheet)
+    marks = known.marks
     top = list(islice(_rows(file, sheet, marks), heads.LOOKED_AT))
     told = None if options.header_row is None else _place(top, options.header_row)
     texts = [[_heading(cell) for cell in row] for _, row in top]
@@ -50,8 +51,8 @@ def open_xlsx(file: File, options: ReadOptions) -> Source:
         crs=options.crs,
         lines=True,
         above=above,
-        notes=(*head.notes, *_merge_notes(below), *_hidden_notes(file, sheet, above)),
-        since_1904=cell_marks.since_1904(file),
+        notes=(*head.notes, *_merge_notes(below), *_hidden_notes(known.hidden, above)),
+        since_1904=known.since_1904,
     )
 
 
@@ -64,8 +65,8 @@ def _merge_notes(below: list[Range]) -> list[str]:
     return [rows] * bool(tall) + [columns] * bool(wide)
 
 
-def _hidden_notes(file: File, sheet: str, above: int) -> list[str]:
-    count = sum(number > above for number in cell_marks.hidden_rows(file, sheet))
+def _hidden_notes(hidden: list[int], above: int) -> list[str]:
+    count = sum(number > above for number in hidden)
     return [f"{count} hidden rows are read like the others; delete them if they are not meant"] * (count > 0)
 
 

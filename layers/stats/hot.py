@@ -53,13 +53,12 @@ def hot(
     0/1 matrix whose row i marks the cells of disc i, itself included (a cell at the edge of the
     served area simply has fewer). `size`, shape (n,) or one number, is the negative-binomial size
     of each cell's count (variance = expected + expected**2 / size), as `expectation` and
-    `dispersion` give it; None means Poisson. `skew` (n,) is how many times a Gamma's third moment the
-    uncertain mean has: a rate that is uncertain times a factor that scatters.
+    `dispersion` give it; None means Poisson. `skew` (n,): `Expected.skew`.
 
     The tail is exact for Poisson, and for the negative binomial where expected / size is the same
     in all cells of a disc and skew 1 (then sums stay negative binomial); otherwise three moments are matched
-    (`tails.disc_size`): matched on its variance alone, the sum of unlike cells passed one in a hundred
-    thousand twice as often as it said. Benjamini-Hochberg needs the tests to be positively dependent (PRDS),
+    (`tails.disc_size`): by its variance alone the tail of unlike cells was half as great as it is.
+    Benjamini-Hochberg needs the tests to be positively dependent (PRDS),
     and they are: discs are sums of independent counts with log-concave distributions, and such sums are
     stochastically increasing in one another (Efron 1965; Benjamini & Yekutieli 2001, section 3.1).
     So on pure noise at most a share `alpha` of the maps shows any hot cell, and the harsher
@@ -72,17 +71,24 @@ def hot(
     """
     n, mean = _discs(counts, expected, disc)
     y, e = (np.asarray(each, dtype=np.float64) for each in (counts, expected))
-    itself = sparse.eye_array(e.size, format="csr")
-    sizes = np.broadcast_to(np.asarray(np.inf if size is None else size, dtype=np.float64), e.shape)
-    single = np.where(e > 0, upper_tail(y, e, *disc_size(e, sizes, itself, skew)), 1.0)
-    around = upper_tail(n, mean, *disc_size(e, sizes, disc, skew))
+    single, around = _tails(y, e, n, mean, disc, np.inf if size is None else size, skew)
     weight = disc_weight(e)
     q = _adjusted(np.minimum(np.concatenate([around / weight, single / (2 - weight)]), 1.0))
-    of_disc, of_cell = q[: n.size], q[n.size :]
+    of_disc, of_cell = np.split(q, 2)
     alone = (of_cell <= alpha) & (of_disc > alpha)
-    n, mean = np.where(alone, y, n), np.where(alone, e, mean)
-    p, q = np.where(alone, single, around), np.where(alone, of_cell, of_disc)
+    pairs = ((y, n), (e, mean), (single, around), (of_cell, of_disc))
+    n, mean, p, q = (np.where(alone, cell, around_it) for cell, around_it in pairs)
     return HotCells(n, mean, _ratio(n, mean), p, q, q <= alpha, alone)
+
+
+def _tails(
+    y: Floats, e: Floats, n: Floats, mean: Floats, disc: sparse.csr_array, size: ArrayLike, skew: ArrayLike
+) -> tuple[Floats, Floats]:
+    """Return the chance of so many or more in each cell (`y` of `e`) and in its disc (`n` of `mean`)."""
+    itself = sparse.eye_array(e.size, format="csr")
+    sizes = np.broadcast_to(np.asarray(size, dtype=np.float64), e.shape)
+    single = np.where(e > 0, upper_tail(y, e, *disc_size(e, sizes, itself, skew)), 1.0)
+    return single, upper_tail(n, mean, *disc_size(e, sizes, disc, skew))
 
 
 def disc_weight(expected: Floats) -> Floats:

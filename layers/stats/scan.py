@@ -98,21 +98,18 @@ def scan(
 ) -> list[Cluster]:
     """Return the zones with the greatest likelihood ratio that do not overlap, strongest first.
 
-    `counts` and `expected` have shape (n,); the expectation is scaled to the total of the counts,
-    and zones holding more than `max_share` of it are left out. The statistic is the Poisson
-    log-likelihood ratio for high rates (Kulldorff 1997, Communications in Statistics 26:1481);
-    p is (1 + simulated maps whose maximum is as great) / (1 + simulations), the same for
-    secondary zones. Simulated maps spread the same total multinomially; with `size` (n,), the
-    negative-binomial size of each count, their rates are first drawn from the gamma, a share `fixed`
-    (n,) of each excepted (`tails.upper_tail`), so that overdispersed counts are judged against
-    overdispersed maps. `seed` makes p repeatable.
-    Simulation ends early when so many maps are as great as the strongest zone that its p must exceed
-    `level` (Besag & Clifford 1991, Biometrika 78:301): nothing at `level` changes, noise is told faster.
-    At most `limit` zones come back. Raises ValueError for shapes that do not match, negative
-    values, and incidents where none are expected.
+    `counts` and `expected` have shape (n,); the expectation is scaled to the total of the counts, and zones
+    holding more than `max_share` of it are left out. The statistic is the Poisson log-likelihood ratio for
+    high rates (Kulldorff 1997, Communications in Statistics 26:1481); p is (1 + simulated maps whose maximum
+    is as great) / (1 + simulations), the same for secondary zones. Simulated maps spread the same total
+    multinomially; with `size` (n,), the negative-binomial size of each count, and the share `fixed` (n,) of
+    each rate (`tails.upper_tail`), maps scatter as the counts do. `seed` makes p repeatable. Simulation ends
+    early when so many maps are as great as the strongest zone that its p must exceed `level` (Besag &
+    Clifford 1991, Biometrika 78:301). At most `limit` zones come back. Raises ValueError for shapes that do
+    not match, negative values, and incidents where none are expected.
     """
     y, e = _matching(counts, expected, zones)
-    if y.sum() == 0:
+    if not y.any():
         return []
     e = e * (y.sum() / e.sum())
     zone_e = zones.members @ e
