@@ -81,3 +81,23 @@ def test_an_english_file_is_taken_by_its_headings(store: Connection, tmp_path: P
 )
 def test_levels_are_read_in_the_words_of_offices(word: str) -> None:
     assert word in mapping.load("zh-spreadsheet", "grids").values["level"]
+
+
+def test_times_are_found_by_what_stands_below_their_heading(store: Connection, tmp_path: Path) -> None:
+    file = tmp_path / "hub.csv"
+    head = "RowID,CrimeDateTime,UpdateNote,category,source,lon,lat,colour,state"
+    rows = [
+        f"{at},2025/03/05 01:{at:02d}:00+00,date unknown,01,hotline,113.005,27.045,blue,closed"
+        for at in range(5)
+    ]
+    told = propose(store, "incidents", file, "\n".join([head, *rows]))
+    assert 'occurred_at = "CrimeDateTime"' in told
+    assert bring(store, "incidents", file, told + 'datum = "wgs84"\n').inserted == 5
+
+
+def test_of_several_columns_of_times_none_is_chosen(store: Connection, tmp_path: Path) -> None:
+    file = tmp_path / "two.csv"
+    rows = [f"{at},2025-03-05 01:00,2025-03-05 02:00,113.005,27.045" for at in range(3)]
+    told = propose(store, "incidents", file, "\n".join(["RowID,FirstDateTime,NextDateTime,lon,lat", *rows]))
+    assert "occurred_at =" not in told.replace('occurred_at = ""', "")
+    assert "FirstDateTime, NextDateTime" in told

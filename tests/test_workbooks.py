@@ -1,6 +1,7 @@
 """Workbooks: what is seen of a cell is what is kept; what was lost, merged or summed up is told."""
 
 import time
+import zipfile
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 from pathlib import Path
@@ -244,12 +245,38 @@ def test_a_large_sheet_of_shown_numbers_is_read_in_seconds(tmp_path: Path) -> No
     assert time.process_time() - start < 10
 
 
+def _without_size(path: Path) -> None:
+    """Give a workbook's rows and columns of 99.5 points none, which openpyxl does not write."""
+    with zipfile.ZipFile(path) as before:
+        contents = {name: before.read(name) for name in before.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, content in contents.items():
+            made.writestr(name, content.replace(b'="99.5"', b'="0"'))
+
+
 def test_hidden_rows_are_told(ready: Connection, tmp_path: Path) -> None:
     path = book(tmp_path / "f.xlsx", [incident(origin_id=str(at)) for at in range(9)])
     opened = openpyxl.load_workbook(path)
-    for row in (3, 4, 9, 20):  # the last one is empty
+    for row in (3, 4, 20):  # the last one is empty
         opened.worksheets[0].row_dimensions[row].hidden = True
+    opened.worksheets[0].row_dimensions[9].height = 99.5
     opened.save(path)
+    _without_size(path)
     told = bring(ready, path)
     assert (told.rows, told.refused) == (9, 0)
     assert any(note.startswith("3 hidden rows are read like the others") for note in told.notes)
+
+
+def test_hidden_columns_are_told_by_name(ready: Connection, tmp_path: Path) -> None:
+    path = book(tmp_path / "f.xlsx", [incident(origin_id="1")])
+    opened = openpyxl.load_workbook(path)
+    sheet = opened.worksheets[0]
+    names = [cell.value for cell in sheet[1]]
+    sheet.column_dimensions["B"].hidden = True
+    sheet.column_dimensions["D"].width = 99.5
+    sheet.column_dimensions["C"].width = 10.5
+    sheet.column_dimensions["ZZ"].hidden = True  # nothing stands there
+    opened.save(path)
+    _without_size(path)
+    told = bring(ready, path)
+    assert f"hidden columns are read like the others: {names[1]}, {names[3]}" in told.notes

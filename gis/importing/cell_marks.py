@@ -76,10 +76,15 @@ class Parts:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What is to be known of a sheet beside its values; `hidden`: numbers of such rows that hold cells."""
+    """What is to be known of a sheet beside its values.
+
+    `hidden`: numbers of rows that hold cells and are not seen, from 1; `hidden_columns`: first and last of
+    such columns, from 0.
+    """
 
     marks: Marks
     hidden: list[int]
+    hidden_columns: list[tuple[int, int]]
     since_1904: bool
 
 
@@ -90,7 +95,8 @@ def read(file: File, name: str) -> Sheet:
         part, formats = parts.sheet(name), parts.formats
         content = b"" if part is None else archive.read(part)
     hidden = [int(hit[1]) for row in _HIDDEN.finditer(content) if (hit := _NUMBER.search(row[0]))]
-    return Sheet(_found(content, formats), hidden, parts.since_1904)
+    columns = [(int(first) - 1, int(last) - 1) for first, last in _HIDDEN_COLUMNS.findall(content)]
+    return Sheet(_found(content, formats), hidden, columns, parts.since_1904)
 
 
 def _found(content: bytes, formats: dict[str, Format]) -> Marks:
@@ -99,7 +105,12 @@ def _found(content: bytes, formats: dict[str, Format]) -> Marks:
     return _styled(content, formats) if formats else {}
 
 
-_HIDDEN = re.compile(rb"<(?:\w+:)?row(?=[^>]*\shidden=[\"'](?:1|true)[\"'])[^>]*>\s*<(?:\w+:)?c\b")
+_UNSEEN = rb"(?=[^>]*\s(?:hidden=[\"'](?:1|true|on)|%s=[\"']0(?:\.0+)?)[\"'])"
+_HIDDEN = re.compile(rb"<(?:\w+:)?row" + _UNSEEN % b"ht" + rb"[^>]*>\s*<(?:\w+:)?c\b")
+_HIDDEN_COLUMNS = re.compile(
+    rb"<(?:\w+:)?col(?=\s)(?=[^>]*\smin=[\"'](\d+))(?=[^>]*\smax=[\"'](\d+))" + _UNSEEN % b"width"
+)
+"""Their first and last number, from 1 (ECMA-376, 18.3.1.13)."""
 _NUMBER = re.compile(rb"\sr=[\"'](\d+)[\"']")
 _BARE = re.compile(rb"<(?:\w+:)?c(?=[\s>])(?![^>]*\sr=)")
 """A cell that does not say where it stands."""

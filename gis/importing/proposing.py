@@ -33,6 +33,7 @@ _GUESSES = {
 }  # fmt: skip
 _MOSTLY = 0.5
 """Share of the values under a heading of coordinates that must be such for it to be believed."""
+_TIMES = re.compile(r"date|time|日期|时间", re.IGNORECASE)
 _PLACE = {"lon": (-180.0, 180.0), "lat": (-90.0, 90.0)}
 
 
@@ -126,6 +127,8 @@ def _span(column: pa.ChunkedArray, name: str) -> str:
 
 def _field(draft: Draft, one: Field) -> None:
     found = _identity(draft) if one.name == "origin_id" else _column(draft, one.name)
+    if found is None and one.required and one.parse is times.moment:
+        found = _moments(draft, one)
     if found is None:
         if one.required:
             _without(draft, one)
@@ -148,6 +151,24 @@ def _identity(draft: Draft) -> tuple[str, str] | None:
         if column not in draft.taken and _is_unique(draft.table[column]):
             return column, "every row has a value of its own"
     return named
+
+
+def _moments(draft: Draft, one: Field) -> tuple[str, str] | None:
+    """Return the only free column that speaks of times and holds nothing else; several are named."""
+    named = [
+        column
+        for column in draft.table.column_names
+        if column not in draft.taken and _TIMES.search(column) and _reads_all(draft, one, column)
+    ]
+    if len(named) > 1:
+        draft.defaults.append(f"# columns that could be {one.name}; choose one: {', '.join(named)}")
+    return (named[0], "its heading speaks of a time, and every value is one") if len(named) == 1 else None
+
+
+def _reads_all(draft: Draft, one: Field, column: str) -> bool:
+    texts = as_text(pc.drop_null(_one(draft.table[column])))
+    forms = ((), *((form,) for form in _ORDERS))
+    return bool(len(texts)) and any(_reads(one, texts, draft.rules, form) for form in forms)
 
 
 def _is_unique(column: pa.ChunkedArray) -> bool:
@@ -179,14 +200,14 @@ def _time_formats(draft: Draft, one: Field, column: pa.ChunkedArray) -> list[str
     if not len(values) or not one.parse(values, draft.rules).bad.any():
         return []
     texts = as_text(values)
-    reads = [form for form in _ORDERS if _reads(one, texts, draft.rules, form)]
+    reads = [form for form in _ORDERS if _reads(one, texts, draft.rules, (form,))]
     if len({form[:2] for form in reads}) > 1:
         return [f"# day or month first? Every {one.name} reads both ways; choose of {', '.join(reads)}"]
     return [_q(form) for form in reads[:1]] or [f"# no known format reads every {one.name}"]
 
 
-def _reads(one: Field, texts: pa.Array, rules: Rules, form: str) -> bool:
-    again = Rules(rules.zone, (form,), rules.earliest, rules.latest, rules.categories)
+def _reads(one: Field, texts: pa.Array, rules: Rules, forms: tuple[str, ...]) -> bool:
+    again = Rules(rules.zone, forms, rules.earliest, rules.latest, rules.categories)
     return not one.parse(texts, again).bad.any()
 
 

@@ -51,7 +51,7 @@ def open_xlsx(file: File, options: ReadOptions) -> Source:
         crs=options.crs,
         lines=True,
         above=above,
-        notes=(*head.notes, *_merge_notes(below), *_hidden_notes(known.hidden, above)),
+        notes=(*head.notes, *_merge_notes(below), *_hidden_notes(known, head, above)),
         since_1904=known.since_1904,
     )
 
@@ -65,9 +65,14 @@ def _merge_notes(below: list[Range]) -> list[str]:
     return [rows] * bool(tall) + [columns] * bool(wide)
 
 
-def _hidden_notes(hidden: list[int], above: int) -> list[str]:
-    count = sum(number > above for number in hidden)
-    return [f"{count} hidden rows are read like the others; delete them if they are not meant"] * (count > 0)
+def _hidden_notes(known: cell_marks.Sheet, head: heads.Head, above: int) -> Iterator[str]:
+    """Yield what is told of data that nobody who opens the sheet sees."""
+    rows = sum(number > above for number in known.hidden)
+    if rows:
+        yield f"{rows} hidden rows are read like the others; delete them if they are not meant"
+    spans = (head.names[first : last + 1] for first, last in known.hidden_columns)
+    if columns := [name for span in spans for name in span if name]:
+        yield f"hidden columns are read like the others: {', '.join(columns)}"
 
 
 def _spread(rows: Iterator[Row], below: list[Range]) -> Iterator[Row]:
