@@ -43,12 +43,26 @@ NORTH = LineString([town.at(1, 2), town.at(1, 1)])
         ("0000X W TERMINAL ST".replace("0000X", "000XX"), Block(0, 99, "W TERMINAL ST")),
         ("1200 BLOCK OF Hanover St SW", Block(1200, 1299, "HANOVER ST SW")),
         ("1300 - 1399 BLOCK OF 5TH STREET NE", Block(1300, 1399, "5TH ST NE")),
-        ("N Charles St & W North Ave", Crossing(("N CHARLES ST", "W N AVE"))),
-        ("Charles Street at North Avenue", Crossing(("CHARLES ST", "N AVE"))),
-        ("CHARLES ST / NORTH AVE", Crossing(("CHARLES ST", "N AVE"))),
+        ("N Charles St & W North Ave", Crossing(("N CHARLES ST", "W NORTH AVE"))),
+        ("Charles Street at North Avenue", Crossing(("CHARLES ST", "NORTH AVE"))),
+        ("CHARLES ST / NORTH AVE", Crossing(("CHARLES ST", "NORTH AVE"))),
         ("秋实路２号", House(2, "秋实路")),
         ("红旗路与人民路交叉口", Crossing(("红旗路", "人民路"))),
         ("somewhere", None),
+        ("12/5 High Street", House(5, "HIGH ST")),
+        ("3/12 High St", House(12, "HIGH ST")),
+        ("1X MAIN ST", None),
+        ("12X Main St", None),
+        ("12 X St", House(12, "X ST")),
+        ("Bahnhofstr. 12", House(12, "BAHNHOFSTR", as_written=True)),
+        ("Lange Straße 5a", House(5, "LANGE ST", as_written=True)),
+        ("Via Roma 12, 20121 Milano", House(12, "VIA ROMA", as_written=True)),
+        ("Rua XV de Novembro, 123", House(123, "RUA XV DE NOVEMBRO", as_written=True)),
+        ("ul. 3 Maja 12", House(12, "UL 3 MAJA", as_written=True)),
+        ("Main St 5", None),
+        ("Highway 12", None),
+        ("County Road 9", None),
+        ("Main St, 5", None),
     ],
 )
 def test_addresses_are_read_as_people_write_them(text: str, meant: Any) -> None:
@@ -76,6 +90,28 @@ def test_a_house_stands_on_its_side_and_where_its_number_falls(number: int, shar
     beside = abs(found.lon - lon) * METRES * 0.89
     assert 10 < beside < 20
     assert found.by == "range"
+
+
+@pytest.mark.parametrize("written", ["101/2 N Charles St", "11/2 N Charles St", "12/3 N Charles St"])
+def test_what_may_be_a_unit_or_a_fraction_is_not_placed(written: str) -> None:
+    meant = parse(written)
+    assert meant is not None
+    assert isinstance(street(left=(1, 199, "odd"), right=(2, 198, "even")).find(meant), str)
+
+
+def test_a_number_behind_the_street_wants_its_whole_name() -> None:
+    lines = Streets([Road(name, NORTH, 1, 2, (1, 99, "odd"), None) for name in ("Via Roma", "Mill Rd")])
+    for written, there in (("Via Roma 11", True), ("Mill 11", False), ("Roma 11", False)):
+        meant = parse(written)
+        assert meant is not None
+        assert isinstance(lines.find(meant), str) is not there
+
+
+def test_the_end_of_a_range_is_not_the_whole_of_it() -> None:
+    """Number 100 stands in the last house of a range up to it: the block of 100 begins there."""
+    found = street(left=(1, 99, "odd"), right=(2, 100, "even")).find(Block(100, 199, "N CHARLES ST"))
+    assert not isinstance(found, str)
+    assert found.lat == pytest.approx(NORTH.coords[-1][1], abs=1e-4)
 
 
 def test_a_street_without_its_direction_is_found_where_only_one_can_be_meant() -> None:

@@ -73,7 +73,8 @@ def test_a_registered_house_comes_alone(street: Connection) -> None:
 @pytest.mark.parametrize(
     ("written", "street"),
     [
-        ("1200 S CHARLES ST", "S CHARLES ST"), ("99 E NORTH AVE", "E N AVE"), ("12-14 W Oak St", "W OAK ST"),
+        ("1200 S CHARLES ST", "S CHARLES ST"), ("99 E NORTH AVE", "E NORTH AVE"),
+        ("12-14 W Oak St", "W OAK ST"),
         ("100 B ST SE", "B ST SE"), ("1200 D Street", "D ST"), ("5 W St NW", "W ST NW"),
         ("3 I ST NW", "I ST NW"),
         ("12 B Main St", "MAIN ST"), ("401A OAK ST", "OAK ST"), ("401 1/2 OAK ST", "OAK ST"),
@@ -121,11 +122,40 @@ def test_a_direction_that_the_street_has_not_is_not_dropped(street: Connection, 
         ("Oak St", "Oak Street Extension", False), ("Lake St", "Lake St Upper", False),
         ("N St", "S St", False), ("W Elm St", "Elm St", False), ("8th St NW", "SW 8th St", False),
         ("Elm Ave", "Elm St", False),
+        ("East St", "E St", False), ("North Street", "N St", False), ("S Ave", "South Avenue", False),
+        ("Avenue East", "Avenue E", False), ("S St", "South St", False), ("E St", "E St NW", True),
+        ("North Ave", "W North Ave", True), ("Park Ave S", "Park Avenue South", True),
+        ("North End Ave", "N End Ave", True),
+        ("Vernon St", "Mt Vernon Street", False), ("Mary's Lane", "Saint Mary's Lane", False),
+        ("Martin St", "Dr Martin Street", False), ("rue Martin", "Rue Saint-Martin", False),
+        ("St Denis", "Boulevard Saint-Denis", False), ("Mount Vernon", "Mt Vernon Street", True),
+        ("Fort Hill Rd", "Ft Hill Road", True), ("Park Pl", "Park Place Ave", False),
+        ("Bahnhofstr.", "Bahnhofstraße", True), ("Bahnhof St", "Bahnhofstraße", False),
     ],
 )  # fmt: skip
 def test_which_street_a_written_one_may_mean(written: str, street: str, *, may: bool) -> None:
     keys = (street_names.street_key(one) for one in (written, street))
     assert street_names.may_mean(*keys) is may
+
+
+def test_letters_and_directions_are_streets_of_their_own(street: Connection) -> None:
+    """Boston has an E Street and an East Street, Washington an N Street."""
+    numbers = NUMBERS | {"oneway": False, "right_parity": "even", "class": "street", "length_m": 100.0}
+    batch = street.execute(sa.select(sa.func.min(roads.c.batch_id))).scalar_one()
+    for number, name in enumerate(
+        ["E Street", "East Street", "N Street", "Park Avenue", "Park Avenue South"]
+    ):
+        (west, lat), (east, _) = (town.at(at, 0.3 + number / 2) for at in (0.5, 3))
+        line = f"SRID=4326;LINESTRING({west} {lat}, {east} {lat})"
+        known = {"origin": "letters", "origin_id": name, "batch_id": batch, "name": name, "geom": line}
+        street.execute(roads.insert().values(**known, **numbers, u=50 + 2 * number, v=51 + 2 * number))
+    for written, meant in (
+        ("51 East St", {"51 East Street"}), ("51 E St", {"51 E Street"}), ("51 North Street", set()),
+        ("51 N St", {"51 N Street"}), ("51 Park Ave #S", {"51 Park Avenue"}),
+        ("51 Park Ave S", {"51 Park Avenue South"}), ("East St", {"East Street"}), ("North St", set()),
+    ):  # fmt: skip
+        found = {one.address for one in find(street, written, 5).matches if one.score > 0.5}
+        assert found == meant, written
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from gis.addresses.targets import BEGINS, EXACT, MIDDLE, MOST, PARTLY, Target, p
 from gis.db import Record
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
-from gis.network.street_names import House, may_mean, parse, street_key, without_number
+from gis.network.street_names import House, are_apart, parse, street_key, without_number
 
 _PER_REGION = 0.01
 """What a match loses for each region that the text names and the thing found does not."""
@@ -98,7 +98,7 @@ def _houses(conn: Connection, text: str, asked: Asked | None) -> list[Match]:
             f"house number along its street, to {place.accuracy_m:.0f} m", place.lon, place.lat,
         )
         for name, score in best.items()
-        if may_mean(house.street, street_key(name))
+        if house.may_stand_on(street_key(name))
         for place in along.houses(conn, replace(house, street=street_key(name)), [name])
     ]  # fmt: skip
 
@@ -156,10 +156,16 @@ def _ask(
     rows = conn.execute(_STATEMENTS[ways], parameters(wanted, asked)).all()
     most = max(Counter(row.way for row in rows).values(), default=0)
     fitting = [
-        (row, fit) for row in rows if row.lon is not None and (fit := _fit(ways[row.way], row, wanted))
+        (row, fit)
+        for row in rows
+        if row.lon is not None and (fit := _fit(ways[row.way], row, wanted)) and not _is_other(row, wanted)
     ]
     inside = _inside(conn, fitting, wanted, asked)
     return [_match(ways[row.way], row, fit) for row, fit in inside], most > _BOUNDS[ways]
+
+
+def _is_other(row: Record, wanted: Reading) -> bool:
+    return row.text is not None and are_apart(wanted.code, row.text)
 
 
 def _fit(way: Target, row: Record, wanted: Reading) -> _Fit | None:

@@ -14,6 +14,7 @@ from gis.addresses.parse import Reading, Variant, turned
 from gis.addresses.regions import is_number
 from gis.db import Query
 from gis.grids import Asked
+from gis.network.street_names import SPELLED_OUT
 from gis.schema import buildings, cameras, grids, incidents, levels, places, posts, roads, staff
 
 Column = sa.ColumnElement[Any]
@@ -213,15 +214,17 @@ _TITLES = (levels.c.name_zh, levels.c.name_en)
 
 def _roads(given: str) -> Query:
     """Roads as a point each, in the middle of what hangs together."""
-    piece = sa.func.ST_ClusterDBSCAN(roads.c.geom, _SAME_ROAD, 1).over(partition_by=roads.c.name_key)
-    chosen = sa.select(roads.c.id, roads.c.name, roads.c.name_key, roads.c.geom, piece.label("piece"))
+    apart = roads.c.name.regexp_match(SPELLED_OUT, "i")
+    piece = sa.func.ST_ClusterDBSCAN(roads.c.geom, _SAME_ROAD, 1).over(partition_by=[roads.c.name_key, apart])
+    columns = (roads.c.id, roads.c.name, roads.c.name_key, roads.c.geom)
+    chosen = sa.select(*columns, piece.label("piece"), apart.label("apart"))
     pieces = chosen.where(_among(roads.c.name_key, given)).subquery("pieces").c
     whole = sa.func.ST_Collect(pieces.geom)
     middle = sa.func.ST_ClosestPoint(whole, sa.func.ST_Centroid(whole))
     named = _row(sa.func.min(pieces.id), sa.func.min(pieces.name), pieces.name_key, middle)
     lies = sa.cast(whole, sa.Text).label("place")
     return named.with_only_columns(*list(named.selected_columns)[:-1], lies).group_by(
-        pieces.name_key, pieces.piece
+        pieces.name_key, pieces.apart, pieces.piece
     )
 
 
@@ -230,7 +233,8 @@ def _road_names(asked: Any, fits: sa.ColumnElement[bool]) -> Query:
     key, middle = roads.c.name_key, sa.func.ST_LineInterpolatePoint(roads.c.geom, 0.5)
     rows = sa.select(roads.c.id, roads.c.name, key, middle.label("at")).where(fits)
     pieces = _for_each(asked, rows, _PIECES).subquery("pieces")
-    first = sa.select(pieces).ext(distinct_on(pieces.c.name_key)).order_by(pieces.c.name_key, pieces.c.id)
+    one = (pieces.c.name_key, pieces.c.name.regexp_match(SPELLED_OUT, "i"))
+    first = sa.select(pieces).ext(distinct_on(*one)).order_by(*one, pieces.c.id)
     once = first.subquery("first").c
     return _row(once.id, once.name, once.name_key, once.at)
 

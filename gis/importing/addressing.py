@@ -22,22 +22,23 @@ from gis.importing.parsing import Bools, mask
 from gis.importing.placing import Placed, rounded
 from gis.importing.refusals import Sieve
 from gis.network.ranges import METRES, Found, Streets
-from gis.network.street_names import by_commas, parse
+from gis.network.street_names import are_apart, by_commas, parse
 
 ONE_PLACE_M = 60.0
 """Registered addresses alike that lie within this of their middle are one place: a building's parts."""
 _EXACT_M = 15.0
 _REGISTERED = """
-SELECT q.n - 1 AS n, b.key, ST_X(b.point) AS lon, ST_Y(b.point) AS lat, b.point::text AS place
+SELECT q.n - 1 AS n, b.key, b.text, ST_X(b.point) AS lon, ST_Y(b.point) AS lat, b.point::text AS place
 FROM unnest(CAST(:rests AS text[])) WITH ORDINALITY AS q (rest, n), LATERAL (
-  SELECT {key} AS key, point FROM {table}
-  WHERE reverse({key}) ~>=~ reverse(q.rest) AND reverse({key}) ~<~ (reverse(q.rest) || U&'\\+10FFFF')
+  SELECT {name}_key AS key, {name} AS text, point FROM {table}
+  WHERE reverse({name}_key) ~>=~ reverse(q.rest)
+    AND reverse({name}_key) ~<~ (reverse(q.rest) || U&'\\+10FFFF')
 ) b
 """
 # Whatever ends with what is left of an address without the regions before it.
 _ENDING = " UNION ALL ".join(
-    _REGISTERED.format(table=table, key=key)
-    for table, key in (("buildings", "address_key"), ("places", "address_key"), ("places", "name_key"))
+    _REGISTERED.format(table=table, name=name)
+    for table, name in (("buildings", "address"), ("places", "address"), ("places", "name"))
 )
 
 
@@ -86,6 +87,7 @@ class Gazetteer:
             (rests[row.n][0], row, aligned.extra)
             for row in rows
             if (aligned := regions.align(keys[rests[row.n][0]], row.key, known.names))
+            and not are_apart(texts[rests[row.n][0]], row.text)
         ]
         named = {name for *_, extra in fitting for name in extra} - known.city
         held = regions.around(self.conn, [row.place for _, row, _ in fitting], named, asked)

@@ -11,7 +11,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import nearest_points, substring
 
-from gis.network.street_names import Address, Block, Crossing, House, core, may_mean, street_key
+from gis.network.street_names import Address, Block, Crossing, House, may_mean, parts, street_key
 
 Lines = npt.NDArray[np.object_]
 METRES = 111_320.0
@@ -79,20 +79,20 @@ class Streets:
 
     roads: Sequence[Road]
     rows: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    cores: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    names: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def __post_init__(self) -> None:
         """List the lines of each street."""
         for row, road in enumerate(self.roads):
             key = street_key(road.name)
             self.rows[key].append(row)
-            self.cores[core(key)].add(key)
+            self.names[parts(key).name].add(key)
 
     def street(self, key: str) -> list[int]:
         """Return the lines of a street; one written without type or direction where only one can be meant."""
         if key in self.rows:
             return self.rows[key]
-        meant = [one for one in self.cores.get(core(key), ()) if may_mean(key, one)]
+        meant = [one for one in self.names.get(parts(key).name, ()) if may_mean(key, one)]
         return self.rows[meant[0]] if len(meant) == 1 else []
 
     def sides(self, key: str) -> Iterator[Side]:
@@ -106,7 +106,8 @@ class Streets:
         """Return where an address lies, or why it is not known."""
         if isinstance(address, Crossing):
             return self._crossing(address)
-        if not self.street(address.street):
+        exact = isinstance(address, House) and address.as_written
+        if not (self.rows.get(address.street) if exact else self.street(address.street)):
             return f"{address.street} is no street of the store"
         return self._house(address) if isinstance(address, House) else self._block(address)
 
@@ -151,7 +152,7 @@ class Streets:
             return None
         line = self.roads[side.row].line
         start, end = sorted((side.share(low), side.share(high)))
-        if end - start < 1e-9:
+        if side.first == side.last:
             start, end = 0.0, 1.0
         return substring(line, start, end, normalized=True)
 

@@ -8,14 +8,16 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 _TYPES = {
     "ALLEY": "ALY", "AVENUE": "AVE", "AV": "AVE", "BOULEVARD": "BLVD", "BRIDGE": "BRG", "CENTER": "CTR",
     "CENTRE": "CTR", "CIRCLE": "CIR", "COURT": "CT", "CRESCENT": "CRES", "DRIVE": "DR", "EXPRESSWAY": "EXPY",
     "FREEWAY": "FWY", "GARDEN": "GDN", "GARDENS": "GDNS", "GREEN": "GRN", "HEIGHTS": "HTS",
-    "HIGHWAY": "HWY", "LANE": "LN", "MOUNT": "MT", "PARKWAY": "PKWY", "PKY": "PKWY", "PARK": "PK",
-    "PLACE": "PL", "PLAZA": "PLZ", "POINT": "PT", "ROAD": "RD", "ROUTE": "RTE", "SAINT": "ST",
-    "SQUARE": "SQ", "STREET": "ST", "STR": "ST", "TERRACE": "TER", "TERR": "TER", "TRAIL": "TRL",
+    "HIGHWAY": "HWY", "LANE": "LN", "PARKWAY": "PKWY", "PKY": "PKWY", "PARK": "PK",
+    "PLACE": "PL", "PLAZA": "PLZ", "POINT": "PT", "ROAD": "RD", "ROUTE": "RTE",
+    "SQUARE": "SQ", "STREET": "ST", "STR": "ST", "STRASSE": "ST", "TERRACE": "TER", "TERR": "TER",
+    "TRAIL": "TRL",
     "TURNPIKE": "TPKE",
 }  # fmt: skip
 _DIRECTIONS = {
@@ -29,16 +31,45 @@ _ORDINALS = dict(
         strict=True,
     )
 )
-_SHORT = _TYPES | _DIRECTIONS | _ORDINALS
-_LESS_TELLING = {*_TYPES.values(), *_DIRECTIONS.values(), "WAY", "ROW", "WALK"}
+_NAMED = {"MOUNT": "MT", "SAINT": "ST", "FORT": "FT", "DOCTOR": "DR"}
+"""Words of names, which are never left out."""
+_SHORT = _TYPES | _DIRECTIONS | _ORDINALS | _NAMED
+_KINDS = {*_TYPES.values(), "WAY", "ROW", "WALK"}
+_WAYS = {*_DIRECTIONS, *_DIRECTIONS.values()}
+
+_WORDS, _OF_KIND = "|".join(sorted(_DIRECTIONS)), "|".join(sorted({*_TYPES} | _KINDS))
+SPELLED_OUT = rf"^\s*(({_WORDS})\s+({_OF_KIND})|({_OF_KIND})\s+({_WORDS}))\W*$"
+"""Names that are a direction in full, `East Street`: abbreviated it is another's, `E Street`; any case."""
+
+
+class Street(NamedTuple):
+    """A street's key by its parts: direction in front, name, type, direction behind; "" where there is none.
+
+    A direction is one only beside a name: that of `East St` is EAST, that of `E St` is E, which is another.
+    """
+
+    before: str
+    name: str
+    kind: str
+    behind: str
+
+    @property
+    def ways(self) -> list[str]:
+        """The directions."""
+        return [way for way in (self.before, self.behind) if way]
 
 
 @dataclass(frozen=True)
 class House:
-    """A house number on a street."""
+    """A house number on a street; `as_written`: the street is called exactly so, nothing is left out."""
 
     number: int
     street: str
+    as_written: bool = False
+
+    def may_stand_on(self, key: str) -> bool:
+        """Tell whether a street's key may be that of the house's street."""
+        return self.street == key if self.as_written else may_mean(self.street, key)
 
 
 @dataclass(frozen=True)
@@ -65,52 +96,87 @@ def street_key(name: str) -> str:
     folded = unicodedata.normalize("NFKD", name).upper()
     letters = "".join(sign for sign in folded if not unicodedata.combining(sign))
     words = re.sub(r"[^\w\s]+", " ", re.sub(r"['’.]", "", letters)).split()
-    short = [_SHORT.get(word, word.lstrip("0") or word) for word in words]
+    short = [_COMPOUND.sub("STR", _SHORT.get(word, word.lstrip("0") or word)) for word in words]
+    if (at := _direction_as_name(short)) is not None:
+        short[at] = words[at]
     return " ".join(_as_ordinal(one, after) for one, after in pairwise([*short, ""]))
+
+
+_COMPOUND = re.compile(r"(?<=\w{3})STR(?:ASSE|AAT)$")
+"""`Bahnhofstraße`, `Kalverstraat`, which are also written `…str.`."""
+
+
+def _direction_as_name(words: list[str]) -> int | None:
+    """Return which word is a direction and yet the name: only directions and a type stand beside it."""
+    kinds = [at for at, word in enumerate(words) if word in _KINDS]
+    if len(kinds) > 1 or any(word not in _KINDS and word not in _WAYS for word in words):
+        return None  # `Park Ave S` is called Park
+    ways = [at for at, word in enumerate(words) if word in _WAYS]
+    return max((at for at in ways if kinds and at < kinds[-1]), default=max(ways, default=None))
 
 
 def _as_ordinal(word: str, after: str) -> str:
     """Return a number in front of a street's type as people say it: `W 42 St` is `W 42ND ST`."""
-    if not word.isdigit() or after not in _TYPES.values():
+    if not word.isdigit() or after not in _KINDS:
         return word
     teen = word[-2:] in {"11", "12", "13"}
     return word + ("TH" if teen else {"1": "ST", "2": "ND", "3": "RD"}.get(word[-1], "TH"))
 
 
-def core(key: str) -> str:
-    """Return what is left of a street's key without its type and direction, or the key if nothing is."""
-    return " ".join(word for word in key.split() if word not in _LESS_TELLING) or key
+def parts(key: str) -> Street:
+    """Return the parts of a street's key."""
+    words = key.split()
+    named = _direction_as_name(words)
+    before, behind, kind = "", "", ""
+    if len(words) > 1 and words[0] in _WAYS and named != 0:
+        before = words.pop(0)
+        named = None if named is None else named - 1
+    if len(words) > 1 and words[-1] in _WAYS and named != len(words) - 1:
+        behind = words.pop()
+    if len(words) > 1 and words[-1] in _KINDS:
+        kind = words.pop()
+    return Street(before, " ".join(words), kind, behind)
 
 
 def may_mean(written: str, key: str) -> bool:
     """Tell whether a street's key, as somebody wrote it, may mean the street of a key.
 
-    It may lack the type and a direction, and have its direction behind in place of in front. A direction or
-    type that is written must be the street's, and where the name is a number (`E 300 S`) so must their order.
+    Their names are the same. It may lack the type and a direction, and have its direction behind in place of
+    in front. A direction or type that is written must be the street's, and where the name is a number
+    (`E 300 S`) so must the direction's place.
     """
-    if core(key).isdigit():
-        left, other = written.split(), key.split()
-        return _is_within(left, other) and not any(one.isdigit() for one in _more(left, other))
-    (names, ways), (others, theirs) = (_apart(one) for one in (written, key))
-    return _is_within(names, others) and not _more(names, others) - _LESS_TELLING and ways <= theirs
+    one, other = parts(written), parts(key)
+    if one.name != other.name or one.kind not in ("", other.kind):
+        return False
+    if one.name.isdigit():
+        return one.before in ("", other.before) and one.behind in ("", other.behind)
+    return Counter(one.ways) <= Counter(other.ways)
 
 
-def _apart(key: str) -> tuple[list[str], Counter[str]]:
-    """Return the words of a key without its directions, and these."""
-    ways = {*_DIRECTIONS.values()}
-    return [one for one in key.split() if one not in ways], Counter(one for one in key.split() if one in ways)
+def are_apart(text: str, other: str) -> bool:
+    """Tell whether two texts that are folded alike name different streets.
+
+    `E St` is no `East St`, and `Park Ave #S`, a unit, is not on `Park Ave South`.
+    """
+    if not _HAS_WAY.search(text):
+        return False
+    pairs = zip(_names(text), _names(other), strict=False)
+    units = (_UNIT_WAY.search(one) is None for one in (text, other))
+    return len({*units}) > 1 or any(one != two and {one, two} <= _WAYS for one, two in pairs)
 
 
-def _is_within(few: list[str], many: list[str]) -> bool:
-    rest = iter(many)
-    return all(one in rest for one in few)
+_HAS_WAY = re.compile(rf"\b(?:{'|'.join(_WAYS)})\b", re.IGNORECASE)
+_UNIT_WAY = re.compile(rf"#\s*(?:{'|'.join(_WAYS)})\s*(?:,|$)", re.IGNORECASE)
 
 
-def _more(few: list[str], many: list[str]) -> set[str]:
-    return {*(Counter(many) - Counter(few))}
+def _names(text: str) -> list[str]:
+    found = parse(text)
+    if isinstance(found, Crossing):
+        return [parts(key).name for key in found.streets]
+    return [parts(found.street if found else street_key(by_commas(text)[0])).name]
 
 
-_IS_DIRECTION = re.compile(rf"^(?:{'|'.join({*_DIRECTIONS, *_DIRECTIONS.values()})})$")
+_IS_DIRECTION = re.compile(rf"^(?:{'|'.join(_WAYS)})$")
 
 
 _CROSSING = re.compile(
@@ -127,23 +193,25 @@ _BLOCK_OF = re.compile(
     re.IGNORECASE,
 )
 # A letter apart from its number may be a direction (`1200 S Charles St`) or a street's name (`100 B St`).
-_APART = rf"\s+(?![NSEW]\b)[A-Z]\b(?!\s+(?:{'|'.join({*_TYPES, *_TYPES.values()})})\b)"
+_APART = rf"\s+(?![NSEWX]\b)[A-Z]\b(?!\s+(?:{'|'.join({*_TYPES, *_TYPES.values()})})\b)"
 _HOUSE = re.compile(
     rf"^(?P<number>\d+)"
-    rf"(?:(?![NSEW]\b)[A-Z]\b|{_APART}|\s*-\s*(?:\d+[A-Z]?|(?![NSEW]\b)[A-Z])|\s*-?\s*\d/\d)?"
+    rf"(?:(?![NSEWX]\b)[A-Z]\b|{_APART}|\s*-\s*(?:\d+[A-Z]?|(?![NSEWX]\b)[A-Z])|(?:\s*-\s*|\s+)\d/\d\b)?"
     r"(?:\s+|\s*-?(?=[NSEW]\b))(?P<street>(?=.*[^\W\d]).+)$",
     re.IGNORECASE,
 )
+# An X stands for a digit that is kept secret. A fraction has a blank or dash in front: 12/3 is a unit's.
 _HOUSE_ZH = re.compile(r"^(?P<street>.*?\D)(?P<number>\d+)(?:-\d+)?号")
+_NUMBER_BEHIND = re.compile(r"^(?P<street>[^\W\d].*[^\W\d]\.?),?\s+(?P<number>\d+)\s?[A-Z]?$", re.IGNORECASE)
 _UNIT = re.compile(r"\s+(?:APT|UNIT|SUITE|STE|RM|ROOM|FL|FLOOR)\b.*$|\s*#.*$", re.IGNORECASE)
 
 
 _UNIT_BEFORE = re.compile(
     r"^\s*(?:(?:(?:APT|APARTMENT|UNIT|SUITE|STE|RM|ROOM|FLAT|FL|FLOOR)\b\.?|#)\s*[\w-]+(?:\s*[,-]\s*|\s+)"
-    r"|[A-Z]?\d+[A-Z]?\s+-\s+)(?=\d+\s+(?!(?:BLOCK|BLK)\b))",
+    r"|[A-Z]?\d+[A-Z]?\s+-\s+|[A-Z]?\d+[A-Z]?\s*/\s*(?![2348]\s))(?=\d+\s+(?!(?:BLOCK|BLK)\b))",
     re.IGNORECASE,
 )
-"""A unit in front of the number: `Unit 5 - 874 Sherbourne St`."""
+"""A unit in front of the number: `Unit 5 - 874 Sherbourne St`, `3/12 High St`; `11/2` may be 1½."""
 _COMMA_BEHIND = re.compile(r"^\s*(\d+[A-Z]?),\s*(?=[A-Z])", re.IGNORECASE)
 """`12, King St W`."""
 
@@ -157,10 +225,12 @@ _FRACTIONS = str.maketrans(
 def by_commas(text: str) -> tuple[str, list[str]]:
     """Return an address without a unit in front, and the parts behind its commas.
 
-    A direction there is the street's: `A St, NE`.
+    A direction there is the street's (`A St, NE`), and so is a number where there is none in front.
     """
     folded = _UNIT_BEFORE.sub("", unicodedata.normalize("NFKC", text.translate(_FRACTIONS)))
     first, *rest = _COMMA_BEHIND.sub(r"\1 ", folded).split(",")
+    if rest and not first[:1].isdigit() and re.fullmatch(r"\s*\d+\s?[A-Za-z]?\s*", rest[0]):
+        first, rest = f"{first} {rest[0].strip()}", rest[1:]  # `Rua Augusta, 12`
     if rest and _IS_DIRECTION.match(re.sub(r"[\s.]", "", rest[0]).upper()):
         first, rest = f"{first} {rest[0].strip()}", rest[1:]
     return first, rest
@@ -177,8 +247,8 @@ def parse(text: str) -> Address | None:
 
 def without_number(text: str) -> str:
     """Return an address without the number of its house, so that its street can be looked for."""
-    plain = unicodedata.normalize("NFKC", text.translate(_FRACTIONS)).strip()
-    found = _HOUSE.match(plain) or _HOUSE_ZH.match(plain)
+    plain = _UNIT.sub("", unicodedata.normalize("NFKC", text.translate(_FRACTIONS)).strip())
+    found = _HOUSE.match(plain) or _HOUSE_ZH.match(plain) or _NUMBER_BEHIND.match(by_commas(plain)[0])
     return found["street"] if found else plain
 
 
@@ -206,9 +276,19 @@ def _house(text: str) -> House | None:
     return House(int(found["number"]), street_key(found["street"])) if found else None
 
 
+def _house_behind(text: str) -> House | None:
+    """Return a house whose number stands behind its street (`Via Roma 12`), which has no English type."""
+    found = _NUMBER_BEHIND.match(text)
+    if not found:
+        return None
+    key, last = street_key(found["street"]), found["street"].upper().split()[-1].rstrip(".")
+    english = parts(key).kind and not last.startswith("STR")
+    return None if english or key in _KINDS else House(int(found["number"]), key, as_written=True)
+
+
 def _crossing(text: str) -> Crossing | None:
     found = _CROSSING.match(text)
     return Crossing((street_key(found["a"]), street_key(found["b"]))) if found else None
 
 
-_READERS = (_block_of, _block_x, _house, _crossing)
+_READERS = (_block_of, _block_x, _house, _crossing, _house_behind)
