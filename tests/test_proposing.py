@@ -101,3 +101,14 @@ def test_of_several_columns_of_times_none_is_chosen(store: Connection, tmp_path:
     told = propose(store, "incidents", file, "\n".join(["RowID,FirstDateTime,NextDateTime,lon,lat", *rows]))
     assert "occurred_at =" not in told.replace('occurred_at = ""', "")
     assert "FirstDateTime, NextDateTime" in told
+
+
+@pytest.mark.parametrize("written", ["1/27/2025 9:39 PM", "27-Jan-2025 21:39", "27-JAN-25 09.39.00 PM"])
+def test_a_format_is_proposed_for_what_reads_in_one_way(
+    store: Connection, tmp_path: Path, written: str
+) -> None:
+    rows = [f"{at},{written},113.005,27.045" for at in range(3)]
+    told = propose(
+        store, "incidents", tmp_path / "f.csv", "\n".join(["origin_id,occurred_at,lon,lat", *rows])
+    )
+    assert "\nformats = [" in told

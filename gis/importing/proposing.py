@@ -23,7 +23,8 @@ _SHOWN = 60
 _ORDERS = (
     "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y", "%d/%m/%Y %H:%M:%S",
     "%d/%m/%Y %H:%M", "%d/%m/%Y", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d-%m-%Y %H:%M",
-    "%d-%m-%Y", "%m-%d-%Y",
+    "%d-%m-%Y", "%m-%d-%Y", "%m/%d/%Y %I:%M %p", "%d/%m/%Y %I:%M %p", "%d-%b-%Y %H:%M:%S", "%d-%b-%Y %H:%M",
+    "%d-%b-%Y", "%d-%b-%y %I.%M.%S %p",
 )  # fmt: skip
 _GUESSES = {
     ("incidents", "category"): "other", ("incidents", "source"): "hotline", ("incidents", "colour"): "blue",
