@@ -43,7 +43,9 @@ _EMERGING = {
 _KNOX = {
     "bands": "half open: a pair at the upper edge belongs to the next; the first row is the very same place",
     "p": "(1 + permutations with as many pairs) / (1 + permutations), times exchanged among places",
+    "p_adjusted": "p for all bands of the table together (Westfall & Young 1993, max T)",
 }
+_BAND = ("expected", "ratio", "p", "p_adjusted")
 _PROFILE = {
     "interval": "exact 95 % Poisson interval of the rate (Garwood 1936)",
     "slots": "hours, or days of 24 hours, that the period holds of each kind; parts count as such",
@@ -211,7 +213,7 @@ def near_repeat(
     columns: tables.Columns = {
         **{name: list(edge) for name, edge in zip(names, zip(*bands, strict=True), strict=True)},
         "observed": found.table.observed.ravel().tolist(),
-        **{name: tables.known(getattr(found.table, name).ravel()) for name in ("expected", "ratio", "p")},
+        **{name: tables.known(getattr(found.table, name).ravel()) for name in _BAND},
     }
     whole = _whole(found.start, found.end, _KNOX, data)
     whole |= {"incidents": found.incidents, "permutations": permutations}

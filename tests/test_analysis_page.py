@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from playwright.sync_api import Page, expect
 from sqlalchemy.engine import Engine
 
 from gis import cells as h3
+from gis import schema
 from layers.hotspots import hotspots
+from layers.repeats import repeats
 from layers.view import View
 from notebooks import maps
 from tests import town
@@ -97,6 +100,32 @@ def test_change_and_rhythm_are_the_service_s(visit: Callable[..., Page], address
     hours = page.locator("#change .bars.hour li").evaluate_all("list => list.map(one => +one.dataset.count)")
     rows = page.request.get(f"{address}/profiles", params=asked).json()["rows"]
     assert hours == [row["count"] for row in rows if row["kind"] == "hour"]
+
+
+def test_repeat_places_are_the_service_s_and_the_notebook_s(
+    visit: Callable[..., Page], address: str, engine: Engine, complaints: list[str]
+) -> None:
+    with engine.begin() as conn:
+        batch = conn.execute(sa.select(schema.batches.c.id)).scalar_one()
+        town.add_building(conn, batch, "角楼", CORNER)
+        town.add_building(conn, batch, "北楼", town.at(5.5, 0.5))
+    page = visit()
+    page.locator("#repeats summary").click()
+    rows = page.locator("#repeats .places li")
+    expect(rows.first).to_contain_text("角楼")
+    asked = {name: ASKED[name] for name in ("from", "to")}
+    told = page.request.get(f"{address}/repeat-places", params=asked | {"by": "building"}).json()
+    read = "list => list.map(one => [one.dataset.id, Number(one.dataset.count)])"
+    assert rows.evaluate_all(read) == [[one["id"], one["count"]] for one in told["rows"][:5]]
+    shares = page.locator("#repeats dd").evaluate_all("list => list.map(one => Number(one.dataset.share))")
+    assert shares == [one["share"] for one in told["top"]]
+    start, end = (datetime.fromisoformat(str(day)).replace(tzinfo=town.ZONE) for day in asked.values())
+    with engine.connect() as conn:
+        same = repeats(conn, View("safety", date(2025, 6, 1), 1, start=start, end=end), "building")
+    assert same.concentration.share.tolist() == shares
+    page.get_by_role("button", name="路段").click()
+    expect(page.locator("#repeats")).to_contain_text("0 处地点中没有重复发生的")
+    assert complaints == []
 
 
 def test_risk_and_emergence_take_turns_on_the_map(

@@ -70,6 +70,15 @@ def filters_open(page: Page) -> Iterator[None]:
 
 
 @contextmanager
+def repeats_open(page: Page) -> Iterator[None]:
+    with filters_open(page):
+        page.locator("#repeats summary").click()
+        expect(page.locator("#repeats .quiet").last).not_to_have_text("")
+        yield
+        page.locator("#repeats summary").click()
+
+
+@contextmanager
 def board_open(page: Page) -> Iterator[None]:
     with filters_open(page):
         page.locator("#situation button").last.click()
@@ -107,7 +116,7 @@ def renaming(page: Page) -> Iterator[None]:
 
 
 MAP_STATES: tuple[State, ...] = (
-    plain, search_open, details_open, legend_turned, filters_open, board_open, asked_who,
+    plain, search_open, details_open, legend_turned, filters_open, repeats_open, board_open, asked_who,
 )  # fmt: skip
 PLANNER_STATES: tuple[State, ...] = (plain, sketching, renaming, asked_who)
 

@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { changes } from "./analysis-change.js";
 import { emerging } from "./analysis-emerging.js";
+import { repeats } from "./analysis-repeats.js";
 import { risk } from "./analysis-risk.js";
 import { categories } from "./categories.js";
 import { details } from "./details.js";
@@ -49,6 +50,7 @@ async function start() {
   showModes(map);
   situation(city);
   changes(city);
+  repeats();
   legend(map);
   live(map);
   shell(city);
