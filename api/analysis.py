@@ -47,6 +47,8 @@ _KNOX = {
 }
 _BAND = ("expected", "ratio", "p", "p_adjusted")
 _PROFILE = {
+    "spans": "incidents with an occurred_until count for the part of their span in each slot (aoristic, "
+    "Ratcliffe 2000) and in the period",
     "interval": "exact 95 % Poisson interval of the rate (Garwood 1936)",
     "slots": "hours, or days of 24 hours, that the period holds of each kind; parts count as such",
     "p": "Pearson's chi-square, one rate throughout; by 9,999 simulated profiles below 50 incidents",
@@ -242,11 +244,15 @@ class ProfilesTold(Told):
     incidents: int
     without_hour: int
     """Incidents known by the day alone: counted by weekday, not by hour."""
+    spread: int
+    """Incidents known to lie in a span that reaches into the period: counted by the parts in each slot."""
     first: date
     days: int
     hours_p: float
     weekdays_p: float
-    week: list[list[int]]
+    week: list[list[float]]
+    daily: list[float] | None
+    """Counts by day from `first` on; null for more than 3,660 days."""
     rows: list[dict[str, Any]]
 
 
@@ -270,7 +276,8 @@ def profiles(transaction: Transaction, look: Tested, who: Who, format: Form = "j
     }
     whole = _whole(found.start, found.end, _PROFILE, data) | {
         "incidents": found.incidents, "without_hour": found.without_hour, "first": found.first,
-        "days": found.days,
+        "days": found.days, "spread": found.spread,
+        "daily": None if found.daily is None else found.daily.tolist(),
         "hours_p": found.hours.p, "weekdays_p": found.weekdays.p, "week": found.week.tolist(),
     }  # fmt: skip
     return tables.plain(whole, "rows", columns, format)

@@ -35,6 +35,8 @@ class NewIncident(BaseModel):
     datum: Datum = "wgs84"
     colour: Literal[COLOURS] | None = None  # type: ignore[valid-type]
     """Blue where none is given."""
+    occurred_until: Time | None = None
+    """The end of the span in which it happened, where no more is known."""
     reported_at: Time | None = None
     description: Note = None
     address: Annotated[Line | None, Field(max_length=400)] = None

@@ -28,8 +28,8 @@ from gis.lifelines import NEXT
 from gis.schema import incidents, transitions
 
 CORRECTABLE = (
-    "category", "source", "colour", "occurred_at", "reported_at", "description", "address", "accuracy_m",
-    "recorded_grid", "lon", "lat", "datum",
+    "category", "source", "colour", "occurred_at", "occurred_until", "reported_at", "description", "address",
+    "accuracy_m", "recorded_grid", "lon", "lat", "datum",
 )  # fmt: skip
 
 
@@ -47,6 +47,8 @@ class Report:
     lon: float
     lat: float
     colour: str | None = None
+    occurred_until: datetime | None = None
+    """The end of the span in which it happened, where no more is known."""
     reported_at: datetime | None = None
     description: str | None = None
     address: str | None = None
@@ -69,6 +71,7 @@ class Incident:
     colour: str
     state: str
     occurred_at: datetime
+    occurred_until: datetime | None
     occurred_precision: str
     reported_at: datetime
     responded_at: datetime | None
@@ -140,7 +143,8 @@ def _added(conn: Connection, report: Report) -> int | None:
 _PROSE = ("description", "address")
 """What people write, with any sign at its beginning; it is escaped where it leaves as a sheet."""
 _SAID = (
-    "category", "source", "colour", "occurred_at", "reported_at", "accuracy_m", "recorded_grid"
+    "category", "source", "colour", "occurred_at", "occurred_until", "reported_at", "accuracy_m",
+    "recorded_grid",
 )  # fmt: skip
 """What an incident and a report of it have in common, besides their place and prose."""
 _DEFAULTS = {"colour": "blue", "state": "reported"}
@@ -196,8 +200,10 @@ def _reported(conn: Connection, report: Report) -> int | None:
 def _hash(conn: Connection, report: Report) -> bytes:
     """Return the SHA-256 of what was reported; a moment is the same in every zone, left out or not."""
     given = asdict(report) | {"colour": report.colour or _DEFAULTS["colour"]}
-    times = clocks.moments(conn, report.occurred_at, report.reported_at)
-    given |= dict(zip(("occurred_at", "reported_at"), times, strict=True))
+    times = clocks.moments(conn, report.occurred_at, report.occurred_until, report.reported_at)
+    given |= dict(zip(("occurred_at", "occurred_until", "reported_at"), times, strict=True))
+    if report.occurred_until is None:
+        del given["occurred_until"]  # which reports did not have when others were hashed
     told = {name: str(value) for name, value in given.items()}
     return sha256(json.dumps(told, sort_keys=True).encode()).digest()
 
@@ -262,8 +268,9 @@ def withdraw(conn: Connection, incident_id: int, note: str) -> None:
 
 
 _KEPT = (
-    "origin_id", "code", "category", "source", "colour", "state", "occurred_at", "reported_at",
-    "responded_at", "closed_at", "description", "address", "accuracy_m", "recorded_grid", "placed_by",
+    "origin_id", "code", "category", "source", "colour", "state", "occurred_at", "occurred_until",
+    "reported_at", "responded_at", "closed_at", "description", "address", "accuracy_m", "recorded_grid",
+    "placed_by",
 )  # fmt: skip
 _CODES_TRIED = 5
 _MAPPING = mapping.plain("incidents", "intake")

@@ -241,6 +241,8 @@ incidents = Table(
     columns.text("colour", required=True),
     columns.text("state", required=True),
     Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+    # The end of the span in which it happened, where no more is known; null: at occurred_at.
+    Column("occurred_until", sa.DateTime(timezone=True)),
     Column("occurred_precision", sa.Text, nullable=False, server_default="second"),
     Column("reported_at", sa.DateTime(timezone=True), nullable=False),
     Column("responded_at", sa.DateTime(timezone=True)),
@@ -261,6 +263,7 @@ incidents = Table(
     columns.one_of("colour", COLOURS),
     columns.one_of("state", STATES),
     columns.one_of("occurred_precision", PRECISIONS),
+    CheckConstraint("occurred_until >= occurred_at", name="until_after_at"),
     columns.one_of("datum", DATUMS),
     CheckConstraint(
         "num_nulls(geom, "
@@ -276,6 +279,12 @@ incidents = Table(
     columns.spatial("incidents"),
     # Usage: every count over a period.
     Index("ix_incidents_occurred_at", "occurred_at"),
+    # Usage: spans that reach into a period.
+    Index(
+        "ix_incidents_occurred_until",
+        "occurred_until",
+        postgresql_where=sa.text("occurred_until IS NOT NULL"),
+    ),
     comment="recorded_grid = what the source said; grid_code = the leaf that owned it then, found at intake.",
 )
 

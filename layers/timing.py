@@ -17,7 +17,7 @@ from gis.city import the_city
 from gis.db import columns
 from gis.errors import BadInput
 from gis.record_span import incident_span
-from layers import periods
+from layers import periods, spans
 from layers.expecting import closed_period
 from layers.stats.nearrepeat import SAME_PLACE, Knox, knox
 from layers.stats.profiles import Profile, by_hour, by_week_hour, by_weekday
@@ -27,6 +27,9 @@ from layers.week_hours import hours_held
 MOST_POINTS = 20_000
 """More incidents are not paired: the pairs near each other grow with the square."""
 MOST_PAIRS = 1_000_000
+MOST_DAYS = 3_660
+"""Longer periods are not counted by day."""
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -35,14 +38,18 @@ class Profiles:
 
     hours: Profile
     weekdays: Profile
-    week: npt.NDArray[np.int64]
+    week: Floats
     """Counts by weekday (row, Monday first) and hour, shape (7, 24)."""
+    daily: Floats | None
+    """Counts by local day from `first` on; None for more than MOST_DAYS."""
     first: date
     days: int
     """Local days that the period touches, from `first` on."""
     incidents: int
     without_hour: int
     """Of those, known by the day alone: in `weekdays`, not in `hours` and `week`."""
+    spread: int
+    """Incidents known to lie in a span that reaches into the period, spread evenly over it."""
     start: datetime
     end: datetime
 
@@ -55,15 +62,13 @@ def profiles(conn: Connection, view: View) -> Profiles:
     assert view.end
     first, last = (_local(moment, zone) for moment in (view.start, periods.last_moment(view.end)))
     days, held = (last - first).days + 1, hours_held(view.start, view.end, ZoneInfo(zone))
-    local = sa.func.timezone(zone, t.incidents.c.occurred_at)
-    hour = sa.cast(sa.func.floor(sa.extract("epoch", local) / 3600), sa.BigInteger)
-    timed = (t.incidents.c.occurred_precision == "second").label("timed")
-    query = sa.select(hour.label("hour"), timed).where(*wanted_incidents(view))
-    hours, known = columns(conn, query, np.int64, np.bool_)
-    at = hours.astype("datetime64[h]")
+    found = spans.read(conn, view)
+    at, known = found.local_hours(zone), found.timed[~found.is_span]
+    week = found.week(view.start, view.end, ZoneInfo(zone))
+    daily = found.daily(view.start, view.end, days, ZoneInfo(zone)) if days <= MOST_DAYS else None
     return Profiles(
-        by_hour(at[known], held), by_weekday(at, held), by_week_hour(at[known]), first, days, len(at),
-        int((~known).sum()), view.start, view.end,
+        by_hour(at[known], held, week), by_weekday(at, held, week), by_week_hour(at[known]) + week, daily,
+        first, days, found.begun, int((~known).sum()), int(found.is_span.sum()), view.start, view.end,
     )  # fmt: skip
 
 

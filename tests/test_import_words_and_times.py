@@ -417,6 +417,32 @@ def test_a_day_without_a_time_is_in_order_with_anything_on_that_day(store: Conne
     assert (outcome.accepted, outcome.refused) == (1, 1)
 
 
+def test_a_span_that_ends_on_a_day_ends_with_it_or_with_the_report(store: Connection) -> None:
+    given = [
+        {"origin_id": "1", "occurred_at": "2025-03-05 14:30", "occurred_until": "2025-03-07 08:00"},
+        {"origin_id": "2", "occurred_at": "2025-03-05", "occurred_until": "2025-03-07"},
+        {"origin_id": "3", "occurred_at": "2025-03-05", "occurred_until": "2025-03-07"}
+        | {"reported_at": "2025-03-07 09:00"},
+        {"origin_id": "4", "occurred_at": "2025-03-05", "occurred_until": "2025-03-07"}
+        | {"reported_at": "2025-03-07"},
+        {"origin_id": "5", "occurred_at": "2025-03-05 14:30", "occurred_until": "2025-03-05 14:00"},
+        {"origin_id": "6", "occurred_at": "2025-03-05", "occurred_until": "2025-03-07"}
+        | {"reported_at": "2025-03-06 09:00"},
+        {"origin_id": "7"},
+    ]
+    outcome = bring(store, given)
+    assert {key[0]: number for key, number in outcome.reasons.items()} == {
+        "occurred_until": 1,
+        "reported_at": 1,
+    }
+    i = schema.incidents.c
+    got = store.execute(sa.select(i.occurred_until, i.reported_at).order_by(i.origin_id)).all()
+    until = [datetime(2025, 3, 7, 0, tzinfo=UTC), datetime(2025, 3, 7, 15, 59, 59, tzinfo=UTC)]
+    until += [datetime(2025, 3, 7, 1, tzinfo=UTC), until[1]]
+    assert [row.occurred_until for row in got] == [*until, None]
+    assert [row.reported_at for row in got][:4] == until, "without a report it is known when the span ends"
+
+
 def test_a_position_is_as_old_as_its_source_says(store: Connection) -> None:
     given = {"origin_id": "1", "name": "甲", "kind": "patrol", "status": "空闲", "lon": LON, "lat": LAT}
     at = schema.responders.c.position_at

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gis.crs import DATUMS
-from gis.importing import addressing, centrelines, placing
+from gis.importing import addressing, centrelines, placing, times
 from gis.importing.drafting import Draft
 from gis.importing.evidence import check_datum
 from gis.importing.ground import Codes
@@ -18,6 +18,7 @@ from gis.importing.parsing import Bools, mask
 from gis.importing.placing import Placed
 
 Days = npt.NDArray[np.datetime64]
+_LAST_SECOND = np.timedelta64(86_399, "s")
 
 
 def locate(job: Job, made: Draft) -> Placed:
@@ -80,7 +81,9 @@ def incidents(job: Job, made: Draft, where: Placed | None) -> Placed | None:
         pc.fill_null(made.text("origin"), job.mapping.origin), given["origin_id"], ":"
     )
     given["code"] = pc.coalesce(made.text("code"), named)
-    given["reported_at"] = pc.coalesce(given.get("reported_at", given["occurred_at"]), given["occurred_at"])
+    _end_spans(made, job.rules.zone)
+    latest = pc.coalesce(given["occurred_until"], given["occurred_at"])
+    given["reported_at"] = pc.coalesce(given.get("reported_at", latest), latest)
     dated = made.dated.get("occurred_at", np.zeros(len(made), bool))
     shown = pa.array(np.where(dated, "day", "second"), pa.string())
     given["occurred_precision"] = pc.coalesce(made.text("occurred_precision"), shown)
@@ -91,6 +94,22 @@ def incidents(job: Job, made: Draft, where: Placed | None) -> Placed | None:
             _refuse_backwards(made, step, job.kind.life)
             last = pc.coalesce(given[step], last)
     return where
+
+
+def _end_spans(made: Draft, zone: str) -> None:
+    """Let a span that ends on a day end with it, or with the report on that day."""
+    given, dated = made.columns, made.dated.get("occurred_until")
+    given.setdefault("occurred_until", pa.nulls(len(made), given["occurred_at"].type))
+    if dated is None or not dated.any():
+        return
+    until, reported = given["occurred_until"], given.get("reported_at", given["occurred_until"])
+    days = local_days(until, zone).to_numpy(zero_copy_only=False).astype("datetime64[us]")
+    over = times.to_utc(days + _LAST_SECOND, zone).utc
+    ends = pa.array(over, pa.timestamp("us")).cast(until.type)
+    told = made.dated.get("reported_at", np.zeros(len(made), bool))
+    within = pc.and_(pa.array(~told), pc.and_(pc.greater(reported, until), pc.less(reported, ends)))
+    ends = pc.if_else(pc.fill_null(within, False), reported, ends)
+    given["occurred_until"] = pc.if_else(pa.array(dated), ends, until)
 
 
 def _refuse_backwards(made: Draft, step: str, life: Sequence[str]) -> None:

@@ -29,7 +29,8 @@ _SHAPES = {
 _DEFAULTS = {
     ("incidents", "code"): "origin and id",
     ("incidents", "occurred_precision"): "day, where `occurred_at` has no time of day",
-    ("incidents", "reported_at"): "occurred_at",
+    ("incidents", "occurred_until"): "none: at `occurred_at`; a day is meant whole",
+    ("incidents", "reported_at"): "occurred_until, or occurred_at",
     ("incidents", "datum"): "what --datum or the mapping says", ("responders", "skills"): "none",
     ("roads", "oneway"): "both ways", ("roads", "length_m"): "measured",
     ("roads", "u"): "the start's place", ("roads", "v"): "the end's place",

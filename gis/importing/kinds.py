@@ -65,6 +65,8 @@ _ID = Field("origin_id", identifier, required=True)
 _FROM = Field("origin", identifier)
 _NAME, _ADDRESS = Field("name", text), Field("address", text)
 
+_LIFE = ("occurred_at", "occurred_until", "reported_at", "responded_at", "closed_at")
+
 _ALL = (
     Kind("grids", "grids", (
         Field("scheme", identifier), Field("code", identifier, required=True),
@@ -96,12 +98,13 @@ _ALL = (
         Field("source", one_of(SOURCES, spoken.SOURCES), required=True),
         Field("colour", one_of(COLOURS, spoken.COLOURS), required=True),
         Field("state", one_of(STATES, spoken.STATES), required=True),
-        Field("occurred_at", moment, required=True), Field("occurred_precision", one_of(PRECISIONS)),
+        Field("occurred_at", moment, required=True), Field("occurred_until", moment),
+        Field("occurred_precision", one_of(PRECISIONS)),
         Field("reported_at", moment), Field("responded_at", moment), Field("closed_at", moment),
         Field("description", prose), _ADDRESS, Field("accuracy_m", number(0, 1_000_000, "metres")),
         Field("datum", one_of(DATUMS, spoken.DATUMS)), Field("original_datum", one_of(DATUMS, spoken.DATUMS)),
         Field("recorded_grid", identifier), Field("placed_by", text),
-    ), "point", stamped=True, life=("occurred_at", "reported_at", "responded_at", "closed_at")),
+    ), "point", stamped=True, life=_LIFE),
     Kind("responders", "responders", (
         _FROM, _ID, Field("name", text, required=True), Field("kind", text, required=True),
         Field("skills", words, many=True),

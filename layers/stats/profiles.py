@@ -8,6 +8,7 @@ from scipy import stats
 
 Floats = NDArray[np.float64]
 HOURS, DAYS = 24, 7
+_ROUNDING = 1e-9
 FEW = 50
 """With fewer incidents chi-square's limit says little: p is counted from simulated profiles."""
 SIMULATIONS = 9999
@@ -29,18 +30,25 @@ class Profile:
     """Chance of so uneven a profile if the rate were the same throughout."""
 
 
-def by_hour(occurred: ArrayLike, held: ArrayLike) -> Profile:
+def by_hour(occurred: ArrayLike, held: ArrayLike, spread: ArrayLike = 0.0) -> Profile:
     """Profile local wall-clock times (datetime64) over the 24 hours of a period.
 
-    `held` are the hours that it holds of every weekday and hour, shape (7, 24).
+    `held` are the hours that it holds of every weekday and hour, shape (7, 24). `spread` of the same shape is
+    what came of incidents known to lie in spans (`aoristic.week_shares`). Parts of them even a profile out,
+    so that its p is rather too great, and intervals are those of as many whole incidents.
     """
-    return _profile(_week_hours(occurred) % HOURS, np.asarray(held, dtype=np.float64).sum(axis=0))
+    count = np.bincount(_week_hours(occurred) % HOURS, minlength=HOURS) + _week(spread).sum(axis=0)
+    return _profile(count, np.asarray(held, dtype=np.float64).sum(axis=0))
 
 
-def by_weekday(occurred: ArrayLike, held: ArrayLike) -> Profile:
+def by_weekday(occurred: ArrayLike, held: ArrayLike, spread: ArrayLike = 0.0) -> Profile:
     """Profile local times over Monday (0) to Sunday (6); otherwise as `by_hour`."""
-    days = np.asarray(held, dtype=np.float64).sum(axis=1) / HOURS
-    return _profile(_week_hours(occurred) // HOURS, days)
+    count = np.bincount(_week_hours(occurred) // HOURS, minlength=DAYS) + _week(spread).sum(axis=1)
+    return _profile(count, np.asarray(held, dtype=np.float64).sum(axis=1) / HOURS)
+
+
+def _week(spread: ArrayLike) -> Floats:
+    return np.broadcast_to(np.asarray(spread, dtype=np.float64), (DAYS, HOURS))
 
 
 def by_week_hour(occurred: ArrayLike) -> NDArray[np.int64]:
@@ -58,9 +66,9 @@ def _monday_based(day: NDArray[np.datetime64] | np.datetime64) -> NDArray[np.int
     return np.asarray((day.astype(np.int64) + 3) % DAYS)
 
 
-def _profile(slot: NDArray[np.int64], slots: Floats) -> Profile:
-    count = np.bincount(slot, minlength=slots.size).astype(np.float64)
-    if (count[slots == 0] > 0).any():
+def _profile(count: Floats, slots: Floats) -> Profile:
+    count = np.asarray(count, dtype=np.float64)
+    if (count[slots == 0] > _ROUNDING).any():
         raise ValueError("occurred: incidents lie outside the period")
     rate, low, high = (
         np.divide(value, slots, out=np.full(slots.shape, np.nan), where=slots > 0)
@@ -80,11 +88,13 @@ def _evenness(count: Floats, slots: Floats) -> float:
     The p counts the profile itself among those simulated, so that it is never too small (Davison & Hinkley
     1997, section 4.2).
     """
-    total, share = int(count.sum()), slots / slots.sum()
-    if not total:
+    total, share = count.sum(), slots / slots.sum()
+    if not total > 0:
         return 1.0
     if total >= FEW:
         return float(stats.chisquare(count, share * total).pvalue)
-    drawn = np.random.default_rng(0).multinomial(total, share, SIMULATIONS)
-    uneven = [((one - share * total) ** 2 / share).sum(axis=-1) for one in (count, drawn)]
+    whole = max(round(total), 1)
+    drawn = np.random.default_rng(0).multinomial(whole, share, SIMULATIONS)
+    by = ((count, total), (drawn, whole))
+    uneven = [((one - share * n) ** 2 / (share * n)).sum(axis=-1) for one, n in by]
     return float((1 + (uneven[1] >= uneven[0] - 1e-9).sum()) / (1 + SIMULATIONS))
