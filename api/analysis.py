@@ -17,6 +17,7 @@ from gis import cells, city
 from gis.clocks import rfc3339
 from gis.errors import BadInput
 from layers import comparing, emergence, timing
+from layers.calendar import Festival
 from layers.comparing import Compared
 from layers.stats.change import Change
 from layers.stats.profiles import Profile
@@ -67,11 +68,19 @@ class Told(BaseModel):
 
 
 class ChangesTold(Told):
-    """`before` and `year` are null where the data do not reach back so far."""
+    """Each compared is null where the data do not reach back so far, or no festival is known.
+
+    `days_off` are the announced holidays of the period, in each compared those of that one.
+    """
 
     now: int
+    days_off: int | None
     before: dict[str, Any] | None
     year: dict[str, Any] | None
+    weekdays: dict[str, Any] | None
+    festival: dict[str, Any] | None
+    celebrated: dict[str, Any] | None
+    """The festival that most of the period belongs to, whether or not it can be compared."""
     rows: list[dict[str, Any]]
 
 
@@ -84,7 +93,7 @@ def changes(
     level: Annotated[int | None, Query(ge=1, le=20, description="Level of grids instead of cells.")] = None,
     format: Form = "json",  # noqa: A002 - as elsewhere
 ) -> Response:
-    """Answer each cell's or grid's count beside the period before and the same a year ago."""
+    """Answer each cell's or grid's count beside those of earlier periods."""
     if format != "json":
         demand_export(who)
     if res is not None and level is not None:
@@ -94,14 +103,29 @@ def changes(
         data = _data(conn, seen)
     keys = {"cell": found.keys} if found.names is None else {"code": found.keys, "name": found.names}
     columns: tables.Columns = {**keys, "now": found.now.tolist()}
-    for name, then in (("before", found.before), ("year", found.year)):
+    compared = {name: getattr(found, name) for name in _EARLIER}
+    for name, then in compared.items():
         columns |= _compared_columns(name, then, len(found.keys))
     whole = _whole(found.start, found.end, _CHANGE, data) | {
         "now": found.incidents,
-        "before": _compared(found.before),
-        "year": _compared(found.year),
+        "days_off": found.days_off[0],
+        **{
+            name: _compared(then, off)
+            for (name, then), off in zip(compared.items(), found.days_off[1:], strict=True)
+        },
+        "celebrated": _celebrated(found.celebrated),
     }
     return tables.plain(whole, "rows", columns, format)
+
+
+_EARLIER = ("before", "year", "weekdays", "festival")
+
+
+def _celebrated(festival: Festival | None) -> dict[str, Any] | None:
+    if festival is None:
+        return None
+    days = {name: getattr(festival, name).isoformat() for name in ("day", "first", "last")}
+    return {"name_zh": festival.name_zh, "name_en": festival.name_en, **days}
 
 
 _COMPARED = ("", "_difference", "_percent", "_p", "_q", "_told")
@@ -122,13 +146,14 @@ def _values(change: Change, told: list[str | None]) -> list[list[Any]]:
     ]  # fmt: skip
 
 
-def _compared(then: Compared | None) -> dict[str, Any] | None:
+def _compared(then: Compared | None, days_off: int | None) -> dict[str, Any] | None:
     if then is None:
         return None
     values = _values(then.whole, then.told(then.whole))
     names = ("count", "difference", "percent", "p", "q", "told")
     bounds = {"start": rfc3339(then.start), "end": rfc3339(then.end)}
-    return bounds | {name: column[0] for name, column in zip(names, values, strict=True)}
+    told = {name: column[0] for name, column in zip(names, values, strict=True)}
+    return bounds | told | {"days_off": days_off}
 
 
 class EmergingTold(Told):

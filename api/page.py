@@ -1,10 +1,10 @@
 """The page: its files, the packages it draws with, and what it needs to know of the city."""
 
 from dataclasses import asdict
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from api import static
@@ -13,7 +13,9 @@ from api.deps import Transaction, Wished
 from gis import city as cities
 from gis import grids, history
 from gis.clocks import rfc3339
+from gis.errors import BadInput
 from gis.record_span import Span, incident_span
+from layers import calendar
 from layers.public import public_span
 
 router = APIRouter()
@@ -74,6 +76,26 @@ def openapi(request: Request) -> JSONResponse:
 def docs(request: Request) -> Response:
     """Answer the interactive documentation, whose scripts come from this machine."""
     return static.page_response(request.scope, "docs.html")
+
+
+@router.get("/calendar", openapi_extra=audience("public", "the same for everybody"))
+def calendar_of_city(
+    transaction: Transaction,
+    from_: Annotated[date | None, Query(alias="from", description="First day.")] = None,
+    to: Annotated[date | None, Query(description="Last day.")] = None,
+) -> dict[str, Any]:
+    """Answer the public holidays, festivals and working weekends of the city's country, as announced."""
+    with transaction() as conn:
+        known = calendar.of_zone(cities.the_city(conn).timezone)
+    first, last = from_ or date.min, to or date.max
+    if first > last:
+        raise BadInput("to", "must not be before from")
+    festivals = known.festivals if known else ()
+    return {
+        "festivals": [asdict(one) for one in festivals if one.days_in(first, last)],
+        "work": sorted(day for day in (known.work if known else ()) if first <= day <= last),
+        "sources": list(known.sources) if known else [],
+    }
 
 
 @router.get(

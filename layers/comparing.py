@@ -1,7 +1,7 @@
-"""This period against the one before and the same a year ago: the whole by its swing, its parts beside it."""
+"""This period against earlier ones: the whole by its swing, its parts beside it."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,8 +15,9 @@ from gis.city import the_city
 from gis.errors import BadInput
 from gis.grids import current
 from gis.record_span import incident_span
-from layers import periods
+from layers import calendar, periods
 from layers.by_grid import grid_counts
+from layers.calendar import Festival
 from layers.counts import counts
 from layers.expecting import closed_period, days_of, periods_before
 from layers.stats.change import FEW, Change, change_of_parts, change_of_whole
@@ -26,6 +27,8 @@ from layers.view import View, wanted_incidents
 
 ALPHA, USUAL_RES = 0.05, 8
 """Changes whose p (adjusted for the number of rows) is at most this are told as such."""
+MATCHED_DAYS = 364
+"""52 weeks: the same weekdays of the year before."""
 Integers = npt.NDArray[np.int64]
 __all__ = ["FEW", "Changes", "Compared", "changes"]
 
@@ -63,6 +66,14 @@ class Changes:
     before: Compared | None
     """None where the data do not reach back so far."""
     year: Compared | None
+    weekdays: Compared | None
+    """The same weekdays of the year before: MATCHED_DAYS earlier."""
+    festival: Compared | None
+    """The days that lay alike to the festival of the period in the year before."""
+    celebrated: Festival | None
+    """The festival that most of the period belongs to."""
+    days_off: list[int | None]
+    """Announced days off in this period and in each compared, in the order of the fields."""
 
 
 def changes(conn: Connection, view: View, res: int | None, level: int | None) -> Changes:
@@ -76,23 +87,29 @@ def changes(conn: Connection, view: View, res: int | None, level: int | None) ->
     assert now.start
     assert now.end
     past = [_earlier(now, back) for back in range(1, periods_before(now, span) + 1)]
-    year = _year_ago(conn, now)
-    known = [now, *past, *([year] if year.start and span.reaches(year.start) else [])]
+    zone = ZoneInfo(the_city(conn).timezone)
+    celebrated, festival = _at_festival(now, zone)
+    years = [_year_ago(now, zone), _days_earlier(now, zone, MATCHED_DAYS), festival]
+    reached = [each if each and each.start and span.reaches(each.start) else None for each in years]
+    known = [now, *past, *(each for each in reached if each)]
     keys, names, table = (
         _by_cell(conn, known, res or USUAL_RES) if level is None else _by_grid(conn, known, level)
     )
     totals = np.array([_total(conn, each) for each in known])
     behind = slice(1, len(past) + 1)
     swing = Swing(totals[behind], table[behind])
-    row = {"before": 1 if past else None, "year": len(past) + 1 if len(known) > len(past) + 1 else None}
-    some = np.flatnonzero(table[[0, *(at for at in row.values() if at)]].any(axis=0))
-    before, last = (
-        None if at is None else _compared([now, known[at]], table[[0, at]][:, some], totals[[0, at]], swing)
-        for at in row.values()
+    at = [1 if past else None, *(None if each is None else known.index(each) for each in reached)]
+    some = np.flatnonzero(table[[0, *(each for each in at if each)]].any(axis=0))
+    before, year, weekdays, same = (
+        None
+        if each is None
+        else _compared([now, known[each]], table[[0, each]][:, some], totals[[0, each]], swing)
+        for each in at
     )
+    off = [_days_off(known[each], zone) if each is not None else None for each in (0, *at)]
     return Changes(
         now.start, now.end, [keys[i] for i in some], names and [names[i] for i in some], table[0, some],
-        int(totals[0]), before, last,
+        int(totals[0]), before, year, weekdays, same, celebrated, off,
     )  # fmt: skip
 
 
@@ -142,9 +159,39 @@ def _compared(views: list[View], rows: Integers, totals: Integers, swing: Swing)
     return Compared(then.start, then.end, swing.of_parts(rows, days), swing.of_whole(totals, days))
 
 
-def _year_ago(conn: Connection, view: View) -> View:
+def _days_earlier(view: View, zone: ZoneInfo, days: int) -> View:
+    """Return the view of so many days of the city's calendar earlier, at the same time of day."""
+
+    def earlier(moment: datetime | None) -> datetime:
+        assert moment
+        return moment.astimezone(zone) - timedelta(days=days)
+
+    return replace(view, start=earlier(view.start), end=earlier(view.end))
+
+
+def _local_days(view: View, zone: ZoneInfo) -> tuple[date, date]:
+    assert view.start
+    assert view.end
+    return view.start.astimezone(zone).date(), periods.last_moment(view.end).astimezone(zone).date()
+
+
+def _at_festival(view: View, zone: ZoneInfo) -> tuple[Festival | None, View | None]:
+    """Return the festival of a period, and the view of the days that lay alike to it in the year before."""
+    known = calendar.of_zone(zone.key)
+    festival = None if known is None else known.within(*_local_days(view, zone))
+    before = None if known is None or festival is None else known.year_before(festival)
+    if festival is None or before is None:
+        return festival, None
+    return festival, _days_earlier(view, zone, (festival.day - before.day).days)
+
+
+def _days_off(view: View, zone: ZoneInfo) -> int | None:
+    known = calendar.of_zone(zone.key)
+    return None if known is None else known.days_off(*_local_days(view, zone))
+
+
+def _year_ago(view: View, zone: ZoneInfo) -> View:
     """Return the same days of the year before, by the city's calendar."""
-    zone = ZoneInfo(the_city(conn).timezone)
 
     def earlier(moment: datetime | None) -> datetime:
         assert moment

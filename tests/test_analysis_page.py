@@ -92,7 +92,9 @@ def test_change_and_rhythm_are_the_service_s(visit: Callable[..., Page], address
     assert before.get_attribute("data-p") is None
     expect(before).to_contain_text("未作检验：同长时段不足 6 个")
     assert told["year"] is None
-    expect(page.locator("#change dd[data-name=year]")).to_have_text("数据未及")
+    for name in ("year", "weekdays", "festival"):
+        expect(page.locator(f"#change dd[data-name={name}]")).to_have_text("数据未及")
+    expect(page.locator("#change dl")).to_contain_text("较去年元旦同期")
     stand = [row for row in told["rows"] if row["before_told"] in ("more", "fewer")]
     codes = page.locator("#change .places li").evaluate_all("list => list.map(one => one.dataset.code)")
     assert set(codes) <= {row["code"] for row in stand}

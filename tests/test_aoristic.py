@@ -88,7 +88,7 @@ def test_counts_elsewhere_are_of_when_a_span_begins(asker: TestClient, key: Head
 
 @pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/Chicago", "Australia/Lord_Howe"])
 def test_parts_are_those_of_every_minute(zone: str) -> None:
-    """Over weeks in which clocks change, by half an hour even: each minute of each span by its local clock."""
+    """Over weeks in which clocks change, by half an hour even: each minute of each span by the clock."""
     place, rng = ZoneInfo(zone), np.random.default_rng(4)
     start, end = (datetime(2025, month, 25, 7, tzinfo=place) for month in (3, 4))
     begin = start.timestamp() + 60 * rng.integers(-3_000, 43_000, 30)

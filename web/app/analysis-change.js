@@ -3,7 +3,7 @@
 import { number, provisional } from "./analysis-words.js";
 import { get } from "./api.js";
 import { $, fill, h } from "./dom.js";
-import { t } from "./i18n.js";
+import { pick, t } from "./i18n.js";
 import { asked } from "./period.js";
 import { isOfRecord, shownRecord } from "./record.js";
 import { session } from "./session.js";
@@ -45,16 +45,22 @@ async function refresh() {
   }
 }
 
-function compared({ now, before, year }) {
+function compared({ now, before, year, weekdays, festival, celebrated, days_off: off }) {
   const rows = [
     ["before", before],
     ["year", year],
+    ["weekdays", weekdays],
+    ...(celebrated ? [["festival", festival]] : []),
   ].flatMap(([name, then]) => [
-    h("dt", {}, t(`change.${name}`)),
-    h("dd", { "data-name": name, "data-p": then?.p, "data-count": then?.count }, then ? told(now, then) : t("change.unknown")),
+    h("dt", {}, t(`change.${name}`, { festival: celebrated && pick(celebrated.name_zh, celebrated.name_en) })),
+    h("dd", { "data-name": name, "data-p": then?.p, "data-count": then?.count }, then ? [told(now, then), daysOff(off, then)] : t("change.unknown")),
   ]);
   return h("dl", {}, rows);
 }
+
+/** Said where holidays make two periods unlike. */
+const daysOff = (off, { days_off: then }) =>
+  off !== null && then !== null && off !== then && h("small", {}, t("change.off", { off, then }));
 
 /** More, fewer or the same, with a percentage only where the service gives one. */
 function told(now, { count, percent, told: way }) {
