@@ -20,12 +20,16 @@ from layers import surveillance
 
 router = APIRouter()
 _INSIDE = "alarms of grids inside it"
+_WHOLE = "none: judged for the whole city, which a scope does not see"
 Id = Annotated[int, Path(ge=1, lt=2**53)]
 _EVERYTHING = Look(Wish(), None, None, None, None, None, None)
 METHOD = {
     "expected": "Noufaily et al. 2013 from up to 5 years of weeks; of few incidents the share of the whole's",
     "p": "chance of so many incidents or more: negative binomial, the mean's uncertainty included",
-    "recurrence_weeks": "weeks in which chance alone shows one so unlikely, over all series judged at once",
+    "recurrence_weeks": "weeks in which chance alone shows one so unlikely, over all series of the whole "
+    "city; in a part of it rarer still",
+    "recurrence_sure": f"false where the past is shorter than {surveillance.SURE_WEEKS} weeks: with two "
+    "years alarms of chance came at 0.6 to 1.0 times the stated rate, with three or more at 0.8 to 1.2 times",
     "raised": f"where that is more than {surveillance.RECURRENCE_WEEKS} weeks",
 }
 
@@ -65,7 +69,7 @@ class Week(BaseModel):
 
 
 @router.post(
-    "/alarms", status_code=201, dependencies=[Depends(heavy)], openapi_extra=audience("commander", _INSIDE)
+    "/alarms", status_code=201, dependencies=[Depends(heavy)], openapi_extra=audience("commander", _WHOLE)
 )
 def raise_alarms(once: RunOnce, who: Who, body: Week) -> Response:
     """Judge every grid and category in a week, and keep the alarms; a week judged again raises none twice."""
@@ -103,17 +107,31 @@ def _surveyed(found: surveillance.Surveyed, raised: int) -> dict[str, Any]:
     return {
         "start": rfc3339(found.view.start), "end": rfc3339(found.view.end), "weeks": found.weeks,
         "series": len(found.grids), "unjudged": found.unjudged, "alarms": int(found.found.alarm.sum()),
-        "raised": raised, "expected_false": found.expected_false, "method": METHOD,
+        "raised": raised, "expected_false": found.expected_false,
+        "recurrence_sure": found.weeks >= surveillance.SURE_WEEKS, "method": METHOD,
     }  # fmt: skip
 
 
 def _alarm(row: Record) -> dict[str, Any]:
     """Return a kept alarm as it is answered."""
-    plain = ("id", "grid", "category", "count", "threshold", "p", "series", "acknowledged_by", "silenced_by")
+    plain = (
+        "id",
+        "grid",
+        "category",
+        "count",
+        "threshold",
+        "p",
+        "series",
+        "weeks",
+        "acknowledged_by",
+        "silenced_by",
+    )
     answer = {name: row._mapping[name] for name in plain}
     for name in ("since", "until", "raised_at", "acknowledged_at", "silenced_until"):
         moment = row._mapping[name]
         answer[name] = rfc3339(moment.astimezone(UTC)) if moment else None
     # A p below the least number is rounding: the recurrence of a count is never endless.
     weeks = 1 / (max(row.p, 1e-300) * row.series)
-    return answer | {"expected": round(row.expected, 3), "recurrence_weeks": float(f"{weeks:.4g}")}
+    sure = (row.weeks or 0) >= surveillance.SURE_WEEKS
+    told = {"recurrence_weeks": float(f"{weeks:.4g}"), "recurrence_sure": sure}
+    return answer | {"expected": round(row.expected, 3)} | told

@@ -89,6 +89,8 @@ alarms = Table(
     Column("threshold", sa.BigInteger, nullable=False),
     Column("p", sa.Double, nullable=False),
     Column("series", sa.BigInteger, nullable=False),
+    # Weeks of past that it rests on; null where it was raised before they were kept.
+    Column("weeks", sa.BigInteger),
     Column("raised_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     Column("acknowledged_by", sa.Text),
     Column("acknowledged_at", sa.DateTime(timezone=True)),

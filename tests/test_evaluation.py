@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
+from typer.testing import CliRunner
 
+from api.cli import app
 from api.main import make_app
-from gis import access
+from gis import access, db
 from layers.stats.displacement import difference
 from tests import town
 
@@ -125,3 +127,43 @@ def test_a_scope_compares_what_it_holds(asker: TestClient, keys: dict[str, dict[
         answer = asker.get("/evaluation", params=asked | change, headers=keys["T2"])
         assert answer.status_code == 422, answer.text
     assert asker.get("/evaluation", params=asked | {"control": "ZZ"}, headers=keys["all"]).status_code == 404
+
+
+def test_the_command_says_what_the_service_says(
+    asker: TestClient, keys: dict[str, dict[str, str]], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "work_engine", lambda: engine)
+    words = ["evaluate", "T2d", "T1a", "--since", "2025-03-01", "--until", "2025-03-19", "--ring-m", "100"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "area T2d: 12 to 4 (blue 12 to 4, yellow 0 to 0, red 0 to 0)" in done.output
+    assert "control T1a: 8 to 8" in done.output
+    assert "ring: 2 to 5" in done.output
+    asked = PERIOD | {"area": "T2d", "control": "T1a", "ring_m": "100"}
+    told = asker.get("/evaluation", params=asked, headers=keys["all"]).json()
+    for name, key in (("difference", "difference"), ("harm", "harm"), ("with the ring", "displaced")):
+        one = told[key]
+        line = f"{name}: {one['value']:+g} ({one['low']:+.1f} to {one['high']:+.1f}), p {one['p']:.3g}"
+        assert line in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["T2d", "T2d", "--since", "2025-03-01"], "control"),
+        (["T2d", "T9", "--since", "2025-03-01"], "there is no grid T9"),
+        (["T9", "T2d", "--since", "2025-03-01"], "T9"),
+        (["T2d", "T1a", "--since", "2025-03-01", "--until", "2025-02-01"], "until"),
+        (["T2d", "T1a", "--since", "2025-03-01", "--ring-m", "-5"], "ring-m"),
+        (["T2d", "T1a", "--since", "2025-03-01", "--category", "99"], "99"),
+    ],
+)
+def test_the_command_refuses_in_one_line(
+    asker: TestClient, engine: Engine, monkeypatch: pytest.MonkeyPatch, words: list[str], told: str
+) -> None:
+    assert asker
+    monkeypatch.setattr(db, "work_engine", lambda: engine)
+    done = CliRunner().invoke(app, ["evaluate", *words])
+    assert done.exit_code == 1, done.output
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

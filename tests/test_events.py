@@ -22,6 +22,7 @@ from api.main import make_app
 from gis import access, schema
 from gis.changes import Change
 from gis.schema_access import ROLES, WITH_SECOND_FACTOR
+from gis.schema_situation import alarms
 from tests import town
 
 INSIDE, OUTSIDE, EDGE = town.at(0.5, 0.5), town.at(1.5, 4.2), town.at(0.7, 3)
@@ -174,6 +175,29 @@ def test_grids_are_everybodys(url: str, keys: dict[str, dict[str, str]], engine:
         assert ("layer", {"layer": "grids"}) in one
         newest = [data["revision"] for event, data in one if event == "revision"][-1]
         assert newest >= 2
+
+
+def test_alarms_that_wait_are_told_to_who_may_see_them(
+    url: str, keys: dict[str, dict[str, str]], engine: Engine
+) -> None:
+    with all_following(url, keys) as told:
+        with engine.begin() as conn:
+            for code in ("T1a", "T"):
+                of = sa.select(schema.grid_codes.c.id).where(schema.grid_codes.c.code == code)
+                conn.execute(
+                    alarms.insert().values(
+                        grid_id=of.scalar_subquery(), since=sa.func.now(), until=sa.func.now(), count=9,
+                        expected=1, threshold=5, p=1e-6, series=10,
+                    )
+                )  # fmt: skip
+        _end(engine, told)
+    waiting = {"commander city": [2], "commander T1": [1], "commander T2": [0]}
+    for name, one in told.items():
+        heard = [data["unanswered"] for event, data in one if event == "alarm"]
+        if name in waiting:
+            assert heard == waiting[name], name
+        elif name.split()[0] in {"public", "city", "T1", "T2"}:
+            assert heard == [], name
 
 
 def test_nothing_is_told_before_the_commit_nor_of_what_was_taken_back(

@@ -126,3 +126,50 @@ def test_the_public_sees_months_and_larger_hexagons_only(visit: Visit) -> None:
     page.goto(page.url.replace("13/27.025", "15/27.025"))
     until(page, DRAWN)
     assert page.context.request.get(page.url.split("/#")[0] + "/situation").status == 401
+
+
+def _board(visit: Visit, tab: str) -> Page:
+    page = visit("commander")
+    page.locator("#situation button").last.click()
+    page.locator(f"#board [data-tab={tab}]").click()
+    expect(page.locator("#board-body:not(.busy)")).to_be_visible()
+    return page
+
+
+def test_alarms_are_raised_acknowledged_and_silenced(visit: Visit, address: str) -> None:
+    page = _board(visit, "alarms")
+    expect(page.locator("#board-body")).to_contain_text("没有预警")
+    page.get_by_role("button", name="研判上一周").click()
+    rows = page.locator("#board-body li[data-alarm]")
+    expect(rows.first).to_contain_text("待确认")
+    expect(rows.first).to_contain_text("历史不足三年")
+    told = page.request.get(f"{address}/alarms").json()["alarms"]
+    read = "list => list.map(one => [one.dataset.grid, Number(one.dataset.count)])"
+    assert rows.evaluate_all(read) == [[one["grid"], one["count"]] for one in told]
+    rows.first.locator("[data-act=acknowledge]").click()
+    expect(page.locator("#board-body li[data-answered=yes]")).to_have_count(1)
+    expect(rows.first).to_contain_text("已由")
+    rows.first.locator("[data-act=silence]").click()
+    expect(rows.first).to_contain_text("静默至")
+    kept = page.request.get(f"{address}/alarms").json()["alarms"][0]
+    assert kept["acknowledged_at"]
+    assert kept["silenced_until"]
+
+
+def test_a_measure_is_evaluated_as_the_service_does(visit: Visit, address: str) -> None:
+    page = _board(visit, "evaluation")
+    page.fill("#evaluation-form [name=area]", "T2d")
+    page.fill("#evaluation-form [name=control]", "T1a")
+    page.fill("#evaluation-form [name=ring_m]", "200")
+    page.get_by_role("button", name="评估", exact=True).click()
+    expect(page.locator("#evaluation-answer dd[data-name=difference]")).to_be_visible()
+    asked = {"from": "2025-03-01", "to": "2025-03-29", "area": "T2d", "control": "T1a", "ring_m": "200"}
+    told = page.request.get(f"{address}/evaluation", params=asked).json()
+    for name in ("difference", "harm", "displaced"):
+        shown = page.locator(f"#evaluation-answer dd[data-name={name}]").get_attribute("data-value")
+        assert float(shown or "nan") == told[name]["value"]
+    assert told["difference"]["low"] > 0, "what was planted in the area rose"
+    expect(page.locator("#evaluation-answer dd[data-name=difference]")).to_contain_text("增加")
+    expect(page.locator("#evaluation-answer dd[data-name=area]")).to_contain_text(
+        f"{told['area']['blue'][0]} → {told['area']['blue'][1]}"
+    )

@@ -9,11 +9,14 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
+from typer.testing import CliRunner
 
+from api.cli import app
 from api.main import make_app
-from gis import access
+from gis import access, db
 from gis.errors import BadInput
 from gis.grids import Wish, resolve
+from gis.schema import grid_codes
 from gis.schema_situation import alarms
 from layers.refresh import alarms as nightly
 from layers.surveillance import survey
@@ -91,6 +94,53 @@ def test_a_week_judged_again_raises_none_twice(
     assert again["alarms"] == len(raised)
     with engine.begin() as conn:
         assert nightly(conn).startswith("0 raised")
+
+
+def test_a_part_of_the_city_judges_nothing(
+    raised: list[dict[str, Any]], asker: TestClient, keys: Keys, service_engine: Engine
+) -> None:
+    """Its own series alone would call common what the whole city calls rare, in alarms that all see."""
+    answer = asker.post("/alarms", headers=keys["T2"], json={})
+    assert answer.status_code == 403
+    assert "whole city" in answer.text
+    assert asker.get("/alarms", headers=keys["all"]).json()["total"] == len(raised)
+    scoped = access.Principal(role="commander", scheme="safety", scope="T2", name="post T2")
+    of = sa.select(grid_codes.c.id).where(grid_codes.c.code == "T2d").scalar_subquery()
+    row = alarms.insert().values(
+        grid_id=of, since=MONDAY, until=MONDAY, count=1, expected=0, threshold=1, p=0.5, series=1
+    )
+    with service_engine.connect() as conn:
+        access.enter(conn, scoped)
+        with pytest.raises(sa.exc.ProgrammingError, match="row-level security"):
+            conn.execute(row)
+
+
+def test_a_short_past_says_that_the_rate_is_rough(
+    raised: list[dict[str, Any]], asker: TestClient, keys: Keys
+) -> None:
+    assert {(one["weeks"], one["recurrence_sure"]) for one in raised} == {(WEEKS, False)}
+    told = asker.post("/alarms", headers=keys["all"], json={}).json()
+    assert told["recurrence_sure"] is False
+    assert "0.6 to 1.0" in told["method"]["recurrence_sure"]
+
+
+def test_the_command_judges_a_week_and_says_what_came(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with engine.begin() as conn:
+        conn.execute(alarms.delete())
+    monkeypatch.setattr(db, "work_engine", lambda: engine)
+    done = CliRunner().invoke(app, ["surveil"])
+    assert done.exit_code == 0, done.output
+    with engine.connect() as conn:
+        raised = conn.execute(sa.select(sa.func.count()).select_from(alarms)).scalar_one()
+    assert raised > 0
+    assert f"{MONDAY:%Y-%m-%d}: " in done.output
+    assert f"{raised} alarms raised" in done.output
+    assert "0 alarms raised" in CliRunner().invoke(app, ["surveil", "--week", "2025-03-05"]).output
+    refused = CliRunner().invoke(app, ["surveil", "--week", "2025-03-12"])
+    assert refused.exit_code != 0
+    assert "week" in refused.output
 
 
 def test_an_alarm_is_acknowledged_once_and_by_its_first(

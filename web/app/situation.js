@@ -9,6 +9,8 @@ import { pick, t } from "./i18n.js";
 import { asked } from "./period.js";
 import { isOfRecord, shownRecord } from "./record.js";
 import { session } from "./session.js";
+import { alarms } from "./situation-alarms.js";
+import { evaluation } from "./situation-evaluation.js";
 import { stabilityIndex } from "./situation-index.js";
 import { letters } from "./situation-letters.js";
 import { onChange } from "./state.js";
@@ -17,7 +19,7 @@ import { tell } from "./toast.js";
 const IN_SHORT = 5;
 const ROWS = 50;
 const LEAST_Q = 0.001;
-const TABS = { situation: board, index: stabilityIndex, letters };
+const TABS = { situation: board, index: stabilityIndex, letters, alarms, evaluation };
 
 let levels = [];
 let waiting = null;
