@@ -10,8 +10,8 @@ made: a path of their own costs them half of their time (measured on fold_text).
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0020"
-down_revision = "0019"
+revision = "0022"
+down_revision = "0021"
 
 _OURS = """
 SELECT p.oid::regprocedure::text AS name, l.lanname AS language, p.provolatile AS kept, p.prosrc AS body,
