@@ -48,6 +48,29 @@ class Outcome:
     reasons: Counter[str]
 
 
+def by_child(
+    conn: Connection,
+    base: Coverage,
+    now: Coverage,
+    scope: str,
+    span: tuple[float, float],
+    out: dict[str, str],
+) -> None:
+    """One line for each grid below a scope: its grids, in range before and after, and why the rest is not.
+
+    `out` are the reasons by code. Households before are counted from the site, after by what is told.
+    """
+    codes = sorted(base.leaves(scope))
+    site = plan_suggest.site_of(conn, base, codes)
+    homes = dict(zip(codes, np.bincount(site.grid, site.households, len(codes)).tolist(), strict=True))
+    for child in now.children[scope]:
+        was, there = base.leaves(child), now.leaves(child)
+        fit = sum(span[0] <= homes[code] <= span[1] for code in was)
+        left = Counter(out[code] for code in there if code in out)
+        good = len(there) - left.total()
+        print(f"   {child}: {len(was)} -> {len(there)} grids, in range {fit} -> {good}; {dict(left)}")
+
+
 def parts(cov: Coverage) -> dict[str, int]:
     """How many parts each lowest grid has."""
     return {
@@ -80,6 +103,8 @@ def outcome(
         except Problem as problem:
             told = str(problem)
     reasons = Counter(one.reason for one in done.unresolved)
+    if base.children[scope][0] in base.children:
+        by_child(conn, base, now, scope, (low, high), {one.code: one.reason for one in done.unresolved})
     for one in done.skipped[:2]:
         print("   skipped:", one[:160])
     print("  ", Counter(step["op"] for step in done.taken), len(done.skipped), "skipped")
@@ -94,7 +119,9 @@ def peer(conn: Connection, scope: str, scheme: str | None, low: float, high: flo
     """What GerryChain makes of the same atoms."""
     plan = plans.create(conn, PLANNER, scope, "bench", None, scheme).id
     here = plans.draft(conn, plan)
-    ground = plan_suggest.Work(conn, here, sorted(here.cov.leaves(scope))).ground
+    codes = sorted(here.cov.leaves(scope))
+    site = plan_suggest.site_of(conn, here.cov, codes)
+    ground = plan_suggest.Work(conn, here, codes, site, np.arange(len(codes))).ground
     return drawn(ground.households, ground.pairs, low, high, limit_s)
 
 

@@ -58,7 +58,7 @@ def atoms(
     grids = np.array(list(shapes), dtype=object)
     faces = _faces(grids, _cell_borders(grids, places, outlines))
     inner = shapely.point_on_surface(faces)
-    owner = _holder(grids, inner)
+    owner = holder(grids, inner)
     faces, inner, owner = faces[owner >= 0], inner[owner >= 0], owner[owner >= 0]
     weight, lived = _weights(faces, owner, grids, places, households)
     pairs, length = _borders(faces)
@@ -126,7 +126,7 @@ def _faces(grids: Geoms, lines: Geoms) -> Geoms:
     return np.array(sorted(faces, key=shapely.to_wkb), dtype=object)
 
 
-def _holder(polygons: Geoms, points: Geoms) -> Ints:
+def holder(polygons: Geoms, points: Geoms) -> Ints:
     """The first of the polygons that holds each point, -1 for none."""
     found = np.full(len(points), -1, dtype=np.int64)
     point, polygon = shapely.STRtree(polygons).query(points, predicate="intersects")
@@ -140,7 +140,7 @@ def _weights(
 ) -> tuple[Floats, Bools]:
     """The households of each face, and which have a building; one on a border is its first grid's."""
     weight, lived = np.zeros(len(faces)), np.zeros(len(faces), dtype=np.bool_)
-    mine = _holder(grids, places)
+    mine = holder(grids, places)
     place, face = shapely.STRtree(faces).query(places, predicate="dwithin", distance=1.0)
     same = owner[face] == mine[place]
     place, face = place[same], face[same]
@@ -188,6 +188,12 @@ def _grown(owner: Ints, lived: Bools, pairs: Ints, length: Floats) -> Ints:
         if one != other and not (full[one] and full[other]):
             root[other], full[one] = one, full[one] or full[other]
     return np.unique([find(face) for face in range(len(owner))], return_inverse=True)[1].astype(np.int64)
+
+
+def walkable(shapes: Geoms) -> Ints:
+    """Pairs of shapes (units) whose common border is wide enough to walk through."""
+    pairs, along = _borders(shapes)
+    return pairs[along >= DOORWAY_M]
 
 
 def _between(atom: Ints, pairs: Ints, length: Floats) -> tuple[Ints, Floats]:

@@ -120,8 +120,7 @@ def _overlapping(valid: Geoms) -> Ints:
     low, high, _, _ = coverage.residual(edges.start, edges.end, np.zeros(len(edges), dtype=np.int64))
     open_ = _open(edges, low, high)
     start, end, owner = edges.start[open_], edges.end[open_], edges.owner[open_]
-    lines = coverage.lines(start, end)
-    one, other = shapely.STRtree(lines).query(lines, predicate="crosses")
+    one, other = _crossing(start, end)
     crossed = [owner[one], owner[other]]
     holder, at = shapely.STRtree(coverage.points((start + end) / 2)).query(
         valid, predicate="contains_properly"
@@ -133,14 +132,36 @@ def _overlapping(valid: Geoms) -> Ints:
     return np.unique(np.concatenate([*crossed, holder, owner[at], whole[apart], inside[apart]]))
 
 
+def _crossing(start: Ints, end: Ints) -> tuple[Ints, Ints]:
+    """Pairs of edges that cross between their ends; of many, as the coast is open, by boxes and integers."""
+    lines = coverage.lines(start, end)
+    one, other = shapely.STRtree(lines).query(lines)
+    one, other = one[one < other], other[one < other]
+    a, b, c, d = start[one], end[one], start[other], end[other]
+    crosses = _parts(a, b, c, d) & _parts(c, d, a, b)
+    return one[crosses], other[crosses]
+
+
+def _parts(a: Ints, b: Ints, c: Ints, d: Ints) -> coverage.Bools:
+    """Whether the line through a and b has c and d strictly on different sides."""
+    run = b - a
+    one, other = (run[:, 0] * (p - a)[:, 1] - run[:, 1] * (p - a)[:, 0] for p in (c, d))
+    return np.asarray(np.sign(one) * np.sign(other) < 0, dtype=np.bool_)
+
+
 def _open(edges: coverage.Edges, low: Ints, high: Ints) -> coverage.Bools:
     """Which edges are among those left over, either way."""
-    left = set(zip(coverage.keys(low).tolist(), coverage.keys(high).tolist(), strict=True))
+    ends = coverage.keys(low), coverage.keys(high)
     a, b = coverage.keys(edges.start), coverage.keys(edges.end)
-    near = np.isin(a, np.concatenate([coverage.keys(low), coverage.keys(high)]))
-    pairs = zip(a[near].tolist(), b[near].tolist(), strict=True)
+    near = np.flatnonzero(np.isin(a, np.concatenate(ends)))
+    one = np.concatenate([np.minimum(*ends), np.minimum(a, b)[near]])
+    other = np.concatenate([np.maximum(*ends), np.maximum(a, b)[near]])
+    order = np.lexsort((other, one))
+    first = np.r_[True, (np.diff(one[order]) != 0) | (np.diff(other[order]) != 0)]
+    pair = np.empty(len(order), dtype=np.int64)
+    pair[order] = np.cumsum(first[: len(order)])
     result = np.zeros(len(a), dtype=bool)
-    result[np.flatnonzero(near)] = [(p, q) in left or (q, p) in left for p, q in pairs]
+    result[near] = np.isin(pair[len(low) :], pair[: len(low)])
     return result
 
 
@@ -183,7 +204,8 @@ def _gaps(faces: Sequence[BaseGeometry]) -> list[BaseGeometry] | None:
     found = shapely.normalize(shapely.get_parts(shapely.polygonize(coverage.lines(start, end))))
     outer = coverage.polygon_edges(found)
     _, first = np.unique(outer.owner, return_index=True)
-    ours = {(*a, *b) for a, b in zip(start.tolist(), end.tolist(), strict=True)}
+    near = np.isin(coverage.keys(start), coverage.keys(outer.start[first]))
+    ours = {(*a, *b) for a, b in zip(start[near].tolist(), end[near].tolist(), strict=True)}
     inside = [(*outer.start[i].tolist(), *outer.end[i].tolist()) in ours for i in first]
     owned, gaps = found[inside], [one for one, mine in zip(found, inside, strict=True) if not mine]
     twice = coverage.doubled_areas(owned).sum() if len(owned) else 0

@@ -1,6 +1,6 @@
 """Codes of a draft's new grids: labels until the plan is handed over, then reserved for it, and no other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import shapely
 from sqlalchemy.engine import Connection
@@ -31,25 +31,43 @@ def reserved(conn: Connection, plan: Plan, base: Coverage, draft: Coverage) -> d
     grid that the new one was drawn from. Raises a Problem where a code was given otherwise meanwhile.
     """
     new = [code for code in draft.grids if code not in base.grids]
-    used = {*plan_store.used_codes(conn, plan.scheme), *draft.grids}
+    used = _Used({*plan_store.used_codes(conn, plan.scheme), *draft.grids})
     found: dict[str, str] = {}
     for label in sorted((c for c in new if c.startswith(LABEL)), key=lambda one: (len(one), one)):
-        found[label] = _next(base, draft, label, {*used, *found.values()}, found)
+        found[label] = _next(base, draft, label, used, found)
+        used.add(found[label])
     taken = plan_store.give_codes(conn, plan, [found.get(code, code) for code in new])
     if taken:
         raise Problem(f"code {taken[0]} was given elsewhere meanwhile; name that grid otherwise, then submit")
     return found
 
 
-def _next(base: Coverage, draft: Coverage, label: str, used: set[str], found: dict[str, str]) -> str:
+class _Used:
+    """Codes that were given once, those of the city's layout by the code that they lie under."""
+
+    def __init__(self, given: Iterable[str]) -> None:
+        self.layout = codes.layout(settings().code_layout)
+        self.width = self.layout.width
+        self.above = self.width - self.layout.parts[-1].width
+        self.all: set[str] = set()
+        self.under: dict[str, set[str]] = {}
+        for code in given:
+            self.add(code)
+
+    def add(self, code: str) -> None:
+        """Count a code as given."""
+        self.all.add(code)
+        if len(code) == self.width and code.isdecimal():
+            self.under.setdefault(code[: self.above], set()).add(code)
+
+
+def _next(base: Coverage, draft: Coverage, label: str, used: _Used, found: dict[str, str]) -> str:
     """The next code for a label."""
-    layout = codes.layout(settings().code_layout)
     like, parent = _origin(base, draft, label), draft.grids[label].parent
     parent = found.get(parent or "", parent)
-    if parent and not codes.problem(layout, like) and len(parent) == layout.width - layout.parts[-1].width:
-        of_layout = {one for one in used if len(one) == layout.width and one.isdecimal()}
-        return codes.following(layout, parent, of_layout)
-    return fresh_codes(Coverage({}, {}, frozenset(used)), like, 1)[0]
+    if parent and not codes.problem(used.layout, like) and len(parent) == used.above:
+        return codes.following(used.layout, parent, used.under.get(parent, set()))
+    return fresh_codes(Coverage({}, {}, frozenset(used.all)), like, 1)[0]
 
 
 def _origin(base: Coverage, draft: Coverage, label: str) -> str:

@@ -74,13 +74,21 @@ def given(changes: Mapping[str, Change]) -> set[Point]:
 
 def moved(before: Version, after: Version) -> set[Point]:
     """The vertices that only one of two versions of a grid has, alone or with what it claims."""
-    return (_points([before.shape]) ^ _points([after.shape])) | (
-        _points([before.whole]) ^ _points([after.whole])
-    )
+    return _differ(before.shape, after.shape) | _differ(before.whole, after.whole)
+
+
+def _differ(before: BaseGeometry, after: BaseGeometry) -> set[Point]:
+    """The vertices that only one of two shapes has; by sorted integers, as outlines have 10,000s of them."""
+    once = [
+        coverage.unique_vertices(shapely.get_coordinates(one).astype(np.int64)) for one in (before, after)
+    ]
+    both = np.vstack(once)
+    _, first, times = np.unique(coverage.keys(both), return_index=True, return_counts=True)
+    return set(map(tuple, both[first[times == 1]].tolist()))
 
 
 def _points(shapes: Iterable[BaseGeometry]) -> set[Point]:
-    return {(int(x), int(y)) for x, y in shapely.get_coordinates(list(shapes))}
+    return set(map(tuple, shapely.get_coordinates(list(shapes)).astype(np.int64).tolist()))
 
 
 def bent(before: Version | None, after: Version | None) -> bool:

@@ -1,7 +1,7 @@
 """A suggestion as one group of steps of a draft: unit grids brought into the wanted number of households."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,13 +9,14 @@ import numpy as np
 import orjson
 import shapely
 import sqlalchemy as sa
+from shapely.geometry.base import BaseGeometry
 from sqlalchemy.engine import Connection
 
 from gis import coverage, faults, plans, suggest, tree_cut
 from gis.access import Principal
-from gis.atoms import Atoms, atoms
+from gis.atoms import Atoms, atoms, holder, walkable
 from gis.case import HouseholdRange, Surroundings, parse
-from gis.coverage import Floats, Geoms, Ints
+from gis.coverage import Bools, Floats, Geoms, Ints
 from gis.errors import BadInput, Problem
 from gis.plan_around import near, surroundings
 from gis.plans import Draft
@@ -24,7 +25,9 @@ from gis.settle import Coverage
 from gis.splitting import LABEL
 
 MOST_BUILDINGS = 20_000
-"""Buildings that one suggestion looks at: some ten seconds' work."""
+"""Buildings among which ground may pass: those of one parent, or of all where it passes between parents."""
+MOST_IN_ALL = 40_000
+"""Buildings that one suggestion looks at in all its parts: a minute's work or two."""
 SEEDS = 5
 """Attempts to cut a grid in two by a line that can be drawn."""
 JUDGED = (
@@ -60,26 +63,41 @@ class Suggested:
     unresolved: list[Unresolved]
 
 
-class Work:
-    """A draft while a suggestion is drawn on it step by step; each is judged before it is kept."""
+@dataclass(frozen=True)
+class Site:
+    """What stands in the lowest grids of a scope, read once.
 
-    def __init__(self, conn: Connection, here: Draft, codes: list[str]) -> None:
-        self.conn, self.here, self.codes = conn, here, codes
-        self.around = surroundings(conn, [here.cov.geometry(code) for code in codes])
-        self._houses = shapely.STRtree(list(self.around.buildings))
-        self._walls = shapely.STRtree(list(self.around.barriers))
-        self.ground = self._atoms()
+    Of each building the index of its grid, its place and outline (units) and its households; trees of the
+    outlines and the barriers nearby (EPSG:4326).
+    """
+
+    grid: Ints
+    places: Geoms
+    outlines: Geoms
+    households: Floats
+    houses: shapely.STRtree
+    walls: shapely.STRtree
+
+
+class Work:
+    """Lowest grids between which ground may pass, while a suggestion is drawn step by step on their draft.
+
+    Each step is judged before it is kept. `where` are the grids' places among those of the site.
+    """
+
+    def __init__(self, conn: Connection, here: Draft, codes: list[str], site: Site, where: Ints) -> None:
+        self.conn, self.here, self.codes, self.site = conn, here, codes, site
+        self.ground = self._atoms(np.isin(site.grid, where))
         self.unit = self.ground.grid.copy()
         self.steps: list[dict[str, Any]] = []
         self.skipped: list[str] = []
 
-    def _atoms(self) -> Atoms:
-        cov = self.here.cov
-        places, households = _places(self.conn, self.here, self.codes)
-        outlines = _outlines(self.conn, self.here, self.codes, places)
-        walls = list(coverage.to_units(np.array(list(self.around.barriers), dtype=object)))
+    def _atoms(self, mine: Bools) -> Atoms:
+        site, cov = self.site, self.here.cov
+        walls = _beside(site.walls, [cov.geometry(code) for code in self.codes])
         shapes = [cov.shapes[code] for code in self.codes]
-        return atoms(shapes, places, outlines, households, walls)
+        barriers = list(coverage.to_units(walls))
+        return atoms(shapes, site.places[mine], site.outlines[mine], site.households[mine], barriers)
 
     @property
     def households(self) -> Floats:
@@ -87,13 +105,16 @@ class Work:
         sums = np.bincount(self.unit, self.ground.households, len(self.codes))
         return np.asarray(sums, dtype=np.float64)
 
-    def parents(self, *, across: bool) -> Ints:
-        """A number for the parent of each unit; one for all where ground may pass between parents."""
-        if across:
-            return np.zeros(len(self.codes), dtype=np.int64)
-        rows = [self.here.cov.grids.get(code) for code in self.codes]
-        above = [(row.parent or "") if row else "" for row in rows]
-        return np.unique(above, return_inverse=True)[1].astype(np.int64)
+    @property
+    def living(self) -> list[int]:
+        """The units that there are: not those merged into others."""
+        return sorted(set(self.unit.tolist()))
+
+    @property
+    def grounds(self) -> suggest.Grounds:
+        """What stays as it is while atoms move."""
+        one_parent = np.zeros(len(self.codes), dtype=np.int64)
+        return suggest.Grounds(self.ground.pairs, self.ground.passable, one_parent)
 
     def transfer(self, giver: int, taker: int, moved: list[int]) -> str | None:
         """Give atoms to another unit if that can be drawn; else say why not."""
@@ -108,14 +129,13 @@ class Work:
         """Take a step unless it fails or adds a fault to the grids that it changes; why not."""
         before = self.here.cov
         try:
-            with self.conn.begin_nested():
-                done, after = plans.stepped(self.conn, self.here, step)
-                made = set(after.grids) - set(before.grids)
-                if len(made) > (step["op"] == "split"):
-                    raise _Worse(f"{len(made) + 1} pieces")
-                changed |= made
-                if more := self._added(before, after, changed):
-                    raise _Worse(", ".join(more))
+            done, after = plans.stepped(self.conn, self.here, step)
+            made = set(after.grids) - set(before.grids)
+            if len(made) > (step["op"] == "split"):
+                raise _Worse(f"{len(made) + 1} pieces")
+            changed |= made
+            if more := self._added(before, after, changed):
+                raise _Worse(", ".join(more))
         except Problem as problem:
             self.skipped.append(f"{step['op']} {', '.join(sorted(changed))}: {problem}")
             return str(problem)
@@ -131,17 +151,18 @@ class Work:
     def _marks(self, cov: Coverage, codes: set[str]) -> Counter[str]:
         """How often each kind of fault occurs in grids, parts of them counted one by one."""
         shapes = {code: cov.geometry(code) for code in sorted(codes) if code in cov.shapes}
-        near_by = Surroundings(self._beside(self._houses, shapes), barriers=self._beside(self._walls, shapes))
+        houses, walls = (_beside(tree, shapes.values()) for tree in (self.site.houses, self.site.walls))
+        near_by = Surroundings(houses, barriers=walls)
         case = parse(shapes, None, near_by)
         marks = Counter(fault.kind for check in JUDGED for fault in check(case))
         marks["parts"] = sum(shapely.get_num_geometries(list(shapes.values()))) - len(shapes)
         marks["enclaves"] = sum(shapely.get_num_interior_rings(shapely.get_parts(list(shapes.values()))))
         return marks
 
-    @staticmethod
-    def _beside(tree: shapely.STRtree, shapes: dict[str, Any]) -> Geoms:
-        found = np.unique(tree.query(list(shapes.values()))[1])
-        return np.asarray(tree.geometries[found], dtype=object)
+
+def _beside(tree: shapely.STRtree, shapes: Iterable[BaseGeometry]) -> Geoms:
+    """What of a tree lies in the boxes of shapes."""
+    return np.asarray(tree.geometries[np.unique(tree.query(list(shapes))[1])], dtype=object)
 
 
 class _Worse(Problem):
@@ -160,34 +181,69 @@ def rebalance(
 ) -> Suggested:
     """Take the steps that bring the lowest grids under a grid (the scope) into a range of households.
 
-    Grids far above the range are split, far below merged, the rest evened out; `across`: ground may pass
-    between parents. All is one step of the tree. Raises BadInput for an empty range, or where there are more
-    than MOST_BUILDINGS buildings.
+    Grids far above the range are split, far below merged, the rest evened out, each parent's by themselves;
+    `across`: ground may pass between parents. All is one step of the tree. Raises BadInput for an empty
+    range, or where there are more than MOST_BUILDINGS buildings among which ground may pass, or MOST_IN_ALL.
     """
     if not 0 < low <= high:
         raise BadInput("low, high", "the range of households must not be empty, and begin above 0")
     here = plans.draft(conn, plan_id, lock=True)
     plans.demand(here.plan, "draft")
-    work = Work(conn, here, sorted(here.cov.leaves(under or here.plan.scope)))
-    before, was = len(work.codes), _count_in(work.households, low, high)
-    _split_up(work, low, high, across=across)
-    _merge_small(work, low, high, across=across)
-    ground = work.ground
-    found = suggest.rebalance(
-        ground.households, work.unit, ground.pairs, low, high, work.parents(across=across),
-        ground.passable, work.transfer,
-    )  # fmt: skip
-    living = sorted(set(work.unit.tolist()))
-    done = plans.take_group(conn, who, here, "suggest", work.steps, work.here.cov) if work.steps else None
+    codes = sorted(here.cov.leaves(under or here.plan.scope))
+    parts, site = _parts(here.cov, codes, across=across), site_of(conn, here.cov, codes)
+    _demand_few(site, parts)
+    each: list[tuple[Work, suggest.Suggestion]] = []
+    now = here
+    for where in parts:
+        work = Work(conn, now, [codes[i] for i in where.tolist()], site, where)
+        each.append((work, _evened(work, low, high)))
+        now = work.here
+    steps = [step for work, _ in each for step in work.steps]
+    done = plans.take_group(conn, who, here, "suggest", steps, now.cov) if steps else None
     return Suggested(
         steps=[done.step] if done else [],
-        taken=[_brief(step) for step in work.steps],
-        skipped=work.skipped,
-        moved_share=_moved_share(work),
-        grids=(before, len(living)),
-        in_range=(was, _count_in(found.households[living], low, high)),
-        unresolved=[_unresolved(work, found, one) for one in sorted(found.reasons) if one in living],
+        taken=[_brief(step) for step in steps],
+        skipped=[one for work, _ in each for one in work.skipped],
+        moved_share=sum(_moved(work) for work, _ in each) / max(float(site.households.sum()), 1e-12),
+        grids=(len(codes), sum(len(work.living) for work, _ in each)),
+        in_range=(_in_range_before(site, len(codes), low, high), _in_range_after(each, low, high)),
+        unresolved=_unresolved(now.cov, each, low, high),
     )
+
+
+def _parts(cov: Coverage, codes: Sequence[str], *, across: bool) -> list[Ints]:
+    """The lowest grids by their place among `codes`, in parts between which no ground may pass."""
+    above = ["" if across else cov.grids[code].parent or "" for code in codes]
+    part = np.unique(above, return_inverse=True)[1]
+    return [np.flatnonzero(part == one) for one in range(int(part.max(initial=-1)) + 1)]
+
+
+def _demand_few(site: Site, parts: Sequence[Ints]) -> None:
+    most = max((int(np.isin(site.grid, where).sum()) for where in parts), default=0)
+    if most > MOST_BUILDINGS or len(site.grid) > MOST_IN_ALL:
+        raise BadInput(
+            "under",
+            f"{len(site.grid)} buildings stand there, {most} of them where ground may pass; name a grid with "
+            f"{MOST_IN_ALL} at most, and {MOST_BUILDINGS} where ground may pass (`across`: all of them)",
+        )
+
+
+def _evened(work: Work, low: float, high: float) -> suggest.Suggestion:
+    """Split, merge and even out the grids of one part."""
+    _split_up(work, low, high)
+    _merge_small(work, low, high)
+    ground = work.ground
+    return suggest.rebalance(
+        ground.households, work.unit, ground.pairs, low, high, None, ground.passable, work.transfer
+    )
+
+
+def _in_range_before(site: Site, count: int, low: float, high: float) -> int:
+    return _count_in(np.bincount(site.grid, site.households, count).astype(np.float64), low, high)
+
+
+def _in_range_after(each: Sequence[tuple[Work, suggest.Suggestion]], low: float, high: float) -> int:
+    return sum(_count_in(found.households[work.living], low, high) for work, found in each)
 
 
 def _count_in(households: Floats, low: float, high: float) -> int:
@@ -199,59 +255,57 @@ def _brief(step: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in step.items() if name not in {"area", "line"}}
 
 
-def _moved_share(work: Work) -> float:
-    """The share of households whose code differs from before."""
-    weight = work.ground.households
-    moved = work.unit != work.ground.grid
-    return float(weight[moved].sum() / max(weight.sum(), 1e-12))
+def _moved(work: Work) -> float:
+    """The households whose code differs from before."""
+    return float(work.ground.households[work.unit != work.ground.grid].sum())
 
 
-def _unresolved(work: Work, found: suggest.Suggestion, one: int) -> Unresolved:
-    refused = sorted(set(found.refused.get(one, [])))
-    return Unresolved(work.codes[one], round(found.households[one]), found.reasons[one], refused)
-
-
-def _places(conn: Connection, here: Draft, codes: list[str]) -> tuple[Geoms, Floats]:
-    """The places (units) and households of the buildings in grids."""
-    b = buildings.c
-    columns = (sa.func.ST_X(b.point), sa.func.ST_Y(b.point), sa.func.coalesce(b.households, 0))
-    shapes = [here.cov.geometry(code) for code in codes]
-    rows = np.array([row[1:] for row in near(conn, b.point, columns, shapes)], dtype=float).reshape(-1, 3)
-    points = np.asarray(coverage.to_units(shapely.points(rows[:, :2])), dtype=object)
-    units = np.array([here.cov.shapes[code] for code in codes], dtype=object)
-    mine = np.unique(shapely.STRtree(units).query(points, predicate="intersects")[0])
-    if len(mine) > MOST_BUILDINGS:
-        raise BadInput(
-            "under", f"{len(mine)} buildings stand there; name a grid with {MOST_BUILDINGS} at most"
+def _unresolved(
+    cov: Coverage, each: Sequence[tuple[Work, suggest.Suggestion]], low: float, high: float
+) -> list[Unresolved]:
+    """The grids that stay out of range; of those without spare beside them, whether other parents have it."""
+    reasons = {
+        work.codes[one]: Unresolved(
+            work.codes[one], round(found.households[one]), reason, sorted(set(found.refused.get(one, [])))
         )
-    return points[mine], rows[mine, 2]
+        for work, found in each for one, reason in found.reasons.items() if one in work.living
+    }  # fmt: skip
+    total = {work.codes[i]: found.households[i] for work, found in each for i in work.living}
+    codes = sorted(total)
+    if len(each) > 1:
+        shapes = np.array([cov.shapes[code] for code in codes], dtype=object)
+        arcs = suggest.both_ways(walkable(shapes))
+        helped = suggest.could_come_in(np.array([total[code] for code in codes]), arcs, low, high)
+        for code in np.array(codes)[helped].tolist():
+            if code in reasons and reasons[code].reason == "no_spare":
+                reasons[code] = replace(reasons[code], reason="community")
+    return [reasons[code] for code in codes if code in reasons]
 
 
-def _outlines(conn: Connection, here: Draft, codes: list[str], places: Geoms) -> Geoms:
-    """The outline (units) of each building by its place; the place itself where there is none."""
+def site_of(conn: Connection, cov: Coverage, codes: list[str]) -> Site:
+    """What stands in grids, and the outlines and barriers nearby."""
     b = buildings.c
-    shapes = [here.cov.geometry(code) for code in codes]
-    rows = near(
-        conn, b.point, [sa.func.ST_AsBinary(b.geom), sa.func.ST_X(b.point), sa.func.ST_Y(b.point)], shapes
-    )
-    by_place = {_key(row[2], row[3]): bytes(row[1]) for row in rows}
-    found = [
-        by_place.get(_key(*(c / coverage.UNITS_PER_DEGREE for c in place.coords[0]))) for place in places
-    ]
-    drawn = coverage.to_units(shapely.from_wkb(np.array(found, dtype=object)))
-    flat = shapely.get_dimensions(drawn) == 2
-    return np.where(flat, drawn, places)
+    shapes = [cov.geometry(code) for code in codes]
+    columns = (
+        sa.func.ST_X(b.point), sa.func.ST_Y(b.point), sa.func.coalesce(b.households, 0),
+        sa.func.ST_AsBinary(b.geom),
+    )  # fmt: skip
+    rows = near(conn, b.point, columns, shapes)
+    numbers = np.array([row[1:4] for row in rows], dtype=float).reshape(-1, 3)
+    points = np.asarray(coverage.to_units(shapely.points(numbers[:, :2])), dtype=object)
+    drawn = coverage.to_units(shapely.from_wkb([row[4] and bytes(row[4]) for row in rows]))
+    outlines = np.where(shapely.get_dimensions(drawn) == 2, drawn, points)
+    grid = holder(np.array([cov.shapes[code] for code in codes], dtype=object), points)
+    mine = grid >= 0
+    around = surroundings(conn, shapes)
+    houses, walls = (shapely.STRtree(list(some)) for some in (around.buildings, around.barriers))
+    return Site(grid[mine], points[mine], outlines[mine], numbers[mine, 2], houses, walls)
 
 
-def _key(lon: float, lat: float) -> tuple[int, int]:
-    return round(lon * coverage.UNITS_PER_DEGREE), round(lat * coverage.UNITS_PER_DEGREE)
-
-
-def _split_up(work: Work, low: float, high: float, *, across: bool) -> None:
+def _split_up(work: Work, low: float, high: float) -> None:
     """Split units that are two or more, where they are far above the range or can pass nothing on."""
     wanted = HouseholdRange(int(low), int(high))
-    grounds = suggest.Grounds(work.ground.pairs, work.ground.passable, work.parents(across=across))
-    full = suggest.stuck(work.households, grounds, work.unit, low, high)
+    full = suggest.stuck(work.households, work.grounds, work.unit, low, high)
     todo = [
         one
         for one, count in enumerate(work.households.tolist())
@@ -299,9 +353,9 @@ def _divided(work: Work, one: int, sides: Sequence[Ints]) -> bool:
     return True
 
 
-def _merge_small(work: Work, low: float, high: float, *, across: bool) -> None:
+def _merge_small(work: Work, low: float, high: float) -> None:
     """Merge units far below the range, or that nobody can give to, with the neighbour that fits best."""
-    grounds = suggest.Grounds(work.ground.pairs, work.ground.passable, work.parents(across=across))
+    grounds = work.grounds
     short = suggest.stuck(work.households, grounds, work.unit, low, high)
     order = np.argsort(work.households, kind="stable")
     for one in order.tolist():

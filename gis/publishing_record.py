@@ -9,6 +9,7 @@ import pandas as pd
 import shapely
 import sqlalchemy as sa
 from geoalchemy2 import Geometry
+from geoalchemy2.shape import from_shape
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy.dialects.postgresql import ARRAY, Range
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -129,7 +130,7 @@ class Record:
         geom = shapely.from_wkb(shape)
         return {
             "grid_id": grid_id, "scheme": self._scheme, "code": code, "level": level, "parent_code": parent,
-            "name": name, "kind": kind, "display_order": order, "geom": f"SRID=4326;{geom.wkt}",
+            "name": name, "kind": kind, "display_order": order, "geom": from_shape(geom, 4326),
             "area_m2": float(coverage.areas_m2(geom)[0]), "valid": Range(new.first, new.after),
             "known": Range(revision, None),
         }  # fmt: skip

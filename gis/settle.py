@@ -142,8 +142,16 @@ class Coverage:
             return self.shapes[code]
         if code not in self._derived:
             self.grid(code)
-            self._derived[code] = total(self.shapes[key] for key in self.ground(code))
+            self._derived[code] = total(self._summed(code))
         return self._derived[code]
+
+    def _summed(self, code: str) -> list[BaseGeometry]:
+        """What adds up to a grid: its children and its spare ground; what is contested counts once."""
+        if self.claims or code in self.shapes:
+            return [self.shapes[key] for key in self.ground(code)]
+        spare = spare_of(code)
+        below = [self.shape(child) for child in self.children.get(code, [])]
+        return [*below, *([self.shapes[spare]] if spare in self.shapes else [])]
 
     def geometry(self, code: str) -> BaseGeometry:
         """The ground of a grid in EPSG:4326."""

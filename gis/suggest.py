@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy import optimize, sparse
+from scipy.sparse import csgraph
 
 from gis.coverage import Bools, Floats, Ints
 from gis.errors import BadInput
@@ -100,7 +101,7 @@ class Grounds:
         free = ends[:, 0] != ends[:, 1]
         if not over_parents:
             free &= self.parent[ends[:, 0]] == self.parent[ends[:, 1]]
-        return np.unique(np.vstack([ends[free], ends[free][:, ::-1]]), axis=0)
+        return np.unique(both_ways(ends[free]), axis=0)
 
 
 def _drawn(_giver: int, _taker: int, _atoms: list[int]) -> None:
@@ -180,12 +181,10 @@ def _grain(weight: Floats, room: float) -> float:
     return min(usual / 2, room / 4)
 
 
-def _flows(
-    total: Floats, arcs: Ints, low: float, high: float, cost: Floats | None = None, most: Floats | None = None
-) -> tuple[list[tuple[int, int, float]], Floats]:
+def _flows(total: Floats, arcs: Ints, low: float, high: float) -> tuple[list[tuple[int, int, float]], Floats]:
     """How many households to pass from which unit to which, and how far each unit then is out of range.
 
-    The least that brings all into range. `cost` of a household out of range per unit, `most` of them.
+    The least that brings all into range.
     """
     arcs = arcs[(total[arcs] > 0).all(axis=1)]
     units, count = len(total), len(arcs)
@@ -196,11 +195,9 @@ def _flows(
     slack = sparse.eye_array(units)
     rows = sparse.vstack([sparse.hstack([change, -slack]), sparse.hstack([-change, -slack])])
     room = np.concatenate([high - total, total - low])
-    price = np.concatenate([np.ones(count), np.full(units, _PENALTY) if cost is None else cost])
-    upper = np.concatenate([np.full(count, np.inf), np.full(units, np.inf) if most is None else most])
+    price = np.concatenate([np.ones(count), np.full(units, _PENALTY)])
     matrix: Any = rows  # scipy's stubs know no sparse arrays here
-    bounds: Any = np.column_stack([np.zeros(count + units), upper])
-    solved = optimize.linprog(price, A_ub=matrix, b_ub=room, bounds=bounds, method="highs")
+    solved = optimize.linprog(price, A_ub=matrix, b_ub=room, bounds=(0, None), method="highs")
     amount = np.asarray(solved.x)
     pairs = zip(arcs, amount[:count], strict=True)
     return [(int(a), int(b), float(f)) for (a, b), f in pairs if f > _EPS], amount[count:]
@@ -294,27 +291,37 @@ def _off(total: float, low: float, high: float) -> float:
 def _reasons(
     state: _State, grounds: Grounds, low: float, high: float, refused: set[int]
 ) -> dict[int, Reason]:
-    """Why each unit that is out of range stays there."""
-    out = np.flatnonzero(_out(state.total, low, high)).tolist()
+    """Why each unit that is out of range stays there: the first thing without which it would come in."""
     ways: list[tuple[Reason, Ints]] = [
         ("whole_buildings", grounds.arcs(state.unit)),
         ("barrier", grounds.arcs(state.unit, over_barriers=True)),
         ("community", grounds.arcs(state.unit, over_parents=True)),
         ("community", grounds.arcs(state.unit, over_barriers=True, over_parents=True)),
     ]
-    return {one: _reason(one, state.total, ways, low, high, refused) for one in out}
+    could = [(reason, could_come_in(state.total, arcs, low, high)) for reason, arcs in ways]
+    found: dict[int, Reason] = {}
+    for one in np.flatnonzero(_out(state.total, low, high)).tolist():
+        first: Reason = next((reason for reason, units in could if units[one]), "no_spare")
+        told: Reason = "refused" if first == "whole_buildings" and one in refused else first
+        found[one] = told if state.total[one] > 0 else "no_buildings"
+    return found
 
 
-def _reason(
-    one: int, total: Floats, ways: list[tuple[Reason, Ints]], low: float, high: float, refused: set[int]
-) -> Reason:
-    """The first thing without which a unit would come into range, no other unit leaving it farther."""
-    if total[one] <= 0:
-        return "no_buildings"
-    most = np.maximum(np.maximum(low - total, total - high), 0.0)
-    cost = np.full(len(total), _EPS)
-    cost[one] = _PENALTY
-    for reason, arcs in ways:
-        if _flows(total, arcs, low, high, cost, most)[1][one] <= _EPS:
-            return "refused" if reason == "whole_buildings" and one in refused else reason
-    return "no_spare"
+def could_come_in(total: Floats, arcs: Ints, low: float, high: float) -> Bools:
+    """Which units others could bring into range, if households passed in any number, none leaving it farther.
+
+    Whatever passes can pass on, so that all that matters is how much those connected with a unit can take or
+    give. Units without households neither give nor take.
+    """
+    arcs, count = arcs[(total[arcs] > 0).all(axis=1)], len(total)
+    links = sparse.coo_array((np.ones(len(arcs)), (arcs[:, 0], arcs[:, 1])), shape=(count, count))
+    piece = csgraph.connected_components(links, directed=False)[1]
+    off = np.maximum(np.maximum(low - total, total - high), 0.0)
+    take, give = high + off - total, total - low + off
+    takes, gives = (np.bincount(piece, room, count)[piece] - room for room in (take, give))
+    return np.asarray(np.where(total > high, takes, gives) >= off - _EPS, dtype=np.bool_)
+
+
+def both_ways(pairs: Ints) -> Ints:
+    """Pairs of neighbours as arcs, each both ways."""
+    return np.vstack([pairs, pairs[:, ::-1]])

@@ -5,8 +5,6 @@ leaves both sides nearest to a whole number of units, of several the one with th
 """
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse import csgraph
 
 from gis.case import HouseholdRange
 from gis.coverage import Bools, Floats, Ints
@@ -39,20 +37,61 @@ def _tree_cut(
     weight: Floats, pairs: Ints, length: Floats, units: int, wanted: HouseholdRange, rng: np.random.Generator
 ) -> tuple[float, float, Bools] | None:
     """The best edge of a random spanning tree to cut: how far out of range, how long, and one side."""
-    count = len(weight)
     cost = rng.uniform(0.5, 1.5, len(pairs)) / np.sqrt(length)  # long borders stay inside
-    tree = csgraph.minimum_spanning_tree(
-        sparse.csr_array((cost, (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    )
-    order, above = (np.asarray(a, np.int64) for a in csgraph.breadth_first_order(tree, 0, directed=False))
-    below = weight.copy()
-    for node in order[:0:-1]:
-        below[above[node]] += below[node]
-    miss = _miss(below, weight.sum(), units, wanted)
-    miss[0] = np.inf
-    top = np.flatnonzero(miss <= miss.min())[:8]
-    found = [(float(miss[node]), *_side(int(node), order, above, pairs, length)) for node in top]
+    order, size = _spanning(len(weight), pairs[np.argsort(cost, kind="stable")].tolist())
+    sums = np.concatenate([[0.0], np.cumsum(weight[order])])
+    at = np.arange(1, len(order))  # the whole is no side
+    miss = _miss(sums[at + size[at]] - sums[at], weight.sum(), units, wanted)
+    top = at[np.flatnonzero(miss <= miss.min())[:8]].tolist()
+    found = []
+    for one in top:
+        side = np.zeros(len(weight), dtype=bool)
+        side[order[one : one + size[one]]] = True
+        found.append((float(miss[one - 1]), _border(side, pairs, length), side))
     return min(found, key=lambda one: one[:2], default=None)
+
+
+def _spanning(count: int, pairs: list[list[int]]) -> tuple[Ints, Ints]:
+    """The nodes of the least spanning tree, each before those below it, and how many it begins.
+
+    Kruskal's way: `pairs` come cheapest first. In Python, as the trees are small: scipy took 20 times as long
+    to put its matrices together.
+    """
+    root, beside = list(range(count)), [list[int]() for _ in range(count)]
+    for a, b in pairs:
+        one, other = _top(root, a), _top(root, b)
+        if one != other:
+            root[other] = one
+            beside[a].append(b)
+            beside[b].append(a)
+    order, above = _walked(beside)
+    size = [1] * count
+    for at in reversed(order):
+        if above[at] >= 0:
+            size[above[at]] += size[at]
+    return np.array(order, dtype=np.int64), np.array([size[at] for at in order], dtype=np.int64)
+
+
+def _walked(beside: list[list[int]]) -> tuple[list[int], list[int]]:
+    """The nodes of trees, all below a node right after it, and the node above each (-1 at the top)."""
+    order, above, seen = list[int](), [-1] * len(beside), [False] * len(beside)
+    for begin in range(len(beside)):
+        todo = [] if seen[begin] else [begin]
+        while todo:
+            at = todo.pop()
+            seen[at] = True
+            order.append(at)
+            ahead = [one for one in beside[at] if not seen[one]]
+            for one in ahead:
+                above[one] = at
+            todo += ahead
+    return order, above
+
+
+def _top(root: list[int], node: int) -> int:
+    while root[node] != node:
+        root[node] = node = root[root[node]]
+    return node
 
 
 def _miss(below: Floats, whole: float, units: int, wanted: HouseholdRange) -> Floats:
@@ -66,10 +105,6 @@ def _miss(below: Floats, whole: float, units: int, wanted: HouseholdRange) -> Fl
     return np.asarray(sums.min(axis=1), dtype=np.float64)
 
 
-def _side(node: int, order: Ints, above: Ints, pairs: Ints, length: Floats) -> tuple[float, Bools]:
-    """The length of the border around the blocks below a node of a tree, and those blocks."""
-    side = np.zeros(len(above), dtype=bool)
-    side[node] = True
-    for one in order[1:]:
-        side[one] |= side[above[one]]
-    return float(length[side[pairs[:, 0]] != side[pairs[:, 1]]].sum()), side
+def _border(side: Bools, pairs: Ints, length: Floats) -> float:
+    """The length of the border around one side."""
+    return float(length[side[pairs[:, 0]] != side[pairs[:, 1]]].sum())

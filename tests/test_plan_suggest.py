@@ -15,6 +15,7 @@ from gis.errors import BadInput
 from gis.plan_suggest import Suggested
 from gis.schema import buildings, roads
 from gis.settle import Coverage, is_grid
+from gis.tolerances import BEND_UNITS
 from tests import town
 
 PLANNER = Principal("planner", name="planner", full_role="planner")
@@ -127,7 +128,9 @@ def test_a_split_into_more_than_two_is_dropped(asking: Connection, batch: int) -
     """Of township 430223002 one line made three pieces, and the suggestion ended in a ValueError."""
     people(asking, batch, {"d": ((0.2, 3.2, 2.8, 4.8), 9)})
     plan = plans.create(asking, PLANNER, "T2", "t", None, None).id
-    work = plan_suggest.Work(asking, plans.draft(asking, plan), ["T2d", "T2e"])
+    here, codes = plans.draft(asking, plan), ["T2d", "T2e"]
+    site = plan_suggest.site_of(asking, here.cov, codes)
+    work = plan_suggest.Work(asking, here, codes, site, np.arange(2))
     before = work.here.cov
     thrice = shapely.LineString([town.at(1, 2.5), town.at(1, 5.5), town.at(2, 5.5), town.at(2, 2.5)])
     step = {"op": "split", "code": "T2d", "line": shapely.geometry.mapping(thrice)}
@@ -147,6 +150,36 @@ def test_ground_passes_between_communities_only_when_asked(asking: Connection, b
     plan, done = suggested(asking, "T", 180, 290, across=True)
     whole(plans.draft(asking, plan, at=0).cov, plans.draft(asking, plan).cov)
     assert done.unresolved == []
+
+
+def test_a_county_is_the_sum_of_its_townships(
+    asking: Connection, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counties with more buildings than a suggestion looked at were refused, or took minutes."""
+    people(asking, batch, {"a": ((0.2, 0.2, 1.8, 2.8), 24), "b": ((2.2, 0.2, 3.8, 1.8), 8),
+                           "c": ((4.2, 0.2, 5.8, 2.8), 30), "d": ((0.2, 3.2, 2.8, 4.8), 20),
+                           "e": ((3.3, 3.2, 5.8, 4.8), 6)})  # fmt: skip
+    alone = [suggested(asking, scope, 100, 210) for scope in ("T1", "T2")]
+    monkeypatch.setattr(plan_suggest, "MOST_BUILDINGS", 70)
+    plan, done = suggested(asking, "T", 100, 210)
+    cov = plans.draft(asking, plan).cov
+    whole(plans.draft(asking, plan, at=0).cov, cov)
+    assert done.in_range == tuple(sum(one.in_range[i] for _, one in alone) for i in (0, 1))
+    assert done.grids == tuple(sum(one.grids[i] for _, one in alone) for i in (0, 1))
+    assert len(done.taken) == sum(len(one.taken) for _, one in alone) > 3
+    parts = [plans.draft(asking, one).cov for one, _ in alone]
+    shapes = [shape for part in parts for code, shape in part.shapes.items() if is_grid(code)]
+    for shape in (shape for code, shape in cov.shapes.items() if is_grid(code)):
+        apart = min(shape.symmetric_difference(one).area for one in shapes)
+        assert apart <= BEND_UNITS * shape.length  # what a neighbour's step bends
+    assert len(done.steps) == 1
+    assert changed_nothing(plans.undo(asking, plan).draft)
+    with pytest.raises(BadInput, match="88 of them where ground may pass"):
+        suggested(asking, "T", 100, 210, across=True)
+
+
+def changed_nothing(draft: plans.Draft) -> bool:
+    return plans.changed(draft) == {}
 
 
 def test_a_river_keeps_neighbours_apart_and_is_named(asking: Connection, batch: int) -> None:

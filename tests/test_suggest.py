@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import spatial
+from scipy import optimize, spatial
 
 from gis import suggest
 from gis.errors import BadInput
@@ -152,3 +152,26 @@ def test_nothing_passes_through_a_unit_without_buildings() -> None:
     found = suggest.rebalance(weight, unit, pairs, 50, 60)
     assert (found.unit == unit).all()
     assert found.reasons == {0: "no_spare", 1: "no_buildings", 2: "no_spare"}
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32 - 1))
+def test_who_could_come_into_range_as_a_linear_program_has_it(seed: int) -> None:
+    """Judged one by one: the least households out of range of one unit, no other leaving it farther."""
+    rng = np.random.default_rng(seed)
+    count, low, high = int(rng.integers(2, 12)), 300.0, 500.0
+    total = np.where(rng.random(count) < 0.15, 0, rng.integers(50, 900, count)).astype(float)
+    arcs = suggest.both_ways(rng.integers(0, count, (int(rng.integers(1, count + 2)), 2)))
+    arcs = arcs[arcs[:, 0] != arcs[:, 1]]
+    found = suggest.could_come_in(total, arcs, low, high)
+    free = arcs[(total[arcs] > 0).all(axis=1)]
+    change = np.zeros((count, len(free)))
+    change[free[:, 1], np.arange(len(free))] += 1
+    change[free[:, 0], np.arange(len(free))] -= 1
+    off = np.maximum(np.maximum(low - total, total - high), 0)
+    for one in np.flatnonzero(off > 0):
+        matrix = np.vstack([np.hstack([change, -np.eye(count)]), np.hstack([-change, -np.eye(count)])])
+        price = np.concatenate([np.zeros(len(free)), np.eye(count)[one]])
+        bounds = [(0, None)] * len(free) + [(0, most) for most in off]
+        solved = optimize.linprog(price, matrix, np.concatenate([high - total, total - low]), bounds=bounds)
+        assert found[one] == (solved.x[len(free) + one] <= 1e-6)
