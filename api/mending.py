@@ -131,6 +131,7 @@ def _write(grids: GridSet, arranged: Arrangement, given: list[Proposal], file: P
     if empty.any():
         gone = ", ".join(np.array(grids.codes)[empty][:_SHOWN])
         out.print(f"no ground is left of {gone}; these rows are not written", soft_wrap=True)
+    _refuse_alike(grids.frame, file)
     with whole(file, "--out") as part:
         grids.frame.set_geometry(gpd.GeoSeries(shapes, crs=4326))[~empty].to_file(
             part, driver=GDAL[file.suffix.lower()]
@@ -139,6 +140,20 @@ def _write(grids: GridSet, arranged: Arrangement, given: list[Proposal], file: P
         f"{len(given)} proposals accepted, {sum(p.area_m2 for p in given):.1f} m² moved; written to {file}",
         soft_wrap=True, highlight=False,
     )  # fmt: skip
+
+
+def _refuse_alike(frame: gpd.GeoDataFrame, file: Path) -> None:
+    """Refuse columns that a GeoPackage, whose names ignore case and hold shapes as `geom`, takes for one."""
+    if file.suffix.lower() != ".gpkg":
+        return
+    names = [str(name) for name in frame.columns.drop(frame.geometry.name)]
+    seen = {"geom": "the shapes (geom)"}
+    for name in names:
+        if other := seen.get(name.lower()):
+            raise BadInput(
+                "--out", f"in a GeoPackage column {name} is one with {other}; rename it or write .geojson"
+            )
+        seen[name.lower()] = f"column {name}"
 
 
 def _tell_uppers(grids: GridSet, after: dict[str, BaseGeometry]) -> None:

@@ -111,6 +111,28 @@ def test_what_cannot_be_dissolved_is_said(
         bring(conn, frame, tmp_path, levels, dissolve)
 
 
+@pytest.mark.parametrize("name", ["name", "kind", "level", "scheme", "parent_code"])
+def test_a_column_of_the_file_goes_before_a_field_of_that_name(
+    conn: Connection, tmp_path: Path, name: str
+) -> None:
+    """A police layer has the district's name in `name` and the beat's in `beat`."""
+    frame = leaves(3).drop(columns=["name", "level", "scheme"])
+    frame = frame.assign(**{name: [WEST[code] for code in "abcdef"]})
+    known = declared(3)
+    known = known.model_copy(
+        update={
+            "columns": known.columns | {"name": "code", "parent_code": "code"},
+            "defaults": known.defaults | {"level": 3, "scheme": "safety", "kind": "beat"},
+        }
+    )
+    for field in ("level", "scheme", "kind"):
+        known.columns.pop(field, None)
+    options = Options(mapping=known, datum="wgs84", refused=tmp_path / "r.csv", dissolve=(name,))
+    done = run(conn, "grids", from_frame(frame, "drawn"), options)
+    assert {code for code, (level, *_) in stored(conn).items() if level == 2} == {"N", "S"}
+    assert not [note for note in done.notes if "does not use" in note and name in note.split(": ")[1]]
+
+
 def test_one_code_in_several_notations_makes_one_grid(conn: Connection, tmp_path: Path) -> None:
     frame = leaves(4, county=["1", "1.0", " 1", "１", "2", "2.0"], town=["7", "7.0", "７", "7", "8", "8"])
     bring(conn, frame, tmp_path, 4, ["county", "town"])

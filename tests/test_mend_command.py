@@ -178,3 +178,40 @@ def test_grids_above_each_other_are_refused(tmp_path: Path) -> None:
     code, said = mend(file, "--accept", "all", "--out", tmp_path / "out.gpkg")
     assert code == 1
     assert "parent_code: A lies above itself" in said
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".fgb"])
+def test_columns_of_many_kinds_are_written_as_they_were(tmp_path: Path, suffix: str) -> None:
+    kinds = {
+        "tags": [["a", "b"], ["c"]], "flag": [True, None], "fid": [7, 9], "day": ["2026-01-01", None],
+        "big": [2**53 + 1, 0],
+    }  # fmt: skip
+    rows = [
+        {
+            "type": "Feature", "geometry": shapely.geometry.mapping(shape),
+            "properties": {"code": code} | {name: values[at] for name, values in kinds.items()},
+        }
+        for at, (code, shape) in enumerate({"A": A, "B": B}.items())
+    ]  # fmt: skip
+    file, out = tmp_path / "in.geojson", tmp_path / f"out{suffix}"
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": rows}))
+    code, said = mend(file, "--accept", "all", "--out", out)
+    assert code == 0, said
+    found = gpd.read_file(out, fid_as_index=True).sort_values("code")
+    assert [list(json.loads(one) if isinstance(one, str) else one) for one in found["tags"]] == kinds["tags"]
+    assert found["flag"].iloc[0] in (True, 1)
+    assert found["flag"].isna().iloc[1]
+    assert list(found["big"]) == kinds["big"]
+
+
+@pytest.mark.parametrize("name", ["Code", "geom", "GEOM"])
+def test_names_that_a_geopackage_takes_for_one_are_refused(tmp_path: Path, name: str) -> None:
+    table = gpd.GeoDataFrame({"code": ["A", "B"], name: ["x", "y"]}, geometry=[A, B], crs=4326)
+    table.to_file(tmp_path / "in.geojson")
+    code, said = mend(
+        tmp_path / "in.geojson", "--code", "code", "--accept", "all", "--out", tmp_path / "o.gpkg"
+    )
+    assert code
+    assert f"column {name} is one with" in said
+    assert "write .geojson" in said
+    assert not (tmp_path / "o.gpkg").exists()

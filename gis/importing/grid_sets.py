@@ -1,5 +1,6 @@
 """A file of grids as it is, faulty or not: codes, parents and shapes, read as the import reads them."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from datetime import UTC, datetime
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import shapely
 from shapely.geometry.base import BaseGeometry
 
@@ -82,7 +84,7 @@ def read(source: Source, code: str | None) -> GridSet:
     if column not in source.columns:
         raise BadInput("--code", f"it needs polygons and a column {column!r}; it has {columns}")
     chunks = list(source.chunks())
-    table = pd.concat([chunk.table.to_pandas() for chunk in chunks], ignore_index=True)
+    table = pd.concat([_frame(chunk) for chunk in chunks], ignore_index=True)
     shapes = np.concatenate([_shapes(chunk, mapping) for chunk in chunks])
     codes, parents = _named(chunks, mapping)
     # What the import would refuse as a code still names its row here.
@@ -107,6 +109,19 @@ def _mapping(source: Source, code: str | None) -> Mapping:
     fits = [one for one in known if code or pick(one.columns.get("code"), source.columns)]
     best = max(fits, key=lambda one: len(one.used(source.columns)), default=known[0])
     return best if code is None else best.model_copy(update={"columns": {**best.columns, "code": code}})
+
+
+def _frame(chunk: Chunk) -> pd.DataFrame:
+    """Return the columns of rows as they are: flags beside empty cells stay flags, lists become JSON."""
+    flags = {pa.bool_(): pd.BooleanDtype()}
+    table = chunk.table
+    for at, column in enumerate(table.columns):
+        if pa.types.is_nested(column.type):
+            values = [None if one is None else json.dumps(one, ensure_ascii=False, default=str)
+                      for one in column.to_pylist()]  # fmt: skip
+            table = table.set_column(at, table.column_names[at], pa.array(values, pa.string()))
+    frame: pd.DataFrame = table.to_pandas(types_mapper=flags.get)
+    return frame
 
 
 def _shapes(chunk: Chunk, mapping: Mapping) -> Geoms:

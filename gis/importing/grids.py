@@ -50,12 +50,13 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
     staging.lock(conn, "grids")
     lost: list[Lost] = []
     try:
-        frame = _frame(conn, job, options.dissolve, lost)
+        by = _columns(job, options.dissolve)
+        frame = _frame(conn, job, by, lost)
     finally:
         job.refused.close()
     if options.dissolve:
         _refuse_lacking(job, accepted=options.accept_faults)
-        frame = _dissolved(conn, frame, options.dissolve)
+        frame = _dissolved(conn, frame, tuple(by))
     _refuse_broken(job, [lay(conn, str(name), rows) for name, rows in frame.groupby("scheme")])
     changes, found, snapped = _settled(conn, frame)
     found = grid_faults.explained(found, lost)
@@ -104,7 +105,7 @@ def _dissolved(conn: Connection, frame: pd.DataFrame, columns: tuple[str, ...]) 
     return with_levels(frame, columns, sorted(_known_levels(conn)[scheme]), str(top))
 
 
-def _frame(conn: Connection, job: Job, extra: tuple[str, ...], lost: list[Lost]) -> pd.DataFrame:
+def _frame(conn: Connection, job: Job, extra: dict[str, str], lost: list[Lost]) -> pd.DataFrame:
     """Return the good rows of all chunks, with `geometry` and `extra` columns; refused ones go to `lost`.
 
     A scheme's highest level has no parents.
@@ -143,12 +144,12 @@ def _clear_parents(job: Job, frame: pd.DataFrame, known: dict[str, set[int]]) ->
 
 
 def _chunk_frame(
-    job: Job, chunk: Chunk, known: dict[str, set[int]], usual: str | None, extra: tuple[str, ...],
+    job: Job, chunk: Chunk, known: dict[str, set[int]], usual: str | None, extra: dict[str, str],
     lost: list[Lost],
 ) -> pd.DataFrame:  # fmt: skip
     job.rows += len(chunk) + len(chunk.broken)
     job.refused.add_broken(chunk)
-    made = draft(chunk, *_with_columns(job, chunk, extra), job.rules)
+    made = draft(chunk, *_with_columns(job, extra), job.rules)
     made.columns["scheme"] = pc.fill_null(made.text("scheme"), usual) if usual else made.text("scheme")
     where = placing.place(made, job.kind, job.mapping, job.source, job.ways)
     placing.check_range(made, where, job.ground)
@@ -177,13 +178,22 @@ def _on_precision(job: Job, made: Draft, where: Placed) -> Placed:
     return Placed(shapes, where.lon, where.lat)
 
 
-def _with_columns(job: Job, chunk: Chunk, extra: tuple[str, ...]) -> tuple[Kind, Mapping]:
+def _columns(job: Job, dissolve: tuple[str, ...]) -> dict[str, str]:
+    """Return the columns of codes of levels above by the name that each has here, from the highest down.
+
+    A column of the file goes before a field of ours of the same name; of ours `parent_code` alone will do.
+    """
+    ours, theirs = {field.name for field in job.kind.fields}, job.source.columns
+    for name in dissolve:
+        if name not in theirs and name != "parent_code":
+            raise BadInput("--dissolve", f"there is no column {name!r}; name one of the file, or parent_code")
+    return {f"{name} of the file" if name in ours and name in theirs else name: name for name in dissolve}
+
+
+def _with_columns(job: Job, extra: dict[str, str]) -> tuple[Kind, Mapping]:
     """Return the kind and the mapping with columns of the source that hold codes of levels above."""
     known = {field.name for field in job.kind.fields}
-    for name in extra:
-        if name not in known and name not in chunk.table.column_names:
-            raise BadInput("--dissolve", f"there is no column {name!r}; name one of the file, or parent_code")
-    more = {name: name for name in extra if name not in known}
+    more = {name: column for name, column in extra.items() if name not in known}
     fields = (*job.kind.fields, *(Field(name, identifier) for name in more))
     return replace(job.kind, fields=fields), job.mapping.model_copy(
         update={"columns": job.mapping.columns | more}

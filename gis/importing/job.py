@@ -148,7 +148,7 @@ def prepare(conn: Connection, kind: Kind, source: Source, options: Options) -> J
         Ways(options.accept_ballpark, options.repair),
     )
     job.notes.extend(source.notes)
-    if unused := sorted(set(source.columns) - mapping.used(source.columns)):
+    if unused := sorted(set(source.columns) - mapping.used(source.columns) - {*options.dissolve}):
         job.notes.append(f"columns that mapping {mapping.name} does not use: {', '.join(unused)}")
     return job
 
