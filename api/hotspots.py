@@ -1,7 +1,7 @@
 """Hotspots over HTTP: cells against expectation as JSON, GeoJSON, CSV or Arrow, or as compact columns."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from functools import partial
 from itertools import groupby
@@ -26,6 +26,8 @@ from layers import scanning
 from layers.expecting import COVERED
 from layers.public import Bounds
 from layers.served import OF, Per
+from layers.spots import Spot
+from layers.spots import spots as spots_of
 from layers.stats.scan import Cluster as Scanned
 
 router = APIRouter()
@@ -72,6 +74,20 @@ class Cluster(BaseModel):
     relative_risk: float | None
     llr: float
     p: float
+
+
+class SpotAnswer(BaseModel):
+    """Hot cells that touch, by the lowest grid that owns 60 % of their incidents, null without one.
+
+    So a spot keeps name and identity at every resolution. `within` are the grids above, highest first.
+    """
+
+    cells: list[str]
+    count: int
+    grid: str | None
+    name: str | None
+    level: int | None
+    within: list[str]
 
 
 class Detectable(BaseModel):
@@ -123,6 +139,8 @@ class Whole(BaseModel):
     provisional: dict[str, Any] | None = None
     """Days of the period that reports still fill up: since when, how many incidents, left out or not."""
     clusters: list[Cluster] | None = None
+    spots: list[SpotAnswer]
+    """Least likely first; the first 50 have names."""
     cells: list[Cell]
 
 
@@ -144,6 +162,7 @@ class HotspotValues(BaseModel):
     wider: str | None = None
     note: str | None = None
     provisional: dict[str, Any] | None = None
+    spots: list[SpotAnswer]
     id: list[int]
     count: list[int]
     significant: list[int]
@@ -254,6 +273,8 @@ def _found(
     """Return the hotspots and what they are part of."""
     with transaction() as conn:
         found = spots.hotspots(conn, seen := view(conn, look, who), res, extras, per)
+        period = replace(seen, start=found.start, end=found.end)
+        places = spots_of(conn, period, res, found)
         version, late = city.data_version(conn), told_provisional(conn, seen)
     told = {"test", *extras} if found.method != "counts-only" else set()
     names = cells.to_text(found.cells)
@@ -274,6 +295,7 @@ def _found(
         "expected_by": None if found.housed is None else "households" if found.housed >= COVERED else "area",
         "provisional": late,
         "data_version": version,
+        "spots": [_spot(one) for one in places],
     } | _released(found) | ({} if found.clusters is None else {"clusters": told_clusters})
 
 
@@ -340,6 +362,11 @@ def _extra(name: str, column: npt.NDArray[np.float64]) -> list[Any]:
     if name == "cluster":
         return [int(number) or None for number in column]
     return tables.known(column)
+
+
+def _spot(one: Spot) -> dict[str, Any]:
+    named = {name: getattr(one, name) for name in ("count", "grid", "name", "level", "within")}
+    return {"cells": cells.to_text(one.cells), **named}
 
 
 def _cluster(number: int, of: Scanned, names: list[str]) -> dict[str, Any]:

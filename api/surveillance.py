@@ -9,14 +9,16 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.engine import Connection
 
 from api.access import Who, audience
-from api.deps import Look, Transaction, view
+from api.deps import Look, Tested, Transaction, told_provisional, view
 from api.limits import heavy
 from api.once import Made, RunOnce
 from api.times import Time
+from gis import cells, city
 from gis.clocks import rfc3339
 from gis.db import Record
 from gis.grids import Wish
-from layers import surveillance
+from layers import rising, surveillance
+from layers.stats.space_time import Cylinder
 
 router = APIRouter()
 _INSIDE = "alarms of grids inside it"
@@ -58,6 +60,59 @@ def list_alarms(
         rows, total = surveillance.kept(conn, limit, offset, unanswered=state == "unanswered")
     listed = [_alarm(row) for row in rows]
     return {"total": total, "limit": limit, "offset": offset, "method": METHOD, "alarms": listed}
+
+
+class RisingAnswer(BaseModel):
+    """Places where incidents gather before the period's end, the least likely first, ten at most."""
+
+    start: str
+    end: str
+    res: int
+    study_days: int
+    incidents: int
+    clusters: list[dict[str, Any]]
+    method: dict[str, str]
+    data_version: int
+    provisional: dict[str, Any] | None
+
+
+_RISING = {
+    "scan": "prospective space-time permutation scan (Kulldorff et al. 2005): discs of up to 37 cells and "
+    "the last 1 to 28 of up to 84 days, against their share of what came everywhere in those days",
+    "p": "the greatest of all cylinders in each of 999 exchanges of days among incidents; told to 0.05",
+    "recurrence_days": "who looks once a day sees one so unlikely by chance in one of so many days",
+}
+
+
+@router.get(
+    "/alarms/clusters", response_model=RisingAnswer, dependencies=[Depends(heavy)],
+    openapi_extra=audience("commander", "incidents inside it"),
+)  # fmt: skip
+def rising_clusters(
+    transaction: Transaction,
+    look: Tested,
+    who: Who,
+    res: Annotated[int, Query(description="H3 resolution, 6 to 10.")] = 8,
+) -> dict[str, Any]:
+    """Answer where incidents gather in the days before `to` (`from` plays no part), across all grids."""
+    with transaction() as conn:
+        found = rising.rising(conn, seen := view(conn, look, who), res)
+        version, late = city.data_version(conn), told_provisional(conn, seen)
+    return {
+        "start": rfc3339(found.start), "end": rfc3339(found.end), "res": res,
+        "study_days": found.study_days, "incidents": found.incidents,
+        "clusters": [_cluster(*one) for one in found.found], "method": _RISING, "data_version": version,
+        "provisional": late,
+    }  # fmt: skip
+
+
+def _cluster(one: Cylinder, members: cells.Cells) -> dict[str, Any]:
+    names = cells.to_text(members)
+    return {
+        "centre": names[0], "members": names, "days": one.days, "observed": one.n,
+        "expected": one.expected, "ratio": one.n / one.expected, "llr": one.llr, "p": one.p,
+        "recurrence_days": 1 / one.p,
+    }  # fmt: skip
 
 
 class Week(BaseModel):

@@ -146,6 +146,10 @@ def test_alarms_are_raised_acknowledged_and_silenced(visit: Visit, address: str)
     told = page.request.get(f"{address}/alarms").json()["alarms"]
     read = "list => list.map(one => [one.dataset.grid, Number(one.dataset.count)])"
     assert rows.evaluate_all(read) == [[one["grid"], one["count"]] for one in told]
+    gathered = page.locator("#board-body li[data-centre]")
+    told = page.request.get(f"{address}/alarms/clusters", params={"to": "2025-03-29"}).json()["clusters"]
+    read = "list => list.map(one => [one.dataset.centre, Number(one.dataset.observed)])"
+    assert gathered.evaluate_all(read) == [[one["centre"], one["observed"]] for one in told]
     rows.first.locator("[data-act=acknowledge]").click()
     expect(page.locator("#board-body li[data-answered=yes]")).to_have_count(1)
     expect(rows.first).to_contain_text("已由")

@@ -1,4 +1,4 @@
-/** The list of significant areas: neighbouring hot hexagons as one, each named by the grids of its busiest. */
+/** The list of significant areas: neighbouring hot hexagons as one, named by the grid that holds most of each. */
 
 import { get } from "./api.js";
 import { $, fill, h, icon } from "./dom.js";
@@ -12,8 +12,12 @@ const NAMED_LEVELS = 3;
 let h3;
 let latest = 0;
 
-/** Show the areas of these cells, the most surprising first. */
-export async function areas(cells) {
+/** The spot of each hot cell, as the service names it. */
+let spotOf = new Map();
+
+/** Show the areas of these cells, the most surprising first, by the names of the spots they belong to. */
+export async function areas(cells, spots) {
+  spotOf = new Map(spots.flatMap((spot) => spot.cells.map((cell) => [cell, spot])));
   const turn = ++latest;
   const hot = cells.filter((cell) => cell.significant);
   h3 ??= hot.length ? await import("/vendor/h3-js/h3-js.es.js") : undefined;
@@ -64,7 +68,11 @@ function row(area) {
   const [lat, lng] = h3.cellToLatLng(area.busiest.cell);
   const place = h("strong", {}, `${lng.toFixed(4)}, ${lat.toFixed(4)}`);
   const within = h("span", {});
-  name(place, within, lng, lat);
+  const spot = spotOf.get(area.peak.cell);
+  if (spot?.grid) {
+    place.textContent = spot.name;
+    within.textContent = spot.within.slice(1 - NAMED_LEVELS).map((upper) => `${upper} · `).join("");
+  } else name(place, within, lng, lat);
   const facts = h("small", {}, within, t("hotspots.area", { cells: area.members.length, count: area.count }));
   const button = h(
     "button",
@@ -74,7 +82,7 @@ function row(area) {
     facts,
     trend(area.peak),
   );
-  return h("li", {}, button);
+  return h("li", { "data-grid": spot?.grid }, button);
 }
 
 const ratio = (peak) => h("b", { class: "ratio" }, peak.ratio === null ? "∞" : `×${peak.ratio.toFixed(1)}`);

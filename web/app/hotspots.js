@@ -76,7 +76,7 @@ function take(answer) {
   breaks = geometric(quietCounts().reduce((most, count) => Math.max(most, count), 1));
   if (mode() === "hotspots") paint();
   say();
-  areas([...cells.values()]);
+  areas([...cells.values()], whole.spots);
   merged(map, whole.released ? [...cells.values()] : [], whole.res, breaks);
   for (const listen of listeners) listen();
 }

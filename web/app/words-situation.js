@@ -83,6 +83,17 @@ export const SITUATION = {
     "每周（周一至周日）将各网格各类别与往年同期相比；偶然预警全市至多每季一次",
     "Every week (Monday to Sunday) each grid and category is held against its past years; chance alone alarms once a quarter at most in the whole city",
   ],
+  "gathering.title": ["近日聚集（时空扫描）", "Gathering of late (space-time scan)"],
+  "gathering.none": ["近日没有超出偶然的聚集", "Nothing gathers beyond chance"],
+  "gathering.short": ["资料太短或太多，未扫描", "Too short a record, or too much of it, to scan"],
+  "gathering.line": [
+    "最近 {days} 天 {observed} 起，预期 {expected} 起 · {cells} 个六边形 · 每天查看时偶然约 {rare} 天一次",
+    "{observed} in the last {days} days, expected {expected} · {cells} hexagons · by chance in one of {rare} days",
+  ],
+  "gathering.method": [
+    "以最近 {days} 天各处各日的份额为准：常年多的地方、忙的日子都不会显现",
+    "Held against the shares of places and days over {days} days: places always busy and busy days do not stand out",
+  ],
   "evaluation.title": ["措施评估", "Evaluation"],
   "evaluation.words": [
     "时段即措施期，与前一等长时段相比，并减去对照网格的变化。请在查看结果之前选定对照。",
