@@ -225,12 +225,14 @@ def _walk(start: Ints, end: Ints) -> list[Ints] | None:
     if len(first) < len(start):
         return None
     ahead: list[int] = np.searchsorted(first, keys(end)[order]).tolist()
-    rings, seen = [], [False] * len(first)
+    rings, seen = [], bytearray(len(first) + 1)
+    seen[-1] = 1  # where an edge leads nowhere
     for begin in range(len(first)):
-        way, at = [], begin
-        while at < len(seen) and not seen[at]:
-            seen[at] = True
-            way.append(at)
+        way, at = list[int](), begin
+        step = way.append
+        while not seen[at]:
+            seen[at] = 1
+            step(at)
             at = ahead[at]
         if way and at != begin:
             return None

@@ -160,7 +160,10 @@ class Coverage:
 
     def outline(self) -> BaseGeometry:
         """All ground, owned or not, in units."""
-        return total(self.shapes.values())
+        tops = [code for code, grid in self.grids.items() if grid.parent not in self.grids]
+        if self.claims or NOBODY in self.shapes or len(tops) != 1:
+            return total(self.shapes.values())
+        return self.shape(tops[0])
 
     def near(self, shape: BaseGeometry) -> list[str]:
         """The lowest grids (and nobody) that a shape in units comes within two units of."""

@@ -4,13 +4,17 @@ After DeFord, Duchin and Solomon 2021, "Recombination": random trees are drawn, 
 leaves both sides nearest to a whole number of units, of several the one with the shortest border.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from gis.case import HouseholdRange
 from gis.coverage import Bools, Floats, Ints
 
 TREES = 40
-"""Spanning trees tried for each cut; the shortest cut of all is taken."""
+"""Spanning trees tried for each cut at most; the shortest cut of all is taken."""
+ENOUGH = 12
+"""No more are tried once so many have left both sides in range."""
 
 
 def cut(
@@ -23,8 +27,8 @@ def cut(
         return []
     inside = np.isin(pairs, nodes).all(axis=1)
     index = np.searchsorted(nodes, pairs[inside])
-    tries = (_tree_cut(own, index, length[inside], units, wanted, rng) for _ in range(TREES))
-    best = min((found for found in tries if found), key=lambda found: found[:2], default=None)
+    tries = _tried(lambda: _tree_cut(own, index, length[inside], units, wanted, rng))
+    best = min(tries, key=lambda found: found[:2], default=None)
     return [] if best is None else [nodes[best[2]], nodes[~best[2]]]
 
 
@@ -33,10 +37,25 @@ def units_in(households: float, wanted: HouseholdRange) -> int:
     return max(1, round(households / ((wanted.low + wanted.high) / 2)))
 
 
+Cut = tuple[float, float, Bools]
+"""How far out of range the sides of a cut are, how long it is, and one of the sides."""
+
+
+def _tried(one: Callable[[], Cut | None]) -> list[Cut]:
+    """The cuts of up to `TREES` trees, until `ENOUGH` leave both sides in range."""
+    found: list[Cut] = []
+    for _ in range(TREES):
+        if cut_ := one():
+            found.append(cut_)
+        if sum(miss == 0 for miss, _, _ in found) >= ENOUGH:
+            break
+    return found
+
+
 def _tree_cut(
     weight: Floats, pairs: Ints, length: Floats, units: int, wanted: HouseholdRange, rng: np.random.Generator
-) -> tuple[float, float, Bools] | None:
-    """The best edge of a random spanning tree to cut: how far out of range, how long, and one side."""
+) -> Cut | None:
+    """The best edge of a random spanning tree to cut."""
     cost = rng.uniform(0.5, 1.5, len(pairs)) / np.sqrt(length)  # long borders stay inside
     order, size = _spanning(len(weight), pairs[np.argsort(cost, kind="stable")].tolist())
     sums = np.concatenate([[0.0], np.cumsum(weight[order])])
