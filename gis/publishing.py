@@ -214,6 +214,7 @@ def _write(conn: Connection, here: Draft, stretches: list[Stretch]) -> Published
     for stretch, changes in zip(stretches, each, strict=True):
         days = (stretch.since, stretch.until)
         record.lay(days, stretch.base.cov, stretch.merged.cov, changes)
+        record.bend(days, stretch.base.cov, stretch.merged.cov, changes)
         record.follow(days, stretch.base.cov, stretch.merged.cov)
     proof.refuse()
     lineage = publishing_record.lineage_of(conn, each[0])

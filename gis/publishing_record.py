@@ -23,11 +23,11 @@ from gis.importing.timeline import overlay
 from gis.lattice import Tees
 from gis.plan_around import near
 from gis.plan_diff import Change, Version
-from gis.plan_outlines import bends, bent
+from gis.plan_outlines import bends, bent, followed
 from gis.publishing_proof import Proof
 from gis.schema import buildings, grids, posts, revisions
 from gis.schema_plans import lineage as lineages
-from gis.settle import Coverage, is_grid, with_tees
+from gis.settle import Coverage, is_grid, same_shape, with_tees
 from gis.tolerances import BEND_UNITS
 
 Days = tuple[date, date | None]
@@ -71,6 +71,20 @@ class Record:
             ends = [day for day in (days[1], row.valid.upper) if day is not None]
             stored = next(v for v in self.before[row.code] if v.row == row.id)
             self._set(row.code, (first, min(ends, default=None)), (*stored.content[:-1], wkb(shape)))
+
+    def bend(self, days: Days, old: Coverage, new: Coverage, changes: Mapping[str, Change]) -> None:
+        """Let recorded polygons that children do not fit into take over the vertices of edges within them.
+
+        Where such a grid keeps its ground it is in no change, and would keep an edge that its child has no
+        more: a hair between the two.
+        """
+        for code, shape in followed(old, new).items():
+            if code in changes or same_shape(shape, new.outlines[code]):
+                continue
+            self._proof.follows(code, new.outlines[code], shape)
+            self._load({code})
+            for one in [one for one in self.after[code] if _in_force(one, days)]:
+                self._set(code, days, (*one.content[:-1], wkb(coverage.to_degrees(shape))))
 
     def write(self, note: str) -> int:
         """Write what changed as a new revision, and return it: what was believed is closed, never lost."""

@@ -279,7 +279,9 @@ def _suggest_and_take_it_back(page: Page) -> None:
     page.locator("#evening summary").click()
     page.fill("#low", "20")
     page.fill("#high", "30")
-    page.click("#suggest-do")
+    with page.expect_request("**/suggest") as asked:
+        page.click("#suggest-do")
+    assert asked.value.post_data_json == {"low": 20, "high": 30, "across": False}
     expect(page.locator("#steps li")).to_have_count(steps + 1)
     expect(page.locator("#grids-table tr[data-code=T2e] small")).to_have_text("没有楼栋")
     expect(page.locator("#grids-table tr[data-code=T2d] small")).not_to_be_empty()
@@ -289,6 +291,15 @@ def _suggest_and_take_it_back(page: Page) -> None:
     expect(page.locator("#steps li.undone")).to_have_count(1)
     until(page, "!document.body.classList.contains('busy')")
     assert _shapes(page) == before
+    expect(page.locator("#across")).not_to_be_checked()
+    page.check("#across")
+    with page.expect_request("**/suggest") as asked:
+        page.click("#suggest-do")
+    assert asked.value.post_data_json["across"] is True
+    expect(page.locator("#steps li:not(.undone)")).to_have_count(steps + 1)
+    page.click("#undo")
+    expect(page.locator("#steps li:not(.undone)")).to_have_count(steps)
+    until(page, "!document.body.classList.contains('busy')")
 
 
 def test_drawn_freely_snapped_named_balanced_undone_and_published(

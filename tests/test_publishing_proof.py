@@ -102,6 +102,21 @@ def test_upper_grids_keep_their_ground(asking: Connection, name: str, steps: lis
         assert halves is None or coverage.areas_m2(halves.symmetric_difference(before[code]))[0] < 20
 
 
+def test_a_recorded_polygon_takes_over_vertices_within_it(asking: Connection) -> None:
+    """P ends where its second child begins; a line from that border back to it leaves P's ground alone."""
+    a = shapely.Polygon([(113, 27), (113.01, 27), (113.0111113, 27.01), (113, 27.01)])
+    b = shapely.Polygon([(113.01, 27), (113.02, 27), (113.02, 27.01), (113.0111113, 27.01)])
+    rows = [("C", None, box(0, 0, 2, 1)), ("P", "C", a), ("A", "P", a), ("B", "P", b)]
+    recorded.lay(asking, SCHEME, rows)
+    round_about = line((1.2, 0.3), (0.5, 0.3), (0.5, 0.7), (1.2, 0.7))
+    published(asking, "C", {"op": "split", "code": "A", "line": round_about})
+    after = recorded.polygons(asking, SCHEME)
+    halves = shapely.union_all([after[code] for code in set(after) - {"B", "C", "P"}])
+    assert len(after) == 5
+    assert after["P"].symmetric_difference(halves).area == 0
+    assert after["P"].intersection(after["B"]).area == 0
+
+
 def test_what_an_upper_grid_gains_is_in_impact_lineage_and_faults(asking: Connection) -> None:
     rows = [*MAPS["two parents contest their border"]]
     rows[1] = ("P", "C", box(0, 0, 2, 1))

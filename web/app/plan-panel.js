@@ -162,9 +162,12 @@ function evening() {
   const { low: least, high: most } = open.range;
   const low = h("input", { type: "number", id: "low", min: 0, value: least });
   const high = h("input", { type: "number", id: "high", min: 1, value: most });
-  const ask = () => doing(suggest, { low: Number(low.value), high: Number(high.value) }).then(tellSuggested);
+  const across = h("input", { type: "checkbox", id: "across", checked: open.across });
+  const wanted = () => ({ low: Number(low.value), high: Number(high.value), across: across.checked });
+  const ask = () => doing(suggest, wanted()).then(tellSuggested);
   return h("details", { class: "block", id: "evening" }, h("summary", {}, t("suggest.title")), h("p", { class: "quiet" }, t("suggest.what")),
-    h("p", { class: "row" }, h("label", {}, t("suggest.low"), low), h("label", {}, t("suggest.high"), high)), button("suggest.do", ask));
+    h("p", { class: "row" }, h("label", {}, t("suggest.low"), low), h("label", {}, t("suggest.high"), high)),
+    h("label", { class: "aid" }, across, t("suggest.across")), button("suggest.do", ask));
 }
 
 /** Say what a suggestion did, and which grids stay out of the range and why. */

@@ -10,7 +10,7 @@ const listeners = [];
 /** `grids` by code; `level` is the one worked on; `picked` are codes in the order of picking. */
 export const open = { plan: null, grids: new Map(), base: null, faults: null, impact: null, moved: null,
   steps: [], conflicts: [], level: null, picked: [], gone: [], table: null, reasons: new Map(), halves: [], locked: new Set(), proposals: null,
-  range: { low: 300, high: 500 } };
+  range: { low: 300, high: 500 }, across: false };
 
 /** Call `listen(what)` whenever a part changes: plan, grids, faults, impact, table, locked, picked, level. */
 export const onOpen = (listen) => listeners.push(listen);
@@ -221,6 +221,7 @@ export async function suggest(body) {
   const before = new Map([...open.locked].map((code) => [code, open.grids.get(code)?.properties.area_m2]));
   const answer = await post("/suggest", body);
   open.range = { low: body.low, high: body.high };
+  open.across = body.across;
   await load(open.plan.id);
   open.reasons = new Map((answer.unresolved ?? []).map(({ code, reason }) => [code, reason]));
   say("table");

@@ -120,6 +120,7 @@ export const PLAN = {
   "suggest.what": ["尽量少动住户，把每个网格的户数调到范围内；结果是草案中的步骤，可以撤销", "Brings every grid into the range, moving as few households as can be; the result is steps of this draft, and can be undone"],
   "suggest.low": ["最少户数", "At least"],
   "suggest.high": ["最多户数", "At most"],
+  "suggest.across": ["允许跨上级网格调整", "Also across the grids above (communities)"],
   "suggest.do": ["生成建议", "Suggest"],
   "conflict.title": ["冲突", "Conflicts"],
   "conflict.what": ["他人已发布的版次也改了这些网格，请逐个选择", "A revision that others published changed these grids too; choose for each"],
