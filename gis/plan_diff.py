@@ -86,8 +86,10 @@ def diff(old: Coverage, new: Coverage) -> dict[str, Change]:
     leaves = {key for key in spare if not same_shape(old.shapes.get(key), new.shapes.get(key))}
     leaves.update(changed(old, new))
     amended = {c for c in {*old.grids, *new.grids} if old.grids.get(c) != new.grids.get(c)}
-    codes = leaves | amended | _bent(old, new, leaves, amended)
-    return {code: (version_of(old, code), version_of(new, code)) for code in sorted(codes)}
+    codes = sorted(leaves | amended | _bent(old, new, leaves, amended))
+    before = {code: version_of(old, code) for code in codes}
+    new.borrow(old)
+    return {code: (before[code], version_of(new, code)) for code in codes}
 
 
 def _bent(old: Coverage, new: Coverage, leaves: set[str], amended: set[str]) -> set[str]:

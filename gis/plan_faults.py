@@ -81,6 +81,8 @@ def _errors(cov: Coverage, base: Coverage | None = None) -> list[Fault]:
     Those above are the sum of what lies below, but for pieces too narrow (a narrow grid may be a piece of the
     one above it), and where children do not fit into a recorded polygon.
     """
+    if base is not None:
+        cov.borrow(base)
     lowest = _degrees({code: cov.shape(code) for code in cov.shapes if is_grid(code)})
     above = _degrees({code: cov.shape(code) for code in cov.grids if code not in cov.shapes})
     found = faults.check(lowest, coverage.to_degrees(cov.outline()), advice=False)

@@ -12,6 +12,7 @@ before, which leaves no room for a gap or an overlap.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self
 
 import geopandas as gpd
 import numpy as np
@@ -152,6 +153,14 @@ class Coverage:
         spare = spare_of(code)
         below = [self.shape(child) for child in self.children.get(code, [])]
         return [*below, *([self.shapes[spare]] if spare in self.shapes else [])]
+
+    def borrow(self, other: Self) -> None:
+        """Take over the sums that another coverage has made of the very same ground."""
+        for code, shape in dict(other._derived).items():  # others read it meanwhile
+            if code in self.grids and code not in self._derived:
+                mine, theirs = self.ground(code), other.ground(code)
+                if mine == theirs and all(self.shapes[key] is other.shapes[key] for key in mine):
+                    self._derived[code] = shape
 
     def geometry(self, code: str) -> BaseGeometry:
         """The ground of a grid in EPSG:4326."""

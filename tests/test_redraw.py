@@ -13,7 +13,7 @@ from shapely.geometry.base import BaseGeometry
 from gis import coverage
 from gis.errors import BadInput, Emptied, NotDrawable, NotFound, Problem
 from gis.redraw import STEPS, apply
-from gis.settle import NOBODY, Coverage, Grid, changed
+from gis.settle import NOBODY, Coverage, Grid, changed, total
 from gis.spare import cover
 from gis.splitting import fresh_codes
 from tests.steps import random_step
@@ -386,6 +386,23 @@ def _wander(cov: Coverage, seed: int, steps: int, size: int) -> None:
 @given(st.integers(0, 2**32 - 1))
 def test_random_steps_keep_a_town_exact(seed: int) -> None:
     _wander(two_levels(town(3, seed % 7)), seed, 20, 9)  # of few steps none may be possible
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 2**32 - 1))
+def test_sums_taken_over_between_coverages_are_those_made_anew(seed: int) -> None:
+    rng, cov = np.random.default_rng(seed), two_levels(town(3, seed % 7))
+    for _ in range(8):
+        uppers = [code for code in cov.grids if code not in cov.shapes]
+        assert all(cov.shape(code).area for code in uppers)
+        try:
+            new = apply(cov, random_step(cov, rng, 9))
+        except Problem:
+            continue
+        new.borrow(cov)
+        for code in (code for code in new.grids if code not in new.shapes):
+            assert new.shape(code).equals_exact(total(new.shapes[key] for key in new.ground(code)))
+        cov = new
 
 
 @settings(max_examples=15)
