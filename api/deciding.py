@@ -32,7 +32,13 @@ class Note(BaseModel):
 @router.post("/plans/{plan_id}/submit", openapi_extra=EDIT)
 def submit(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
     """Hand a draft over for approval."""
-    return once(lambda conn: Made(_decided(conn, request, who, plans.submit(conn, plan_id))))
+
+    def work(conn: Connection) -> Made:
+        done = plans.submit(conn, plan_id)
+        plan_store.add_hand(conn, plan_id, who)
+        return Made(_decided(conn, request, who, done))
+
+    return once(work)
 
 
 @router.post("/plans/{plan_id}/withdraw", openapi_extra=EDIT)
@@ -49,7 +55,7 @@ def reopen(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
 
 @router.post("/plans/{plan_id}/approve", openapi_extra=DECIDE)
 def approve(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
-    """Approve another's plan."""
+    """Approve a plan that one had no hand in; the audit has all who had."""
     return once(lambda conn: Made(_decided(conn, request, who, plans.approve(conn, who, plan_id))))
 
 
@@ -97,11 +103,12 @@ class Choice(BaseModel):
 
 
 @router.post("/plans/{plan_id}/resolve", openapi_extra=EDIT)
-def resolve(once: RunOnce, plan_id: Id, body: Choice, datum: DatumName = "wgs84") -> Response:
+def resolve(once: RunOnce, who: Who, plan_id: Id, body: Choice, datum: DatumName = "wgs84") -> Response:
     """Decide a conflict; a plan that was submitted becomes a draft again. Answers what is left."""
 
     def work(conn: Connection) -> Made:
         left = publishing.resolve(conn, plan_id, body.code, body.take)
+        plan_store.add_hand(conn, plan_id, who)
         there = plan_store.get(conn, plan_id)
         told = publishing.told(conn, there.scheme, left, datum)
         return Made({"plan": whole(conn, there), "conflicts": told})
@@ -111,7 +118,8 @@ def resolve(once: RunOnce, plan_id: Id, body: Choice, datum: DatumName = "wgs84"
 
 def _decided(conn: Connection, request: Request, who: Principal, plan: Plan, **more: Any) -> Json:
     """Write the decision into the audit, in the transaction that makes it, and return the plan."""
-    detail = {"plan": plan.id, "scope": plan.scope, "head": plan.head, **more}
+    hands = sorted(plan_store.hands(conn, plan.id))
+    detail = {"plan": plan.id, "scope": plan.scope, "head": plan.head, "hands": hands, **more}
     came_from = request.client.host if request.client else ""
     request.app.state.recorder.change(conn, who, f"plan {plan.state}", detail, came_from)
     return whole(conn, plan)

@@ -145,21 +145,33 @@ def step(once: RunOnce, who: Who, plan_id: Id, body: Step, datum: DatumName = "w
 
 
 @router.post("/plans/{plan_id}/undo", openapi_extra=EDIT)
-def undo(once: RunOnce, plan_id: Id, datum: DatumName = "wgs84") -> Response:
+def undo(once: RunOnce, who: Who, plan_id: Id, datum: DatumName = "wgs84") -> Response:
     """Go back by one step."""
-    return once(lambda conn: Made(answer(conn, plans.undo(conn, plan_id), datum)))
+
+    def work(conn: Connection) -> Made:
+        done = plans.undo(conn, plan_id)
+        plan_store.add_hand(conn, plan_id, who)
+        return Made(answer(conn, done, datum))
+
+    return once(work)
 
 
 @router.post("/plans/{plan_id}/redo", openapi_extra=EDIT)
 def redo(
     once: RunOnce,
+    who: Who,
     plan_id: Id,
     body: Annotated[Again | None, Body()] = None,
     datum: DatumName = "wgs84",
 ) -> Response:
     """Do a step again that was undone."""
-    wanted = body.step if body else None
-    return once(lambda conn: Made(answer(conn, plans.redo(conn, plan_id, wanted), datum)))
+
+    def work(conn: Connection) -> Made:
+        done = plans.redo(conn, plan_id, body.step if body else None)
+        plan_store.add_hand(conn, plan_id, who)
+        return Made(answer(conn, done, datum))
+
+    return once(work)
 
 
 def _on_wgs84(params: Json, datum: crs.Datum) -> Json:

@@ -20,6 +20,7 @@ def brief(conn: Connection, plan: Plan) -> Json:
     del fields["author_is"]
     below = plan_store.children(conn, plan.id, plan.head)
     return fields | {
+        "hands": list(dict.fromkeys(plan_store.hands(conn, plan.id).values())),
         "steps": plan_store.count_steps(conn, plan.id),
         "can_undo": plan.head is not None,
         "can_redo": below,

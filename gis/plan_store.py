@@ -20,7 +20,7 @@ from gis.errors import Forbidden, NotFound
 from gis.plan_diff import Change, Version, version
 from gis.plan_outlines import is_bent
 from gis.schema import grid_codes, revisions
-from gis.schema_plans import plan_changes, plan_choices, plan_grids, plan_steps, plans
+from gis.schema_plans import plan_changes, plan_choices, plan_grids, plan_hands, plan_steps, plans
 from gis.settle import NOBODY, SPARE, is_grid
 
 
@@ -55,7 +55,22 @@ def identity(who: Principal) -> str:
 def insert(conn: Connection, who: Principal, **values: Any) -> int:
     """Write a new draft of `who` and return its id."""
     row = values | {"author": who.name, "author_is": identity(who)}
-    return int(conn.execute(plans.insert().values(row).returning(plans.c.id)).scalar_one())
+    plan_id = int(conn.execute(plans.insert().values(row).returning(plans.c.id)).scalar_one())
+    add_hand(conn, plan_id, who)
+    return plan_id
+
+
+def add_hand(conn: Connection, plan_id: int, who: Principal) -> None:
+    """Keep that somebody had a hand in a plan, and so may not approve it."""
+    row = {"plan_id": plan_id, "who_is": identity(who), "name": who.name}
+    conn.execute(upsert(plan_hands).values(row).on_conflict_do_nothing())
+
+
+def hands(conn: Connection, plan_id: int) -> dict[str, str]:
+    """Return the names of all who had a hand in a plan, by identity."""
+    h = plan_hands.c
+    rows = conn.execute(sa.select(h.who_is, h.name).where(h.plan_id == plan_id).order_by(h.name, h.who_is))
+    return {row.who_is: row.name for row in rows}
 
 
 def get(conn: Connection, plan_id: int, *, lock: bool = False) -> Plan:
@@ -117,6 +132,7 @@ def add_step(
         for code, (before, after) in changes.items()
     ]
     conn.execute(plan_changes.insert(), rows)
+    add_hand(conn, plan.id, who)
     set_grids(conn, plan.id, {code: after for code, (_, after) in changes.items()})
     update(conn, plan.id, head=step)
     return step

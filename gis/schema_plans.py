@@ -62,6 +62,16 @@ plan_steps = Table(
     comment="Appended, never rewritten: undo moves the plan's head to the parent.",
 )
 
+plan_hands = Table(
+    "plan_hands",
+    metadata,
+    Column("plan_id", sa.BigInteger, ForeignKey("plans.id"), primary_key=True),
+    Column("who_is", sa.Text, primary_key=True),
+    Column("name", sa.Text, nullable=False),
+    comment="Who drew, imported, undid, decided or submitted anything of a plan: they may not approve it. "
+    "who_is = the key or name.",
+)
+
 plan_changes = Table(
     "plan_changes",
     metadata,

@@ -42,7 +42,16 @@ def keys(engine: Engine) -> dict[str, Ask]:
     """What each sends: a role, and the role with a scope."""
     made = {"public": {}}
     with engine.begin() as conn:
-        for name in ("field", "commander", "planner", "approver", "planner T1", "approver T1", "approver T2"):
+        for name in (
+            "field",
+            "commander",
+            "planner",
+            "approver",
+            "planner T1",
+            "approver T1",
+            "approver T2",
+            "approver T",
+        ):
             role, _, scope = name.partition(" ")
             demo = role == "approver"
             key = access.create_key(conn, role, scope or None, scheme="safety", label=name, demo=demo)
@@ -289,3 +298,48 @@ def test_generated_requests_to_a_plan_find_no_error(app: FastAPI, operation: str
             case.call_and_validate(checks=[not_a_server_error, status_code_conformance])
 
         fuzz()
+
+
+def rename(code: str) -> dict[str, str]:
+    return {"op": "rename", "code": code, "name": f"another {code}"}
+
+
+def told(client: TestClient, ask: Ask, plan: int, what: str, body: Any = None) -> Any:
+    return client.post(f"/plans/{plan}/{what}", headers=ask, json=body)
+
+
+HANDS = {
+    "drew": [("steps", rename("T2e"))],
+    "undid": [("undo", None)],
+    "did again": [("undo", None), ("redo", None)],
+    "submitted": [("submit", None)],
+    "drew and undid": [("steps", rename("T2e")), ("undo", None)],
+}
+
+
+@pytest.mark.parametrize("how", HANDS)
+def test_whoever_had_a_hand_in_a_plan_does_not_approve_it(
+    client: TestClient, keys: dict[str, Ask], how: str
+) -> None:
+    planner, approver = keys["planner"], keys["approver"]
+    plan = begin(client, planner)
+    for code in ("T2d", "T1c"):
+        assert told(client, planner, plan, "steps", rename(code)).status_code == 200
+    for what, body in HANDS[how]:
+        assert told(client, approver, plan, what, body).status_code == 200
+    if how != "submitted":
+        assert told(client, planner, plan, "submit").status_code == 200
+    refused = told(client, approver, plan, "approve")
+    assert (refused.status_code, "had a hand in" in refused.text) == (403, True), refused.text
+    other = told(client, keys["approver T"], plan, "approve")
+    assert other.status_code == 200, other.text
+    assert other.json()["hands"] == ["approver", "planner"]
+
+
+def test_an_empty_plan_that_the_approver_fills_is_the_approvers(
+    client: TestClient, keys: dict[str, Ask]
+) -> None:
+    plan = begin(client, keys["planner"])
+    assert told(client, keys["approver"], plan, "steps", rename("T2d")).status_code == 200
+    assert told(client, keys["planner"], plan, "submit").status_code == 200
+    assert told(client, keys["approver"], plan, "approve").status_code == 403
