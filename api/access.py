@@ -138,10 +138,14 @@ async def _identify(request: Request, engines: Engines, token: str) -> Principal
 
 
 def _ask(engines: Engines, token: str) -> Principal | None:
-    if token.count(".") == 2:
-        return oidc.principal(token)
+    is_oidc = token.count(".") == 2
+    whose = oidc.principal(token) if is_oidc else None
+    if is_oidc and (whose is None or whose.scope is None):
+        return whose
     with engines().begin() as conn:
-        return access.principal(conn, token)
+        if whose is None:
+            return access.principal(conn, token)
+        return whose if access.is_grid(conn, str(whose.scheme), str(whose.scope)) else None
 
 
 async def guard(request: Request, who: Who) -> None:

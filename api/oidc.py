@@ -1,10 +1,12 @@
 """OIDC bearer tokens: signed by the configured issuer's keys (JWKS), with our role and scope as claims."""
 
+import json
 from functools import lru_cache
 from typing import Any
 
 import jwt
 from jwt import PyJWKClient
+from jwt.utils import base64url_decode
 
 from gis.access import WITHOUT_SECOND_FACTOR, Principal
 from gis.errors import BadInput
@@ -29,6 +31,8 @@ def principal(token: str) -> Principal | None:
     chosen = settings()
     if not (chosen.oidc_jwks_url and chosen.oidc_issuer and chosen.oidc_audience):
         return None
+    if not _says_nothing_twice(token):
+        return None
     try:
         key = _keys(chosen.oidc_jwks_url).get_signing_key_from_jwt(token)
         claims = jwt.decode(
@@ -41,12 +45,43 @@ def principal(token: str) -> Principal | None:
 
 
 def _of(claims: dict[str, Any]) -> Principal | None:
-    """Read our claims; a token with a role we do not know, or a scope without its scheme, is nobody's."""
-    role, scheme, scope = (claims.get(f"safetymap_{name}") for name in ("role", "scheme", "scope"))
-    if role not in ROLES[1:] or (scope is None) != (scheme is None):
+    """Read our claims: a role that we know and where it holds; what is unknown or says both is nobody's."""
+    role, where = claims.get("safetymap_role"), _where(claims)
+    if role not in ROLES[1:] or where is None:
         return None
-    held_back = role in WITH_SECOND_FACTOR and not _FACTORS & set(claims.get("amr", ()))
+    held_back = role in WITH_SECOND_FACTOR and not _has_second_factor(claims.get("amr"))
     return Principal(
-        WITHOUT_SECOND_FACTOR if held_back else role, scheme, scope, f"oidc:{claims['sub']}", None,
+        WITHOUT_SECOND_FACTOR if held_back else role, *where, f"oidc:{claims['sub']}", None,
         claims.get("safetymap_export") is True, role,
     )  # fmt: skip
+
+
+def _where(claims: dict[str, Any]) -> tuple[str | None, str | None] | None:
+    """Return scheme and scope, both None for the mark of the whole city; None where neither is said well."""
+    named = {f"safetymap_{name}": claims.get(f"safetymap_{name}") for name in ("scheme", "scope")}
+    if "safetymap_everywhere" in claims:
+        marked = claims["safetymap_everywhere"] is True and not named.keys() & claims.keys()
+        return (None, None) if marked else None
+    scheme, scope = named.values()
+    good = all(isinstance(one, str) and one.strip() for one in (scheme, scope))
+    return (scheme, scope) if good else None
+
+
+def _has_second_factor(amr: object) -> bool:
+    return isinstance(amr, list) and any(isinstance(one, str) and one in _FACTORS for one in amr)
+
+
+def _says_nothing_twice(token: str) -> bool:
+    """Tell whether no claim comes twice: which of the two holds would be the parser's choice."""
+
+    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({name for name, _ in pairs}) < len(pairs):
+            raise ValueError(pairs)
+        return dict(pairs)
+
+    try:
+        for part in token.split(".")[:2]:
+            json.loads(base64url_decode(part), object_pairs_hook=keep)
+    except ValueError:
+        return False
+    return True

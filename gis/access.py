@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from gis.db import Record
 from gis.errors import BadInput, NotFound
-from gis.schema import grid_codes
+from gis.schema import grid_codes, grids
 from gis.schema_access import ROLES, WITH_SECOND_FACTOR, access_keys
 
 WITHOUT_SECOND_FACTOR = "planner"
@@ -72,10 +72,15 @@ def enter(conn: Connection, who: Principal) -> None:
 
 
 def telling(who: Principal) -> dict[str, str]:
-    """Return the settings of a transaction that tell the database who asks; none for anybody."""
+    """Return the settings of a transaction that tell the database who asks; none for anybody.
+
+    The whole city is a setting of its own: no text of a scope means it, and an empty one is nowhere.
+    """
     if who.rank == 0:
         return {}
-    values = {"rank": str(who.rank), "scheme": who.scheme or "", "scope": who.scope or "*"}
+    everywhere = "on" if who.scope is None else "off"
+    values = {"rank": str(who.rank), "everywhere": everywhere}
+    values |= {"scheme": who.scheme or "", "scope": who.scope or ""}
     return {f"safetymap.{name}": value for name, value in values.items()}
 
 
@@ -114,12 +119,19 @@ def create_key(
     totp = pyotp.random_base32() if role in WITH_SECOND_FACTOR and not demo else None
     conn.execute(
         access_keys.insert().values(
-            hash=digest(key), role=role, scheme=scheme if scope else None, scope=scope, label=label,
+            hash=digest(key), role=role, scheme=scheme if scope is not None else None, scope=scope,
+            everywhere=scope is None, label=label,
             may_export=may_export, demo=demo, totp_secret=totp,
             expires_at=datetime.now().astimezone() + lasts if lasts else None,
         )
     )  # fmt: skip
     return NewKey(key, totp)
+
+
+def is_grid(conn: Connection, scheme: str, code: str) -> bool:
+    """Tell whether a scheme has, or will have, a grid of that code."""
+    there = sa.select(grids.c.id).where(grids.c.scheme == scheme, grids.c.code == code).limit(1)
+    return conn.execute(there).first() is not None
 
 
 def _check_scope(conn: Connection, scheme: str, scope: str) -> None:

@@ -29,14 +29,18 @@ access_keys = Table(
     Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     Column("expires_at", sa.DateTime(timezone=True)),
     Column("revoked_at", sa.DateTime(timezone=True)),
+    Column("everywhere", sa.Boolean, nullable=False),
     CheckConstraint(f"role IN ({', '.join(repr(role) for role in ROLES[1:])})", name="role"),
-    CheckConstraint("num_nulls(scheme, scope) IN (0, 2)", name="scope_whole"),
+    CheckConstraint(
+        "everywhere = (scope IS NULL) AND everywhere = (scheme IS NULL) AND scope <> '' AND scheme <> ''",
+        name="scope_whole",
+    ),
     CheckConstraint(
         f"demo OR totp_secret IS NOT NULL OR role NOT IN {WITH_SECOND_FACTOR!r}", name="second_factor"
     ),
     # Usage: whose key is this? at most twice a second per key and worker.
     UniqueConstraint("hash"),
-    comment="hash = SHA-256 of the key; no scope = the whole city; totp_step = the last code's, used once.",
+    comment="hash = SHA-256 of the key; everywhere = the whole city; totp_step = the last code's, used once.",
 )
 
 sessions = Table(

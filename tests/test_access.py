@@ -19,6 +19,7 @@ from api import access as asking
 from api import oidc
 from api.main import make_app
 from gis import access, demo_keys, schema
+from gis.access import Principal
 from gis.errors import BadInput, NotFound
 from gis.schema_access import ROLES
 from gis.settings import settings
@@ -258,6 +259,7 @@ def issuer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     monkeypatch.setattr(settings(), "oidc_issuer", "https://id.example")
     monkeypatch.setattr(settings(), "oidc_audience", "safetymap")
     monkeypatch.setattr(settings(), "oidc_jwks_url", "https://id.example/jwks")
+    oidc._keys.cache_clear()  # it keeps the keys of the issuer before
     monkeypatch.setattr(oidc._keys("https://id.example/jwks"), "fetch_data", lambda: jwks)
 
     def make(*, forged: bool = False, algorithm: str = "RS256", **claims: object) -> str:
@@ -281,10 +283,63 @@ def test_tokens_of_the_issuer_are_keys(asker: TestClient, issuer: Callable[..., 
     token = issuer(safetymap_role="commander", safetymap_scheme="safety", safetymap_scope="T1")
     told = asker.get("/session", headers=bearer(token)).json()
     assert (told["role"], told["scope"], told["name"]) == ("commander", "T1", "oidc:u1")
-    admin = issuer(safetymap_role="admin")
+    admin = issuer(safetymap_role="admin", safetymap_everywhere=True)
     assert asker.get("/session", headers=bearer(admin)).json()["role"] == "planner"
-    sure = issuer(safetymap_role="admin", amr=["pwd", "otp"])
+    sure = issuer(safetymap_role="admin", safetymap_everywhere=True, amr=["pwd", "otp"])
     assert asker.get("/session", headers=bearer(sure)).json()["role"] == "admin"
+
+
+GONE = "left out"
+
+
+@pytest.mark.parametrize("amr", ["otp", [["otp"]], [{"otp": 1}], {"otp": True}, None, []])
+def test_a_second_factor_is_one_of_a_list(asker: TestClient, issuer: Callable[..., str], amr: object) -> None:
+    token = issuer(safetymap_role="admin", safetymap_everywhere=True, amr=amr)
+    assert asker.get("/session", headers=bearer(token)).json()["role"] == "planner"
+
+
+def test_a_claim_that_comes_twice_is_nobodys(
+    asker: TestClient, issuer: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signed by the issuer, who was made to say two things."""
+    twice = b'"safetymap_scope":"T1","safetymap_scope":"T2"'
+    dumps = json.dumps
+    monkeypatch.setattr(
+        jwt.api_jwt.json, "dumps", lambda *said, **how: dumps(*said, **how).replace('"one":1', twice.decode())
+    )
+    token = issuer(safetymap_role="commander", safetymap_scheme="safety", one=1)
+    monkeypatch.undo()
+    assert asker.get("/session", headers=bearer(token)).status_code == 401
+
+
+@pytest.mark.parametrize("scope", ["*", "", "on", "T99"])
+def test_no_text_of_a_scope_means_everywhere(conn: Connection, scope: str) -> None:
+    for who in (Principal("admin", "safety", scope, full_role="admin"), Principal("admin", None, scope)):
+        access.enter(conn, Principal("admin"))
+        assert conn.execute(sa.text("SELECT scope_is_everywhere()")).scalar() is True
+        access.enter(conn, who)
+        assert conn.execute(sa.text("SELECT scope_is_everywhere()")).scalar() is False
+        assert not conn.execute(sa.text("SELECT scope_shape()")).scalar()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "NULL, '', 'safety'",
+        "NULL, NULL, NULL",
+        "true, 'T1', 'safety'",
+        "false, NULL, NULL",
+        "false, '', 'safety'",
+    ],
+)
+def test_a_key_of_nowhere_cannot_be_stored(conn: Connection, values: str) -> None:
+    with pytest.raises(sa.exc.IntegrityError):
+        conn.execute(
+            sa.text(
+                "INSERT INTO access_keys (hash, role, label, may_export, demo, everywhere, scope, scheme) "
+                f"VALUES ('a', 'field', 'x', false, false, {values})"
+            )
+        )
 
 
 @pytest.mark.parametrize(
@@ -293,12 +348,22 @@ def test_tokens_of_the_issuer_are_keys(asker: TestClient, issuer: Callable[..., 
         {"forged": True}, {"algorithm": "HS256"}, {"algorithm": "none"}, {"exp": 1}, {"aud": "other"},
         {"iss": "https://evil.example"}, {"safetymap_role": "god"}, {"safetymap_role": None},
         {"safetymap_scope": "T1"}, {"nbf": 2**33},
+        {"safetymap_everywhere": None}, {"safetymap_everywhere": "true"}, {"safetymap_everywhere": 1},
+        *(
+            {"safetymap_everywhere": GONE, "safetymap_scheme": scheme, "safetymap_scope": scope}
+            for scheme, scope in [
+                (GONE, GONE), ("", ""), ("safety", ""), ("safety", " "), ("safety", "*"), ("safety", None),
+                ("safety", "T99"), ("other", "T1"), ("safety", ["T1"]), (None, "T1"), (1, "T1"),
+            ]
+        ),
+        {"safetymap_scheme": "safety", "safetymap_scope": "T1"},
     ],
 )  # fmt: skip
 def test_bad_tokens_are_nobody(
     asker: TestClient, issuer: Callable[..., str], claims: dict[str, object]
 ) -> None:
-    token = issuer(**{"safetymap_role": "admin", **claims})
+    given = {"safetymap_role": "admin", "safetymap_everywhere": True, **claims}
+    token = issuer(**{name: value for name, value in given.items() if value != GONE})
     assert asker.get("/session", headers=bearer(token)).status_code == 401
 
 
