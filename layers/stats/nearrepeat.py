@@ -65,9 +65,8 @@ def knox(
         flat = row[inside] * shape[1] + column[inside]
         return np.bincount(flat, minlength=shape[0] * shape[1]).reshape(shape)
 
-    observed = table(times)
-    rng = np.random.default_rng(seed)
-    drawn = np.array([table(rng.permutation(times)) for _ in range(permutations)]).reshape(-1, *shape)
+    observed, draw = table(times), np.random.default_rng(seed).permutation
+    drawn = np.array([table(draw(times)) for _ in range(permutations)]).reshape(-1, *shape)
     expected = _mean_pairs(times, np.bincount(row, minlength=shape[0]), columns)
     ratio = np.divide(observed, expected, out=np.full(shape, np.nan), where=expected > 0)
     p = (1 + (drawn >= observed).sum(axis=0)) / (1 + permutations)

@@ -1,5 +1,6 @@
 """The prospective space-time permutation scan: places that hold more of late than their share of the days."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,35 +48,64 @@ def space_time(
     2:e59). The null exchanges the days among incidents; `seed` makes p repeatable. A zone that holds more
     than half of all incidents is not looked at. Raises ValueError for arrays that do not match.
     """
-    place, days = np.asarray(cell, dtype=np.int64), np.asarray(ago, dtype=np.int64)
-    lengths = np.unique(np.asarray(windows, dtype=np.int64))
+    place, days, lengths = (np.asarray(each, dtype=np.int64) for each in (cell, ago, np.unique(windows)))
     if place.shape != days.shape or place.ndim != 1 or (days < 0).any():
         raise ValueError(f"ago: {days.shape} must match the cells {place.shape} and not be negative")
     if not len(place):
         return []
-    total = len(place)
-    held = zones.members @ np.bincount(place, minlength=zones.members.shape[1])
-    lately = (days[:, None] < lengths).sum(axis=0)
-    expected = np.outer(held, lately) / total
-    usable = (held <= total / 2)[:, None] & (expected > 0)
-    members = sparse.csr_array(zones.members.astype(np.float32))
-    ratio = _ratios(members, place, days[:, None], lengths, expected, usable, min_cases)[0]
+    study = _study(zones, place, days, lengths, min_cases)
+    ratio = study.ratios(days[:, None])[0]
     chosen = _apart(ratio, zones.members, limit)
-    rng, maxima = np.random.default_rng(seed), list[float]()
-    for start in range(0, permutations if chosen else 0, _BATCH):
-        many = min(_BATCH, permutations - start)
-        drawn = rng.permuted(np.tile(days[:, None], many), axis=0)
-        each = _ratios(members, place, drawn, lengths, expected, usable, min_cases)
-        maxima += each.reshape(many, -1).max(axis=1).tolist()
-    counts = _counts(members, place, days[:, None], lengths)[0]
-    top = np.array(maxima)
-    return [
-        Cylinder(
-            zone, int(lengths[k]), int(counts[zone, k]), float(expected[zone, k]), float(ratio[zone, k]),
-            float((1 + (top >= ratio[zone, k] * (1 - 1e-9)).sum()) / (1 + len(top))),
+    if not chosen:
+        return []
+    greatest = [study.greatest(drawn) for drawn in _exchanged(days, permutations, seed)]
+    return [study.cylinder(days, *one, ratio[one], np.concatenate(greatest)) for one in chosen]
+
+
+@dataclass(frozen=True)
+class _Study:
+    """What stays as it is while days are exchanged."""
+
+    members: sparse.csr_array
+    place: Integers
+    lengths: Integers
+    expected: Floats
+    """Shape (zones, windows), as `usable`."""
+    usable: NDArray[np.bool_]
+    min_cases: int
+
+    def ratios(self, days: Integers) -> Floats:
+        """Return log-likelihood ratios (maps, zones, windows) where `days` (n, maps) are the incidents'."""
+        counts = _counts(self.members, self.place, days, self.lengths)
+        ratio = log_likelihood_ratio(counts, self.expected[None], float(len(self.place)), self.min_cases)
+        return np.asarray(ratio * self.usable)
+
+    def greatest(self, days: Integers) -> Floats:
+        """Return the greatest ratio of each map."""
+        return np.asarray(self.ratios(days).reshape(days.shape[1], -1).max(axis=1))
+
+    def cylinder(self, days: Integers, zone: int, k: int, ratio: float, greatest: Floats) -> Cylinder:
+        """Return one cylinder with its p against the greatest ratios of permutations."""
+        n = _counts(self.members[[zone]], self.place, days[:, None], self.lengths)[0, 0, k]
+        p = (1 + (greatest >= ratio * (1 - 1e-9)).sum()) / (1 + len(greatest))
+        return Cylinder(
+            zone, int(self.lengths[k]), int(n), float(self.expected[zone, k]), float(ratio), float(p)
         )
-        for zone, k in chosen
-    ]  # fmt: skip
+
+
+def _study(zones: Zones, place: Integers, days: Integers, lengths: Integers, min_cases: int) -> _Study:
+    held = zones.members @ np.bincount(place, minlength=zones.members.shape[1])
+    expected = np.outer(held, (days[:, None] < lengths).sum(axis=0)) / len(place)
+    usable = (held <= len(place) / 2)[:, None] & (expected > 0)
+    members = sparse.csr_array(zones.members.astype(np.float32))
+    return _Study(members, place, lengths, expected, usable, min_cases)
+
+
+def _exchanged(days: Integers, permutations: int, seed: int) -> Iterator[Integers]:
+    """Yield batches of days exchanged among incidents, shape (n, maps)."""
+    rng = np.random.default_rng(seed)
+    for start in range(0, permutations, _BATCH):
+        yield rng.permuted(np.tile(days[:, None], min(_BATCH, permutations - start)), axis=0)
 
 
 def _counts(members: sparse.csr_array, place: Integers, days: Integers, lengths: Integers) -> Floats:
@@ -89,14 +119,6 @@ def _counts(members: sparse.csr_array, place: Integers, days: Integers, lengths:
     table = sparse.csr_array((ones, (rows, column[late])), shape=(members.shape[1], many * width))
     by_band = (members @ table).toarray().reshape(-1, many, width)
     return np.asarray(by_band.cumsum(axis=2).transpose(1, 0, 2), dtype=np.float64)
-
-
-def _ratios(
-    members: sparse.csr_array, place: Integers, days: Integers, lengths: Integers, expected: Floats,
-    usable: NDArray[np.bool_], min_cases: int,
-) -> Floats:  # fmt: skip
-    counts = _counts(members, place, days, lengths)
-    return log_likelihood_ratio(counts, expected[None], float(len(place)), min_cases) * usable
 
 
 def _apart(ratio: Floats, members: sparse.csr_array, limit: int) -> list[tuple[int, int]]:
