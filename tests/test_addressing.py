@@ -59,6 +59,12 @@ NORTH = LineString([town.at(1, 2), town.at(1, 1)])
         ("Via Roma 12, 20121 Milano", House(12, "VIA ROMA", as_written=True)),
         ("Rua XV de Novembro, 123", House(123, "RUA XV DE NOVEMBRO", as_written=True)),
         ("ul. 3 Maja 12", House(12, "UL 3 MAJA", as_written=True)),
+        ("Via Roma n. 12", House(12, "VIA ROMA", as_written=True)),
+        ("Rua Augusta, nº 12", House(12, "RUA AUGUSTA", as_written=True)),
+        ("Bahnhofstr. 12-14", House(12, "BAHNHOFSTR", as_written=True)),
+        ("Bahnhofstr. 12X", None),
+        ("Bahnhofstr. 1X", None),
+        ("Via Roma, 1X", None),
         ("Main St 5", None),
         ("Highway 12", None),
         ("County Road 9", None),
@@ -105,6 +111,17 @@ def test_a_number_behind_the_street_wants_its_whole_name() -> None:
         meant = parse(written)
         assert meant is not None
         assert isinstance(lines.find(meant), str) is not there
+
+
+def test_a_street_that_ends_in_a_number_is_no_house_of_another() -> None:
+    names = ("Jalan Mawar", "Jalan Mawar 3")
+    lines = Streets([Road(name, NORTH, 1, 2, (1, 99, "odd"), None) for name in names])
+    meant = parse("Jalan Mawar 3")
+    assert meant is not None
+    assert "is a street" in str(lines.find(meant))
+    meant = parse("Jalan Mawar 5")
+    assert meant is not None
+    assert not isinstance(lines.find(meant), str)
 
 
 def test_the_end_of_a_range_is_not_the_whole_of_it() -> None:

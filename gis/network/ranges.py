@@ -106,6 +106,12 @@ class Streets:
         """Return where an address lies, or why it is not known."""
         if isinstance(address, Crossing):
             return self._crossing(address)
+        if (
+            isinstance(address, House)
+            and address.as_written
+            and f"{address.street} {address.number}" in self.rows
+        ):
+            return f"{address.street} {address.number} is a street, and may be a number of {address.street}"
         exact = isinstance(address, House) and address.as_written
         if not (self.rows.get(address.street) if exact else self.street(address.street)):
             return f"{address.street} is no street of the store"

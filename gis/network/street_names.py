@@ -202,7 +202,11 @@ _HOUSE = re.compile(
 )
 # An X stands for a digit that is kept secret. A fraction has a blank or dash in front: 12/3 is a unit's.
 _HOUSE_ZH = re.compile(r"^(?P<street>.*?\D)(?P<number>\d+)(?:-\d+)?号")
-_NUMBER_BEHIND = re.compile(r"^(?P<street>[^\W\d].*[^\W\d]\.?),?\s+(?P<number>\d+)\s?[A-Z]?$", re.IGNORECASE)
+_NUMBER_BEHIND = re.compile(
+    r"^(?P<street>[^\W\d].*?[^\W\d]\.?),?\s+(?:(?:n|no|nr)[.º°]?\s*)?"
+    r"(?P<number>\d+)(?:\s?[A-WYZ]|\s?-\s?\d+|\s+bis)?$",
+    re.IGNORECASE,
+)
 _UNIT = re.compile(r"\s+(?:APT|UNIT|SUITE|STE|RM|ROOM|FL|FLOOR)\b.*$|\s*#.*$", re.IGNORECASE)
 
 
@@ -229,7 +233,11 @@ def by_commas(text: str) -> tuple[str, list[str]]:
     """
     folded = _UNIT_BEFORE.sub("", unicodedata.normalize("NFKC", text.translate(_FRACTIONS)))
     first, *rest = _COMMA_BEHIND.sub(r"\1 ", folded).split(",")
-    if rest and not first[:1].isdigit() and re.fullmatch(r"\s*\d+\s?[A-Za-z]?\s*", rest[0]):
+    if (
+        rest
+        and not first[:1].isdigit()
+        and re.fullmatch(r"\s*(?:n[or]?[.º°]?\s*)?\d+\s?\w*\s*", rest[0], re.IGNORECASE)
+    ):
         first, rest = f"{first} {rest[0].strip()}", rest[1:]  # `Rua Augusta, 12`
     if rest and _IS_DIRECTION.match(re.sub(r"[\s.]", "", rest[0]).upper()):
         first, rest = f"{first} {rest[0].strip()}", rest[1:]
