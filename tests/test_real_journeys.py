@@ -91,7 +91,7 @@ def _frame(one: Map, realdata: Path) -> gpd.GeoDataFrame:
         table = gpd.read_file(path)
     code = table[one.code].astype(str)
     above = {
-        name: code.str[:how] if isinstance(how, int) else table[how].fillna("none").astype(str)
+        name: code.str[:how] if isinstance(how, int) else table[how].fillna("unmapped").astype(str)
         for name, how in one.levels.items()
     }
     columns = {"code": code, "name": code, "scheme": SCHEME, "level": len(one.levels) + 2} | above
