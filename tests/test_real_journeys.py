@@ -81,6 +81,10 @@ def _kml(text: str) -> BaseGeometry | None:
     return shapely.MultiPolygon([shapely.Polygon(*shell) for shell in shells]) if shells else None
 
 
+_NOTHING = dict.fromkeys(["-", "--"], "unmapped")
+"""What imports read as nothing, so that a row of it would be refused."""
+
+
 def _frame(one: Map, realdata: Path) -> gpd.GeoDataFrame:
     """A map's rows as an import takes them: code, name, level, and a column for each level above."""
     path = realdata / one.file
@@ -91,7 +95,7 @@ def _frame(one: Map, realdata: Path) -> gpd.GeoDataFrame:
         table = gpd.read_file(path)
     code = table[one.code].astype(str)
     above = {
-        name: code.str[:how] if isinstance(how, int) else table[how].fillna("unmapped").astype(str)
+        name: code.str[:how] if isinstance(how, int) else table[how].fillna("-").replace(_NOTHING)
         for name, how in one.levels.items()
     }
     columns = {"code": code, "name": code, "scheme": SCHEME, "level": len(one.levels) + 2} | above
