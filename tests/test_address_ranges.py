@@ -60,7 +60,8 @@ def test_houses_of_cambridge_are_placed_by_their_numbers(realdata: Path) -> None
     read = [parse(text) for text in table["address"]]
     found = [known.find(one) if one else "" for one in read]
     in_range = np.array([isinstance(one, Found) for one in found])
-    assert in_range.mean() >= 0.93
+    # 1 % are of two numbers that may be a unit and a house (`11-8 DANA ST`), and refused.
+    assert in_range.mean() >= 0.92
     placed: list[Any] = [one for one in found if isinstance(one, Found)]
     points = gpd.GeoSeries.from_xy([p.lon for p in placed], [p.lat for p in placed], crs=4326).to_crs(METRES)
     lot = lots(folder).reindex(table["parcel_ml"][in_range]).to_numpy()

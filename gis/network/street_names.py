@@ -148,6 +148,8 @@ def may_mean(written: str, key: str) -> bool:
     one, other = parts(written), parts(key)
     if one.name != other.name or one.kind not in ("", other.kind):
         return False
+    if one.name in _KINDS and not one.kind:
+        return written == key  # `St` alone is no `Saint Court`
     if one.name.isdigit():
         return one.before in ("", other.before) and one.behind in ("", other.behind)
     return Counter(one.ways) <= Counter(other.ways)
@@ -193,18 +195,19 @@ _BLOCK_OF = re.compile(
     re.IGNORECASE,
 )
 # A letter apart from its number may be a direction (`1200 S Charles St`) or a street's name (`100 B St`).
-_APART = rf"\s+(?![NSEWX]\b)[A-Z]\b(?!\s+(?:{'|'.join({*_TYPES, *_TYPES.values()})})\b)"
+_APART = rf"\s+(?![NSEWXO]\b)[A-Z]\b(?!\s+(?:{'|'.join({*_TYPES, *_TYPES.values()})})\b)"
 _HOUSE = re.compile(
     rf"^(?P<number>\d+)"
-    rf"(?:(?![NSEWX]\b)[A-Z]\b|{_APART}|\s*-\s*(?:\d+[A-Z]?|(?![NSEWX]\b)[A-Z])|(?:\s*-\s*|\s+)\d/\d\b)?"
+    rf"(?:(?![NSEWXO]\b)[A-Z]\b|{_APART}|\s*-\s*(?:(?P<to>\d+)[A-Z]?|(?![NSEWXO]\b)[A-Z])"
+    r"|(?:\s*-\s*|\s+)\d/\d\b)?"
     r"(?:\s+|\s*-?(?=[NSEW]\b))(?P<street>(?=.*[^\W\d]).+)$",
     re.IGNORECASE,
 )
-# An X stands for a digit that is kept secret. A fraction has a blank or dash in front: 12/3 is a unit's.
+# An X stands for a digit that is kept secret, an O for a zero. A fraction has a blank or dash in front: 12/3 is a unit's.
 _HOUSE_ZH = re.compile(r"^(?P<street>.*?\D)(?P<number>\d+)(?:-\d+)?号")
 _NUMBER_BEHIND = re.compile(
     r"^(?P<street>[^\W\d].*?[^\W\d]\.?),?\s+(?:(?:n|no|nr)[.º°]?\s*)?"
-    r"(?P<number>\d+)(?:\s?[A-WYZ]|\s?-\s?\d+|\s+bis)?$",
+    r"(?P<number>\d+)(?:\s?[A-NP-WYZ]|\s?-\s?(?P<to>\d+)|\s+bis)?$",
     re.IGNORECASE,
 )
 _UNIT = re.compile(r"\s+(?:APT|UNIT|SUITE|STE|RM|ROOM|FL|FLOOR)\b.*$|\s*#.*$", re.IGNORECASE)
@@ -280,14 +283,29 @@ def _block_x(text: str) -> Block | None:
 
 
 def _house(text: str) -> House | None:
-    found = _HOUSE.match(text) or _HOUSE_ZH.match(text)
+    found = _HOUSE.match(text)
+    if found and not _is_span(found):
+        return None
+    found = found or _HOUSE_ZH.match(text)
     return House(int(found["number"]), street_key(found["street"])) if found else None
+
+
+def _is_span(found: re.Match[str]) -> bool:
+    """Tell whether two numbers with a dash are the ends of one house: `12-14`; in `10-123` 10 is a unit."""
+    if found["to"] is None:
+        return True
+    apart = int(found["to"]) - int(found["number"])
+    return 0 <= apart <= _WIDEST_HOUSE and apart % 2 == 0
+
+
+_WIDEST_HOUSE = 20
+"""Numbers that one house spans, at most."""
 
 
 def _house_behind(text: str) -> House | None:
     """Return a house whose number stands behind its street (`Via Roma 12`), which has no English type."""
     found = _NUMBER_BEHIND.match(text)
-    if not found:
+    if not found or not _is_span(found):
         return None
     key, last = street_key(found["street"]), found["street"].upper().split()[-1].rstrip(".")
     english = parts(key).kind and not last.startswith("STR")
