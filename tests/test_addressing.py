@@ -47,6 +47,16 @@ NORTH = LineString([town.at(1, 2), town.at(1, 1)])
         ("Charles Street at North Avenue", Crossing(("CHARLES ST", "NORTH AVE"))),
         ("CHARLES ST / NORTH AVE", Crossing(("CHARLES ST", "NORTH AVE"))),
         ("秋实路２号", House(2, "秋实路")),
+        ("秋实路2号附3号", House(2, "秋实路")),
+        ("秋实路2号1单元501室", House(2, "秋实路")),
+        ("秋实路2号501", House(2, "秋实路")),
+        ("秋实路2号3栋", None),
+        ("秋实路2号旁", None),
+        ("秋实路2号对面", None),
+        ("秋实路2号门口", None),
+        ("秋实路2号3号楼501", None),
+        ("秋实路2号至6号", House(6, "秋实路2号至")),
+        ("秋实路2号御苑3栋1单元", None),
         ("红旗路与人民路交叉口", Crossing(("红旗路", "人民路"))),
         ("somewhere", None),
         ("12/5 High Street", House(5, "HIGH ST")),
@@ -228,6 +238,26 @@ def test_incidents_without_coordinates_are_placed_or_refused(
         assert reason in told
     again = bring(store, happened(ADDRESSES, **more), refused=tmp_path / "r.csv")
     assert (again.unchanged, again.refused) == (6, 4)
+
+
+def test_a_room_behind_a_registered_building_is_cut_off(store: Connection, tmp_path: Any) -> None:
+    batch = store.execute(sa.text("SELECT min(id) FROM batches")).scalar_one()
+    town.add_building(store, batch, "秋实路3号御苑5栋", town.at(0.5, 5))
+    town.add_building(store, batch, "秋实路3号御苑5栋2单元", town.at(0.5, 5.5))
+    written = [
+        "秋实路3号御苑5栋1单元302室",
+        "秋实路3号御苑5栋2单元302",
+        "秋实路3号御苑6栋1单元302室",
+        "秋实路3号302室",
+        "秋实路2号至6号",
+        "秋实路2号、6号",
+    ]
+    bring(store, happened(written), refused=tmp_path / "r.csv")
+    found = {key: (row.placed_by, (row.lon, row.lat)) for key, row in stored(store).items()}
+    assert {key: by for key, (by, _) in found.items()} == {"0": "address", "1": "address", "3": "range"}
+    assert found["0"][1] == pytest.approx(town.at(0.5, 5), abs=2e-3)
+    assert found["1"][1] == pytest.approx(town.at(0.5, 5.5), abs=2e-3)
+    assert "秋实路3号御苑6栋1单元302室" in (tmp_path / "r.csv").read_text("utf-8-sig")
 
 
 def test_coordinates_go_before_the_address_and_keep_their_datum(store: Connection) -> None:

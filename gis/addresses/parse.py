@@ -184,10 +184,17 @@ def _readings(shortened: list[Variant]) -> Iterator[Variant]:
     yield from list(found.values())[: 2 * _SHORTER]
 
 
-def _without_rooms(one: Variant) -> list[Variant]:
+def without_rooms(key: str) -> list[str]:
     """Return a folded address, and what is left without its room, its floor and its unit."""
+    found = [key]
+    while (shorter := _ROOM.sub("", found[-1])) not in {found[-1], ""}:
+        found.append(shorter)
+    return found
+
+
+def _without_rooms(one: Variant) -> list[Variant]:
     found = [one]
-    while (key := _ROOM.sub("", found[-1].key)) not in {found[-1].key, ""}:
+    for key in without_rooms(one.key)[1:]:
         found.append(found[-1].but(key, _LEFT_OUT, _BEHIND))
     return found
 

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from gis import grids
 from gis.addresses import along, regions
 from gis.addresses.normalise import fold
+from gis.addresses.parse import without_rooms
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
 from gis.importing.drafting import Draft, cleaned
@@ -72,9 +73,21 @@ class Gazetteer:
         }
 
     def _registered(self, texts: Sequence[str]) -> dict[str, Found | str]:
+        """Return what is known of registered addresses that are these but for rooms and regions."""
+        readings = dict(zip(texts, map(without_rooms, fold(self.conn, *texts)), strict=True))
+        found: dict[str, Found | str] = {}
+        for left_out in range(max(map(len, readings.values()), default=0)):
+            waiting = {
+                text: keys[left_out]
+                for text, keys in readings.items()
+                if text not in found and left_out < len(keys)
+            }
+            found |= self._ending(list(waiting), list(waiting.values()))
+        return found
+
+    def _ending(self, texts: Sequence[str], keys: Sequence[str]) -> dict[str, Found | str]:
         """Return what is known of registered addresses that are these but for the regions before either."""
         asked = _record(self.conn)
-        keys = fold(self.conn, *texts)
         known = regions.load(self.conn, keys, asked)
         rests = [
             (n, key[at:])

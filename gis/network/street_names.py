@@ -203,8 +203,13 @@ _HOUSE = re.compile(
     r"(?:\s+|\s*-?(?=[NSEW]\b))(?P<street>(?=.*[^\W\d]).+)$",
     re.IGNORECASE,
 )
-# An X stands for a digit that is kept secret, an O for a zero. A fraction has a blank or dash in front: 12/3 is a unit's.
-_HOUSE_ZH = re.compile(r"^(?P<street>.*?\D)(?P<number>\d+)(?:-\d+)?号")
+# An X stands for a digit that is kept secret, an O for a zero. A fraction has a blank or dash in front.
+_HOUSE_ZH = re.compile(
+    r"^(?P<street>.*?\D)(?P<number>\d+)(?:-\d+)?号"
+    r"(?:附\d+号?)?(?:第?\d+单元)?(?:第?\d+[层楼])?(?:[A-Z]?\d+[室房户]?)?$",
+    re.IGNORECASE,
+)
+"""Behind the number a room may stand; a building of an estate, 旁 or 对面 are elsewhere."""
 _NUMBER_BEHIND = re.compile(
     r"^(?P<street>[^\W\d].*?[^\W\d]\.?),?\s+(?:(?:n|no|nr)[.º°]?\s*)?"
     r"(?P<number>\d+)(?:\s?[A-NP-WYZ]|\s?-\s?(?P<to>\d+)|\s+bis)?$",
