@@ -29,7 +29,7 @@ def keys(engine: Engine) -> dict[str, NewKey]:
     with engine.begin() as conn:
         batch = town.furnish(conn, HOUSES)
         town.add_incidents(conn, batch, [town.at(1.6, 0.6), town.at(0.4, 0.4)])
-        return town.make_keys(conn, "planner", "approver", "commander")
+        return town.make_keys(conn, "planner", "approver", "admin", "commander")
 
 
 def is_fault(said: ConsoleMessage) -> bool:
@@ -292,7 +292,7 @@ def _split(page: Page, code: str, *line: tuple[float, float]) -> None:
 
 
 def test_a_conflict_is_decided_on_the_page(sit_down: Opener) -> None:
-    """Two plans divide one grid; the one published later is told so, and takes its own."""
+    """Two plans divide one grid; the later one is told so, takes its own, and a third person approves it."""
     plans = []
     for title, column in (("先", 1.5), ("后", 1.8)):
         _, page = sit_down("planner")
@@ -311,7 +311,10 @@ def test_a_conflict_is_decided_on_the_page(sit_down: Opener) -> None:
     page.reload()
     _submitted(page)
     other.reload()
-    _publish(other)
+    expect(other.locator("#life-reject")).to_be_visible()
+    expect(other.locator("#life-approve")).to_have_count(0)  # the approver decided the conflict
+    _, third = sit_down("admin", f"/planner#plan={plans[1]}")
+    _publish(third)
 
 
 def _publish(page: Page) -> None:

@@ -25,6 +25,8 @@ export async function showPanel(of) {
 const mayRead = () => ["commander", "planner", "approver", "admin"].includes(session().role);
 const mayPlan = () => ["planner", "approver", "admin"].includes(session().role);
 const mayDecide = () => ["approver", "admin"].includes(session().role);
+/** Whoever had a hand in a plan does not approve it. */
+const mayApprove = () => mayDecide() && !open.plan.hands.includes(session().name);
 
 async function draw() {
   if (!mayRead()) return fill($("#panel"), block(null, h("p", {}, t("plan.signin")), button("session.in", signIn, "main")));
@@ -80,6 +82,7 @@ let shown = null;
 function drawPlan() {
   const { plan } = open;
   const facts = [["plan.scope", `${plan.scope_name} ${plan.scope}`], ["plan.day", plan.effective_on], ["plan.author", plan.author],
+    plan.hands.length > 1 && ["plan.hands", plan.hands.join(choose("、", ", "))],
     plan.approver && ["plan.approver", plan.approver], plan.revision && ["plan.revision", String(plan.revision)],
     plan.note && ["plan.note", plan.note], ["plan.changed", String(changedGrids().length + open.gone.length)]].filter(Boolean);
   (shown === plan.id ? refill : fill)($("#panel"),
@@ -97,7 +100,7 @@ function life() {
   const why = state === "draft" && mayPlan() && hindrance();
   const doable = [
     state === "draft" && mayPlan() && ["submit", "main"],
-    state === "submitted" && mayDecide() && ["approve", "main"],
+    state === "submitted" && mayApprove() && ["approve", "main"],
     state === "approved" && mayDecide() && ["publish", "main"],
     ["submitted", "approved"].includes(state) && mayDecide() && ["reject", ""],
     ["submitted", "rejected", "withdrawn"].includes(state) && mayPlan() && ["reopen", ""],
@@ -105,7 +108,7 @@ function life() {
   ].filter(Boolean);
   return h("p", { class: "row" }, doable.map(([what, kind]) => lifeButton(what, kind, why)),
     why && h("span", { class: "quiet", id: "submit-why" }, why),
-    state === "submitted" && !mayDecide() && h("span", { class: "quiet" }, t("life.waits")));
+    state === "submitted" && !mayApprove() && h("span", { class: "quiet" }, t("life.waits")));
 }
 
 function lifeButton(what, kind, why) {

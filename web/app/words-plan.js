@@ -11,6 +11,7 @@ export const PLAN = {
   "plan.scope": ["范围", "Scope"],
   "plan.day": ["生效日期", "In force from"],
   "plan.author": ["起草人", "Author"],
+  "plan.hands": ["经手人", "Worked on by"],
   "plan.approver": ["审批人", "Approver"],
   "plan.revision": ["发布版次", "Published as revision"],
   "plan.note": ["意见", "Note"],
