@@ -184,7 +184,7 @@ def test_grids_above_each_other_are_refused(tmp_path: Path) -> None:
 def test_columns_of_many_kinds_are_written_as_they_were(tmp_path: Path, suffix: str) -> None:
     kinds = {
         "tags": [["a", "b"], ["c"]], "flag": [True, None], "fid": [7, 9], "day": ["2026-01-01", None],
-        "big": [2**53 + 1, 0],
+        "big": [2**53 + 1, 0], "parent_code": [43028100100100001, None],
     }  # fmt: skip
     rows = [
         {
@@ -202,6 +202,10 @@ def test_columns_of_many_kinds_are_written_as_they_were(tmp_path: Path, suffix: 
     assert found["flag"].iloc[0] in (True, 1)
     assert found["flag"].isna().iloc[1]
     assert list(found["big"]) == kinds["big"]
+    written = gpd.read_file(
+        out, use_arrow=True, fid_as_index=True, arrow_to_pandas_kwargs={"integer_object_nulls": True}
+    )
+    assert written.sort_values("code")["parent_code"].iloc[0] == kinds["parent_code"][0]
 
 
 @pytest.mark.parametrize("name", ["Code", "geom", "GEOM"])

@@ -112,3 +112,11 @@ def test_a_format_is_proposed_for_what_reads_in_one_way(
         store, "incidents", tmp_path / "f.csv", "\n".join(["origin_id,occurred_at,lon,lat", *rows])
     )
     assert "\nformats = [" in told
+
+
+def test_the_code_of_a_grid_is_the_column_in_which_each_row_has_its_own(
+    store: Connection, tmp_path: Path
+) -> None:
+    rows = [f'{at % 2},B{at},"POLYGON ((0 0, 1 0, 1 1, 0 0))"' for at in range(4)]
+    told = propose(store, "grids", tmp_path / "f.csv", "\n".join(["DISTRICT,BEAT_NO,wkt", *rows]))
+    assert '\ncode = "BEAT_NO"' in told

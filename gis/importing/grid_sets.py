@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -24,6 +25,14 @@ from gis.importing.source import Chunk, Geoms, Source
 
 _ANY = Rules("UTC", (), datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), {})
 """Rules for columns that are looked at, not kept."""
+
+
+_WHOLE: dict[pa.DataType, Any] = {
+    pa.bool_(): pd.BooleanDtype(), pa.int8(): pd.Int8Dtype(), pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(), pa.uint8(): pd.UInt8Dtype(),
+    pa.uint16(): pd.UInt16Dtype(), pa.uint32(): pd.UInt32Dtype(), pa.uint64(): pd.UInt64Dtype(),
+}  # fmt: skip
+"""Kinds of columns in which pandas else makes doubles or texts of all values where one is empty."""
 
 
 @dataclass(frozen=True)
@@ -112,15 +121,14 @@ def _mapping(source: Source, code: str | None) -> Mapping:
 
 
 def _frame(chunk: Chunk) -> pd.DataFrame:
-    """Return the columns of rows as they are: flags beside empty cells stay flags, lists become JSON."""
-    flags = {pa.bool_(): pd.BooleanDtype()}
+    """Return the columns of rows as they are, beside empty cells too; lists become JSON."""
     table = chunk.table
     for at, column in enumerate(table.columns):
         if pa.types.is_nested(column.type):
             values = [None if one is None else json.dumps(one, ensure_ascii=False, default=str)
                       for one in column.to_pylist()]  # fmt: skip
             table = table.set_column(at, table.column_names[at], pa.array(values, pa.string()))
-    frame: pd.DataFrame = table.to_pandas(types_mapper=flags.get)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_WHOLE.get)
     return frame
 
 

@@ -127,7 +127,8 @@ def _span(column: pa.ChunkedArray, name: str) -> str:
 
 
 def _field(draft: Draft, one: Field) -> None:
-    found = _identity(draft) if one.name == "origin_id" else _column(draft, one.name)
+    is_identity = one.name == "origin_id" or (one.name == "code" and one.required)
+    found = _identity(draft, one.name) if is_identity else _column(draft, one.name)
     if found is None and one.required and one.parse is times.moment:
         found = _moments(draft, one)
     if found is None:
@@ -143,9 +144,9 @@ def _field(draft: Draft, one: Field) -> None:
         draft.values += _stubs(draft, one, draft.table[column])
 
 
-def _identity(draft: Draft) -> tuple[str, str] | None:
+def _identity(draft: Draft, name: str) -> tuple[str, str] | None:
     """Return the column that tells rows apart: by heading first, then any whose values are all different."""
-    named = _column(draft, "origin_id")
+    named = _column(draft, name)
     if named and _is_unique(draft.table[named[0]]):
         return named
     for column in draft.table.column_names:
