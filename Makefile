@@ -11,7 +11,7 @@ serve: # serve the city of this installation in the background (SAFETYMAP_PORT)
 	@scripts/serve.sh
 
 test: # run the tests, as many files at once as there are cores, at most four
-	@scripts/test.sh -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
+	@scripts/test.sh -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 prove: # run the long proofs
 	@scripts/test.sh -m slow

@@ -30,6 +30,14 @@ hypothesis_settings.register_profile("short", max_examples=40, deadline=None, de
 hypothesis_settings.load_profile("short")
 
 
+_LONGEST = ("_page", "city_journeys", "chicago", "plan_suggest", "record", "public")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first: else one of two processes works on them alone in the end."""
+    items.sort(key=lambda item: not item.path.stem.endswith(_LONGEST))
+
+
 def _run(url: sa.URL, *statements: str) -> None:
     engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     with engine.connect() as conn:

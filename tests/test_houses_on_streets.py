@@ -170,3 +170,13 @@ def test_letters_and_directions_are_streets_of_their_own(street: Connection) -> 
 )  # fmt: skip
 def test_directions_behind_a_comma_and_glued_to_the_number(written: str, street: str) -> None:
     assert street_names.parse(written) == street_names.House(1600 if "1600" in written else 100, street)
+
+
+def test_an_address_is_told_in_the_order_of_its_language() -> None:
+    for written, name, told in (
+        ("88 Elm St", "Elm Street", "88 Elm Street"), ("Via Roma 12", "Via Roma", "Via Roma 12"),
+        ("国瓷路88号", "国瓷路", "国瓷路88号"),
+    ):  # fmt: skip
+        house = street_names.parse(written)
+        assert isinstance(house, street_names.House)
+        assert house.on(name) == told

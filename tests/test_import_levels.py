@@ -90,7 +90,7 @@ def test_a_column_per_level_makes_each_level(conn: Connection, tmp_path: Path) -
     ("columns", "dissolve", "told"),
     [
         ({"parent_code": ["N", None, "N", "S", "S", "S"]}, ["parent_code"], "row b has no parent_code"),
-        ({}, ["county"], "no column 'county'"),
+        ({}, ["county"], "no column 'county'; the file has code, .*scheme"),
         ({"county": ["X"] * 6}, [], "does not exist"),
         (
             {"town": ["1", "1", "1", "2", "2", "2"], "county": list("XXYXYY")},
@@ -131,6 +131,12 @@ def test_a_column_of_the_file_goes_before_a_field_of_that_name(
     done = run(conn, "grids", from_frame(frame, "drawn"), options)
     assert {code for code, (level, *_) in stored(conn).items() if level == 2} == {"N", "S"}
     assert not [note for note in done.notes if "does not use" in note and name in note.split(": ")[1]]
+
+
+@pytest.mark.parametrize("written", ["county", "COUNTY", "Ｃounty"])
+def test_a_column_is_named_as_headings_are_compared(conn: Connection, tmp_path: Path, written: str) -> None:
+    bring(conn, leaves(3, **{"County (2020)": list("NNNSSS")}), tmp_path, 3, [written])
+    assert {code for code, (level, *_) in stored(conn).items() if level == 2} == {"N", "S"}
 
 
 def test_one_code_in_several_notations_makes_one_grid(conn: Connection, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def _houses(conn: Connection, text: str, asked: Asked | None) -> list[Match]:
     assert isinstance(house, House)
     return [
         Match(
-            "house", None, f"{house.number} {name}", None, round(_HOUSE_ON_STREET - (1 - score), 3),
+            "house", None, house.on(name), None, round(_HOUSE_ON_STREET - (1 - score), 3),
             f"house number along its street, to {place.accuracy_m:.0f} m", place.lon, place.lat,
         )
         for name, score in best.items()

@@ -24,7 +24,7 @@ from gis.importing.drafting import Draft, draft
 from gis.importing.grid_faults import Lost
 from gis.importing.job import Job, Options, Outcome, new_batch, outcome, prepare
 from gis.importing.kinds import KINDS, Field, Kind
-from gis.importing.mapping import Level, Mapping, Scheme
+from gis.importing.mapping import Level, Mapping, Scheme, pick
 from gis.importing.parsing import identifier, mask
 from gis.importing.placing import Placed
 from gis.importing.revising import Change, lay, publish, undoes
@@ -184,10 +184,17 @@ def _columns(job: Job, dissolve: tuple[str, ...]) -> dict[str, str]:
     A column of the file goes before a field of ours of the same name; of ours `parent_code` alone will do.
     """
     ours, theirs = {field.name for field in job.kind.fields}, job.source.columns
-    for name in dissolve:
-        if name not in theirs and name != "parent_code":
-            raise BadInput("--dissolve", f"there is no column {name!r}; name one of the file, or parent_code")
-    return {f"{name} of the file" if name in ours and name in theirs else name: name for name in dissolve}
+    found = {name: pick(name, theirs) for name in dissolve}
+    for name, column in found.items():
+        if column is None and name != "parent_code":
+            raise BadInput(
+                "--dissolve",
+                f"there is no column {name!r}; the file has {', '.join(theirs)}; or say parent_code",
+            )
+    return {
+        f"{name} of the file" if name in ours and column else name: column or name
+        for name, column in found.items()
+    }
 
 
 def _with_columns(job: Job, extra: dict[str, str]) -> tuple[Kind, Mapping]:

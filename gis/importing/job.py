@@ -21,7 +21,7 @@ from gis.importing.addressing import Gazetteer
 from gis.importing.evidence import Evidence
 from gis.importing.ground import Ground
 from gis.importing.kinds import Kind
-from gis.importing.mapping import Mapping, choose, missing
+from gis.importing.mapping import Mapping, choose, missing, pick
 from gis.importing.parsing import Rules
 from gis.importing.placing import Ways
 from gis.importing.refusals import RefusedFile
@@ -148,9 +148,14 @@ def prepare(conn: Connection, kind: Kind, source: Source, options: Options) -> J
         Ways(options.accept_ballpark, options.repair),
     )
     job.notes.extend(source.notes)
-    if unused := sorted(set(source.columns) - mapping.used(source.columns) - {*options.dissolve}):
+    if unused := sorted(set(source.columns) - mapping.used(source.columns) - _dissolved(source, options)):
         job.notes.append(f"columns that mapping {mapping.name} does not use: {', '.join(unused)}")
     return job
+
+
+def _dissolved(source: Source, options: Options) -> set[str | None]:
+    """Return the columns that levels above are made by."""
+    return {pick(name, source.columns) for name in options.dissolve}
 
 
 def _absent(absent: list[str], mapping: Mapping, source: Source) -> str:

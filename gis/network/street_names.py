@@ -67,6 +67,12 @@ class House:
     street: str
     as_written: bool = False
 
+    def on(self, name: str) -> str:
+        """Return the address on a street of that name, in the order in which the street's language has it."""
+        if re.search(r"[\u3400-\u9fff]$", name):
+            return f"{name}{self.number}号"
+        return f"{name} {self.number}" if self.as_written else f"{self.number} {name}"
+
     def may_stand_on(self, key: str) -> bool:
         """Tell whether a street's key may be that of the house's street."""
         return self.street == key if self.as_written else may_mean(self.street, key)
