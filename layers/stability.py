@@ -89,13 +89,18 @@ def _measured(found: Situation, rows: Integers, formula: Formula) -> list[Measur
 def _ratio(of: Departure | None, rows: Integers) -> list[Measured | None]:
     if of is None:
         return [None] * len(rows)
-    return [Measured(*ends) for ends in zip(*of.ratio(rows), strict=True)]
+    return [_known(*ends) for ends in zip(*of.ratio(rows), strict=True)]
+
+
+def _known(value: float, low: float, high: float) -> Measured | None:
+    """Return a measurement; None where there is none, as of nothing over nothing."""
+    return None if math.isnan(value) else Measured(value, low, high)
 
 
 def _closure(found: Situation, rows: Integers) -> list[Measured | None]:
     closed = found.closure(rows)
     ends = zip(closed.value, closed.low, closed.high, strict=True)
-    return [None if math.isnan(each[0]) else Measured(*each) for each in ends]
+    return [_known(*each) for each in ends]
 
 
 def _response(found: Situation, rows: Integers, part: Part) -> list[Measured | None]:

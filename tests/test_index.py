@@ -1,5 +1,6 @@
 """The stability index: by hand, by date, and never red by chance."""
 
+import math
 from datetime import date
 from pathlib import Path
 
@@ -50,6 +51,8 @@ def test_unknown_parts_and_empty_measurements_are_refused() -> None:
         index(FORMULA, {"c": exactly(1)})
     with pytest.raises(ValueError, match="no part of the index was measured"):
         index(FORMULA, {})
+    with pytest.raises(ValueError, match=r"\['a'\] are no numbers"):
+        index(FORMULA, {"a": Measured(math.nan, math.nan, math.nan), "b": exactly(1)})
 
 
 def test_the_published_formulas_are_sound() -> None:

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from math import isclose, sqrt
+from math import isclose, isnan, sqrt
 from pathlib import Path
 
 FORMULAS = Path(__file__).parent.parent / "settings" / "stability_index.toml"
@@ -89,11 +89,13 @@ def index(formula: Formula, measured: Mapping[str, Measured | None]) -> Index:
     """Return the index of one grid from what was measured of each part.
 
     The interval takes the parts as independent: half-widths add in squares. Raises ValueError
-    for a part the formula does not know, and when nothing was measured.
+    for a part the formula does not know, for a measurement that is no number, and when nothing was measured.
     """
     unknown = set(measured) - {part.name for part in formula.part}
     if unknown:
         raise ValueError(f"measured: {sorted(unknown)} are no parts of formula {formula.version}")
+    if unread := sorted(name for name, m in measured.items() if m is not None and isnan(m.value)):
+        raise ValueError(f"measured: {unread} are no numbers; leave out what was not measured")
     points = {p.name: _points(p, m) for p in formula.part if (m := measured.get(p.name)) is not None}
     if not points:
         raise ValueError("measured: no part of the index was measured")
