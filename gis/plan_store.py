@@ -132,7 +132,6 @@ def add_step(
         for code, (before, after) in changes.items()
     ]
     conn.execute(plan_changes.insert(), rows)
-    add_hand(conn, plan.id, who)
     set_grids(conn, plan.id, {code: after for code, (_, after) in changes.items()})
     update(conn, plan.id, head=step)
     return step

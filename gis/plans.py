@@ -102,6 +102,7 @@ def take(
     believes the plan to stand. Raises what the step raises, and a Problem where the plan has moved on.
     """
     here = locked(conn, plan_id, head)
+    plan_store.add_hand(conn, plan_id, who)
     return _kept(conn, who, here, *stepped(conn, here, params))
 
 
@@ -126,6 +127,7 @@ def take_group(
     new: Coverage,
 ) -> Done:
     """Store steps already taken on a locked draft, and the coverage they make, as one step to undo."""
+    plan_store.add_hand(conn, here.plan.id, who)
     return _kept(conn, who, here, {"op": GROUP, "title": title, "steps": list(steps)}, new)
 
 
@@ -270,11 +272,18 @@ def reopen(conn: Connection, plan_id: int) -> Plan:
 
 
 def approve(conn: Connection, who: Principal, plan_id: int) -> Plan:
-    """Approve a submitted plan. Raises Forbidden for who had a hand in it: four eyes see more than two."""
+    """Approve a submitted plan: four eyes see more than two.
+
+    Raises Forbidden for whoever had a hand in it, and for any key of the same name, which is one person's.
+    """
     plan = plan_store.get(conn, plan_id, lock=True)
     demand(plan, "submitted")
-    if {plan_store.identity(who), f"name {who.name}"} & plan_store.hands(conn, plan_id).keys():
-        raise Forbidden("nobody approves a plan that they had a hand in; ask another approver")
+    hands = plan_store.hands(conn, plan_id)
+    if plan_store.identity(who) in hands or who.name in hands.values():
+        raise Forbidden(
+            "nobody approves a plan that they had a hand in (keys of one name are one person's); "
+            "ask another approver"
+        )
     return _becomes(conn, plan, "approved", approver=who.name, approved_at=sa.func.now())
 
 
@@ -297,7 +306,7 @@ def submit(conn: Connection, plan_id: int) -> Plan:
     plan_faults.demand_sound(here.base.cov, here.cov)
     codes = plan_codes.reserved(conn, here.plan, here.base.cov, here.cov)
     if codes:
-        author = Principal("planner", name=here.plan.author)  # the labels were the author's to give
+        author = Principal("planner", name=here.plan.author)
         step = {"op": "recode", "codes": codes}
         _kept(conn, author, here, step, redraw.apply(here.cov, step))
     return _becomes(conn, here.plan, "submitted", submitted_at=sa.func.now())

@@ -336,6 +336,22 @@ def test_whoever_had_a_hand_in_a_plan_does_not_approve_it(
     assert other.json()["hands"] == ["approver", "planner"]
 
 
+def test_two_keys_of_one_name_are_one_person(
+    client: TestClient, keys: dict[str, Ask], engine: Engine
+) -> None:
+    with engine.begin() as conn:
+        made = [
+            access.create_key(conn, role, scheme="safety", label="王", demo=role == "approver").key
+            for role in ("planner", "approver")
+        ]
+    planner, approver = ({"Authorization": f"Bearer {key}"} for key in made)
+    plan = begin(client, planner)
+    assert told(client, planner, plan, "steps", rename("T2d")).status_code == 200
+    assert told(client, planner, plan, "submit").status_code == 200
+    assert told(client, approver, plan, "approve").status_code == 403
+    assert told(client, keys["approver"], plan, "approve").status_code == 200
+
+
 def test_an_empty_plan_that_the_approver_fills_is_the_approvers(
     client: TestClient, keys: dict[str, Ask]
 ) -> None:

@@ -202,6 +202,7 @@ _BLOCK_OF = re.compile(
 )
 # A letter apart from its number may be a direction (`1200 S Charles St`) or a street's name (`100 B St`).
 _APART = rf"\s+(?![NSEWXO]\b)[A-Z]\b(?!\s+(?:{'|'.join({*_TYPES, *_TYPES.values()})})\b)"
+# An X stands for a digit that is kept secret, an O for a zero. A fraction has a blank or dash in front.
 _HOUSE = re.compile(
     rf"^(?P<number>\d+)"
     rf"(?:(?![NSEWXO]\b)[A-Z]\b|{_APART}|\s*-\s*(?:(?P<to>\d+)[A-Z]?|(?![NSEWXO]\b)[A-Z])"
@@ -209,7 +210,6 @@ _HOUSE = re.compile(
     r"(?:\s+|\s*-?(?=[NSEW]\b))(?P<street>(?=.*[^\W\d]).+)$",
     re.IGNORECASE,
 )
-# An X stands for a digit that is kept secret, an O for a zero. A fraction has a blank or dash in front.
 _HOUSE_ZH = re.compile(
     r"^(?P<street>.*?\D)(?P<number>\d+)(?:-\d+)?号"
     r"(?:附\d+号?)?(?:第?\d+单元)?(?:第?\d+[层楼])?(?:[A-Z]?\d+[室房户]?)?$",
