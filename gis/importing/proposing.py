@@ -16,6 +16,7 @@ from gis.importing.coordinates import degrees
 from gis.importing.kinds import Field, Kind
 from gis.importing.mapping import heading, ready
 from gis.importing.parsing import Rules, as_text, mask
+from gis.importing.placing import read_shape
 from gis.importing.source import Source
 
 _SHOWN = 60
@@ -95,7 +96,7 @@ def _column(draft: Draft, name: str) -> tuple[str, str] | None:
 
 
 def _place(draft: Draft) -> None:
-    """Propose coordinates: by their heading where the contents agree, else by contents alone."""
+    """Propose the columns of coordinates whose contents are such; without them, the column of shapes."""
     for name, (low, high) in _PLACE.items():
         named = _column(draft, name)
         column = named[0] if named else None
@@ -106,6 +107,23 @@ def _place(draft: Draft) -> None:
             f"# {named[1] if named else ''}; {_span(draft.table[column], name)}",
             f"{name} = {_q(column)}",
         ]
+    if not draft.top and (shapes := _shapes(draft)):
+        draft.taken.add(shapes)
+        draft.top += [
+            f"# its values are shapes; {_evidence(draft.table[shapes])}",
+            f"geometry = {_q(shapes)}",
+        ]
+
+
+def _shapes(draft: Draft) -> str | None:
+    """Return the column most of whose values, as far as they are looked at, are shapes (WKT or WKB)."""
+    return next((name for name in draft.table.column_names if _holds_shapes(draft.table[name])), None)
+
+
+def _holds_shapes(column: pa.ChunkedArray) -> bool:
+    values = pc.drop_null(_one(column))[:_SHOWN]
+    read = [read_shape(value) is not None for value in values]
+    return bool(read) and sum(read) >= _MOSTLY * len(read)
 
 
 def _within(column: pa.ChunkedArray, name: str, low: float, high: float) -> bool:
@@ -142,6 +160,8 @@ def _field(draft: Draft, one: Field) -> None:
         draft.formats += _time_formats(draft, one, draft.table[column])
     elif one.parse not in (parsing.text, parsing.identifier):
         draft.values += _stubs(draft, one, draft.table[column])
+    elif one.parse is parsing.text:
+        draft.values += _translated(draft, one, draft.table[column])
 
 
 def _identity(draft: Draft, name: str) -> tuple[str, str] | None:
@@ -232,6 +252,14 @@ def _stubs(draft: Draft, one: Field, column: pa.ChunkedArray) -> list[str]:
     # Not proposed as "": that takes the default, of a datum some other place.
     head = f"# ours for each of theirs; with # before a line its rows are refused. Ours: {_takes(one, draft)}"
     return [f"\n{head}\n[{draft.kind.name}.values.{one.name}]", *lines, *told]
+
+
+def _translated(draft: Draft, one: Field, column: pa.ChunkedArray) -> list[str]:
+    """Return lines for the values of a free text that a ready mapping translates, such as 主干路."""
+    there = pc.unique(pc.utf8_trim_whitespace(as_text(_one(column)))).to_pylist()
+    known = _known_values(draft.kind, one.name)
+    lines = [f"{_q(word)} = {_q(known[word])}" for word in there if word in known]
+    return [f"\n[{draft.kind.name}.values.{one.name}]", *lines] if lines else []
 
 
 def _takes_it(one: Field, word: str, draft: Draft) -> bool:

@@ -1,0 +1,80 @@
+"""The Chinese guide's headings are read without a mapping, for every kind it has a row for."""
+
+import re
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis import schema
+from gis.importing import mapping, proposing, reading
+from gis.importing.job import Options, rules
+from gis.importing.kinds import KINDS
+from gis.importing.run import run
+from tests import town
+
+GUIDE = Path(__file__).parents[1] / "docs/own-city.zh-CN.md"
+ROW = re.compile(r"^\| `(\w+)` [^|]*\| (.+) \|$", re.MULTILINE)
+TABLES = {kind: re.sub(r"（或[^）]*）", "", named) for kind, named in ROW.findall(GUIDE.read_text("utf-8"))}
+VALUES = {
+    "编号": "1", "名称": "御山和苑", "姓名": "张三", "道路名称": "嵩山路", "道路等级": "主干路",
+    "是否单行": "否", "限速": "60", "左起": "1", "左止": "99", "右起": "2", "右止": "100",
+    "地址": "嵩山路88号", "用途": "住宅", "层数": "18", "户数": "72", "单元数": "2",
+    "国标编码": "43028100001320000001", "类型": "枪机", "朝向": "东北、南", "视场角": "90",
+    "可视距离": "80", "状态": "正常", "技能": "急救、巡逻", "人数": "3", "驻地": "嵩山路88号",
+    "定位时间": "2025年3月1日 10:00", "电话": "000", "岗位": "网格员", "网格编码": "T1a",
+    "任职日期": "2025-01-01", "经度": "113.005", "纬度": "27.045",
+}  # fmt: skip
+SHAPES = {
+    "line": "LINESTRING (113.001 27.041, 113.009 27.049)",
+    "polygon": "POLYGON ((113.004 27.044, 113.0042 27.044, 113.0042 27.0442, 113.004 27.044))",
+}
+
+
+@pytest.fixture
+def store(conn: Connection) -> Connection:
+    town.add_grids(conn)
+    town.add_city(conn)
+    return conn
+
+
+def table(kind: str, folder: Path) -> Path:
+    """Write a table of one row with the guide's headings for a kind, all of them."""
+    heads = [head for head in re.split("[、（）]+", TABLES[kind]) if head]
+    own = VALUES | {"边界": SHAPES.get(KINDS[kind].shape or "", "")}
+    own |= {"areas": {"类型": "水库"}, "responders": {"状态": "available"}}.get(kind, {})
+    file = folder / f"{kind}.csv"
+    row = ",".join(f'"{own[head]}"' for head in heads)
+    file.write_text(f"{','.join(heads)}\n{row}\n", encoding="gb18030")
+    return file
+
+
+def test_every_kind_beside_grids_categories_and_incidents_has_its_headings() -> None:
+    assert set(TABLES) == set(KINDS) - {"grids", "categories", "incidents"}
+
+
+@pytest.mark.parametrize("kind", sorted(TABLES))
+def test_the_headings_of_the_guide_need_no_mapping(store: Connection, tmp_path: Path, kind: str) -> None:
+    source = reading.read(table(kind, tmp_path))
+    outcome = run(store, kind, source, Options(datum="wgs84", refused=tmp_path / "refused.csv"))
+    assert (outcome.inserted, outcome.mapping) == (1, "zh-spreadsheet"), outcome.reasons
+    assert not [note for note in outcome.notes if "not use" in note]
+
+
+def test_a_road_of_a_chinese_table_is_a_main_road_with_its_numbers(store: Connection, tmp_path: Path) -> None:
+    source = reading.read(table("roads", tmp_path))
+    run(store, "roads", source, Options(datum="wgs84", refused=tmp_path / "refused.csv"))
+    kept = store.execute(sa.select(schema.roads)).mappings().one()
+    assert kept["class"] == "primary"
+    assert [kept[name] for name in ("left_from", "left_to", "right_from", "right_to")] == [1, 99, 2, 100]
+
+
+@pytest.mark.parametrize("kind", ["roads", "buildings", "areas"])
+def test_a_proposal_takes_shapes_by_what_they_are(store: Connection, tmp_path: Path, kind: str) -> None:
+    file = table(kind, tmp_path)
+    file.write_text(file.read_text("gb18030").replace("边界", "图形"), encoding="gb18030")
+    proposed = proposing.propose(KINDS[kind], reading.read(file), rules(store, mapping.plain(kind)))
+    assert '\ngeometry = "图形"' in proposed
+    if kind == "roads":
+        assert '"主干路" = "primary"' in proposed
