@@ -16,7 +16,7 @@ from gis.importing.run import run
 from gis.importing.source import from_frame
 from gis.network.ranges import METRES, Road, Streets
 from gis.network.street_names import Block, Crossing, House, parse, street_key
-from gis.schema import city, incidents
+from gis.schema import city, grids, incidents
 from tests import town
 
 NORTH = LineString([town.at(1, 2), town.at(1, 1)])
@@ -57,7 +57,13 @@ NORTH = LineString([town.at(1, 2), town.at(1, 1)])
         ("秋实路2号3号楼501", None),
         ("秋实路2号至6号", House(6, "秋实路2号至")),
         ("秋实路2号御苑3栋1单元", None),
+        ("秋实路2", House(2, "秋实路")),
+        ("国道320", None),
         ("红旗路与人民路交叉口", Crossing(("红旗路", "人民路"))),
+        ("红旗路人民路交叉口", Crossing(("红旗路", "人民路"))),
+        ("太和路、和平大道交界处", Crossing(("太和路", "和平大道"))),
+        ("太和路和和平大道的十字路口", Crossing(("太和路", "和平大道"))),
+        ("秋实路和人民路丁字路口", Crossing(("秋实路", "人民路"))),
         ("somewhere", None),
         ("12/5 High Street", House(5, "HIGH ST")),
         ("3/12 High St", House(12, "HIGH ST")),
@@ -258,6 +264,19 @@ def test_a_room_behind_a_registered_building_is_cut_off(store: Connection, tmp_p
     assert found["0"][1] == pytest.approx(town.at(0.5, 5), abs=2e-3)
     assert found["1"][1] == pytest.approx(town.at(0.5, 5.5), abs=2e-3)
     assert "秋实路3号御苑6栋1单元302室" in (tmp_path / "r.csv").read_text("utf-8-sig")
+
+
+def test_a_street_behind_a_region_is_placed_where_the_region_is(store: Connection, tmp_path: Any) -> None:
+    for code, name in (("T1", "来龙门街道"), ("T2", "阳三石街道"), ("T2e", "东门社区"), ("T2d", "西门社区")):
+        store.execute(sa.update(grids).where(grids.c.code == code).values(name=name))
+    written = [
+        "来龙门街道秋实路3号", "阳三石街道秋实路3号", "小镇东门社区秋实路3号", "天元区秋实路3号",
+        "西门社区秋实路3号",        "阳三石街道秋实路99号", "湖南省小镇阳三石街道秋实路3号302室",
+    ]  # fmt: skip
+    bring(store, happened(written), refused=tmp_path / "r.csv")
+    rows = stored(store)
+    assert {key: row.placed_by for key, row in rows.items()} == {"1": "range", "2": "range", "6": "range"}
+    assert all(row.grid_code == "T2e" for row in rows.values())
 
 
 def test_coordinates_go_before_the_address_and_keep_their_datum(store: Connection) -> None:

@@ -54,7 +54,8 @@ class Gazetteer:
         """Return where each address lies, or why it is not known."""
         found = self._registered(texts)
         found |= self._elsewhere([text for text in texts if text not in found])
-        return {text: found.get(text) or self._on_street(text) for text in texts}
+        found |= {text: self._on_street(text) for text in texts if text not in found}
+        return found | self._behind_regions([text for text in texts if isinstance(found[text], str)])
 
     def _elsewhere(self, texts: Sequence[str]) -> dict[str, Found | str]:
         """Return why addresses are none of this city's: behind their commas is no region of it."""
@@ -115,6 +116,34 @@ class Gazetteer:
             self.streets = load_streets(self.conn)
         address = parse(text)
         return "is no address that is known" if address is None else self.streets.find(address)
+
+    def _behind_regions(self, texts: Sequence[str]) -> dict[str, Found]:
+        """Return where addresses lie whose street stands behind Chinese regions that the place lies in."""
+        keys = dict(zip(texts, fold(self.conn, *texts), strict=True))
+        asked = _record(self.conn)
+        known = regions.load(self.conn, keys.values(), asked)
+        read = [
+            (text, front, hit)
+            for text, key in keys.items()
+            for at, front in regions.cuts(key, known.names).items()
+            if at and _IS_HAN.match(key, at) and isinstance(hit := self._on_street(key[at:]), Found)
+        ]
+        named = {name for _, front, _ in read for name in front} - known.city
+        held = regions.around(self.conn, [_ewkb(hit) for *_, hit in read], named, asked)
+        return {
+            text: hit
+            for n, (text, front, hit) in enumerate(read)
+            if all((n, name) in held for name in front if name in named)
+        }
+
+
+_IS_HAN = re.compile(r"[\u4e00-\u9fff]")
+
+
+def _ewkb(place: Found) -> str:
+    return shapely.to_wkb(
+        shapely.set_srid(shapely.Point(place.lon, place.lat), 4326), True, include_srid=True
+    )
 
 
 _UNIT = re.compile(

@@ -17,6 +17,7 @@ from gis.importing.late import LATE
 from gis.importing.placing import Placed
 from gis.importing.refusals import Refusal
 from gis.importing.source import Chunk, Source
+from gis.importing.unread_times import DAY_BEFORE_MONTH
 from gis.schema import batches, metadata
 
 
@@ -118,8 +119,25 @@ def _refuse_late(conn: Connection, job: Job) -> None:
         job.refused.add([refusal for refusal in refusals if refusal.row in there], chunk)
 
 
+_SWAPPED = 0.2
+"""Share of rows that cannot be year, month, day, from which the others are not believed either: of days in a
+year, three in five are over 12."""
+
+
+def _judge_days(job: Job) -> None:
+    """Refuse a whole file whose days stand before their months: those up to 12 would be exchanged."""
+    fields = {field for field, reason in job.refused.reasons if DAY_BEFORE_MONTH in reason}
+    for field in fields:
+        reasons = job.refused.reasons.items()
+        rows = sum(n for (of, reason), n in reasons if of == field and DAY_BEFORE_MONTH in reason)
+        if rows >= _SWAPPED * job.rows:
+            told = f"{rows} of {job.rows} rows are no year-month-day, so that no other is believed"
+            raise BadInput(field, f"{told}: {DAY_BEFORE_MONTH} (refused rows: {job.refused.path})")
+
+
 def _judge(job: Job) -> None:
     """Refuse or doubt a whole file whose recorded grids speak for another datum; note rows without owner."""
+    _judge_days(job)
     if likely := job.evidence.verdict():
         told = f"most rows with a recorded grid fit it only when read as {likely}"
         if job.datum is None:

@@ -26,7 +26,19 @@ def why(text: str, rules: Rules) -> str:
     span = f"is no time from {rules.earliest:%Y-%m-%d} to now"
     if re.match(_PARTIAL, text):
         return f"is a part of a time: {text!r} has no time of day; write the day as 2024-03-05, or with 14:30"
-    return f"{span}; {_counts(text, rules) or _zone_by_name(text) or day_words.doubt(text) or _HOW}"
+    known = _counts(text, rules) or _zone_by_name(text) or day_words.doubt(text) or _day_before_month(text)
+    return f"{span}; {known or _HOW}"
+
+
+DAY_BEFORE_MONTH = (
+    'it has its day before its month: say formats = ["%Y-%d-%m"], with its hours, in the mapping'
+)
+
+
+def _day_before_month(text: str) -> str | None:
+    """Return what is told of a text such as `2025-27-01`."""
+    found = re.match(r"\d{4}[-/.](?:1[3-9]|2\d|3[01])[-/.](?:0?[1-9]|1[0-2])(?!\d)", text)
+    return DAY_BEFORE_MONTH if found else None
 
 
 SPAN = r"(?:^|[^T\d:])\d{1,2}:\d{2}\s*[-‐–—]\s*\d{1,2}(?::?\d{2})?$"
@@ -58,7 +70,7 @@ _HOW = "write it as 2024-03-05 14:30 or tell its format in the mapping's formats
 
 def why_no_day(text: str, rules: Rules) -> str:
     """Return why a text is no day, and how to write it."""
-    return f"is no day; {_counts(text, rules) or 'write it as 2024-03-05'}"
+    return f"is no day; {_counts(text, rules) or _day_before_month(text) or 'write it as 2024-03-05'}"
 
 
 def _counts(text: str, rules: Rules) -> str | None:

@@ -192,6 +192,10 @@ _CROSSING = re.compile(
     r"(?P<b>.+?)(?:交叉口|交叉路口|交汇处|路口|交口|口)?$",
     re.IGNORECASE,
 )
+_CROSSING_ZH = re.compile(
+    r"^(?P<a>.+?[路街道巷弄线])\s*(?:[与和及同交、/&-]\s*)?(?P<b>.+?[路街道巷弄线])"
+    r"的?(?:(?:丁字|十字|三岔)?路口|交叉路?口|交汇处|交界处|交口|口)$"
+)
 _BLOCK = r"(?:BLOCK|BLK)\b\.?"
 _BLOCK_X = re.compile(
     rf"^0*(?P<hundred>\d+)?\s?XX[\s-]+(?:{_BLOCK}(?:\s+OF)?\s+)?(?P<street>\D.*|\d+\D.*)$", re.IGNORECASE
@@ -216,6 +220,8 @@ _HOUSE_ZH = re.compile(
     re.IGNORECASE,
 )
 """Behind the number a room may stand; a building of an estate, 旁 or 对面 are elsewhere."""
+_BARE_ZH = re.compile(r"^(?P<street>.+(?:路|街|巷|弄|(?<![国省县乡])道))(?P<number>\d+)$")
+"""A number without 号; 国道320 is a road."""
 _NUMBER_BEHIND = re.compile(
     r"^(?P<street>[^\W\d].*?[^\W\d]\.?),?\s+(?:(?:n|no|nr)[.º°]?\s*)?"
     r"(?P<number>\d+)(?:\s?[A-NP-WYZ]|\s?-\s?(?P<to>\d+)|\s+bis)?$",
@@ -297,7 +303,7 @@ def _house(text: str) -> House | None:
     found = _HOUSE.match(text)
     if found and not _is_span(found):
         return None
-    found = found or _HOUSE_ZH.match(text)
+    found = found or _HOUSE_ZH.match(text) or _BARE_ZH.match(text)
     return House(int(found["number"]), street_key(found["street"])) if found else None
 
 
@@ -324,7 +330,7 @@ def _house_behind(text: str) -> House | None:
 
 
 def _crossing(text: str) -> Crossing | None:
-    found = _CROSSING.match(text)
+    found = _CROSSING_ZH.match(text) or _CROSSING.match(text)
     return Crossing((street_key(found["a"]), street_key(found["b"]))) if found else None
 
 
