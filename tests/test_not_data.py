@@ -4,9 +4,12 @@ import gzip
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import Connection
 
 from gis.errors import BadInput
 from gis.importing import reading, sandbox
+from gis.importing.job import Options
+from gis.importing.run import run
 
 PAGES = [
     "<!DOCTYPE html><html><body>Sign in</body></html>",
@@ -81,3 +84,35 @@ def test_an_element_called_error_is_no_server_s_error(tmp_path: Path) -> None:
     kml = f"<Document><!-- <Error> -->{point}{point}</Document></kml>"
     path.write_text(f'<?xml version="1.0"?><kml xmlns="http://www.opengis.net/kml/2.2">{kml}')
     assert sum(len(chunk) for chunk in reading.read(path).chunks()) == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "git lfs pull"),
+        ("../../.git/annex/objects/Wf/8Q/SHA256E-s1234--abc.csv", "git annex get"),
+        ("/annex/objects/SHA256E-s1234--abc.csv", "git annex get"),
+        ('callback({"type": "FeatureCollection"});', "a script that holds JSON"),
+        ('var parks = {"type": "FeatureCollection"};', "a script that holds JSON"),
+        ('module.exports = [{"a": 1}]', "a script that holds JSON"),
+        ("export default {}", "a script that holds JSON"),
+        ('[{"id": 1, "lon": 113.0}]', "a list of JSON objects: save it as CSV"),
+    ],
+)
+def test_what_stands_in_for_data_is_named(tmp_path: Path, name: str, written: str, told: str) -> None:
+    assert told in refusal(tmp_path / name, written)
+
+
+@pytest.mark.parametrize("head", ["export date,id", "var,id", "name (zh),id", "window.size,id", "let (a),id"])
+def test_headings_that_look_like_a_script_are_headings(tmp_path: Path, head: str) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(f"{head}\n1,2\n")
+    assert list(reading.read(file).columns) == head.split(",")
+
+
+def test_why_no_row_is_usable_is_said(conn: Connection, tmp_path: Path) -> None:
+    file = tmp_path / "cameras.csv"
+    file.write_text("origin_id;lon;lat\n1;113.0;27.0;\n2;113.0;27.0;\n")
+    with pytest.raises(BadInput, match="2 rows: row has 4 columns, the header has 3"):
+        run(conn, "cameras", reading.read(file), Options(refused=tmp_path / "r.csv"))

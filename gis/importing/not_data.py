@@ -19,8 +19,26 @@ _TABLE = re.compile(rb"<table\b", re.IGNORECASE)
 _TEXTS = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".shp", ".gpkg"})
 
 
+_STAND_INS = (
+    (
+        rb"version https://git-lfs\.github\.com/",
+        "is a pointer of Git LFS, no data: git lfs pull fetches it",
+    ),
+    (
+        rb"(?:\.\./)*(?:\.git)?/annex/objects/",
+        "is a link of git-annex, no data: git annex get fetches it",
+    ),
+    (
+        rb"(?:export\s+(?:default|const|let|var)\b|(?:(?:var|let|const)\s+)?[\w$.]+\s*[=(]\s*[{\[])",
+        "is a script that holds JSON: save what stands between the first { and the last } as .geojson",
+    ),
+    (rb"\[\s*\{", "is a list of JSON objects: save it as CSV, or as GeoJSON where it has shapes"),
+)
+"""What begins so is no data, or data in a form that nobody reads, and what to do."""
+
+
 def check(path: Path) -> None:
-    """Raise BadInput for a file that is a web page, a server's error, or JSON under another format's name."""
+    """Raise BadInput for a web page, a server's error, a pointer, a script, JSON under another name."""
     if not path.is_file():
         return
     begin = _begin(path).removeprefix(b"\xef\xbb\xbf")
@@ -28,6 +46,9 @@ def check(path: Path) -> None:
         raise BadInput("file", f"{path.name} is a web page, {_what_page(path)}")
     if _XML_ERROR.match(begin):
         raise BadInput("file", f"{path.name} is a server's error, no data: {_short(begin)}")
+    for sign, told in _STAND_INS:
+        if re.match(sign, begin.lstrip()):
+            raise BadInput("file", f"{path.name} {told}")
     if begin.lstrip()[:1] == b"{":
         _check_json(path, begin)
 

@@ -56,7 +56,9 @@ def _stage_all(conn: Connection, job: Job, options: Options) -> None:
             staging.copy(conn, columns)
         options.progress(job.rows)
     if not made:
-        raise BadInput("file", f"{job.source.name} has no usable row below its header")
+        reasons = job.refused.reasons.most_common(1)
+        why = "".join(f": {rows} rows: {field} {reason}" for (field, reason), rows in reasons)
+        raise BadInput("file", f"{job.source.name} has no usable row below its header{why}")
     staging.ready(conn)
 
 
