@@ -8,14 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.engine import Connection
 
 from api.access import Who
-from api.codes import Code, Prose
+from api.codes import Code, Prose, Whole
 from api.deps import DatumName, Transaction
 from api.once import Made, RunOnce
 from api.planning import DECIDE, EDIT, READ, Id
-from api.planning_told import whole
+from api.planning_told import against, whole
 from gis import plan_store, plans, publishing
 from gis.access import Principal
 from gis.plan_features import Json
+from gis.plan_prospect import prospect
 from gis.plan_store import Plan
 
 router = APIRouter()
@@ -29,14 +30,27 @@ class Note(BaseModel):
     note: Annotated[Prose | None, Field(max_length=2000)] = None
 
 
+class Seen(BaseModel):
+    """The revision that the impact was told against; 409 if the plan does something else to the map now."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    against: Annotated[Whole, Field(ge=0, lt=2**31)] | None = None
+
+
 @router.post("/plans/{plan_id}/submit", openapi_extra=EDIT)
 def submit(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
-    """Hand a draft over for approval."""
+    """Hand a draft over for approval; what a publication would refuse is refused, conflicts are told.
+
+    `against` names the map that impact and faults are told against, and the grids that wait for a decision.
+    """
 
     def work(conn: Connection) -> Made:
         done = plans.submit(conn, plan_id)
+        publishing.demand_publishable(conn, plan_id)
         plan_store.add_hand(conn, plan_id, who)
-        return Made(_decided(conn, request, who, done))
+        told = {"against": against(prospect(conn, plan_id))}
+        return Made(_decided(conn, request, who, done) | told)
 
     return once(work)
 
@@ -54,9 +68,16 @@ def reopen(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
 
 
 @router.post("/plans/{plan_id}/approve", openapi_extra=DECIDE)
-def approve(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
-    """Approve a plan that one had no hand in; the audit has all who had."""
-    return once(lambda conn: Made(_decided(conn, request, who, plans.approve(conn, who, plan_id))))
+def approve(
+    once: RunOnce, request: Request, who: Who, plan_id: Id, body: Annotated[Seen | None, Body()] = None
+) -> Response:
+    """Approve a plan that one had no hand in; the audit has all who had.
+
+    Where the map moved on since, so that the plan would do something else to it, an approved plan is
+    published only once it is approved anew.
+    """
+    seen = body.against if body else None
+    return once(lambda conn: Made(_decided(conn, request, who, publishing.approve(conn, who, plan_id, seen))))
 
 
 @router.post("/plans/{plan_id}/reject", openapi_extra=DECIDE)

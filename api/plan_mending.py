@@ -18,6 +18,7 @@ from gis import coverage, plan_features, plan_mend, plans
 from gis.crs import Datum
 from gis.mend import Proposal
 from gis.plan_features import Json
+from gis.settle import Coverage
 
 router = APIRouter()
 Number = Annotated[Whole, Field(ge=1, le=10**6)]
@@ -49,25 +50,33 @@ def mend(once: RunOnce, who: Who, plan_id: Id, body: Mending, datum: DatumName =
     def work(conn: Connection) -> Made:
         if body.accept is None:
             here = plans.draft(conn, plan_id)
-            told = _listed(plan_mend.proposals(here.cov), set(), body.limit, datum)
+            told = _listed(here.cov, plan_mend.proposals(here.cov), set(), body.limit, datum)
             return Made({"plan": planning_told.whole(conn, here.plan), "proposals": told})
+        before = plans.draft(conn, plan_id).cov
         done = plan_mend.accept(conn, who, plan_id, body.accept, head)
         taken = {one.number for one in done.taken}
-        told = _listed(done.taken, taken, body.limit, datum)
+        told = _listed(before, done.taken, taken, body.limit, datum)
         skipped = [{"number": number, "reason": why} for number, why in done.skipped.items()]
         return Made(answer(conn, done.done, datum) | {"proposals": told, "skipped": skipped})
 
     return once(work)
 
 
-def _listed(found: list[Proposal], accepted: set[int], limit: int, datum: Datum) -> Json:
-    """Proposals as a collection of at most so many features, and the sum of all."""
+def _listed(cov: Coverage, found: list[Proposal], accepted: set[int], limit: int, datum: Datum) -> Json:
+    """Proposals as a collection of at most so many features, and the sum of all.
+
+    `uppers` of each are the upper grids that would get or lose its ground.
+    """
     first = found[:limit]
     shapes = plan_features.shapes([coverage.to_degrees(one.shape) for one in first], datum)
     features: list[dict[str, Any]] = [
-        {"type": "Feature", "geometry": shape, "properties": one.properties(accepted=one.number in accepted)}
+        {"type": "Feature", "geometry": shape, "properties": _told(cov, one, accepted)}
         for one, shape in zip(first, shapes, strict=True)
     ]
     area = round(sum(one.area_m2 for one in found), 2)
     counts = {"count": len(found), "area_m2": area, "limit": limit, "more": len(found) > limit}
     return plan_features.collection(features, **counts)
+
+
+def _told(cov: Coverage, one: Proposal, accepted: set[int]) -> Json:
+    return one.properties(accepted=one.number in accepted) | {"uppers": plan_mend.uppers(cov, one)}

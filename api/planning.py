@@ -33,6 +33,7 @@ from gis.case import HouseholdRange
 from gis.errors import BadInput
 from gis.plan_features import Json
 from gis.plan_impact import LISTS, Impact
+from gis.plan_prospect import prospect
 from gis.plans import Done, Draft
 from gis.schema_plans import STATES
 
@@ -281,9 +282,12 @@ def grids(
     limit: Annotated[int, Query(ge=1, le=50_000)] = 20_000,
     datum: DatumName = "wgs84",
 ) -> Json:
-    """Answer the draft's grids, by level and code, with what the draft did to them; `more` beyond `limit`."""
+    """Answer the draft's grids, by level and code, with what the draft did to them; `more` beyond `limit`.
+
+    Once it is handed over they are those of the map as the plan would change it, not as it was drawn.
+    """
     with transaction() as conn:
-        here = plans.draft(conn, plan_id, at=at)
+        here = planning_told.shown(conn, plan_id, at)
         return _grids(conn, here, level, limit, datum, only_changed=changed)
 
 
@@ -312,8 +316,11 @@ def table(transaction: Transaction, plan_id: Id, low: Homes = None, high: Homes 
     if wanted.low > wanted.high:
         raise BadInput("high", "must not be less than low")
     with transaction() as conn:
-        found = plan_table.rows(conn, plans.draft(conn, plan_id), wanted)
-    return {"low": wanted.low, "high": wanted.high, "rows": found}
+        there = prospect(conn, plan_id)
+        found = plan_table.rows(conn, there.here, wanted)
+    return {
+        "low": wanted.low, "high": wanted.high, "rows": found, "against": planning_told.against(there)
+    }  # fmt: skip
 
 
 @router.get("/plans/{plan_id}/faults", openapi_extra=READ)
@@ -323,13 +330,15 @@ def faults(
     limit: Annotated[int, Query(ge=1, le=10_000)] = MOST_FAULTS,
     datum: DatumName = "wgs84",
 ) -> Json:
-    """Answer every error of the draft, and the advice on the grids that it changed and their siblings."""
+    """Answer every error of the map with the plan, and advice on what it changes and its siblings."""
     with transaction() as conn:
-        here = plans.draft(conn, plan_id)
+        there = prospect(conn, plan_id)
+        here = there.here
         found = plan_faults.of_all(conn, here.base.cov, here.cov, plans.changed(here))
         found += plan_faults.of_uppers(here.base.cov, here.cov)
         new = len(plan_faults.new_errors(here.base.cov, here.cov))
-    return plan_features.faults(found, datum, limit) | {"new_errors": new}
+    told = {"new_errors": new, "against": planning_told.against(there)}
+    return plan_features.faults(found, datum, limit) | told
 
 
 @router.get("/plans/{plan_id}/impact", dependencies=[Depends(heavy)], openapi_extra=READ)
@@ -342,12 +351,17 @@ def impact(
     form: Annotated[Literal["json", "geojson"], Query(alias="format")] = "json",
     datum: DatumName = "wgs84",
 ) -> Json:
-    """Answer what changes owner: counts of all, lists of at most `limit` by id, and each grid's work."""
+    """Answer what changes owner: counts of all, lists of at most `limit` by id, and each grid's work.
+
+    All of it is what a publication would write onto the map as it is now; `against` says which map that is,
+    and what stands in the way.
+    """
     with transaction() as conn:
-        found = Impact(conn, plans.draft(conn, plan_id))
+        there = prospect(conn, plan_id)
+        found, told = Impact(conn, there.here), {"against": planning_told.against(there)}
         if form == "geojson":
-            return planning_told.impact_map(found, limit, datum)
-        return planning_told.impact_table(found, (only,) if only else LISTS, after, limit, datum)
+            return planning_told.impact_map(found, limit, datum) | told
+        return planning_told.impact_table(found, (only,) if only else LISTS, after, limit, datum) | told
 
 
 class Wanted(BaseModel):

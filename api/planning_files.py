@@ -12,7 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from sqlalchemy.engine import Connection
 
-from api import planning
+from api import planning, planning_told
 from api.access import Who, audience
 from api.deps import Transaction
 from api.once import Made, Once, RunOnce
@@ -45,9 +45,9 @@ def export(
     plan_id: planning.Id,
     form: Annotated[Literal["gpkg", "geojson", "shp.zip"], Query(alias="format")] = "gpkg",
 ) -> Response:
-    """Answer a draft's lowest grids as a file, with those above beside them in a GeoPackage."""
+    """Answer a plan's lowest grids, as `/grids` shows them, as a file; a GeoPackage has those above, too."""
     with transaction() as conn:
-        here = plans.draft(conn, plan_id)
+        here = planning_told.shown(conn, plan_id, None)
         differ = plans.changed(here)
     marks = {code: "changed" if before else "new" for code, (before, _) in differ.items()}
     name = f'attachment; filename="plan-{plan_id}.{form}"'

@@ -9,7 +9,10 @@ from gis import coverage, crs, plan_features, plan_store, plans
 from gis.crs import Datum
 from gis.plan_features import Json
 from gis.plan_impact import Impact
+from gis.plan_outlines import is_bent
+from gis.plan_prospect import Prospect, prospect
 from gis.plan_store import Plan
+from gis.plans import Draft
 
 _SHARES = ["before", "after", "kind", "area_share", "household_share", "building_share"]
 
@@ -31,8 +34,31 @@ def brief(conn: Connection, plan: Plan) -> Json:
 def whole(conn: Connection, plan: Plan) -> Json:
     """Return a plan as it is told, with the name of its scope and how many grids it changes."""
     base = plans.base_of(conn, plan)
-    changed = plans.count_changed(conn, plan, base.cov)
+    if plan.state == "draft":
+        changed = plans.count_changed(conn, plan, base.cov)
+    else:
+        changed = _count_real(prospect(conn, plan.id).here)
     return brief(conn, plan) | {"scope_name": base.cov.grids[plan.scope].name, "changed": changed}
+
+
+def _count_real(here: Draft) -> int:
+    """How many grids of a draft are new, gone or changed, not merely bent by a vertex."""
+    return sum(not is_bent(*pair) for pair in plans.changed(here).values())
+
+
+def shown(conn: Connection, plan_id: int, at: int | None) -> Draft:
+    """Return a plan as it is shown: as drawn while a draft or at a step, then on the map as it is now."""
+    drawn = at is not None or plan_store.get(conn, plan_id).state == "draft"
+    return plans.draft(conn, plan_id, at=at) if drawn else prospect(conn, plan_id).here
+
+
+def against(there: Prospect) -> Json:
+    """Return which map something is told against, until when it holds, and what must be decided first."""
+    return {
+        "revision": there.known, "on": there.here.plan.effective_on, "until": there.until,
+        "final": there.is_final, "conflicts": sorted({one.code for one, _ in there.clashes}),
+        "why": there.why,
+    }  # fmt: skip
 
 
 def impact_table(found: Impact, lists: tuple[str, ...], after: int, limit: int, datum: Datum) -> Json:

@@ -1,9 +1,11 @@
 """The ground a plan stands on: the coverage of its scope as known at a revision, kept between questions."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
+from typing import TypeVar, cast
 
 import numpy as np
 import shapely
@@ -23,6 +25,8 @@ MOST_FAULTS = 2000
 """Faults in the way of a plan that are listed."""
 KEPT = 16
 """Coverages a process keeps: a city of 5,500 grids takes some 20 MB."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,16 @@ def keep(conn: Connection, base: Base, plan: tuple[int, int | None, object], cov
     """Keep the coverage of a plan at a step, which is never rewritten either."""
     _KEPT.put(("draft", str(conn.engine.url), base.asked, base.scope, *plan), cov)
     return cov
+
+
+def reckoned(conn: Connection, asked: Asked, of: tuple[object, ...], make: Callable[[], T]) -> T:
+    """Return what was reckoned of a map as known at a revision, which is never rewritten: kept, else made."""
+    key = ("reckoned", str(conn.engine.url), _moment(conn, asked), asked, *of)
+    found = _KEPT.get(key)
+    if found is None:
+        found = make()
+        _KEPT.put(key, found)
+    return cast(T, found)
 
 
 def _below(asked: Asked, scope: str) -> sa.CTE:

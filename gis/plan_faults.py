@@ -14,6 +14,7 @@ from gis.errors import Faulty
 from gis.plan_around import surroundings
 from gis.plan_diff import diff
 from gis.plan_outlines import bent, followed
+from gis.publishing_proof import recorded
 from gis.settle import Coverage, is_grid
 from gis.tolerances import BEND_UNITS
 
@@ -88,7 +89,8 @@ def _errors(cov: Coverage, base: Coverage | None = None) -> list[Fault]:
     found = faults.check(lowest, coverage.to_degrees(cov.outline()), advice=False)
     found += faults.thin_parts(above)
     told = {_mark(fault) for fault in found}
-    for code, outline in followed(base or cov, cov).items():
+    for code, followed_on in followed(base or cov, cov).items():
+        outline = recorded(followed_on, base or cov, cov, code)
         below = {child: cov.shape(child) for child in cov.children.get(code, [])}
         there = faults.check(_degrees(below), coverage.to_degrees(outline), advice=False) if below else []
         found += [fault for fault in there if _mark(fault) not in told]

@@ -21,7 +21,7 @@ from gis.plan_base import ground_of
 from gis.plan_diff import Version, diff
 from gis.plan_outlines import bent
 from gis.plans import Draft
-from gis.publishing_record import heirs, passing
+from gis.publishing_record import heirs, lineage_of
 from gis.record_span import incident_span
 from gis.schema import buildings, cameras, incidents, places, posts, roads, staff
 from gis.settle import changed, is_grid
@@ -100,9 +100,8 @@ class Impact:
 
     @cached_property
     def lineage(self) -> pd.DataFrame:
-        """Where the ground of each changed lowest grid goes, as it will be stored."""
-        old, new = self._changed(self.old), self._changed(self.new)
-        return passing(old, new, self.objects["buildings"].points)
+        """Where the ground of each changed grid goes, level by level, as it will be stored."""
+        return lineage_of(self._conn, diff(self._here.base.cov, self._here.cov))
 
     @cached_property
     def uppers(self) -> list[dict[str, Any]]:

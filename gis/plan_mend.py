@@ -1,6 +1,6 @@
 """Mending a draft: who should have contested ground, nobody's and loose pieces, taken as one step."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -36,6 +36,23 @@ def proposals(cov: Coverage) -> list[Proposal]:
     alone = {code: cov.shapes[code] for code in sorted(filter(is_grid, cov.shapes))}
     parts = [(key, part) for key in sorted(spare_keys(cov)) for part in shapely.get_parts(cov.shapes[key])]
     return proposed(alone, [(claimants(key), part) for key, part in parts])
+
+
+def uppers(cov: Coverage, one: Proposal) -> list[str]:
+    """Return the upper grids that would get or lose the ground of a proposal."""
+    inside = one.shape.representative_point()
+    held = [key for key in cov.near(inside) if shapely.covers(cov.shapes[key], inside)]
+    holders = [code for key in held for code in claimants(key) or (key,)]
+    there = {above for code in holders for above in _above(cov, code)}
+    return sorted(there ^ set(_above(cov, one.to))) if one.to else []
+
+
+def _above(cov: Coverage, key: str) -> Iterator[str]:
+    """The upper grids over a grid or spare ground."""
+    above = cov.parent(key)
+    while above is not None and above in cov.grids:
+        yield above
+        above = cov.grids[above].parent
 
 
 def accept(

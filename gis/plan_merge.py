@@ -37,13 +37,17 @@ from gis.tolerances import BEND_UNITS, MATCH_UNITS
 
 @dataclass(frozen=True)
 class Conflict:
-    """A grid that both sides touched: what of it, both versions (None: gone), and what is decided with it."""
+    """A grid that both sides touched: what of it, both versions (None: gone), and what is decided with it.
+
+    `beside`: those decided with it that others drew otherwise.
+    """
 
     code: str
     fields: tuple[str, ...]
     mine: Version | None
     theirs: Version | None
     together: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -171,13 +175,13 @@ def _welded(ours: Side, theirs: Side) -> Coverage:
 
 def _at_odds(ours: Side, theirs: Side, code: str) -> bool:
     """Whether two sides made different things of a grid, or gave its ground to different ones."""
-    if _differ(ours.after(code), theirs.after(code)):
+    if differ(ours.after(code), theirs.after(code)):
         return True
     sides = (ours, theirs), (theirs, ours)
     return any(one.heirs(code, BEND_UNITS) - other.heirs(code, MATCH_UNITS) for one, other in sides)
 
 
-def _differ(one: Version | None, other: Version | None) -> bool:
+def differ(one: Version | None, other: Version | None) -> bool:
     """Whether two versions of a grid are more than the same drawn twice."""
     if one is None or other is None:
         return one is not other
@@ -261,10 +265,11 @@ def _loose(grids: Mapping[str, Grid], lowest: set[str]) -> list[str]:
 
 def _conflict(ours: Side, theirs: Side, code: str) -> Conflict:
     fields = ours.touched.get(code, frozenset()) | theirs.touched.get(code, frozenset())
-    together = (ours.together(code) | theirs.together(code)) - {code}
+    others = theirs.together(code) - {code}
+    together = (ours.together(code) | others) - {code}
     return Conflict(
         code, tuple(sorted(fields or {"existence"})), ours.after(code), theirs.after(code),
-        tuple(sorted(filter(is_grid, together))),
+        tuple(sorted(filter(is_grid, together))), tuple(sorted(filter(is_grid, others))),
     )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ class Plan:
     created_at: datetime
     submitted_at: datetime | None
     approved_at: datetime | None
+    approved_against: int | None
     published_at: datetime | None
 
 
@@ -328,3 +329,10 @@ def choose(conn: Connection, plan_id: int, code: str, take: str, mark: str) -> N
     conn.execute(
         statement.on_conflict_do_update(index_elements=["plan_id", "code"], set_={"take": take, "mark": mark})
     )
+
+
+def recode_choices(conn: Connection, plan_id: int, codes: Mapping[str, str]) -> None:
+    """Let decisions on grids that get other codes hold for them."""
+    c = plan_choices.c
+    for old, new in codes.items():
+        conn.execute(plan_choices.update().where(c.plan_id == plan_id, c.code == old).values(code=new))

@@ -268,30 +268,38 @@ def reopen(conn: Connection, plan_id: int) -> Plan:
     """Make a draft of a plan again; what was submitted or approved must be so anew."""
     plan = plan_store.get(conn, plan_id, lock=True)
     demand(plan, "submitted", "approved", "rejected", "withdrawn")
-    return _becomes(conn, plan, "draft", submitted_at=None, approved_at=None, approver=None)
+    return _becomes(
+        conn, plan, "draft", submitted_at=None, approved_at=None, approved_against=None, approver=None
+    )
 
 
-def approve(conn: Connection, who: Principal, plan_id: int) -> Plan:
+def approve(conn: Connection, who: Principal, plan_id: int, against: int | None = None) -> Plan:
     """Approve a submitted plan: four eyes see more than two.
 
-    Raises Forbidden for whoever had a hand in it, and for any key of the same name, which is one person's.
+    `against`: the revision of the map that was seen, the newest; where the map moved on since, an approved
+    plan may be approved anew. Raises Forbidden for whoever had a hand in it, and for any key of the same
+    name, which is one person's.
     """
     plan = plan_store.get(conn, plan_id, lock=True)
-    demand(plan, "submitted")
+    against = plan_store.newest(conn) if against is None else against
+    demand(plan, "submitted", *(["approved"] if plan.approved_against != against else []))
     hands = plan_store.hands(conn, plan_id)
     if plan_store.identity(who) in hands or who.name in hands.values():
         raise Forbidden(
             "nobody approves a plan that they had a hand in (keys of one name are one person's); "
             "ask another approver"
         )
-    return _becomes(conn, plan, "approved", approver=who.name, approved_at=sa.func.now())
+    decided = {"approver": who.name, "approved_at": sa.func.now(), "approved_against": against}
+    return _becomes(conn, plan, "approved", **decided)
 
 
 def reject(conn: Connection, who: Principal, plan_id: int, note: str | None) -> Plan:
     """Send a plan back, with the reason."""
     plan = plan_store.get(conn, plan_id, lock=True)
     demand(plan, "submitted", "approved")
-    return _becomes(conn, plan, "rejected", approver=who.name, note=note, approved_at=None)
+    return _becomes(
+        conn, plan, "rejected", approver=who.name, note=note, approved_at=None, approved_against=None
+    )
 
 
 def submit(conn: Connection, plan_id: int) -> Plan:
@@ -309,6 +317,7 @@ def submit(conn: Connection, plan_id: int) -> Plan:
         author = Principal("planner", name=here.plan.author)
         step = {"op": "recode", "codes": codes}
         _kept(conn, author, here, step, redraw.apply(here.cov, step))
+        plan_store.recode_choices(conn, plan_id, codes)
     return _becomes(conn, here.plan, "submitted", submitted_at=sa.func.now())
 
 

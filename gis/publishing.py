@@ -1,19 +1,14 @@
 """Publishing a plan: one transaction that brings it onto the ground as it is now and writes a revision."""
 
-import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import psycopg
-import shapely
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
 from gis import (
-    plan_base,
     plan_faults,
     plan_features,
     plan_store,
@@ -21,28 +16,19 @@ from gis import (
     publishing_proof,
     publishing_record,
 )
+from gis.access import Principal
 from gis.crs import Datum
 from gis.errors import BadInput, Conflicted, NotFound, Problem, PublicationSlow
-from gis.grids import Asked
 from gis.importing import staging
-from gis.plan_base import Base
 from gis.plan_diff import diff
-from gis.plan_merge import Conflict, Merged, merge
+from gis.plan_prospect import Clash, Stretch, clashes, mark, otherwise, stretches
 from gis.plan_store import Plan
 from gis.plans import Draft
-from gis.schema import grids
 from gis.settings import settings
-from gis.settle import Coverage, is_grid
+from gis.settle import is_grid
 
-
-@dataclass(frozen=True)
-class Stretch:
-    """Days in which the map does not change otherwise: the ground now and with the plan on it."""
-
-    since: date
-    until: date | None
-    base: Base
-    merged: Merged
+MOST_TOLD = 20
+"""Codes of grids that a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +45,13 @@ class Published:
     bent: list[str]
 
 
-def conflicts(conn: Connection, plan_id: int) -> list[tuple[Conflict, date]]:
+def conflicts(conn: Connection, plan_id: int) -> list[Clash]:
     """Return the grids that stand between a draft and its publication as things are, each with the day."""
     here = plans.draft(conn, plan_id)
-    return _clashes(_stretches(conn, here))
+    return clashes(stretches(conn, here, plan_store.newest(conn)))
 
 
-def resolve(conn: Connection, plan_id: int, code: str, take: str) -> list[tuple[Conflict, date]]:
+def resolve(conn: Connection, plan_id: int, code: str, take: str) -> list[Clash]:
     """Decide a conflict, and return those that are left; what was submitted becomes a draft again.
 
     The decision holds for what was seen: should the grid change once more, it must be decided anew. Raises
@@ -79,7 +65,7 @@ def resolve(conn: Connection, plan_id: int, code: str, take: str) -> list[tuple[
     one, day = found[code]
     if take == "mine" and day > here.plan.effective_on:
         raise BadInput("take", f"the map of {day} is published; take theirs, or plan from that day on")
-    plan_store.choose(conn, plan_id, code, take, _mark(one))
+    plan_store.choose(conn, plan_id, code, take, mark(one))
     if here.plan.state != "draft":
         plans.reopen(conn, plan_id)
     return conflicts(conn, plan_id)
@@ -110,23 +96,72 @@ def _published(conn: Connection, plan_id: int) -> Published:
     staging.lock(conn, "grids")
     here = plans.draft(conn, plan_id, lock=True)
     plans.demand(here.plan, "approved")
-    stretches = _stretches(conn, here)
-    clashes = _clashes(stretches)
-    if clashes:
-        raise Conflicted(_told(clashes), told(conn, here.plan.scheme, clashes, "wgs84"))
-    for stretch in stretches:
-        plan_faults.demand_sound(stretch.base.cov, stretch.merged.cov)
-    return _write(conn, here, stretches)
+    there = stretches(conn, here, plan_store.newest(conn))
+    clash = clashes(there)
+    if clash:
+        raise Conflicted(_told(here.plan, clash), told(conn, here.plan.scheme, clash, "wgs84"))
+    _demand_as_seen(conn, here, there, here.plan.approved_against)
+    return _write(conn, here, there, _proven(conn, here, there))
 
 
-def _told(clashes: list[tuple[Conflict, date]]) -> str:
-    codes = ", ".join(sorted({one.code for one, _ in clashes}))
-    return f"others changed {codes} since the plan was drawn; choose a version of each, or draw anew"
+def demand_publishable(conn: Connection, plan_id: int) -> None:
+    """Raise what a publication would raise as things are, but for conflicts, which wait for a decision.
+
+    Raises Faulty with new errors, Unexplained where an area would change that no step draws.
+    """
+    here = plans.draft(conn, plan_id)
+    there = stretches(conn, here, plan_store.newest(conn))
+    if not clashes(there):
+        _proven(conn, here, there)
 
 
-def told(
-    conn: Connection, scheme: str, clashes: list[tuple[Conflict, date]], datum: Datum
-) -> list[dict[str, Any]]:
+def approve(conn: Connection, who: Principal, plan_id: int, seen: int | None = None) -> Plan:
+    """Approve a submitted plan as it changes the map now, or an approved one anew where the map moved on.
+
+    `seen`: the revision of the map that its impact was told against. Raises a Problem where the plan does
+    something else to the map now, and what `plans.approve` raises.
+    """
+    here, newest = plans.draft(conn, plan_id, lock=True), plan_store.newest(conn)
+    if seen is not None:
+        _demand_as_seen(conn, here, stretches(conn, here, newest), seen)
+    return plans.approve(conn, who, plan_id, newest)
+
+
+def _demand_as_seen(conn: Connection, here: Draft, now: list[Stretch], seen: int | None) -> None:
+    """Raise a Problem where a plan does something else to the map now than to the one that was seen."""
+    newest = plan_store.newest(conn)
+    if seen == newest:
+        return
+    if seen is None or not here.plan.based_on <= seen <= newest:
+        raise Problem("it is not known which map was seen; read the plan's impact, and approve it once more")
+    if codes := otherwise(stretches(conn, here, seen), now):
+        more = f" and {len(codes) - MOST_TOLD} more" if len(codes) > MOST_TOLD else ""
+        raise Problem(
+            f"the map changed since revision {seen}, which was seen: the plan would now change "
+            f"{', '.join(codes[:MOST_TOLD])}{more} otherwise; read its impact, and approve it once more"
+        )
+
+
+def _told(plan: Plan, clashes: list[Clash]) -> str:
+    """Why a plan cannot be published: what others changed meanwhile, and what later maps have otherwise."""
+    by_day: dict[date, set[str]] = {}
+    for one, day in clashes:
+        by_day.setdefault(day, set()).add(one.code)
+    said = [_differs(plan, day, sorted(codes)) for day, codes in sorted(by_day.items())]
+    return f"{'; '.join(said)}; GET /plans/{plan.id}/conflicts has both versions of each"
+
+
+def _differs(plan: Plan, day: date, codes: list[str]) -> str:
+    named = ", ".join(codes)
+    if day <= plan.effective_on:
+        return f"others changed {named} since the plan was drawn: choose a version of each, or draw anew"
+    return (
+        f"the map that holds from {day} on, published already, has {named} otherwise: take theirs, and the "
+        f"plan holds until then, or plan from {day} on"
+    )
+
+
+def told(conn: Connection, scheme: str, clashes: list[Clash], datum: Datum) -> list[dict[str, Any]]:
     """Return conflicts with both versions of each grid as GeoJSON features."""
     pairs = {one.code: (one.mine, one.theirs) for one, _ in clashes}
     sides = {pair["code"]: pair for pair in plan_features.pairs(conn, scheme, pairs, datum)}
@@ -139,72 +174,10 @@ def told(
     ]  # fmt: skip
 
 
-def _clashes(stretches: Iterable[Stretch]) -> list[tuple[Conflict, date]]:
-    return [(one, stretch.since) for stretch in stretches for one in stretch.merged.conflicts]
-
-
-def _stretches(conn: Connection, here: Draft) -> list[Stretch]:
-    """The plan on the ground now, from its day on, stretch by stretch between days on which the map changes.
-
-    Where a later map, published already, changes the same grids, that is a conflict too; decided for theirs,
-    the plan holds until that day.
-    """
-    plan, known = here.plan, plan_store.newest(conn)
-    base = plan_base.load(conn, Asked(plan.scheme, plan.effective_on, known), plan.scope)
-    choices = plan_store.choices(conn, plan.id)
-    merged = _merged(here.base.cov, here.cov, base.cov, choices)
-    found = [Stretch(plan.effective_on, None, base, merged)]
-    for day in _days(conn, base, merged.cov):
-        before = found[-1]
-        there = plan_base.load(conn, Asked(plan.scheme, day, known), plan.scope)
-        merged = _merged(before.base.cov, before.merged.cov, there.cov, {})
-        found[-1] = replace(before, until=day)
-        theirs = [choices.get(one.code) == ("theirs", _mark(one)) for one in merged.conflicts]
-        if theirs and all(theirs):
-            return found
-        found.append(Stretch(day, None, there, merged))
-    return found
-
-
-def _merged(base: Coverage, mine: Coverage, now: Coverage, choices: Mapping[str, tuple[str, str]]) -> Merged:
-    """The draft on the ground now, with the decisions that still hold: those on what is as it was seen."""
-    merged, takes = merge(base, mine, now), dict[str, str]()
-    while merged.conflicts:
-        good = {
-            one.code: choices[one.code][0]
-            for one in merged.conflicts
-            if one.code in choices and choices[one.code][1] == _mark(one) and one.code not in takes
-        }
-        if not good:
-            break
-        takes |= good
-        merged = merge(base, mine, now, takes)
-    return merged
-
-
-def _mark(one: Conflict) -> str:
-    """What tells a conflict from another."""
-    said = hashlib.sha256(repr((one.code, one.fields, one.together)).encode())
-    for version in (one.mine, one.theirs):
-        said.update(repr(version and version.fields()).encode())
-        said.update(b"" if version is None else shapely.to_wkb(version.shape))
-    return said.hexdigest()
-
-
-def _days(conn: Connection, base: Base, cov: Coverage) -> list[date]:
-    """The later days on which a grid of a scope changes, as believed now."""
-    g = grids.c
-    codes = sa.cast(sorted({*base.cov.grids, *cov.grids}), ARRAY(sa.Text))
-    ends = [sa.select(end(g.valid).label("day")).where(
-        g.scheme == base.asked.scheme, sa.func.upper_inf(g.known), g.code == sa.any_(codes)
-    ) for end in (sa.func.lower, sa.func.upper)]  # fmt: skip
-    days = sa.union(*ends).subquery()
-    later = sa.select(days.c.day).where(days.c.day > base.asked.on).order_by(days.c.day)
-    return list(conn.execute(later).scalars())
-
-
-def _write(conn: Connection, here: Draft, stretches: list[Stretch]) -> Published:
-    """Write the revision, lineage, posts and the plan's new state, once what it will write is proven."""
+def _proven(conn: Connection, here: Draft, stretches: list[Stretch]) -> publishing_record.Record:
+    """What a publication will write, proven and not written yet."""
+    for stretch in stretches:
+        plan_faults.demand_sound(stretch.base.cov, stretch.merged.cov)
     plan, undone = here.plan, {code for stretch in stretches for code in stretch.merged.undone}
     proof = publishing_proof.Proof(publishing_proof.named(here.base.cov, here.cov, undone))
     record = publishing_record.Record(conn, plan.scheme, proof)
@@ -217,14 +190,22 @@ def _write(conn: Connection, here: Draft, stretches: list[Stretch]) -> Published
         record.bend(days, stretch.base.cov, stretch.merged.cov, changes)
         record.follow(days, stretch.base.cov, stretch.merged.cov)
     proof.refuse()
-    lineage = publishing_record.lineage_of(conn, each[0])
+    return record
+
+
+def _write(
+    conn: Connection, here: Draft, stretches: list[Stretch], record: publishing_record.Record
+) -> Published:
+    """Write the revision, lineage, posts and the plan's new state."""
+    plan, changes = here.plan, diff(stretches[0].base.cov, stretches[0].merged.cov)
+    lineage = publishing_record.lineage_of(conn, changes)
     posts = publishing_record.Posts(conn, plan.scheme, plan.effective_on)
     posts.end(stretches[0].base.cov, stretches[0].merged.cov, lineage)
     revision = record.write(plan.title)
     publishing_record.write_lineage(conn, revision, plan.scheme, lineage)
     posts.pass_on()
     plan_store.update(conn, plan.id, state="published", revision=revision, published_at=sa.func.now())
-    kinds = {code: plan_features.kind_of(change) for code, change in each[0].items() if is_grid(code)}
+    kinds = {code: plan_features.kind_of(change) for code, change in changes.items() if is_grid(code)}
     there = [code for code, kind in kinds.items() if kind in {"new", "changed"}]
     gone, bent = ([code for code, kind in kinds.items() if kind == of] for of in ("gone", "bent"))
     return Published(plan_store.get(conn, plan.id), revision, there, gone, bent)

@@ -16,7 +16,7 @@ from gis import coverage
 from gis.errors import Unexplained
 from gis.plan_diff import Change, diff
 from gis.plan_outlines import Point, as_tees, bent, bent_shape, given, inserted_between, moved
-from gis.settle import Coverage, combined, is_grid, same_shape, with_tees
+from gis.settle import Coverage, combined, is_grid, same_shape, total, with_tees
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,41 @@ def carried_on(stored: BaseGeometry, ground: Ground) -> BaseGeometry:
     return combined([*with_tees([stored], tees), *ground.into], with_tees(ground.out, tees))
 
 
-def _within(stored: BaseGeometry, ground: Ground) -> Ground:
-    """What goes and comes but for parts that are on both sides, or go from outside the recorded polygon."""
-    out, into = (
-        {bytes(part.wkb): part for part in shapely.get_parts(sorted(shapes, key=shapely.to_wkb))}
-        for shapes in (ground.out, ground.into)
-    )
-    gone = [part for key, part in out.items() if key not in into]
-    held: list[bool] = (shapely.area(shapely.intersection(stored, gone)) > 0).tolist() if gone else []
-    return Ground(
-        [part for part, inside in zip(gone, held, strict=True) if inside],
-        [part for key, part in into.items() if key not in out],
-    )
+def within(stored: BaseGeometry, ground: Ground) -> Ground:
+    """What a recorded polygon gets and loses where ground goes and comes: it may hold some of it, or lack it.
+
+    What children have in common with others' grids, or stray into, is in more than one polygon, or in none.
+    """
+    out, into = total(ground.out), total(ground.into)
+    gone, come = shapely.difference(out, into), shapely.difference(into, out)
+    return Ground(_areal(shapely.intersection(gone, stored)), _areal(shapely.difference(come, stored)))
+
+
+def _areal(shape: BaseGeometry) -> list[BaseGeometry]:
+    """The polygons of a geometry."""
+    parts = shapely.get_parts(shapely.get_parts(shape))
+    return [one for one in parts.tolist() if one.area > 0]
+
+
+def recorded(outline: BaseGeometry, old: Coverage, new: Coverage, code: str) -> BaseGeometry:
+    """The recorded polygon (units) of an upper grid that its children do not fit into, once ground passed.
+
+    It keeps what went to nobody at all, and lacks what came from nowhere: those are faults of the map.
+    """
+    there = within(outline, passing(old, new, code))
+    there = Ground(_held(new, there.out, code), _held(old, there.into, code))
+    return carried_on(outline, there) if there.out or there.into else outline
+
+
+def _held(cov: Coverage, ground: list[BaseGeometry], but: str) -> list[BaseGeometry]:
+    """The pieces of ground that lie in other ground than a grid's."""
+    own = set(cov.ground(but)) if ground and but in cov.grids else set[str]()
+    found = []
+    for one in ground:
+        others = [cov.shapes[key] for key in cov.near(one) if key not in own]
+        if shapely.area(shapely.intersection(one, others)).sum() > one.area / 2:
+            found.append(one)
+    return found
 
 
 def _combined(stored: BaseGeometry, ground: Ground) -> BaseGeometry:
@@ -97,7 +120,7 @@ class Proof:
         lowest = code in new.shapes and code not in old.children
         ground = None if lowest else passing(old, new, code)
         if stored is not None and ground is not None and code in old.outlines:
-            ground = _within(stored, ground)
+            ground = within(stored, ground)
             shape = carried_on(stored, ground)
         else:
             shape = new.shape(code)

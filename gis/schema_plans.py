@@ -43,8 +43,10 @@ plans = Table(
     _moment("submitted_at"),
     _moment("approved_at"),
     _moment("published_at"),
+    Column("approved_against", sa.Integer),
     _one_of("state", STATES),
-    comment="head = the step that the draft stands at; author_is = the key or name, who may not approve.",
+    comment="head = the step that the draft stands at; author_is = the key or name, who may not approve; "
+    "approved_against = the revision of the map that the approver saw.",
 )
 
 plan_steps = Table(

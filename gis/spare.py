@@ -77,7 +77,37 @@ def _with_spare(
         del spare[key]
         outlines[key.removeprefix(SPARE)] = given[key.removeprefix(SPARE)]
     ground, owned = _proven(lowest | spare)
-    return ground, owned, outlines
+    return *_with_unfilled(grids, ground, owned, outlines), outlines
+
+
+def _with_unfilled(
+    grids: Mapping[str, Grid], ground: Shapes, owned: BaseGeometry, outlines: Shapes
+) -> tuple[Shapes, BaseGeometry]:
+    """The same with what is nobody's in recorded polygons that their children do not fit into, proven.
+
+    It is spare ground of the lowest such grid. Where its border meets another's beside their vertices, it
+    cannot be told exactly, and stays out.
+    """
+    found: Shapes = {}
+    for code in sorted(outlines, key=lambda one: (-grids[one].level, one)):
+        held = [owned, *found.values()]
+        outer, *inner = coverage.match(np.array([outlines[code], *held], dtype=object))
+        rest = shapely.get_parts(shapely.difference(outer, shapely.union_all(inner)))
+        exact = [one for one in rest.tolist() if one.area > 0 and _is_whole(one)]
+        if exact:
+            found[spare_of(code)] = total(
+                [*([ground[spare_of(code)]] if spare_of(code) in ground else []), *exact]
+            )
+    try:
+        return _proven(ground | found) if found else (ground, owned)
+    except NotDrawable:
+        return ground, owned
+
+
+def _is_whole(shape: BaseGeometry) -> bool:
+    """Whether all vertices of a shape are whole units."""
+    xy = shapely.get_coordinates(shape)
+    return bool((xy == np.round(xy)).all())
 
 
 def _claimed_twice(lowest: Shapes, spare: Shapes) -> list[str]:
@@ -229,8 +259,8 @@ def _pieces(before: Coverage, part: BaseGeometry, grids: Collection[str]) -> dic
 def _make_up(part: BaseGeometry, pieces: Mapping[str, list[BaseGeometry]]) -> bool:
     """Whether pieces are whole units that together are a part, vertex for vertex."""
     every = np.array([one for mine in pieces.values() for one in mine], dtype=object)
-    xy = shapely.get_coordinates(every)
-    return bool((xy == np.round(xy)).all()) and total(every).equals_exact(shapely.normalize(part))
+    together = shapely.GeometryCollection(every.tolist())
+    return _is_whole(together) and bool(total(every).equals_exact(shapely.normalize(part)))
 
 
 def passed_on(shapes: Mapping[str, BaseGeometry], gone: Iterable[str], to: str) -> Shapes:

@@ -89,7 +89,11 @@ def test_a_column_per_level_makes_each_level(conn: Connection, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("columns", "dissolve", "told"),
     [
-        ({"parent_code": ["N", None, "N", "S", "S", "S"]}, ["parent_code"], "row b has no parent_code"),
+        (
+            {"parent_code": ["N", None, "N", "S", "S", None]},
+            ["parent_code"],
+            r"2 rows are refused .*row 2 \(b\): is empty; --dissolve needs .*row 6 \(f\): is empty",
+        ),
         ({}, ["county"], "no column 'county'; the file has code, .*scheme"),
         ({"county": ["X"] * 6}, [], "does not exist"),
         (
@@ -109,6 +113,15 @@ def test_what_cannot_be_dissolved_is_said(
         frame["parent_code"] = "nobody"
     with pytest.raises(BadInput, match=told):
         bring(conn, frame, tmp_path, levels, dissolve)
+
+
+def test_every_row_without_a_parent_is_in_the_refused_file(conn: Connection, tmp_path: Path) -> None:
+    frame = leaves(3, parent_code=["N", None, "N", "S", "S", None])
+    with pytest.raises(BadInput, match="2 rows are refused"):
+        bring(conn, frame, tmp_path, 3, ["parent_code"])
+    refused = pd.read_csv(tmp_path / "r.csv", dtype=str)
+    assert refused["row"].tolist() == ["2", "6"]
+    assert refused["code"].tolist() == ["b", "f"]
 
 
 @pytest.mark.parametrize("name", ["name", "kind", "level", "scheme", "parent_code"])

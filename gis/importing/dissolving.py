@@ -14,8 +14,8 @@ _FIELD = "--dissolve"
 def with_levels(frame: pd.DataFrame, columns: Sequence[str], levels: Sequence[int], top: str) -> pd.DataFrame:
     """The rows of a file with those of the levels above them; `columns` go from the highest level down.
 
-    The rows must be of one level and day. The level above the highest column is the whole, with code `top`.
-    Raises BadInput where a row lacks a parent, one lies in two, or the levels do not fit the columns.
+    The rows must be of one level and day, and each have all `columns`. The level above the highest column is
+    the whole, with code `top`. Raises BadInput where a grid lies in two parents, or the levels do not fit.
     """
     for name in ("level", "valid_from", "valid_to"):
         if name in frame and len(frame[name].unique()) > 1:
@@ -57,9 +57,6 @@ def _parents(frame: pd.DataFrame, lowest: pd.DataFrame, column: str | None, top:
         return dict.fromkeys(lowest["code"], top)
     below = frame["code"] if lowest is frame else frame[lowest.attrs["column"]]
     pairs = pd.DataFrame({"code": below, "parent": frame[column]})
-    if pairs["parent"].isna().any():
-        bare = pairs.loc[pairs["parent"].isna(), "code"].iloc[0]
-        raise BadInput(_FIELD, f"row {bare} has no {column}; fill it in")
     pairs = pairs.drop_duplicates()
     twice = pairs.loc[pairs["code"].duplicated(), "code"]
     if len(twice):

@@ -55,7 +55,7 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
     finally:
         job.refused.close()
     if options.dissolve:
-        _refuse_lacking(job, accepted=options.accept_faults)
+        _refuse_lacking(job, lost, accepted=options.accept_faults)
         frame = _dissolved(conn, frame, tuple(by))
     _refuse_broken(job, [lay(conn, str(name), rows) for name, rows in frame.groupby("scheme")])
     changes, found, snapped = _settled(conn, frame)
@@ -87,11 +87,13 @@ def _undone(conn: Connection, change: Change) -> list[str]:
     return [f"{told}; leave these rows out to keep it"] * bool(codes)
 
 
-def _refuse_lacking(job: Job, *, accepted: bool) -> None:
+def _refuse_lacking(job: Job, lost: list[Lost], *, accepted: bool) -> None:
     """Raise BadInput where rows were refused: the levels made of the others would lack their ground."""
     if job.refused.count and not accepted:
+        first = [f"row {one.row} ({one.code}): {one.why}" for one in lost[:_SHOWN]]
         told = (
-            f"{job.refused.count} rows are refused ({job.refused.path}), which every level above would lack"
+            f"{job.refused.count} rows are refused ({job.refused.path}), which every level above would lack: "
+            + "; ".join([*first, *(["…"] if len(lost) > _SHOWN else [])])
         )
         raise BadInput("--dissolve", f"{told}; correct them, or say --accept-faults")
 
@@ -155,6 +157,10 @@ def _chunk_frame(
     placing.check_range(made, where, job.ground)
     where = _on_precision(job, made, placing.shifted(where, job.said, made.sieve.ok))
     _check_rows(made, known)
+    for name, column in extra.items():
+        made.sieve.refuse(
+            mask(pc.is_null(made.text(name))), column, "is empty; --dissolve needs it in each row"
+        )
     job.refused.add(made.sieve.refusals, chunk)
     columns = {field.name: made.text(field.name).to_pylist() for field in job.kind.fields}
     columns |= {name: made.text(name).to_pylist() for name in extra}

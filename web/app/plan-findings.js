@@ -33,17 +33,23 @@ function faults({ features, errors, advice, new_errors: fresh }) {
       h("ul", { class: "faults" }, features.slice(0, MOST).map(row)), features.length > MOST && h("p", { class: "quiet" }, t("faults.more", { count: MOST }))));
 }
 
-function impact({ counts, lists, more }) {
+/** Of which map the impact is told, where that is not the one of the plan's day alone. */
+function told({ final, conflicts, until, why }) {
+  if (!final) return h("p", { class: "verdict bad", id: "impact-against" }, why ?? t("impact.conflicts", { codes: conflicts.map(nameOf).join(", ") }));
+  return until && h("p", { class: "quiet", id: "impact-against" }, t("impact.until", { day: until }));
+}
+
+function impact({ counts, lists, more, against }) {
   const amount = (name) => (typeof counts[name] === "object" ? counts[name].objects : counts[name]) ?? 0;
   const households = counts.households ?? 0;
   const tile = (name) => h("li", {}, h("strong", { "data-count": name }, number(amount(name))), h("span", {}, t(`impact.${name}`)));
-  const told = COUNTED.filter((name) => lists[name]?.length).map((name) => h("details", { id: `moved-${name}` },
+  const parts = COUNTED.filter((name) => lists[name]?.length).map((name) => h("details", { id: `moved-${name}` },
     h("summary", {}, `${t(`impact.${name}`)} ${number(amount(name))}`),
     h("ul", { class: "moved" }, lists[name].map((one) => moved(one))), more[name] && h("p", { class: "quiet" }, t("impact.more", { count: lists[name].length }))));
   const any = COUNTED.some((name) => amount(name));
-  return block(t("impact.title"), "impact",
+  return block(t("impact.title"), "impact", told(against),
     h("ul", { class: "tiles" }, tile("buildings"), h("li", {}, h("strong", { "data-count": "households" }, number(households)), h("span", {}, t("impact.households"))), COUNTED.slice(1).map(tile)),
-    any ? h("p", { class: "quiet" }, t("impact.map")) : h("p", { class: "quiet" }, t("impact.none")), told);
+    any ? h("p", { class: "quiet" }, t("impact.map")) : h("p", { class: "quiet" }, t("impact.none")), parts);
 }
 
 function moved(one) {

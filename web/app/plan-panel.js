@@ -102,6 +102,7 @@ function life() {
     state === "draft" && mayPlan() && ["submit", "main"],
     state === "submitted" && mayApprove() && ["approve", "main"],
     state === "approved" && mayDecide() && ["publish", "main"],
+    state === "approved" && mayApprove() && open.plan.newest !== open.plan.approved_against && ["approve", ""],
     ["submitted", "approved"].includes(state) && mayDecide() && ["reject", ""],
     ["submitted", "rejected", "withdrawn"].includes(state) && mayPlan() && ["reopen", ""],
     state === "draft" && mayPlan() && ["withdraw", ""],
@@ -112,11 +113,14 @@ function life() {
 }
 
 function lifeButton(what, kind, why) {
-  const made = button(`life.${what}`, () => (what === "reject" ? sendBack() : doing(act, what)), kind);
+  const made = button(`life.${what}`, () => (what === "reject" ? sendBack() : doing(act, what, what === "approve" ? seen() : undefined)), kind);
   made.disabled = what === "submit" && Boolean(why);
   if (made.disabled) made.setAttribute("aria-describedby", "submit-why");
   return made;
 }
+
+/** The map that the impact shown is told against: an approval is of that, and refused where it moved on. */
+const seen = () => (open.impact?.against.final ? { against: open.impact.against.revision } : undefined);
 
 /** Why a draft cannot be submitted yet, in words; empty where nothing stands in the way. */
 function hindrance() {

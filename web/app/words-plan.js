@@ -146,6 +146,8 @@ export const PLAN = {
   "impact.nobody": ["无归属", "nobody"],
   "impact.none": ["没有对象变更归属", "Nothing changes owner"],
   "impact.map": ["变更归属的地面与对象在图上以橙色标出", "The ground and the objects that change owner are orange on the map"],
+  "impact.conflicts": ["与现行图有冲突，先裁决；以下仍按起草时的图：{codes}", "In conflict with the map as it is now; what follows is of the map it was drawn on, decide these first: {codes}"],
+  "impact.until": ["到 {day} 为止：此后已公布的图另有规定", "Until {day}: a later map, published already, has it otherwise"],
   "impact.more": ["只列出前 {count} 个", "Only the first {count} are listed"],
   "work.title": ["工作量：之前 → 之后", "Workload: before → after"],
   "work.grid": ["网格", "Grid"],
