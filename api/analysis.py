@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from api import tables
 from api.access import Who, audience, demand_export
-from api.deps import Tested, Transaction, told_provisional, view
+from api.deps import Tested, TestedBack, Transaction, told_period, view
 from api.limits import heavy
 from gis import cells, city
 from gis.clocks import rfc3339
@@ -65,6 +65,8 @@ class Told(BaseModel):
     data_version: int
     provisional: dict[str, Any] | None
     """Days of the period that reports still fill up: since when, how many incidents, left out or not."""
+    unrecorded: dict[str, Any] | None
+    """Days of the period asked for that nobody recorded, those to come included: left out, or inside it."""
 
 
 class ChangesTold(Told):
@@ -175,14 +177,14 @@ class EmergingTold(Told):
 @router.get("/emerging", response_model=EmergingTold, openapi_extra=_AUDIENCE)
 def emerging(
     transaction: Transaction,
-    look: Tested,
+    look: TestedBack,
     who: Who,
     res: Annotated[int, Query(description="H3 resolution, 6 to 10.")] = 8,
     steps: Annotated[int, Query(ge=10, le=60, description="Equal steps looked back on.")] = 12,
     step_days: Annotated[int, Query(ge=1, le=366, description="Days of a step.")] = 28,
     format: Form = "json",  # noqa: A002 - as elsewhere
 ) -> Response:
-    """Answer how cells became hot or cold over the steps before `to` (`from` plays no part)."""
+    """Answer how cells became hot or cold over the steps before `to` (there is no `from`)."""
     if format != "json":
         demand_export(who)
     with transaction() as conn:
@@ -313,7 +315,7 @@ def _joined(name: str, *of: Profile) -> list[float | None]:
 
 
 def _data(conn: Connection, seen: View) -> dict[str, Any]:
-    return {"data_version": city.data_version(conn), "provisional": told_provisional(conn, seen)}
+    return {"data_version": city.data_version(conn)} | told_period(conn, seen)
 
 
 def _whole(start: Any, end: Any, method: dict[str, str], data: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import typer
 from api.console import app, out, plain_errors
 from gis import city, db, grids
 from gis.errors import BadInput
+from gis.record_span import incident_span
 from gis.schema import COLOURS
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def evaluate(
     # Here, not above: its statistics are half of what every other command would wait for.
     from layers import evaluation  # noqa: PLC0415
     from layers.periods import DAY  # noqa: PLC0415
+    from layers.provisional import unrecorded  # noqa: PLC0415
     from layers.view import View  # noqa: PLC0415
 
     if ring_m is not None and not 0 < ring_m <= evaluation.MOST_RING_M:
@@ -45,7 +47,14 @@ def evaluate(
         wanted = city.with_descendants(conn, category) if category else None
         view = View(asked.scheme, asked.on, asked.known, start=start, end=end, area=area, categories=wanted)
         grids.grid(conn, area, asked)
-        _tell(evaluation.evaluate(conn, view, control, ring_m), area, control)
+        found, missing = (
+            evaluation.evaluate(conn, view, control, ring_m),
+            unrecorded(view, incident_span(conn)),
+        )
+        if missing:
+            cut = f"{missing.days:.4g} days of the period have no records and are left out"
+            out.print(cut, highlight=False, soft_wrap=True)
+        _tell(found, area, control)
 
 
 def _tell(found: "Evaluated", area: str, control: str) -> None:
@@ -66,5 +75,6 @@ def _tell(found: "Evaluated", area: str, control: str) -> None:
         if one is not None:
             low, high = one.interval
             lines.append(f"{name}: {one.value:+g} ({low:+.1f} to {high:+.1f}), p {one.p:.3g}")
+    lines += [f"{name}: no incident in either period, it says nothing" for name in found.empty]
     for line in lines:
         out.print(line, highlight=False, soft_wrap=True)

@@ -18,9 +18,10 @@ from gis.access import Principal
 from gis.clocks import rfc3339
 from gis.errors import BadInput
 from gis.grids import Asked, Wish
+from gis.record_span import Span, incident_span
 from gis.schema import COLOURS, SOURCES
 from layers import filters, public
-from layers.provisional import provisional
+from layers.provisional import Provisional, Unrecorded, provisional, unrecorded
 from layers.view import View
 
 Open = Callable[[], AbstractContextManager[Connection]]
@@ -142,9 +143,8 @@ class Look:
     provisional: bool = False
 
 
-async def look(  # noqa: PLR0917 - one parameter of the query each
+async def look_back(
     wish: Wished,
-    from_: Annotated[Moment, Query(alias="from")] = None,
     to: Moment = None,
     category: Annotated[Code | None, Query(description="Category, with all below it.")] = None,
     source: Annotated[Literal[SOURCES] | None, Query()] = None,  # type: ignore[valid-type]
@@ -155,30 +155,55 @@ async def look(  # noqa: PLR0917 - one parameter of the query each
         str | None, Query(alias="filter", description=f"CQL2 text, at most {filters.LONGEST} characters.")
     ] = None,
 ) -> Look:
+    """Return the filters of a question that looks back from `to`, as given."""
+    return Look(wish, None, to, category, source, colour, area, plan, filter_)
+
+
+async def look(
+    back: Annotated[Look, Depends(look_back)], from_: Annotated[Moment, Query(alias="from")] = None
+) -> Look:
     """Return the filters as given."""
-    return Look(wish, from_, to, category, source, colour, area, plan, filter_)
+    return replace(back, from_=from_)
 
 
 Looked = Annotated[Look, Depends(look)]
+Late = Annotated[
+    Literal["left_out", "included"],
+    Query(description="The last days, which reports are still filling up: out of the answer, or in it."),
+]
 
 
-async def look_with_delay(
-    look: Looked,
-    provisional: Annotated[
-        Literal["left_out", "included"],
-        Query(description="The last days, which reports are still filling up: out of the answer, or in it."),
-    ] = "left_out",
-) -> Look:
+async def look_with_delay(look: Looked, provisional: Late = "left_out") -> Look:
     """Return the filters of a question that is answered by a test."""
     return replace(look, provisional=provisional == "included")
 
 
+async def look_back_with_delay(
+    back: Annotated[Look, Depends(look_back)], provisional: Late = "left_out"
+) -> Look:
+    """Return the filters of a test that looks back from `to` over a time of its own: it takes no `from`."""
+    return replace(back, provisional=provisional == "included")
+
+
 Tested = Annotated[Look, Depends(look_with_delay)]
+TestedBack = Annotated[Look, Depends(look_back_with_delay)]
 
 
-def told_provisional(conn: Connection, seen: View) -> dict[str, Any] | None:
-    """Return what an answer says of the days of its period that reports are still filling up."""
-    found = provisional(conn, seen)
+def told_period(conn: Connection, seen: View) -> dict[str, Any]:
+    """Return what an answer says of days of its period that are not, or not wholly, known: null for none."""
+    span = Span() if seen.suppressed else incident_span(conn)
+    late, missing = provisional(conn, seen, span), unrecorded(seen, span)
+    return {"provisional": _told_provisional(late), "unrecorded": _told_unrecorded(missing)}
+
+
+def _told_unrecorded(found: Unrecorded | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    ends = {name: rfc3339(getattr(found, name)) for name in ("start", "end", "records_end")}
+    return ends | {"days": round(found.days, 2), "inside": round(found.inside, 2)}
+
+
+def _told_provisional(found: Provisional | None) -> dict[str, Any] | None:
     if found is None:
         return None
     return {

@@ -1,13 +1,13 @@
 """The effect of a measure over HTTP: an area's change beside a control's, with its interval."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
 from api.access import Who, audience
 from api.codes import Code
-from api.deps import Tested, Transaction, told_provisional, view
+from api.deps import Tested, Transaction, told_period, view
 from api.limits import heavy
 from gis import city
 from gis.clocks import rfc3339
@@ -32,6 +32,8 @@ class EvaluationAnswer(BaseModel):
     area: dict[str, list[int]]
     control: dict[str, list[int]]
     ring: dict[str, list[int]] | None
+    empty: list[Literal["area", "control", "ring"]]
+    """Which hold no incident in either period: an empty control only hands on the area's own change."""
     weights: dict[str, float]
     difference: dict[str, float]
     harm: dict[str, float]
@@ -39,6 +41,7 @@ class EvaluationAnswer(BaseModel):
     method: dict[str, str]
     data_version: int
     provisional: dict[str, Any] | None
+    unrecorded: dict[str, Any] | None
 
 
 @router.get(
@@ -58,16 +61,17 @@ def evaluate(
     """Answer whether incidents of `area` fell since `from` by more than those of a control area."""
     with transaction() as conn:
         found = evaluation.evaluate(conn, seen := view(conn, look, who), control, ring_m)
-        version, provisional = city.data_version(conn), told_provisional(conn, seen)
+        version, told = city.data_version(conn), told_period(conn, seen)
     assert found.view.start
     assert found.view.end
     return {
         "start": rfc3339(found.view.start), "end": rfc3339(found.view.end),
         "area": _by_colour(found.area), "control": _by_colour(found.control),
         "ring": None if found.ring is None else _by_colour(found.ring), "weights": found.harm,
+        "empty": found.empty,
         "difference": _difference(found.plain), "harm": _difference(found.weighted),
         "displaced": None if found.displaced is None else _difference(found.displaced),
-        "method": METHOD, "data_version": version, "provisional": provisional,
+        "method": METHOD, "data_version": version, **told,
     }  # fmt: skip
 
 

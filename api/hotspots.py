@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from api import tables
 from api.access import Who, audience, demand_export
-from api.deps import DatumName, Tested, Transaction, told_provisional, view
+from api.deps import DatumName, Tested, Transaction, told_period, view
 from api.limits import heavy
 from gis import cells, city, clocks, crs
 from gis.access import Principal
@@ -137,6 +137,7 @@ class Whole(BaseModel):
     wider: str | None = None
     note: str | None = None
     provisional: dict[str, Any] | None = None
+    unrecorded: dict[str, Any] | None = None
     """Days of the period that reports still fill up: since when, how many incidents, left out or not."""
     clusters: list[Cluster] | None = None
     spots: list[SpotAnswer]
@@ -162,6 +163,7 @@ class HotspotValues(BaseModel):
     wider: str | None = None
     note: str | None = None
     provisional: dict[str, Any] | None = None
+    unrecorded: dict[str, Any] | None = None
     spots: list[SpotAnswer]
     id: list[int]
     count: list[int]
@@ -275,7 +277,7 @@ def _found(
         found = spots.hotspots(conn, seen := view(conn, look, who), res, extras, per)
         period = replace(seen, start=found.start, end=found.end)
         places = spots_of(conn, period, res, found)
-        version, late = city.data_version(conn), told_provisional(conn, seen)
+        version, known = city.data_version(conn), told_period(conn, seen)
     told = {"test", *extras} if found.method != "counts-only" else set()
     names = cells.to_text(found.cells)
     told_clusters = [_cluster(n, each, names) for n, each in enumerate(found.clusters or (), 1)]
@@ -293,7 +295,7 @@ def _found(
         "detectable": found.detectable and asdict(found.detectable),
         "housed": found.housed,
         "expected_by": None if found.housed is None else "households" if found.housed >= COVERED else "area",
-        "provisional": late,
+        **known,
         "data_version": version,
         "spots": [_spot(one) for one in places],
     } | _released(found) | ({} if found.clusters is None else {"clusters": told_clusters})

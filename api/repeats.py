@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from api import tables
 from api.access import Who, audience, demand_export
-from api.deps import DatumName, Tested, Transaction, told_provisional, view
+from api.deps import DatumName, Tested, Transaction, told_period, view
 from api.limits import heavy
 from gis import city, crs
 from gis.clocks import rfc3339
@@ -46,6 +46,7 @@ class RepeatPlacesAnswer(BaseModel):
     method: dict[str, str]
     data_version: int
     provisional: dict[str, Any] | None
+    unrecorded: dict[str, Any] | None
     rows: list[dict[str, Any]]
 
 
@@ -67,13 +68,13 @@ def repeat_places(
         demand_export(who)
     with transaction() as conn:
         found = repeats.repeats(conn, seen := view(conn, look, who), by)
-        version, late = city.data_version(conn), told_provisional(conn, seen)
+        version, known = city.data_version(conn), told_period(conn, seen)
     whole = {
         "start": rfc3339(found.start), "end": rfc3339(found.end), "by": by,
         "incidents": found.incidents, "without_place": found.without_place, "units": found.units,
         "repeated": len(found.places), "repeated_incidents": int(found.places["count"].sum()),
         "top": _top(found.concentration), "gini": _known(found.concentration.gini),
-        "method": METHOD, "data_version": version, "provisional": late,
+        "method": METHOD, "data_version": version, **known,
     }  # fmt: skip
     answer = tables.plain(whole, "rows", _rows(found.places.head(limit), datum), format)
     answer.headers["X-Rows"] = str(len(found.places))

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from api import tables
 from api.access import Who, audience, demand_export
 from api.codes import Code
-from api.deps import Look, Looked, Tested, Transaction, told_provisional, view
+from api.deps import Look, Looked, Tested, Transaction, told_period, view
 from api.limits import heavy
 from api.once import Made, RunOnce
 from api.situation_rows import index_columns, situation_columns
@@ -80,6 +80,8 @@ class Told(BaseModel):
     data_version: int
     provisional: dict[str, Any] | None
     """Days of the period that reports still fill up: since when, how many incidents, left out or not."""
+    unrecorded: dict[str, Any] | None
+    """Days of the period asked for that nobody recorded, those to come included: left out, or inside it."""
 
 
 class SituationTold(Told):
@@ -176,7 +178,7 @@ def _latest(conn: Connection, look: Look, who: Principal) -> View:
 
 
 def _data(conn: Connection, seen: View) -> dict[str, Any]:
-    return {"data_version": city.data_version(conn), "provisional": told_provisional(conn, seen)}
+    return {"data_version": city.data_version(conn)} | told_period(conn, seen)
 
 
 def _whole(seen: View, rows: int, page: Page, data: dict[str, Any]) -> dict[str, Any]:
@@ -198,6 +200,7 @@ class Drafts(BaseModel):
     total: int
     limit: int
     provisional: dict[str, Any] | None
+    unrecorded: dict[str, Any] | None
     drafts: list[dict[str, Any]]
     kept: list[dict[str, Any]]
 
@@ -228,10 +231,10 @@ def list_letters(
     with transaction() as conn:
         seen = _latest(conn, look, who)
         drafts, total = letters.drafts(conn, seen, limit)
-        late = told_provisional(conn, seen)
+        known = told_period(conn, seen)
         kept = [_kept(row) for row in letters.kept(conn, limit)]
     found = [asdict(draft) for draft in drafts]
-    return tables.json({"total": total, "limit": limit, "provisional": late, "drafts": found, "kept": kept})
+    return tables.json({"total": total, "limit": limit, **known, "drafts": found, "kept": kept})
 
 
 @router.post(

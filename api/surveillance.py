@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.engine import Connection
 
 from api.access import Who, audience
-from api.deps import Look, Tested, Transaction, told_provisional, view
+from api.deps import Look, TestedBack, Transaction, told_period, view
 from api.limits import heavy
 from api.once import Made, RunOnce
 from api.times import Time
@@ -74,6 +74,7 @@ class RisingAnswer(BaseModel):
     method: dict[str, str]
     data_version: int
     provisional: dict[str, Any] | None
+    unrecorded: dict[str, Any] | None
 
 
 _RISING = {
@@ -90,19 +91,19 @@ _RISING = {
 )  # fmt: skip
 def rising_clusters(
     transaction: Transaction,
-    look: Tested,
+    look: TestedBack,
     who: Who,
     res: Annotated[int, Query(description="H3 resolution, 6 to 10.")] = 8,
 ) -> dict[str, Any]:
-    """Answer where incidents gather in the days before `to` (`from` plays no part), across all grids."""
+    """Answer where incidents gather in the days before `to` (there is no `from`), across all grids."""
     with transaction() as conn:
         found = rising.rising(conn, seen := view(conn, look, who), res)
-        version, late = city.data_version(conn), told_provisional(conn, seen)
+        version, known = city.data_version(conn), told_period(conn, seen)
     return {
         "start": rfc3339(found.start), "end": rfc3339(found.end), "res": res,
         "study_days": found.study_days, "incidents": found.incidents,
         "clusters": [_cluster(*one) for one in found.found], "method": _RISING, "data_version": version,
-        "provisional": late,
+        **known,
     }  # fmt: skip
 
 

@@ -47,8 +47,20 @@ def json(body: object) -> Response:
 
 
 def plain(whole: dict[str, Any], name: str, columns: Columns, form: Plain) -> Response:
-    """Answer rows under `name` beside the whole they are part of; CSV has the rows alone."""
-    return as_csv(columns) if form == "csv" else json(whole | {name: rows(columns)})
+    """Answer rows under `name` beside the whole they are part of; CSV has rows alone, headers the period."""
+    if form != "csv":
+        return json(whole | {name: rows(columns)})
+    answer = as_csv(columns)
+    answer.headers.update(_period(whole))
+    return answer
+
+
+def _period(whole: dict[str, Any]) -> dict[str, str]:
+    """Return as headers which period the rows of a CSV are of: it may be less than was asked for."""
+    told = {"X-Start": whole.get("start"), "X-End": whole.get("end")}
+    if missing := whole.get("unrecorded"):
+        told |= {"X-Unrecorded-Days": missing["days"], "X-Unrecorded-Inside": missing["inside"]}
+    return {name: str(value) for name, value in told.items() if value is not None}
 
 
 def cells(whole: dict[str, Any], columns: Columns, outlines: Outlines, form: Format) -> Response:

@@ -1,4 +1,4 @@
-"""From when to when the city has records: a few that lie far before all others do not stretch it."""
+"""From when to when the city has records, and on which days between them nobody recorded anything."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from gis.city import days_with_records, the_city
+from gis.recorded import recorded_days
 from gis.reporting_delay import Delay, reporting_delay
 from gis.schema import incidents
 
@@ -19,6 +20,7 @@ FEW = 5
 """How many times as many days with records there must be behind stray ones."""
 _EPOCH = date(1970, 1, 1)
 _DAY = timedelta(days=1)
+Period = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,41 @@ class Span:
     """None for the public, who is told no count so small."""
     delay: Delay | None = None
     """How long reports take, where that leaves days unsettled; None for the public."""
+    recorded: tuple[Period, ...] = ()
+    """The runs of days that the city recorded, quiet ones included, rising, between local midnights; the last
+    one ends now where today has records. Empty for the public, and without any record."""
+
+    def part(self, start: datetime, end: datetime) -> Period | None:
+        """Return a period without the days before its first and after its last recorded one; None for none.
+
+        Nothing is lost: there is no record on those days.
+        """
+        if not self.recorded:
+            return start, end
+        parts = self.parts(start, end)
+        return (parts[0][0], parts[-1][1]) if parts else None
+
+    def days(self, start: datetime, end: datetime) -> float:
+        """Return how many days of a period were recorded, of 24 hours."""
+        return sum((_utc(until) - _utc(since)) / _DAY for since, until in self.parts(start, end))
+
+    def parts(self, start: datetime, end: datetime) -> list[Period]:
+        """Return the recorded parts of a period."""
+        parts = [(max(start, a, key=_utc), min(end, b, key=_utc)) for a, b in self.recorded]
+        return [(since, until) for since, until in parts if _utc(since) < _utc(until)]
+
+    def holds(self, start: datetime, end: datetime) -> bool:
+        """Say whether a period was recorded from its first day to its last, so that it may be compared."""
+        runs = [(_utc(a) - _DAY, _utc(b)) for a, b in self.recorded]
+        return self.reaches(start) and any(a < _utc(start) and _utc(end) <= b for a, b in runs)
 
     def reaches(self, start: datetime) -> bool:
         """Say whether records reach back to a period from `start` on: its first day may begin before them."""
-        return self.first is not None and start.astimezone(UTC) > self.first.astimezone(UTC) - _DAY
+        return self.first is not None and _utc(start) > _utc(self.first) - _DAY
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
 
 
 def first_in_use(days: npt.NDArray[np.int64]) -> int:
@@ -53,17 +86,43 @@ def first_in_use(days: npt.NDArray[np.int64]) -> int:
 
 
 def incident_span(conn: Connection) -> Span:
-    """Return the span of the live incidents that may be seen."""
+    """Return the span of the live incidents that may be seen, and the runs of days that the city recorded."""
     at, live = incidents.c.occurred_at, incidents.c.state != "withdrawn"
     found = sa.select(sa.func.count(), sa.func.min(at), sa.func.max(at)).where(live)
     count, earliest, last = conn.execute(found).one()
-    since = since_in_use(conn)
+    days, delay, since = days_with_records(conn), reporting_delay(conn), since_in_use(conn)
+    recorded = recorded_runs(days, datetime.now(since.tzinfo)) if since else ()
     if earliest is None or since is None or earliest >= since:
-        return Span(count, earliest, last, earliest, delay=reporting_delay(conn))
+        return Span(count, earliest, last, earliest, delay=delay, recorded=recorded)
     later = sa.select(sa.func.count(), sa.func.min(at)).where(live, at >= since)
     behind, first = conn.execute(later).one()
     stray = count - behind if first else 0
-    return Span(count, first or earliest, last, earliest, stray, reporting_delay(conn))
+    return Span(count, first or earliest, last, earliest, stray, delay, recorded)
+
+
+def recorded_runs(days: npt.NDArray[np.int64], now: datetime) -> tuple[Period, ...]:
+    """Return the runs of recorded days from the days with records (numbers, rising), by the city's clock.
+
+    Empty days after the last record are quiet ones up to last midnight, unless their run is too long to
+    believe (`gis.recorded`): then the records end with their last day. Today is recorded, up to now, once
+    it has a record.
+    """
+    if not len(days):
+        return ()
+    zone, today = now.tzinfo, (now.date() - _EPOCH).days
+    assert isinstance(zone, ZoneInfo)
+    known = recorded_days(days)
+    if days[-1] < today and today - 1 in recorded_days([*days, today]):
+        known = np.union1d(known, np.arange(days[-1], today))
+    runs = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1)
+    bounds = [(_midnight(run[0], zone), _midnight(run[-1] + 1, zone)) for run in runs]
+    if known[-1] == today:
+        bounds[-1] = (bounds[-1][0], now)
+    return tuple(bounds)
+
+
+def _midnight(day: int, zone: ZoneInfo) -> datetime:
+    return datetime.combine(_EPOCH + timedelta(days=int(day)), time(), zone)
 
 
 def since_in_use(conn: Connection) -> datetime | None:
@@ -71,5 +130,4 @@ def since_in_use(conn: Connection) -> datetime | None:
     days = days_with_records(conn)
     if not len(days):
         return None
-    day = _EPOCH + timedelta(days=int(days[first_in_use(days)]))
-    return datetime.combine(day, time(), ZoneInfo(the_city(conn).timezone))
+    return _midnight(days[first_in_use(days)], ZoneInfo(the_city(conn).timezone))

@@ -14,7 +14,7 @@ from gis import schema as t
 from gis.city import the_city
 from gis.errors import BadInput
 from gis.grids import current
-from gis.record_span import incident_span
+from gis.record_span import Span, incident_span
 from layers import calendar, periods
 from layers.by_grid import grid_counts
 from layers.calendar import Festival
@@ -90,7 +90,7 @@ def changes(conn: Connection, view: View, res: int | None, level: int | None) ->
     zone = ZoneInfo(the_city(conn).timezone)
     celebrated, festival = _at_festival(now, zone)
     years = [_year_ago(now, zone), _days_earlier(now, zone, MATCHED_DAYS), festival]
-    reached = [each if each and each.start and span.reaches(each.start) else None for each in years]
+    reached = [each if each and _comparable(now, each, span) else None for each in years]
     known = [now, *past, *(each for each in reached if each)]
     keys, names, table = (
         _by_cell(conn, known, res or USUAL_RES) if level is None else _by_grid(conn, known, level)
@@ -141,6 +141,11 @@ class Swing:
 
 def _enough(past: Integers) -> Integers:
     return past if len(past) >= FEWEST_PERIODS else past[:0]
+
+
+def _comparable(now: View, then: View, span: Span) -> bool:
+    """Say whether both periods were recorded from their first day to their last."""
+    return all(each.start and each.end and span.holds(each.start, each.end) for each in (now, then))
 
 
 def _earlier(view: View, back: int) -> View:

@@ -50,12 +50,12 @@ def emerging(conn: Connection, view: View, res: int, steps: int, step_days: int)
     """Class every served cell over the last `steps` steps of `step_days` days before the view's end.
 
     Each step's disc is tested against its own mean step, times how all of them moved: a place that was always
-    busy is not emerging, and neither is a city in a busy month. Steps before the first record or after the
-    last are left out. Raises BadInput for a resolution that is not served, and where fewer than MIN_STEPS are
-    left.
+    busy is not emerging, and neither is a city in a busy month. Steps that were not recorded, and those
+    before them, are left out. Raises BadInput for a resolution that is not served, and where fewer than
+    MIN_STEPS are left.
     """
     span = incident_span(conn)
-    end = closed_period(view, span).end
+    end = closed_period(replace(view, start=None), span).end
     assert end
     edges = _recorded(periods.steps(end, step_days, steps), span, step_days)
     start, end = (edge.astimezone(end.tzinfo) for edge in (edges[0], edges[-1]))
@@ -85,8 +85,9 @@ def classed(
 
 def _recorded(edges: list[datetime], span: Span, step_days: int) -> list[datetime]:
     """Return the edges of the steps within the records. Raises BadInput where too few are left."""
-    last = span.last or edges[0]
-    held = [one for one in range(len(edges) - 1) if span.reaches(edges[one]) and edges[one] <= last]
+    held = [one for one in range(len(edges) - 1) if span.holds(edges[one], edges[one + 1])]
+    # What lies before a gap in the records is as far as they reach back.
+    held = [one for one in held if all(each in held for each in range(one, held[-1]))]
     if len(held) < MIN_STEPS:
         raise BadInput(
             "steps",

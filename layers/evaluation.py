@@ -15,7 +15,7 @@ from gis.errors import BadInput, NotFound
 from gis.grids import current, owned, shape
 from gis.record_span import incident_span
 from gis.schema import COLOURS, grids, incidents
-from layers.expecting import closed_period, period_before
+from layers.expecting import closed_period, period_before, periods_before
 from layers.stats.displacement import Difference, difference
 from layers.view import View, wanted_incidents
 
@@ -43,6 +43,12 @@ class Evaluated:
     displaced: Difference | None
     """Of counts, in the area and its ring together; the control has none of its own."""
 
+    @property
+    def empty(self) -> list[str]:
+        """Return which of area, control and ring hold no incident in either period: they say nothing."""
+        counts = {"area": self.area, "control": self.control, "ring": self.ring}
+        return [name for name, held in counts.items() if held is not None and not held.any()]
+
 
 def evaluate(conn: Connection, view: View, control: str, ring_m: float | None) -> Evaluated:
     """Compare a view's area and period with the period before, beside a control area.
@@ -56,9 +62,8 @@ def evaluate(conn: Connection, view: View, control: str, ring_m: float | None) -
     now = closed_period(view, span)
     _check(conn, now, control, ring_m)
     before = period_before(now)
-    assert before.start
-    if span.first is None or before.start < span.first:
-        raise BadInput("from", "the records do not hold a period of equal length before this one")
+    if not periods_before(now, span, 1):
+        raise BadInput("from", "the records do not hold all of this period and one of equal length before it")
     both = (before, now)
     area, other = (_of(conn, both, owned(incidents.c.geom, now.asked, code)) for code in (view.area, control))
     ring = None if ring_m is None else _of(conn, both, _ring(now, control, ring_m))

@@ -14,7 +14,7 @@ from gis.db import columns
 from gis.record_span import Span
 from layers import periods
 from layers.counts import cell_column, counts
-from layers.provisional import settled_part
+from layers.provisional import recorded_part, settled_part
 from layers.served import Served, exposure
 from layers.stats.expectation import Expected, dispersion, from_exposure, from_history
 from layers.view import View, wanted_incidents
@@ -69,7 +69,9 @@ class Ground:
 def closed_period(view: View, span: Span) -> View:
     """Give an open period the ends of the records in use, so that its length is known and more than nothing.
 
-    What ends before those begin goes back to the earliest record. Provisional days are left out.
+    What ends before those begin goes back to the earliest record. Days before its first recorded day and
+    after its last, as those to come, are left out, and so are provisional ones. Raises BadInput where none is
+    left.
     """
     now = datetime.now().astimezone()
     first, last = span.first or now, periods.shifted(span.last or now, SECOND)
@@ -77,17 +79,25 @@ def closed_period(view: View, span: Span) -> View:
         first = min(span.earliest or now, periods.shifted(view.end, -SECOND))
     start = view.start or first
     closed = replace(view, start=start, end=view.end or max(last, periods.shifted(start, SECOND)))
-    return settled_part(closed, span)
+    return settled_part(recorded_part(closed, span), span)
 
 
 def periods_before(view: View, span: Span, most: int = PERIODS) -> int:
-    """Return how many periods of equal length before a closed one records reach back to, `most` at most."""
+    """Return how many periods of equal length before a closed one were recorded, one after another.
+
+    At most `most`; none where the period itself was not: it cannot be compared.
+    """
     assert view.start
     assert view.end
-    reached = 0
+    reached, begin = 0, view.start
+    if not span.holds(view.start, view.end):
+        return 0
     # One after another: so many periods of centuries lie before the first year there is.
-    while reached < most and span.reaches(periods.earlier(view.start, view.end, reached + 1)):
-        reached += 1
+    while reached < most:
+        earlier = periods.earlier(view.start, view.end, reached + 1)
+        if not span.holds(earlier, begin):
+            break
+        reached, begin = reached + 1, earlier
     return reached
 
 

@@ -1,4 +1,4 @@
-"""What of a period is provisional, because reports of it are still to come."""
+"""What of a period is not known: days that nobody recorded, and days that reports are still filling up."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -6,9 +6,14 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from gis.record_span import Span, incident_span
+from gis.errors import BadInput
+from gis.record_span import Span
 from gis.schema import incidents
+from layers import periods
 from layers.view import View, wanted_incidents
+
+_LEAST_DAYS = 1e-4
+"""Less is the rest of a second, no part of a day that anybody asked for."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,56 @@ class Provisional:
     """Whether the answer leaves them out; never of a period that has no other days."""
 
 
+@dataclass(frozen=True)
+class Unrecorded:
+    """The days of a period of which there is no record: nobody kept one, or they are still to come."""
+
+    start: datetime
+    end: datetime
+    """Bounds of the period as it was asked for."""
+    records_end: datetime
+    """Of all records."""
+    days: float
+    """Of 24 hours, before the first recorded day of the period and after its last: left out."""
+    inside: float
+    """Between recorded ones: they cannot be left out, and a period that holds any is not compared."""
+
+
+def recorded_part(view: View, span: Span) -> View:
+    """Return a closed period from its first recorded day to its last. Raises BadInput where none is."""
+    assert view.start
+    assert view.end
+    found = span.part(view.start, view.end)
+    if found is None:
+        raise _refusal(view.start, view.end, span)
+    return replace(view, start=found[0], end=found[1])
+
+
+def _refusal(start: datetime, end: datetime, span: Span) -> BadInput:
+    first, last = span.recorded[0][0], span.recorded[-1][1]
+    if not end > first:
+        return BadInput("to", f"records begin on {first:%Y-%m-%d}; ask for a period that reaches beyond")
+    if start >= last:
+        return BadInput("from", f"records end on {_day_before(last)}; ask for a period that begins before")
+    return BadInput("from", "no record was kept on any day of this period; ask for a longer or another one")
+
+
+def _day_before(end: datetime) -> str:
+    """Return the last day before an end."""
+    return f"{end - timedelta(microseconds=1):%Y-%m-%d}"
+
+
+def unrecorded(view: View, span: Span) -> Unrecorded | None:
+    """Return which days of a view's period, as it was asked for, nobody recorded; None for none."""
+    start, end = view.start or span.first, view.end or span.last
+    if not span.recorded or start is None or end is None or not (found := span.part(start, end)):
+        return None
+    kept = periods.length(*found) / periods.DAY
+    left, inside = periods.length(start, end) / periods.DAY - kept, kept - span.days(*found)
+    told = Unrecorded(start, end, span.recorded[-1][1], left, inside)
+    return told if max(left, inside) > _LEAST_DAYS else None
+
+
 def settled_part(view: View, span: Span) -> View:
     """Return a closed period without its provisional days, unless they are asked for or all that it has."""
     assert view.start
@@ -34,9 +89,8 @@ def settled_part(view: View, span: Span) -> View:
     return replace(view, end=delay.settled)
 
 
-def provisional(conn: Connection, view: View) -> Provisional | None:
+def provisional(conn: Connection, view: View, span: Span) -> Provisional | None:
     """Return what of a view's period, as it was asked for, is provisional; None for nothing."""
-    span = incident_span(conn) if not view.suppressed else Span()
     delay, last = span.delay, span.last
     if delay is None or last is None or delay.settled > last:
         return None

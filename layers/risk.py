@@ -14,13 +14,13 @@ from gis import city
 from gis.cells import Cells
 from gis.db import columns
 from gis.errors import NotFound
+from gis.recorded import recorded_days
 from gis.schema import incidents
 from layers import promotion
 from layers.counts import cell_column
 from layers.served import Served, served
 from layers.stats import evaluate
 from layers.stats.forecast import Forecast, Past, Total, baseline, hindcast_origins, plain, total
-from layers.stats.recorded import recorded_days
 from layers.view import View, wanted_incidents
 
 Floats = npt.NDArray[np.float64]

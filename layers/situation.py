@@ -375,11 +375,13 @@ def _waiting(conn: Connection, view: View, grids: Grids, known: list[str]) -> Wa
 
 
 def last_days(conn: Connection, view: View, days: int = 30) -> View:
-    """Return a view of the last days that hold incidents: to the end of the day of the last one."""
+    """Return a view of the last days that hold incidents: to the end of the day of the last, or to now."""
     zone = ZoneInfo(the_city(conn).timezone)
     span = incident_span(conn)
     last = span.last or datetime.now(zone)
     if span.delay is not None and not view.provisional:
         last = min(last, periods.last_moment(span.delay.settled))
     end = datetime.combine(last.astimezone(zone).date() + periods.DAY, time(), zone)
+    if span.recorded:
+        end = min(end, span.recorded[-1][1], key=periods.utc)
     return replace(view, start=periods.days_before(end, days), end=end)

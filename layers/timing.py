@@ -57,11 +57,13 @@ class Profiles:
 def profiles(conn: Connection, view: View) -> Profiles:
     """Return when a view's incidents happened, by the hours and days that its period holds."""
     zone = the_city(conn).timezone
-    view = closed_period(view, incident_span(conn))
+    span = incident_span(conn)
+    view = closed_period(view, span)
     assert view.start
     assert view.end
     first, last = (_local(moment, zone) for moment in (view.start, periods.last_moment(view.end)))
-    days, held = (last - first).days + 1, hours_held(view.start, view.end, ZoneInfo(zone))
+    days = (last - first).days + 1
+    held = sum(hours_held(*part, ZoneInfo(zone)) for part in span.parts(view.start, view.end))
     found = spans.read(conn, view)
     at, known = found.local_hours(zone), found.timed[~found.is_span]
     week = found.week(view.start, view.end, ZoneInfo(zone))

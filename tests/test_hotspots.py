@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from scipy import stats
 from sqlalchemy.engine import Connection
 
+from gis.errors import BadInput
 from gis.schema import batches
 from layers.hotspots import hotspots, trends
 from layers.public import release_months
@@ -93,11 +94,11 @@ def test_nothing_loaded_is_no_error(conn: Connection) -> None:
 @pytest.mark.parametrize(
     ("start", "end"), [(START + timedelta(days=999), None), (None, START.replace(year=1990))]
 )
-def test_a_period_open_at_one_end_may_lie_beyond_the_data(
+def test_a_period_that_lies_beyond_the_data_is_refused(
     settled: Connection, start: datetime | None, end: datetime | None
 ) -> None:
-    found = hotspots(settled, replace(MONTH, start=start, end=end), 8)
-    assert (found.incidents, len(found.cells)) == (0, 0)
+    with pytest.raises(BadInput, match=r"records (begin|end) on 2025"):
+        hotspots(settled, replace(MONTH, start=start, end=end), 8)
 
 
 @pytest.mark.parametrize(("now", "before"), [(9, 1), (8, 2), (5, 5), (1, 9), (0, 5), (0, 6), (0, 0), (40, 9)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from layers.stats.recorded import recorded_days
+from gis.recorded import recorded_days
 
 
 @pytest.mark.parametrize("a_year", [50, 150, 400])

@@ -1,6 +1,6 @@
 /** Whether the period differs from earlier ones, where, and when in the day and week things happen. */
 
-import { number, provisional } from "./analysis-words.js";
+import { caveat, number } from "./analysis-words.js";
 import { get } from "./api.js";
 import { $, fill, h } from "./dom.js";
 import { pick, t } from "./i18n.js";
@@ -38,9 +38,10 @@ async function refresh() {
       get("/profiles", asked(), signal),
     ]);
     if (signal.aborted) return;
-    const late = provisional(change);
+    const late = caveat(change);
     fill($("#change"), h("h2", {}, t("change.title")), late && h("p", { class: "quiet" }, late), compared(change), places(change), rhythm(profile));
   } catch (error) {
+    if (error.status === 422) fill($("#change"), h("h2", {}, t("change.title")), h("p", { class: "quiet" }, error.message));
     tell(error);
   }
 }

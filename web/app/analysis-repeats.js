@@ -1,6 +1,6 @@
 /** Where incidents repeat: buildings, addresses and street segments, and how few of them hold how many. */
 
-import { number, provisional } from "./analysis-words.js";
+import { caveat, number } from "./analysis-words.js";
 import { get } from "./api.js";
 import { $, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
@@ -60,7 +60,7 @@ async function refresh(holder) {
 }
 
 function told(found) {
-  const late = provisional(found);
+  const late = caveat(found);
   if (!found.rows.length) return h("p", { class: "quiet" }, t("repeats.none", { units: number(found.units) }));
   return [
     late && h("p", { class: "quiet" }, late),

@@ -1,5 +1,6 @@
 /** Numbers of a test as a person says them: never more than the numbers hold. */
 
+import { h } from "./dom.js";
 import { locale, t } from "./i18n.js";
 
 /** From this count on a percentage says something. */
@@ -27,8 +28,26 @@ export function compared(n, expected) {
   return n >= FEW ? t("ratio.more", { percent: Math.round(100 * (ratio - 1)) }) : t("ratio.some");
 }
 
-/** What an answer says of the days that reports are still filling up; false where there are none. */
-export function provisional({ provisional: late }) {
+/** What an answer says of the days of its period that are not, or not wholly, known; false where there are none. */
+export function caveat({ unrecorded, provisional: late }) {
+  const said = [missing(unrecorded), inside(unrecorded), filling(late)].filter(Boolean);
+  return said.length > 0 && said.join(t("caveat.and"));
+}
+
+/** The paragraph that says so; nothing where there is nothing to say. */
+export const caution = (found) => caveat(found) && h("p", { class: "quiet provisional" }, caveat(found));
+
+const minute = (moment) => moment.slice(0, 16).replace("T", " ");
+
+function missing(found) {
+  return found?.days > 0 && t("unrecorded.out", { days: number(found.days, 1), until: minute(found.records_end) });
+}
+
+function inside(found) {
+  return found?.inside > 0 && t("unrecorded.inside", { days: number(found.inside, 1) });
+}
+
+function filling(late) {
   if (!late) return false;
   const words = { since: late.since.slice(0, 10), days: number(late.delay_days, 1), count: number(late.incidents) };
   return t(late.left_out ? "provisional.out" : "provisional.in", words);

@@ -1,7 +1,7 @@
 /** Values of the hexagons for the period: fetched once per resolution, put on the map as feature state. */
 
 import { get } from "./api.js";
-import { number, provisional } from "./analysis-words.js";
+import { caveat, number } from "./analysis-words.js";
 import { clusters } from "./analysis-clusters.js";
 import { areas } from "./areas.js";
 import { lay, nameOf, rankIn, resolution, widthOf } from "./cells.js";
@@ -122,7 +122,7 @@ function say() {
   if (!state.from || !state.to) return fill($("#summary"), h("span", {}, withheld() || t("hotspots.empty")));
   const lines = whole.incidents === null ? [] : counted();
   const untold = withheld();
-  const late = provisional(whole);
+  const late = caveat(whole);
   fill(
     $("#summary"),
     lines.map((line) => h("span", {}, line)),

@@ -1,6 +1,6 @@
 /** What a measure did, on the board: an area's change beside a control's, with a ring for what moved next door. */
 
-import { number } from "./analysis-words.js";
+import { caution, number } from "./analysis-words.js";
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { t } from "./i18n.js";
@@ -58,7 +58,9 @@ function told(found) {
       h("dd", { "data-name": name, "data-value": value, "data-p": p }, h("strong", { class: `change ${sure}` }, t(`evaluation.${sure}`)), " ", t("evaluation.value", words)),
     ];
   });
-  return [h("p", {}, t("evaluation.period", { start: found.start.slice(0, 10), end: found.end.slice(0, 10) })), h("dl", {}, counts, differences)];
+  return [caution(found), h("p", {}, t("evaluation.period", { start: found.start.slice(0, 10), end: found.end.slice(0, 10) })), h("dl", {}, counts, differences), found.empty.map(void_)];
 }
+
+const void_ = (name) => h("p", { class: "quiet", "data-empty": name }, t("evaluation.empty", { place: t(`evaluation.${name}`) }));
 
 const signed = (value) => `${value > 0 ? "+" : ""}${number(value, 1)}`;

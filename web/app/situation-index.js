@@ -1,6 +1,6 @@
 /** The stability index on the board: lights, parts and interval of each grid, and the formula they come from. */
 
-import { number } from "./analysis-words.js";
+import { caution, number } from "./analysis-words.js";
 import { get } from "./api.js";
 import { h } from "./dom.js";
 import { visitGrid } from "./grid-view.js";
@@ -17,6 +17,7 @@ export async function stabilityIndex({ levels }) {
   const found = await get("/stability-index", { ...shownRecord(), from, to, level: choice.value, limit: ROWS });
   return [
     h("p", { class: "choice" }, choice, lights(found.lights)),
+    caution(found),
     formula(found.formula),
     h("p", { class: "quiet" }, t("index.honest")),
     table(found),

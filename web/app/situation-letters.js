@@ -1,5 +1,6 @@
 /** Notice letters on the board: drafts with their evidence, those kept, and the acts on them. */
 
+import { caution } from "./analysis-words.js";
 import { get, send } from "./api.js";
 import { categoryName } from "./categories.js";
 import { h } from "./dom.js";
@@ -21,6 +22,7 @@ export async function letters({ draw }) {
   const words = { total: found.total, shown: found.drafts.length };
   return [
     h("h3", {}, t("letters.drafts")),
+    caution(found),
     h("p", { class: "quiet" }, found.total ? t("letters.total", words) : t("letters.none")),
     found.drafts.map((draft) => one(draft, keepButton(draft, draw))),
     found.kept.length > 0 && h("h3", {}, t("letters.kept")),

@@ -1,6 +1,6 @@
 /** The situation: which grids depart from their own past, in short beside the map and in full on a board. */
 
-import { number, provisional } from "./analysis-words.js";
+import { caution, number } from "./analysis-words.js";
 import { get } from "./api.js";
 import { categoryName } from "./categories.js";
 import { $, fill, h, icon } from "./dom.js";
@@ -46,6 +46,7 @@ async function refresh() {
     const found = await get("/situation", { ...asked(), ...shownRecord(), only: "departures", limit: IN_SHORT }, signal);
     if (!signal.aborted) short(found);
   } catch (error) {
+    if (error.status === 422) fill($("#situation"), h("h2", {}, t("situation.title")), h("p", { class: "quiet summary" }, error.message));
     tell(error);
   }
 }
@@ -53,7 +54,6 @@ async function refresh() {
 function short(found) {
   const words = { comparisons: found.comparisons, departing: found.departing, periods: found.periods };
   const said = !found.tested ? "situation.untested" : found.departing ? "situation.some" : "situation.none";
-  const late = provisional(found);
   const open = () => {
     tab = "situation";
     offset = 0;
@@ -64,7 +64,7 @@ function short(found) {
     $("#situation"),
     h("h2", {}, t("situation.title")),
     h("p", { class: "summary", "data-departing": found.departing }, t(said, words)),
-    late && h("p", { class: "quiet provisional" }, late),
+    caution(found),
     h("ol", { class: "places" }, found.situation.map(shortRow)),
     h("button", { type: "button", class: "button", onclick: open }, t("situation.open")),
   );
@@ -143,6 +143,7 @@ async function board() {
   return [
     h("p", { class: "choice" }, levelChoice(true), t("situation.page", words)),
     found.without_grid > 0 && h("p", { class: "quiet" }, t("situation.outside", { count: found.without_grid })),
+    caution(found),
     table(found.situation),
     h("p", { class: "choice" }, turn("back", -ROWS, offset > 0), turn("more", ROWS, last < found.rows)),
     h("p", { class: "quiet" }, t(found.tested ? "situation.method" : "situation.untested", { periods: found.periods })),

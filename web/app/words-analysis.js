@@ -9,6 +9,15 @@ export const ANALYSIS = {
     "自 {since} 起的数据仍在补报（九成在 {days} 天内上报，现有 {count} 起），数字还会增加",
     "From {since} on reports are still coming in (nine of ten within {days} days; {count} so far): counts will grow",
   ],
+  "unrecorded.out": [
+    "所选时段有 {days} 天没有记录（资料截至 {until}），未计入；比较的是等长的时段",
+    "{days} days of the period have no records (they end at {until}) and are left out; it is compared with periods as long as what is left",
+  ],
+  "unrecorded.inside": [
+    "时段之内有 {days} 天没有任何记录，不作比较",
+    "Inside the period nobody recorded anything for {days} days: it is not compared",
+  ],
+  "caveat.and": ["；", ". "],
   "mode.title": ["图上显示", "Show on the map"],
   "mode.hotspots": ["热点", "Hotspots"],
   "mode.emerging": ["演变", "Emerging"],

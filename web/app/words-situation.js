@@ -110,6 +110,10 @@ export const SITUATION = {
   "evaluation.harm": ["按危害加权", "By harm"],
   "evaluation.displaced": ["计入外围环", "With the ring"],
   "evaluation.value": ["{value}（95% 区间 {low} 至 {high}）", "{value} (95 % interval {low} to {high})"],
+  "evaluation.empty": [
+    "{place}在前后两个时段都没有事件，不说明任何问题；请换一个",
+    "{place}: no incident in either period, it says nothing; choose another",
+  ],
   "evaluation.more": ["增加", "rose"],
   "evaluation.fewer": ["减少", "fell"],
   "evaluation.same": ["看不出差别", "no difference seen"],
