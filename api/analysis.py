@@ -269,6 +269,9 @@ class ProfilesTold(Told):
     """Rates by hour (0-23) and weekday (Monday 1 to Sunday 7), and the counts of the week by both."""
 
     incidents: int
+    """Incidents that begin in the period."""
+    counted: float
+    """How many lie in it, spans counted by the part of them that does: what weekdays and days add up to."""
     without_hour: int
     """Incidents known by the day alone: counted by weekday, not by hour."""
     spread: int
@@ -302,7 +305,8 @@ def profiles(transaction: Transaction, look: Tested, who: Who, format: Form = "j
         },
     }
     whole = _whole(found.start, found.end, _PROFILE, data) | {
-        "incidents": found.incidents, "without_hour": found.without_hour, "first": found.first,
+        "incidents": found.incidents, "counted": found.counted, "without_hour": found.without_hour,
+        "first": found.first,
         "days": found.days, "spread": found.spread,
         "daily": None if found.daily is None else found.daily.tolist(),
         "hours_p": found.hours.p, "weekdays_p": found.weekdays.p, "week": found.week.tolist(),

@@ -98,6 +98,7 @@ class Told(BaseModel):
     left_out: int
     left_out_sources: list[str]
     expected_total: float
+    """A mean, with decimals; what follows are whole counts, so 0 to 0 beside 0.04 is no contradiction."""
     total_low: int
     total_high: int
     total_low95: int

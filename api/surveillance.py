@@ -144,17 +144,25 @@ def acknowledge_alarm(once: RunOnce, who: Who, number: Id) -> Response:
 
 
 class Silence(BaseModel):
-    """Until when no alarm of the grid and category is raised."""
+    """Until when no alarm of the grid and category is raised, 366 days from now at most.
+
+    A silence in force only grows, whoever asks; with `overrule` it may be cut short.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     until: Time
+    overrule: bool = False
 
 
 @router.post("/alarms/{number}/silence", openapi_extra=audience("commander", _INSIDE))
 def silence_alarm(once: RunOnce, who: Who, number: Id, body: Silence) -> Response:
     """Raise no more alarms of this one's grid and category until then."""
-    return once(lambda conn: Made(_alarm(surveillance.silence(conn, number, who.name, body.until))))
+    return once(
+        lambda conn: Made(
+            _alarm(surveillance.silence(conn, number, who.name, body.until, overrule=body.overrule))
+        )
+    )
 
 
 def _surveyed(found: surveillance.Surveyed, raised: int) -> dict[str, Any]:

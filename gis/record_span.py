@@ -45,8 +45,6 @@ class Span:
 
         Nothing is lost: there is no record on those days.
         """
-        if not self.recorded:
-            return start, end
         parts = self.parts(start, end)
         return (parts[0][0], parts[-1][1]) if parts else None
 
@@ -55,7 +53,9 @@ class Span:
         return sum((_utc(until) - _utc(since)) / _DAY for since, until in self.parts(start, end))
 
     def parts(self, start: datetime, end: datetime) -> list[Period]:
-        """Return the recorded parts of a period."""
+        """Return the recorded parts of a period; all of it where there is no record at all."""
+        if not self.recorded:
+            return [(start, end)]
         parts = [(max(start, a, key=_utc), min(end, b, key=_utc)) for a, b in self.recorded]
         return [(since, until) for since, until in parts if _utc(since) < _utc(until)]
 

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from gis.city import the_city
 from gis.db import Record
-from gis.errors import BadInput, Forbidden, NotFound
+from gis.errors import BadInput, Forbidden, NotFound, Problem
 from gis.record_span import Span, incident_span
 from gis.schema import grid_codes
 from gis.schema_situation import alarms
@@ -28,6 +28,8 @@ RECURRENCE_WEEKS = 13
 SURE_WEEKS = 156
 """With three years of past or more, quiet series alarmed 0.83 to 1.19 times as often as stated; with two, 0.6
 to 1.0 times (docs/proofs.md), and with less nobody has measured it."""
+MOST_SILENT_DAYS = 366
+"""Whoever wants to hear nothing for longer says so again every year."""
 _WEEK = timedelta(days=7)
 
 
@@ -150,12 +152,23 @@ def acknowledge(conn: Connection, alarm: int, by: str) -> Record:
     return _one(conn, alarm)
 
 
-def silence(conn: Connection, alarm: int, by: str, until: datetime) -> Record:
-    """Raise no alarm of this grid and category until a moment. Raises NotFound, and BadInput for the past."""
-    if until <= datetime.now().astimezone():
-        raise BadInput("until", "must lie in the future")
-    conn.execute(alarms.update().where(alarms.c.id == alarm).values(silenced_by=by, silenced_until=until))
-    return _one(conn, alarm)
+def silence(conn: Connection, alarm: int, by: str, until: datetime, *, overrule: bool = False) -> Record:
+    """Raise no alarm of this grid and category until a moment; a silence in force may only grow.
+
+    With `overrule` it may be cut short as well. Raises NotFound, BadInput for the past or more than
+    MOST_SILENT_DAYS, and Problem where the alarm is silent for longer already.
+    """
+    _one(conn, alarm)
+    a, now = alarms.c, datetime.now().astimezone()
+    if not now < until <= now + MOST_SILENT_DAYS * periods.DAY:
+        raise BadInput("until", f"must lie in the future, by {MOST_SILENT_DAYS} days at most")
+    grows = sa.or_(sa.literal(overrule), a.silenced_until.is_(None), a.silenced_until < until)
+    one = alarms.update().where(a.id == alarm, grows).values(silenced_by=by, silenced_until=until)
+    done, row = conn.execute(one).rowcount, _one(conn, alarm)
+    if not done and row.silenced_until != until:
+        told = f"{row.silenced_by} silenced this alarm until {row.silenced_until.isoformat()}"
+        raise Problem(f"{told}; ask for longer, or with overrule: true to cut it short")
+    return row
 
 
 def _one(conn: Connection, alarm: int) -> Record:

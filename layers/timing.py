@@ -46,8 +46,11 @@ class Profiles:
     days: int
     """Local days that the period touches, from `first` on."""
     incidents: int
+    """Those that begin in the period, spans included."""
+    counted: float
+    """What lies in the period, spans by the part of them: the sum of weekdays and of days."""
     without_hour: int
-    """Of those, known by the day alone: in `weekdays`, not in `hours` and `week`."""
+    """Of those that begin in it, known by the day alone: in `weekdays`, not in `hours` and `week`."""
     spread: int
     """Incidents known to lie in a span that reaches into the period, spread evenly over it."""
     start: datetime
@@ -68,9 +71,11 @@ def profiles(conn: Connection, view: View) -> Profiles:
     at, known = found.local_hours(zone), found.timed[~found.is_span]
     week = found.week(view.start, view.end, ZoneInfo(zone))
     daily = found.daily(view.start, view.end, days, ZoneInfo(zone)) if days <= MOST_DAYS else None
+    weekdays = by_weekday(at, held, week)
     return Profiles(
-        by_hour(at[known], held, week), by_weekday(at, held, week), by_week_hour(at[known]) + week, daily,
-        first, days, found.begun, int((~known).sum()), int(found.is_span.sum()), view.start, view.end,
+        by_hour(at[known], held, week), weekdays, by_week_hour(at[known]) + week, daily,
+        first, days, found.begun, float(weekdays.count.sum()),
+        int((~known).sum()), int(found.is_span.sum()), view.start, view.end,
     )  # fmt: skip
 
 

@@ -79,6 +79,7 @@ def test_the_case_by_hand(asker: TestClient, key: Headers) -> None:
     assert np.array(told["week"]).sum() == pytest.approx(5)
     assert np.array(told["week"])[2].tolist() == pytest.approx([0] * 8 + [1] + [0] * 15)
     assert (told["incidents"], told["spread"]) == (5, 5)
+    assert told["counted"] == pytest.approx(sum(told["daily"]))
 
 
 def test_counts_elsewhere_are_of_when_a_span_begins(asker: TestClient, key: Headers) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from layers.stats.evaluate import calibration, outcome
-from layers.stats.forecast import Forecast, Past, baseline, calibrate, hindcast_origins, plain
+from layers.stats.forecast import Forecast, Past, baseline, calibrate, hindcast_origins, plain, total
 
 
 def city(days: int = 600, cells: int = 800, seed: int = 0, drift: float = 0.0) -> Past:
@@ -103,3 +103,36 @@ def test_what_first_happened_yesterday_is_forecast_from_that() -> None:
     past = Past(np.array([3]), np.array([599]), np.arange(600), 800)
     assert hindcast_origins(past, 600, 30) == []
     assert 0 < baseline(past, 600, 30).mean.sum() < 30
+
+
+@pytest.mark.parametrize("of_area", [False, True])
+def test_the_total_does_not_hang_on_how_the_city_is_cut(of_area: bool) -> None:
+    rng = np.random.default_rng(5)
+    shock = np.repeat(np.exp(rng.normal(0, 0.2, 15)), 30)
+    counts = rng.poisson(4 * shock)
+    day = np.repeat(np.arange(len(counts)), counts)
+    city_day = np.sort(np.concatenate([day, rng.integers(0, len(counts), 900)])) if of_area else None
+    found = []
+    for cells in (1, 7, 50, 400, 3000):
+        cell = rng.integers(0, cells, len(day))
+        past = Past(cell, day, np.arange(len(counts)), cells, city_day)
+        found.append(total(past, baseline(past, 420, 30), 420, 30))
+    assert [one.mean for one in found] == pytest.approx([found[0].mean] * 5)
+    assert [one.size for one in found] == [found[0].size] * 5
+
+
+@pytest.mark.parametrize(("a_day", "shock"), [(0.15, 0.0), (1, 0.0), (1, 0.07), (15, 0.0), (15, 0.07)])
+def test_the_interval_of_the_total_covers(a_day: float, shock: float) -> None:
+    """Of 150 cities whose level swings from month to month; whole counts cover rather more."""
+    inside = np.zeros(2)
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        level = np.repeat(np.exp(rng.normal(0, shock, 14)), 30)
+        counts = rng.poisson(a_day * level)
+        day = np.repeat(np.arange(len(counts)), counts)
+        past = Past(np.zeros(len(day), dtype=np.int64), day, np.arange(len(counts)), 1)
+        known = total(past, plain(past, 390, 30), 390, 30)
+        ends = [known.interval(coverage) for coverage in (0.8, 0.95)]
+        inside += [low <= counts[390:].sum() <= high for low, high in ends]
+    assert 0.74 <= inside[0] / 150 <= 0.93
+    assert inside[1] / 150 >= 0.9

@@ -128,3 +128,15 @@ def test_the_total_has_an_interval(conn: Connection) -> None:
     (low, high), (low95, high95) = (found.total.interval(each) for each in (0.8, 0.95))
     assert low95 <= low < found.total.mean < high <= high95
     assert found.total.mean == pytest.approx(found.expected.sum())
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"area": "T1"}, {"colour": "blue"}, {"category": "01"}, {"source": "patrol"}]
+)
+def test_the_interval_of_the_whole_is_the_same_at_every_resolution(
+    client: TestClient, asked: dict[str, str]
+) -> None:
+    names = ("total_low", "total_high", "total_low95", "total_high95")
+    answers = [client.get("/risk", params=asked | {"res": res, "horizon_days": 30}) for res in range(6, 11)]
+    assert {answer.status_code for answer in answers} == {200}, answers[0].text
+    assert len({tuple(answer.json()[name] for name in names) for answer in answers}) == 1

@@ -174,6 +174,35 @@ def test_a_silenced_series_raises_no_more(
     assert past.status_code == 422
 
 
+def test_a_silence_is_bounded_and_only_grows(
+    raised: list[dict[str, Any]], asker: TestClient, keys: Keys
+) -> None:
+    path = f"/alarms/{next(each['id'] for each in raised if each['grid'] == 'T2d')}/silence"
+    now = datetime.now().astimezone().replace(microsecond=0)
+
+    def ask(who: str, days: float, **more: bool) -> tuple[int, dict[str, Any]]:
+        body = {"until": (now + timedelta(days=days)).isoformat(), **more}
+        answer = asker.post(path, headers=keys[who], json=body)
+        return answer.status_code, answer.json()
+
+    for days in (366.1, 100 * 365):
+        status, refused = ask("all", days)
+        assert (status, refused["errors"][0]["name"]) == (422, "until")
+    first, longer = ask("T2", 10), ask("all", 20)
+    assert (first[0], longer[0]) == (200, 200)
+    assert ask("all", 20)[0] == 200, "the same again"
+    status, refused = ask("T2", 15)
+    assert status == 409
+    assert longer[1]["silenced_by"] in refused["detail"]
+    kept = [
+        each for each in asker.get("/alarms", headers=keys["all"]).json()["alarms"] if each["grid"] == "T2d"
+    ]
+    assert longer[1]["silenced_until"] in {each["silenced_until"] for each in kept}
+    status, cut = ask("T2", 15, overrule=True)
+    assert status == 200
+    assert datetime.fromisoformat(cut["silenced_until"]) == now + timedelta(days=15)
+
+
 def test_alarms_stay_in_their_scope(
     raised: list[dict[str, Any]], asker: TestClient, keys: Keys, engine: Engine
 ) -> None:

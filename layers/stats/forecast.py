@@ -206,24 +206,23 @@ class Total:
 
 
 def total(past: Past, forecast: Forecast, origin: int, horizon: int) -> Total:
-    """Return the forecast of the sum over all cells, with the uncertainty that the cells share.
+    """Return the forecast of the sum over all cells, with the uncertainty of the whole.
 
-    Cells by themselves are uncertain of their own rates, and that evens out over a city; what they share does
-    not. It is the level, known from some (sum w)**2 / sum w**2 recent days alone, and the swings of the city
-    from one horizon to the next, estimated from the totals of past periods (`hindcast_origins`) by the method
-    of moments. Where the past is too short for that, swings count as none, and the interval is a least one.
+    It is that of the whole's own series, the same however the city is cut into cells: what cells do not know
+    of their shares evens out. Left are the level, known from some (sum w)**2 / sum w**2 recent days alone, of
+    an area its share of the city, known from its own incidents, and the swings from one horizon to the next,
+    estimated from the totals of past periods (`hindcast_origins`) by the method of moments. Where the past is
+    too short for that, swings count as none, and the interval is a least one.
     """
-    mean = float(forecast.mean.sum())
-    own = float((forecast.mean**2 / forecast.size).sum()) / mean**2
-    shared = _unsure_level(past, origin) + _swing(past, origin, horizon)
-    return Total(mean, 1 / max(own + shared, 1e-9))
+    unsure = _unsure_level(past.before(origin), origin) + _swing(past, origin, horizon)
+    return Total(float(forecast.mean.sum()), 1 / max(unsure, 1e-9))
 
 
-def _unsure_level(past: Past, origin: int) -> float:
-    """Return the squared coefficient of variation of the level, which rests on the latest incidents."""
-    known = past.before(origin)
+def _unsure_level(known: Past, origin: int) -> float:
+    """Return the squared coefficient of variation of the level, and of an area's share of it."""
     weight = _weights(origin - known.level_day, LEVEL_HALF_LIFE)
-    return float((weight**2).sum() / weight.sum() ** 2)
+    share = 1 / known.day.size - 1 / known.level_day.size
+    return float((weight**2).sum() / weight.sum() ** 2) + share
 
 
 def _swing(past: Past, origin: int, horizon: int) -> float:
@@ -233,8 +232,9 @@ def _swing(past: Past, origin: int, horizon: int) -> float:
         return 0.0
     excess = square = 0.0
     for start in starts:
-        mean = float(plain(past, start, horizon).mean.sum())
+        known = past.before(start)
+        mean = horizon * _rate(known, start, LEVEL_HALF_LIFE) * known.day.size / known.level_day.size
         came = float(past.counts(start, start + horizon).sum())
-        excess += (came - mean) ** 2 - mean - mean**2 * _unsure_level(past, start)
+        excess += (came - mean) ** 2 - mean - mean**2 * _unsure_level(known, start)
         square += mean**2
     return max(0.0, excess / square)

@@ -234,14 +234,17 @@ class Share:
 
 
 def share(part: ArrayLike, whole: ArrayLike) -> Share:
-    """Return part / whole, such as closed of all incidents; ValueError if a part exceeds its whole."""
+    """Return part / whole, such as closed of all incidents, NaN of nothing.
+
+    Raises ValueError if a part exceeds its whole.
+    """
     k, n = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
     if (k > n).any() or (k < 0).any():
         raise ValueError("part: must lie between 0 and the whole")
     value = np.divide(k, n, out=np.full(k.shape, np.nan), where=n > 0)
     low = np.where(k > 0, stats.beta.ppf(0.025, np.maximum(k, 1), n - k + 1), 0.0)
     high = np.where(k < n, stats.beta.ppf(0.975, k + 1, np.maximum(n - k, 1)), 1.0)
-    return Share(value, low, high)
+    return Share(value, np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan))
 
 
 def median_time(seconds: ArrayLike, done: ArrayLike) -> tuple[float, float, float]:
