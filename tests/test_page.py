@@ -35,7 +35,7 @@ def commander(engine: Engine) -> str:
         town.add_grids(conn)
         batch = town.add_city(conn)
         town.add_keeper(conn, batch, "T1a")
-        town.add_incidents(conn, batch, past, first=LONG_AGO, apart=timedelta(hours=2))
+        town.add_incidents(conn, batch, past, first=LONG_AGO, apart=timedelta(days=92) / len(past))
         town.add_incidents(conn, batch, anywhere)
         town.add_incidents(conn, batch, corner, category="0102")
         town.add_responders(conn, batch, {"near": town.at(1, 1), "far": town.at(6, 5)})

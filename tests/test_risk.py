@@ -131,7 +131,7 @@ def test_the_total_has_an_interval(conn: Connection) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", [{}, {"area": "T1"}, {"colour": "blue"}, {"category": "01"}, {"source": "patrol"}]
+    "asked", [{}, {"area": "T1"}, {"colour": "blue"}, {"category": "01"}, {"source": "citizen"}]
 )
 def test_the_interval_of_the_whole_is_the_same_at_every_resolution(
     client: TestClient, asked: dict[str, str]
