@@ -130,7 +130,8 @@ def plan(transaction: Transaction, plan_id: Id) -> Json:
 def step(once: RunOnce, who: Who, plan_id: Id, body: Step, datum: DatumName = "wgs84") -> Response:
     """Take a step: answers the grids it changed, and what is wrong with them and their siblings.
 
-    `line` is what a split or a reshape has used of the line drawn.
+    `line` is what a split or a reshape has used of the line drawn; `area` tells what an assignment took
+    beyond the area, as borders go through vertices within half a metre.
     """
     params = {
         name: value for name, value in body.model_dump().items() if value is not None and name != "head"
@@ -140,7 +141,8 @@ def step(once: RunOnce, who: Who, plan_id: Id, body: Step, datum: DatumName = "w
     def work(conn: Connection) -> Made:
         done = plans.take(conn, who, plan_id, _on_wgs84(params, datum), head)
         told = answer(conn, done, datum)
-        return Made(told | {"line": plan_features.line_used(told["step"], done.changes, datum)})
+        used = {"line": plan_features.line_used(told["step"], done.changes, datum)}
+        return Made(told | used | {"area": plan_features.area_used(told["step"], done.changes)})
 
     return once(work)
 

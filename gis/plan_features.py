@@ -21,6 +21,7 @@ from gis.plan_outlines import is_bent
 from gis.schema import grid_codes, grids
 from gis.schema_plans import plan_grids
 from gis.settle import is_grid
+from gis.tolerances import scale_at
 
 Json = dict[str, Any]
 
@@ -103,6 +104,28 @@ def line_used(step: Mapping[str, Any], changes: Mapping[str, Change], datum: Dat
         path = shapely.get_exterior_ring(drawn) if isinstance(drawn, shapely.Polygon) else drawn
         drawn = shapely.line_merge(shapely.intersection(path, coverage.to_degrees(grid.whole)))
     return shapes([drawn], datum)[0]
+
+
+def area_used(step: Mapping[str, Any], changes: Mapping[str, Change]) -> Json | None:
+    """What a step assigns beyond the area drawn, whose border goes through vertices near by.
+
+    `beyond_m2` lies outside the area and goes along, at most `farthest_m` from it.
+    """
+    area, to = (step.get("params", {}).get(name) for name in ("area", "to"))
+    if step["op"] != "assign" or area is None or to not in changes:
+        return None
+    before, after = changes[to]
+    if before is None or after is None:
+        return None
+    wanted = coverage.to_units(plan_input.shape("area", area))
+    beyond = shapely.difference(shapely.difference(after.shape, before.shape), wanted)
+    if beyond.is_empty:
+        return {"beyond_m2": 0.0, "farthest_m": 0.0}
+    area_m2 = float(coverage.areas_m2(coverage.to_degrees(np.array([beyond], dtype=object)))[0])
+    scale = scale_at(beyond.bounds[1])
+    corners = shapely.points(shapely.get_coordinates(beyond) * scale)
+    far = shapely.distance(corners, shapely.transform(wanted, lambda xy: xy * scale)).max()
+    return {"beyond_m2": round(area_m2, 4), "farthest_m": round(float(far), 3)}
 
 
 def pairs(conn: Connection, scheme: str, changes: Mapping[str, Change], datum: Datum) -> list[Json]:

@@ -3,8 +3,10 @@
 from typing import Any
 
 import numpy as np
+import pyproj
 import pytest
 import schemathesis
+import shapely
 import sqlalchemy as sa
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -241,6 +243,33 @@ def test_a_suggestion_is_steps_like_any_other(
     work = client.get(f"/plans/{plan}/impact", headers=ask).json()["workload"]
     assert all(100 <= row["after"]["households"] <= 200 for row in work)
     assert client.post(f"/plans/{plan}/undo", headers=ask).status_code == 200
+
+
+@pytest.mark.parametrize("off_m", [0.3, 40])
+def test_an_assignment_tells_what_it_takes_beyond_the_area(
+    client: TestClient, keys: dict[str, Ask], off_m: float
+) -> None:
+    """An edge that meets the border of two grids near a vertex goes through that."""
+    ask = keys["planner"]
+    plan = begin(client, ask)
+    (left, high), (right, low) = town.at(1, 0), town.at(2.3, 1)
+    high -= off_m / 111_000
+    ring = [(left, low), (right, low), (right, high), (left, high), (left, low)]
+    area = {"type": "Polygon", "coordinates": [ring]}
+    step = {"op": "assign", "to": "T1b", "area": area}
+    before = shapes_of(client, ask, plan)
+    told = client.post(f"/plans/{plan}/steps", headers=ask, json=step).json()["area"]
+    gained = shapes_of(client, ask, plan)["T1b"].difference(before["T1b"])
+    beyond = gained.difference(shapely.geometry.shape(area))
+    recount, _ = pyproj.Geod(ellps="WGS84").geometry_area_perimeter(beyond)
+    assert told["beyond_m2"] == pytest.approx(abs(recount), rel=0.005, abs=0.05)
+    assert (told["beyond_m2"] > 0.5) == (off_m < 0.5)
+    assert told["farthest_m"] <= 0.5
+
+
+def shapes_of(client: TestClient, ask: Ask, plan: object) -> dict[str, Any]:
+    told = client.get(f"/plans/{plan}/grids", headers=ask).json()["features"]
+    return {one["properties"]["code"]: shapely.geometry.shape(one["geometry"]) for one in told}
 
 
 def test_bad_steps_are_refused_by_name(client: TestClient, keys: dict[str, Ask]) -> None:
