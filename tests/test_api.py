@@ -236,7 +236,7 @@ def test_hotspot_filters_and_formats(client: TestClient) -> None:
     assert [int(row["count"]) for row in rows] == [cell["count"] for cell in plain["cells"]]
     table = pa.ipc.open_stream(client.get("/hotspots", params=asked | {"format": "arrow"}).content).read_all()
     assert table["cell"].to_pylist() == [cell["cell"] for cell in plain["cells"]]
-    none = client.get("/hotspots", params={"from": "2030-01-01", "format": "arrow"}).content
+    none = client.get("/hotspots", params={"source": "patrol", "format": "arrow"}).content
     assert pa.ipc.open_stream(none).schema.equals(table.schema), "types do not hang on what is found"
     shapes = client.get("/hotspots", params=asked | {"format": "geojson"}).json()
     assert len(shapes["features"]) == len(plain["cells"])
