@@ -90,13 +90,17 @@ def test_numbers_of_washington_stand_on_their_own_line_and_side(realdata: Path) 
     left, right = ("FROMLEFTADDRESS", "TOLEFTADDRESS"), ("FROMRIGHTADDRESS", "TORIGHTADDRESS")
     known = streets(lines, "full", left, right)
     tree = STRtree([road.line for road in known.roads])
-    asked = hits = 0
+    asked = hits = twice = 0
     for road in known.roads:
         if road.left is None:
             continue
         found = known.find(House(road.left[0], street_key(road.name)))
-        assert isinstance(found, Found)
+        if isinstance(found, str):
+            assert "at several places" in found
+            twice += 1
+            continue
         nearest = known.roads[int(tree.nearest(shapely.Point(found.lon, found.lat)))]
         asked, hits = asked + 1, hits + (street_key(nearest.name) == street_key(road.name))
     assert asked > 500
+    assert twice <= 20, "numbers that the file has on two stretches over 300 m apart"
     assert hits / asked > 0.9

@@ -159,10 +159,37 @@ def test_a_street_without_its_direction_is_found_where_only_one_can_be_meant() -
 
 
 def test_the_narrower_of_two_ranges_that_hold_a_number_is_taken() -> None:
-    wide = Road("N Charles St", LineString([town.at(3, 2), town.at(3, 1)]), 5, 6, (1, 999, "odd"), None)
+    (lon, south), (_, north) = NORTH.coords
+    beside = LineString([(lon + 1e-3, south), (lon + 1e-3, north)])
+    wide = Road("N Charles St", beside, 5, 6, (101, 251, "odd"), None)
     found = Streets([wide, *street().roads]).find(House(151, "N CHARLES ST"))
     assert not isinstance(found, str)
-    assert found.lon == pytest.approx(town.at(1, 1)[0], abs=3e-4)
+    assert found.lon == pytest.approx(lon, abs=3e-4)
+
+
+FAR = LineString([town.at(3, 2), town.at(3, 1)])
+
+
+@pytest.mark.parametrize("numbers", [(101, 199, "odd"), (1, 999, "odd"), (151, 153, "odd")])
+def test_a_number_on_two_streets_of_one_name_is_not_placed_on_one_of_them(numbers: Any) -> None:
+    both = Streets([*street().roads, Road("North Charles Street", FAR, 5, 6, numbers, None)])
+    for text in ("151 N Charles St", "151 Charles St"):
+        meant = parse(text)
+        assert meant is not None
+        assert "at several places, up to" in str(both.find(meant))
+    assert not isinstance(both.find(House(150, "N CHARLES ST")), str)
+    assert "at several places" in str(both.find(Block(100, 199, "N CHARLES ST")))
+
+
+def test_a_block_of_several_segments_that_meet_is_one_place() -> None:
+    (lon, south), (_, north) = NORTH.coords
+    halves = [
+        LineString([(lon, south), (lon, south + 5e-3)]),
+        LineString([(lon, south + 5e-3), (lon, north)]),
+    ]
+    ranges = [((101, 149, "odd"), None), ((151, 199, "odd"), None)]
+    lines = [Road("N Charles St", line, 1, 2, *of) for line, of in zip(halves, ranges, strict=True)]
+    assert not isinstance(Streets(lines).find(Block(100, 199, "N CHARLES ST")), str)
 
 
 def test_a_block_lies_in_the_middle_of_its_numbers() -> None:

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import shapely
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from gis.network.ranges import METRES, ONE_CROSSING_M, Found, Road, Streets
+from gis.network.ranges import ONE_CROSSING_M, Found, Road, Streets, metres_apart
 from gis.network.street_names import House
 from gis.schema import roads
 
@@ -20,14 +19,15 @@ def houses(conn: Connection, house: House, names: Sequence[str]) -> list[Found]:
     found = load(conn, roads.c.name.in_(names), MOST_PIECES).houses(house)
     kept: list[Found] = []
     for one in found:
-        if all(_metres(one, other) > ONE_CROSSING_M for other in kept):
+        if all(metres_apart(one, other) > ONE_CROSSING_M for other in kept):
             kept.append(one)
     return kept
 
 
-def _metres(one: Found, other: Found) -> float:
-    east = (one.lon - other.lon) * np.cos(np.radians(one.lat))
-    return float(np.hypot(east, one.lat - other.lat) * METRES)
+def ewkb(place: Found) -> str:
+    """Return a place as hexadecimal EWKB."""
+    point = shapely.set_srid(shapely.Point(place.lon, place.lat), 4326)
+    return shapely.to_wkb(point, hex=True, include_srid=True)
 
 
 def load(conn: Connection, which: sa.ColumnElement[bool], most: int | None = None) -> Streets:

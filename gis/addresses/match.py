@@ -1,5 +1,6 @@
 """Addresses as people write them: which building, place, road, crossing, grid or post is meant."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from gis.addresses.targets import BEGINS, EXACT, MIDDLE, MOST, PARTLY, Target, p
 from gis.db import Record
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
+from gis.network.ranges import Found as Place
 from gis.network.street_names import House, are_apart, parse, street_key, without_number
 
 _PER_REGION = 0.01
@@ -61,6 +63,8 @@ class _Fit(NamedTuple):
     loss: float
     note: str
     regions: tuple[str, ...]
+    within: frozenset[str] = frozenset()
+    """The grids behind the text's commas: it fits worse elsewhere."""
 
 
 def find(conn: Connection, text: str, limit: int, wish: Wish = _NOW) -> Found:
@@ -76,15 +80,31 @@ def find(conn: Connection, text: str, limit: int, wish: Wish = _NOW) -> Found:
         return Found([], more=False)
     found, more = _ask(conn, EXACT, wanted, asked)
     found += _at_coordinate(conn, wanted, asked)
-    found = found or _houses(conn, text, asked)
+    found = found or _houses(conn, text, wanted, asked)
     if not found:
         found, more = _partly(conn, wanted, asked, limit)
     best = _best(found)
     return Found(best[:limit], more=more or len(best) > limit)
 
 
-def _houses(conn: Connection, text: str, asked: Asked | None) -> list[Match]:
+def _houses(conn: Connection, text: str, wanted: Reading, asked: Asked | None) -> list[Match]:
     """Return where a house may stand that is not registered, by the numbers along its street."""
+    behind = frozenset(name for one in wanted.whole for name in one.within)
+    key, known = wanted.whole[0].key, wanted.regions
+    fronts = [
+        (key[at:], behind | regions.grids_in(front, known))
+        for at, front in regions.cuts(key, known.names).items()
+    ]
+    readings = [(text, behind), *((rest, within) for rest, within in fronts[1:] if _IS_HAN.match(rest))]
+    tried = (_along(conn, written, within, asked) for written, within in readings)
+    return next(filter(None, tried), [])
+
+
+_IS_HAN = re.compile(r"[\u4e00-\u9fff]")
+
+
+def _along(conn: Connection, text: str, within: frozenset[str], asked: Asked | None) -> list[Match]:
+    """Return where the house of an address may stand, worse outside of the grids that the text names."""
     house = parse(text)
     street = read(conn, without_number(text), asked) if isinstance(house, House) else None
     if street is None:
@@ -92,15 +112,24 @@ def _houses(conn: Connection, text: str, asked: Asked | None) -> list[Match]:
     named = next(filter(None, (_roads(conn, ways, street, asked) for ways in (EXACT, BEGINS))), [])
     best = {match.address: match.score for match in reversed(_best(named))}
     assert isinstance(house, House)
-    return [
-        Match(
-            "house", None, house.on(name), None, round(_HOUSE_ON_STREET - (1 - score), 3),
-            f"house number along its street, to {place.accuracy_m:.0f} m", place.lon, place.lat,
-        )
+    places = [
+        (name, score, place)
         for name, score in best.items()
         if house.may_stand_on(street_key(name))
         for place in along.houses(conn, replace(house, street=street_key(name)), [name])
-    ]  # fmt: skip
+    ]
+    held = regions.around(conn, [along.ewkb(place) for *_, place in places], within, asked, regions.NEAR)
+    return [
+        _house(house, name, score - _ANOTHERS * (not inside), place, "" if inside else ", of another region")
+        for n, (name, score, place) in enumerate(places)
+        for inside in [all((n, one) in held for one in within)]
+    ]
+
+
+def _house(house: House, name: str, score: float, place: Place, note: str) -> Match:
+    told = f"house number along its street, to {place.accuracy_m:.0f} m{note}"
+    fits = round(_HOUSE_ON_STREET - (1 - score), 3)
+    return Match("house", None, house.on(name), None, fits, told, place.lon, place.lat)
 
 
 def _roads(conn: Connection, ways: tuple[Target, ...], street: Reading, asked: Asked | None) -> list[Match]:
@@ -194,10 +223,10 @@ def _variants(way: Target, wanted: Reading) -> Iterable[Variant]:
 
 def _fit_as_whole(one: Variant, aligned: regions.Aligned) -> _Fit:
     if aligned.whole:
-        return _Fit(one.loss, one.note, ())
+        return _Fit(one.loss, one.note, (), one.within)
     loss = _ASIDE + _PER_REGION * len(aligned.extra) + _ANOTHERS * aligned.apart
     aside = one.but(one.key, loss, ", of another region" if aligned.apart else ", regions aside")
-    return _Fit(aside.loss, aside.note, aligned.extra)
+    return _Fit(aside.loss, aside.note, aligned.extra, one.within)
 
 
 def _fit_in_part(key: str, wanted: Reading) -> _Fit | None:
@@ -221,15 +250,20 @@ def _fits_in_part(key: str, wanted: Reading) -> Iterator[_Fit]:
 def _inside(
     conn: Connection, fitting: list[tuple[Record, _Fit]], wanted: Reading, asked: Asked | None
 ) -> list[tuple[Record, _Fit]]:
-    """Return the rows that lie in the grids that the text names before them."""
+    """Return the rows that lie in the grids that the text names before them; worse ones outside of others."""
     named = {name for _, fit in fitting for name in fit.regions} & wanted.regions.grids
     named -= wanted.regions.city
-    held = regions.around(conn, [row.place for row, _ in fitting], named, asked)
+    behind = {name for _, fit in fitting for name in fit.within}
+    held = regions.around(conn, [row.place for row, _ in fitting], named | behind, asked)
     return [
-        (row, fit)
+        (row, fit if all((n, name) in held for name in fit.within) else _elsewhere(fit))
         for n, (row, fit) in enumerate(fitting)
         if all((n, name) in held for name in fit.regions if name in named)
     ]
+
+
+def _elsewhere(fit: _Fit) -> _Fit:
+    return _Fit(fit.loss + _ANOTHERS, f"{fit.note}, of another region", fit.regions, fit.within)
 
 
 def _match(way: Target, row: Record, fit: _Fit) -> Match:

@@ -64,15 +64,20 @@ the first of two numbers taken for a unit."""
 
 @dataclass(frozen=True)
 class Variant:
-    """One reading of a text, folded; `loss`: how much worse it is than the text as it stands; `note`: why."""
+    """One reading of a text, folded; `loss`: how much worse it is than the text as it stands; `note`: why.
+
+    `within`: the grids that stand behind its commas.
+    """
 
     key: str
     loss: float = 0.0
     note: str = ""
+    within: frozenset[str] = frozenset()
 
     def but(self, key: str, loss: float, note: str) -> "Variant":
         """Return a further reading that is worse by `loss`."""
-        return Variant(key, round(self.loss + loss, 3), note if note in self.note else self.note + note)
+        told = note if note in self.note else self.note + note
+        return Variant(key, round(self.loss + loss, 3), told, self.within)
 
 
 @dataclass(frozen=True)
@@ -172,7 +177,8 @@ def _shortened(one: _Short, keys: dict[str, str], known: Regions) -> Variant:
         return units
     strangers = regions.strangers(parts, known)
     told = f", {', '.join(strangers)} is no region that is known here" if strangers else _ASIDE
-    return units.but(units.key, _ELSEWHERE if strangers else _LEFT_OUT, told)
+    left = units.but(units.key, _ELSEWHERE if strangers else _LEFT_OUT, told)
+    return replace(left, within=regions.grids_in(parts, known))
 
 
 def _readings(shortened: list[Variant]) -> Iterator[Variant]:

@@ -170,6 +170,12 @@ def strangers(parts: Sequence[str], known: Regions) -> list[str]:
     return [part for part in parts if len(part) not in cuts(part, known.names)]
 
 
+def grids_in(parts: Iterable[str], known: Regions) -> frozenset[str]:
+    """Return the grids that folded parts of a text name, which are regions and nothing else."""
+    named = {name for part in parts for name in cuts(part, known.names).get(len(part), ())}
+    return frozenset((named & known.grids) - known.city)
+
+
 def align(asked: str, stored: str, names: Collection[str]) -> Aligned | None:
     """Return how two texts are one but for regions before either; None where they are not.
 
@@ -228,16 +234,24 @@ def _tells(rest: str, stored: str, front: tuple[str, ...], own: Collection[str])
     return rest == stored or not is_number(rest) or any(region in own for region in front)
 
 
+NEAR = 0.0005
+"""Degrees, some 50 m, by which a place that was computed may stand beside its region's border."""
+
+
 def around(
-    conn: Connection, places: Sequence[str], names: Collection[str], asked: Asked | None
+    conn: Connection, places: Sequence[str], names: Collection[str], asked: Asked | None, reach: float = 0.0
 ) -> set[tuple[int, str]]:
-    """Return which of the named grids hold or touch which of the places (EWKB), by the places' numbers."""
+    """Return which of the named grids hold or touch which of the places (EWKB), by the places' numbers.
+
+    `reach`: degrees within which a grid counts as touched.
+    """
     if asked is None or not names:
         return set()
     given = sa.func.unnest(sa.cast(list(places), sa.ARRAY(sa.Text)))
     at = given.table_valued("place", with_ordinality="n").render_derived()
     named = grids.c.name_key == sa.any_(sa.cast(list(names), sa.ARRAY(sa.Text)))
-    met = sa.func.ST_Intersects(grids.c.geom, sa.func.ST_GeomFromEWKB(sa.func.decode(at.c.place, "hex")))
+    place = sa.func.ST_GeomFromEWKB(sa.func.decode(at.c.place, "hex"))
+    met = sa.func.ST_DWithin(grids.c.geom, place, reach)
     rows = sa.select(at.c.n, grids.c.name_key).select_from(at.join(grids, met))
     found = conn.execute(rows.where(current(asked), named))
     return {(row.n - 1, row.name_key) for row in found}

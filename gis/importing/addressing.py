@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,8 +23,8 @@ from gis.importing.mapping import Mapping
 from gis.importing.parsing import Bools, mask
 from gis.importing.placing import Placed, rounded
 from gis.importing.refusals import Sieve
-from gis.network.ranges import METRES, Found, Streets
-from gis.network.street_names import are_apart, by_commas, parse
+from gis.network.ranges import METRES, Found, Streets, one_of
+from gis.network.street_names import Address, are_apart, by_commas, parse
 
 ONE_PLACE_M = 60.0
 """Registered addresses alike that lie within this of their middle are one place: a building's parts."""
@@ -43,6 +44,14 @@ _ENDING = " UNION ALL ".join(
 )
 
 
+class Written(NamedTuple):
+    """A text, the address in it without regions in front, and the grids that it says it lies in."""
+
+    text: str
+    street: str
+    regions: frozenset[str]
+
+
 @dataclass
 class Gazetteer:
     """What the store knows of addresses: registered ones, and the streets with their numbers."""
@@ -52,10 +61,25 @@ class Gazetteer:
 
     def find(self, texts: Sequence[str]) -> dict[str, Found | str]:
         """Return where each address lies, or why it is not known."""
-        found = self._registered(texts)
+        found = self._registered({text: text for text in texts}, {})
         found |= self._elsewhere([text for text in texts if text not in found])
-        found |= {text: self._on_street(text) for text in texts if text not in found}
-        return found | self._behind_regions([text for text in texts if isinstance(found[text], str)])
+        left = [text for text in texts if text not in found]
+        behind = self._behind_commas(left)
+        bare = {text: by_commas(text)[0] for text in left if "," in text or "，" in text}
+        found |= self._registered(bare, behind)
+        left = [text for text in left if text not in found]
+        found |= self._on_streets([Written(text, text, behind[text]) for text in left])
+        unknown = [text for text in left if isinstance(found[text], str)]
+        again = self._on_streets(self._behind_regions(unknown, behind))
+        return found | {text: one for text, one in again.items() if isinstance(one, Found)}
+
+    def _behind_commas(self, texts: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Return the grids that texts name behind their commas."""
+        parts = {text: _regions_behind(text) for text in texts}
+        every = sorted({part for of in parts.values() for part in of})
+        keys = dict(zip(every, fold(self.conn, *every), strict=True))
+        known = regions.load(self.conn, keys.values(), _record(self.conn))
+        return {text: regions.grids_in([keys[one] for one in of], known) for text, of in parts.items()}
 
     def _elsewhere(self, texts: Sequence[str]) -> dict[str, Found | str]:
         """Return why addresses are none of this city's: behind their commas is no region of it."""
@@ -73,9 +97,15 @@ class Gazetteer:
             if some
         }
 
-    def _registered(self, texts: Sequence[str]) -> dict[str, Found | str]:
-        """Return what is known of registered addresses that are these but for rooms and regions."""
-        readings = dict(zip(texts, map(without_rooms, fold(self.conn, *texts)), strict=True))
+    def _registered(
+        self, written: dict[str, str], needed: dict[str, frozenset[str]]
+    ) -> dict[str, Found | str]:
+        """Return what is known of registered addresses that are these but for rooms and regions.
+
+        `written`: what of each text is looked up; `needed`: the grids that it must lie in.
+        """
+        keys = fold(self.conn, *written.values())
+        readings = dict(zip(written, map(without_rooms, keys), strict=True))
         found: dict[str, Found | str] = {}
         for left_out in range(max(map(len, readings.values()), default=0)):
             waiting = {
@@ -83,67 +113,75 @@ class Gazetteer:
                 for text, keys in readings.items()
                 if text not in found and left_out < len(keys)
             }
-            found |= self._ending(list(waiting), list(waiting.values()))
+            found |= self._ending(waiting, written, needed)
         return found
 
-    def _ending(self, texts: Sequence[str], keys: Sequence[str]) -> dict[str, Found | str]:
+    def _ending(
+        self, keys: dict[str, str], written: dict[str, str], needed: dict[str, frozenset[str]]
+    ) -> dict[str, Found | str]:
         """Return what is known of registered addresses that are these but for the regions before either."""
         asked = _record(self.conn)
-        known = regions.load(self.conn, keys, asked)
+        known = regions.load(self.conn, keys.values(), asked)
         rests = [
-            (n, key[at:])
-            for n, key in enumerate(keys)
+            (text, key[at:])
+            for text, key in keys.items()
             for at in regions.cuts(key, known.names, by_form=True)
             if key[at:] and not (at and regions.is_number(key[at:]))
         ]
         rows = self.conn.execute(sa.text(_ENDING), {"rests": [rest for _, rest in rests]}).all()
         fitting = [
-            (rests[row.n][0], row, aligned.extra)
+            (text, row, needed.get(text, frozenset()) | {*aligned.extra} - known.city)
             for row in rows
-            if (aligned := regions.align(keys[rests[row.n][0]], row.key, known.names))
-            and not are_apart(texts[rests[row.n][0]], row.text)
+            if (aligned := regions.align(keys[text := rests[row.n][0]], row.key, known.names))
+            and not are_apart(written[text], row.text)
         ]
-        named = {name for *_, extra in fitting for name in extra} - known.city
+        named = {name for *_, names in fitting for name in names}
         held = regions.around(self.conn, [row.place for _, row, _ in fitting], named, asked)
         places: dict[str, set[tuple[float, float]]] = {}
-        for at, (n, row, extra) in enumerate(fitting):
-            if all((at, name) in held for name in extra if name in named):
-                places.setdefault(texts[n], set()).add((row.lon, row.lat))
+        for at, (text, row, names) in enumerate(fitting):
+            if all((at, name) in held for name in names):
+                places.setdefault(text, set()).add((row.lon, row.lat))
         return {text: _one_place(sorted(of)) for text, of in places.items()}
 
-    def _on_street(self, text: str) -> Found | str:
+    def _on_streets(self, written: Sequence[Written]) -> dict[str, Found | str]:
+        """Return where addresses stand along their streets, in the grids that they name; else why not."""
+        read = [(one, address, self._places(address)) for one in written if (address := parse(one.street))]
+        found: dict[str, Found | str] = {one.text: "is no address that is known" for one in written}
+        found |= {one.text: places for one, _, places in read if isinstance(places, str)}
+        at = [(n, one) for n, (_, _, of) in enumerate(read) if not isinstance(of, str) for one in of]
+        named = {name for one in written for name in one.regions}
+        held = regions.around(
+            self.conn, [along.ewkb(place) for _, place in at], named, _record(self.conn), regions.NEAR
+        )
+        within: dict[int, list[Found]] = {}
+        for number, (n, place) in enumerate(at):
+            inside = all((number, name) in held for name in read[n][0].regions)
+            within.setdefault(n, []).extend([place] if inside else [])
+        for n, places in within.items():
+            one, address, _ = read[n]
+            elsewhere = f"lies outside of {', '.join(sorted(one.regions))}"
+            if not isinstance(found[one.text], Found):
+                found[one.text] = one_of(address, places) if places else elsewhere
+        return found
+
+    def _places(self, address: Address) -> list[Found] | str:
         if self.streets is None:
             self.streets = load_streets(self.conn)
-        address = parse(text)
-        return "is no address that is known" if address is None else self.streets.find(address)
+        return self.streets.places(address)
 
-    def _behind_regions(self, texts: Sequence[str]) -> dict[str, Found]:
-        """Return where addresses lie whose street stands behind Chinese regions that the place lies in."""
+    def _behind_regions(self, texts: Sequence[str], behind: dict[str, frozenset[str]]) -> list[Written]:
+        """Return the readings of texts whose street stands behind Chinese regions, the most of them last."""
         keys = dict(zip(texts, fold(self.conn, *texts), strict=True))
-        asked = _record(self.conn)
-        known = regions.load(self.conn, keys.values(), asked)
-        read = [
-            (text, front, hit)
+        known = regions.load(self.conn, keys.values(), _record(self.conn))
+        return [
+            Written(text, key[at:], behind[text] | regions.grids_in(front, known))
             for text, key in keys.items()
-            for at, front in regions.cuts(key, known.names).items()
-            if at and _IS_HAN.match(key, at) and isinstance(hit := self._on_street(key[at:]), Found)
+            for at, front in sorted(regions.cuts(key, known.names).items())
+            if at and _IS_HAN.match(key, at)
         ]
-        named = {name for _, front, _ in read for name in front} - known.city
-        held = regions.around(self.conn, [_ewkb(hit) for *_, hit in read], named, asked)
-        return {
-            text: hit
-            for n, (text, front, hit) in enumerate(read)
-            if all((n, name) in held for name in front if name in named)
-        }
 
 
 _IS_HAN = re.compile(r"[\u4e00-\u9fff]")
-
-
-def _ewkb(place: Found) -> str:
-    return shapely.to_wkb(
-        shapely.set_srid(shapely.Point(place.lon, place.lat), 4326), True, include_srid=True
-    )
 
 
 _UNIT = re.compile(

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gis.crs import DATUMS
-from gis.importing import addressing, centrelines, placing, times
+from gis.importing import addressing, centrelines, no_place, placing, times
 from gis.importing.drafting import Draft
 from gis.importing.evidence import check_datum
 from gis.importing.ground import Codes
@@ -23,7 +23,9 @@ _LAST_SECOND = np.timedelta64(86_399, "s")
 
 def locate(job: Job, made: Draft) -> Placed:
     """Return where a draft's rows lie in WGS-84, refusing those that cannot be right."""
+    made.chunk = no_place.blanked(made.chunk, job.mapping)
     where, by_address = _given_places(job, made)
+    no_place.refuse_island(made, where)
     placing.check_range(made, where, job.ground)
     said = made.text("datum")
     if job.datum is not None:

@@ -24,6 +24,11 @@ ONE_CROSSING_M = 80.0
 """Nodes of two streets that lie this near each other are one crossing, of streets with two carriageways."""
 
 
+ONE_STRETCH_M = 300.0
+"""Places of one number this near each other are one, known to that many metres: ranges overlap where segments
+meet. Farther apart are two streets of one name, or a number that is published twice."""
+
+
 class Side(NamedTuple):
     """One side of one centre line: its numbers from the line's start to its end, and which parity."""
 
@@ -104,22 +109,23 @@ class Streets:
 
     def find(self, address: Address) -> Found | str:
         """Return where an address lies, or why it is not known."""
+        places = self.places(address)
+        return places if isinstance(places, str) else one_of(address, places)
+
+    def places(self, address: Address) -> list[Found] | str:
+        """Return every place that an address may be, the likeliest first, or why none is known."""
         if isinstance(address, Crossing):
             return self._crossing(address)
-        if (
-            isinstance(address, House)
-            and address.as_written
-            and f"{address.street} {address.number}" in self.rows
-        ):
-            return f"{address.street} {address.number} is a street, and may be a number of {address.street}"
         exact = isinstance(address, House) and address.as_written
+        if isinstance(address, House) and exact and f"{address.street} {address.number}" in self.rows:
+            return f"{address.street} {address.number} is a street, and may be a number of {address.street}"
         if not (self.rows.get(address.street) if exact else self.street(address.street)):
             return f"{address.street} is no street of the store"
-        return self._house(address) if isinstance(address, House) else self._block(address)
-
-    def _house(self, house: House) -> Found | str:
-        places = self.houses(house)
-        return places[0] if places else f"{house.street} has no range that holds number {house.number}"
+        if isinstance(address, House):
+            none = f"{address.street} has no range that holds number {address.number}"
+            return self.houses(address) or none
+        none = f"{address.street} has no range that meets the block {address.first}–{address.last}"
+        return self._blocks(address) or none
 
     def houses(self, house: House) -> list[Found]:
         """Return every place where a house may stand, the likeliest first."""
@@ -139,17 +145,16 @@ class Streets:
             x / scale, y / METRES, round(max(15.0, line.length / 4, line.length / numbers), 1), "range"
         )
 
-    def _block(self, block: Block) -> Found | str:
+    def _blocks(self, block: Block) -> list[Found]:
+        """Return the middle of each stretch on which a block's numbers stand."""
         pieces = [piece for side in self.sides(block.street) if (piece := self._covered(side, block))]
         if not pieces:
-            return f"{block.street} has no range that meets the block {block.first}–{block.last}"
-        ends = shapely.get_coordinates(pieces)
-        lat = float(ends[:, 1].mean())
+            return []
+        lat = float(shapely.get_coordinates(pieces)[:, 1].mean())
         scale = np.array([METRES * np.cos(np.radians(lat)), METRES])
-        whole = shapely.union_all(shapely.transform(pieces, lambda xy: xy * scale))
-        middle = _middle(whole)
-        reach = shapely.hausdorff_distance(middle, whole)
-        return Found(middle.x / scale[0], middle.y / scale[1], round(max(15.0, float(reach)), 1), "block")
+        flat = shapely.transform(pieces, lambda xy: xy * scale)
+        stretches = shapely.get_parts(shapely.union_all(flat).buffer(ONE_CROSSING_M / 2, quad_segs=2))
+        return [_in_middle(flat[shapely.intersects(flat, one)], scale) for one in stretches]
 
     def _covered(self, side: Side, block: Block) -> BaseGeometry | None:
         """Return the stretch of a line on which a block's numbers stand."""
@@ -162,7 +167,7 @@ class Streets:
             start, end = 0.0, 1.0
         return substring(line, start, end, normalized=True)
 
-    def _crossing(self, crossing: Crossing) -> Found | str:
+    def _crossing(self, crossing: Crossing) -> list[Found] | str:
         one, other = (self._nodes(key) for key in crossing.streets)
         for key, nodes in zip(crossing.streets, (one, other), strict=True):
             if not nodes:
@@ -175,7 +180,7 @@ class Streets:
         spread = float(np.hypot(*((common - (lon, lat)) * scale).T).max())
         if spread > ONE_CROSSING_M:
             return f"{' and '.join(crossing.streets)} meet at {len(common)} places"
-        return Found(float(lon), float(lat), round(max(15.0, spread), 1), "intersection")
+        return [Found(float(lon), float(lat), round(max(15.0, spread), 1), "intersection")]
 
     def _nodes(self, key: str) -> dict[int, tuple[float, float]]:
         ends: dict[int, tuple[float, float]] = {}
@@ -184,6 +189,30 @@ class Streets:
             (west, south), (east, north) = road.line.coords[0], road.line.coords[-1]
             ends |= {road.u: (west, south), road.v: (east, north)}
         return ends
+
+
+def one_of(address: Address, places: Sequence[Found]) -> Found | str:
+    """Return the first of the places that an address may be, or that they are several."""
+    away = max(metres_apart(places[0], other) for other in places)
+    if away > ONE_STRETCH_M:
+        named = address.streets if isinstance(address, Crossing) else [address.street]
+        return f"{' and '.join(named)} has it at several places, up to {away:.0f} m apart"
+    lon, lat, accuracy_m, by = places[0]
+    return Found(lon, lat, max(accuracy_m, round(away, 1)), by)
+
+
+def _in_middle(pieces: Lines, scale: npt.NDArray[np.float64]) -> Found:
+    """Return the middle of lines in metres, of which degrees have as many as `scale` says."""
+    whole = shapely.union_all(pieces)
+    middle = _middle(whole)
+    reach = shapely.hausdorff_distance(middle, whole)
+    return Found(middle.x / scale[0], middle.y / scale[1], round(max(15.0, float(reach)), 1), "block")
+
+
+def metres_apart(one: Found, other: Found) -> float:
+    """Return how far two places lie from each other."""
+    east = (one.lon - other.lon) * np.cos(np.radians(one.lat))
+    return float(np.hypot(east, one.lat - other.lat) * METRES)
 
 
 def _flat(line: shapely.LineString) -> tuple[shapely.LineString, float]:

@@ -1,0 +1,97 @@
+"""A region that an address names decides between streets of one name, and is held against the place."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import pandas as pd
+import pytest
+import shapely
+import sqlalchemy as sa
+from shapely import LineString
+from sqlalchemy.engine import Connection
+
+from gis.addresses.match import find
+from gis.importing import mapping
+from gis.importing.job import Options, Outcome
+from gis.importing.run import run
+from gis.importing.source import from_frame
+from gis.schema import grids, incidents
+from tests import town
+
+STREETS = [("Hauptstraße", 1), ("Hauptstraße", 4.5), ("Theta Street", 1.5), ("解放路", 1), ("解放路", 4.5)]
+
+
+def bring(conn: Connection, data: pd.DataFrame, kind: str, folder: Path) -> Outcome:
+    options = Options(mapping=mapping.plain(kind, "t"), refused=folder / "r.csv")
+    return run(conn, kind, from_frame(data, "f"), options)
+
+
+@pytest.fixture
+def store(conn: Connection, tmp_path: Path) -> Connection:
+    """The town's two quarters as Westdorf and Ostdorf, with streets of one name in each."""
+    town.add_grids(conn)
+    town.add_city(conn)
+    for code, name in (("T1", "Westdorf"), ("T2", "Ostdorf"), ("T1a", "东门社区"), ("T2e", "西门社区")):
+        conn.execute(sa.update(grids).where(grids.c.code == code).values(name=name))
+    lines = [
+        LineString([town.at(x, y), town.at(x + 0.3, y)]) for (_, x), y in zip(STREETS, ROWS, strict=True)
+    ]
+    names = [name for name, _ in STREETS]
+    numbers = {"left_from": 1, "left_to": 99, "right_from": 2, "right_to": 100, "class": "street"}
+    ids = [str(n) for n in range(len(names))]
+    bring(
+        conn,
+        gpd.GeoDataFrame({"origin_id": ids, "name": names} | numbers, geometry=lines, crs=4326),
+        "roads",
+        tmp_path,
+    )
+    garden = [shapely.box(x, y, x + 1e-4, y + 1e-4) for x, y in (town.at(1.2, 0.5), town.at(4.6, 4.2))]
+    houses = gpd.GeoDataFrame({"origin_id": ["w", "e"], "address": "Gartenweg 5"}, geometry=garden, crs=4326)
+    bring(conn, houses, "buildings", tmp_path)
+    return conn
+
+
+ROWS = (0.5, 4.5, 0.7, 0.3, 4.3)
+
+
+@pytest.mark.parametrize(
+    ("written", "grid"),
+    [
+        ("Hauptstraße 10", None), ("Hauptstraße 10, Westdorf", "T1"), ("Hauptstr. 10, Ostdorf", "T2"),
+        ("Hauptstraße 10, 12345 Ostdorf", "T2"), ("Theta Street 10", "T1"), ("10 Theta Street", "T1"),
+        ("10 Theta Street, Westdorf", "T1"), ("10 Theta Street, Ostdorf", None), ("Gartenweg 5", None),
+        ("Gartenweg 5, Ostdorf", "T2"), ("Gartenweg 5, Westdorf, Town", "T1"), ("解放路10号", None),
+        ("西门社区解放路10号", "T2"),
+    ],
+)  # fmt: skip
+def test_an_import_places_it_there_or_nowhere(
+    store: Connection, tmp_path: Path, written: str, grid: str | None
+) -> None:
+    fixed = {"category": "0101", "source": "hotline", "colour": "blue", "state": "closed"}
+    when = {"occurred_at": "2024-05-01T12:00:00+08:00"}
+    data = pd.DataFrame([{"origin_id": "1", "address": written} | fixed | when])
+    bring(store, data, "incidents", tmp_path)
+    placed = store.execute(sa.select(incidents.c.grid_code)).scalars().all()
+    assert [code[:2] for code in placed] == ([grid] if grid else [])
+
+
+@pytest.mark.parametrize(
+    ("written", "east"),
+    [
+        ("Hauptstraße 10, Ostdorf", [True, False]), ("Hauptstraße 10, Westdorf", [False, True]),
+        ("Gartenweg 5, Ostdorf", [True, False]), ("Gartenweg 5, Westdorf", [False, True]),
+        ("西门社区解放路10号", [True, False]),
+    ],
+)  # fmt: skip
+def test_the_search_finds_the_one_in_the_region_first(
+    store: Connection, written: str, east: list[bool]
+) -> None:
+    found = find(store, written, 5).matches
+    assert [one.lon > town.at(3, 0)[0] for one in found] == east
+    assert all(one.score <= found[0].score - 0.25 for one in found[1:])
+
+
+def test_the_search_says_that_a_house_lies_elsewhere(store: Connection) -> None:
+    (found,) = find(store, "10 Theta Street, Ostdorf", 5).matches
+    assert found.score <= 0.55
+    assert "of another region" in found.matched_by
