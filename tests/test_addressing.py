@@ -317,6 +317,23 @@ def test_coordinates_go_before_the_address_and_keep_their_datum(store: Connectio
     assert (rows["1"].lon, rows["1"].lat) == pytest.approx(town.at(5, 4.5), abs=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("behind", "placed"),
+    [
+        (", 10625 Drawn Town", True), (", Drawn Town", True), (", 10625", True), (", Drawn Town 10625", True),
+        (", 10625, Drawn Town", True), (", Apt 3", True), (", 10625 Potsdam", False),
+    ],
+)  # fmt: skip
+def test_a_registered_address_is_found_before_its_postcode_and_city(
+    store: Connection, tmp_path: Any, behind: str, *, placed: bool
+) -> None:
+    store.execute(sa.update(city).values(name_en="Drawn Town", within=["Germany"]))
+    batch = store.execute(sa.text("SELECT min(id) FROM batches")).scalar_one()
+    town.add_building(store, batch, "Schillerstr. 21", town.at(1, 1))
+    outcome = bring(store, happened([f"Schillerstr. 21{behind}"]), refused=tmp_path / "r.csv")
+    assert (outcome.refused == 0) is placed, outcome.reasons
+
+
 def test_an_address_of_two_places_is_refused(store: Connection, tmp_path: Any) -> None:
     batch = store.execute(sa.text("SELECT min(id) FROM batches")).scalar_one()
     town.add_building(store, batch, "小镇市西区人民路7号", town.at(1, 1))

@@ -256,9 +256,9 @@ def by_commas(text: str) -> tuple[str, list[str]]:
     if (
         rest
         and not first[:1].isdigit()
-        and re.fullmatch(r"\s*(?:n[or]?[.º°]?\s*)?\d+\s?[a-z]?\s*", rest[0], re.IGNORECASE)
+        and re.fullmatch(r"\s*(?:n[or]?[.º°]?\s*)?\d{1,4}\s?[a-z]?\s*", rest[0], re.IGNORECASE)
     ):
-        first, rest = f"{first} {rest[0].strip()}", rest[1:]  # `Rua Augusta, 12`
+        first, rest = f"{first} {rest[0].strip()}", rest[1:]  # `Rua Augusta, 12`; five digits are a postcode
     if rest and _IS_DIRECTION.match(re.sub(r"[\s.]", "", rest[0]).upper()):
         first, rest = f"{first} {rest[0].strip()}", rest[1:]
     return first, rest
