@@ -151,7 +151,7 @@ def bring(cov: Coverage, drawn: gpd.GeoDataFrame) -> Brought:
     )
     snapped, told = coverage.snap(whole)
     _refuse(shapely.is_empty(snapped), "geometry", "folds flat against its neighbours; draw it again")
-    shapes, outer = _together(coverage.to_units(snapped), cov)
+    shapes, outer = _together(coverage.to_units(_alone(snapped)), cov)
     found = _errors(list(drawn["code"]), shapes, outer)
     known = {_mark(fault) for fault in _errors(*_own(cov))} if found else set()
     new = [fault for fault in found if _mark(fault) not in known]
@@ -164,6 +164,11 @@ def bring(cov: Coverage, drawn: gpd.GeoDataFrame) -> Brought:
         return Brought(None, new, notes)
     step = _step(cov, drawn, shapes)
     return Brought(step, [], notes)
+
+
+def _alone(shapes: Geoms) -> Geoms:
+    """Shapes with those of one part as that part, which GIS write as MultiPolygon in every layer."""
+    return np.where(shapely.get_num_geometries(shapes) == 1, shapely.get_geometry(shapes, 0), shapes)
 
 
 def _together(units: Geoms, cov: Coverage) -> tuple[Geoms, BaseGeometry]:

@@ -44,6 +44,19 @@ def test_out_and_in_again_changes_nothing(form: str, tmp_path: Path) -> None:
     assert (brought.step, brought.faults) == (None, [])
 
 
+def test_parts_of_one_are_what_they_were(tmp_path: Path) -> None:
+    """A GIS keeps every polygon of a layer as a MultiPolygon."""
+    cov = draft()
+    back = out_and_in(cov, "gpkg", tmp_path)
+    back["geometry"] = [shapely.MultiPolygon([shape]) for shape in back.geometry]
+    brought = plan_files.bring(cov, back)
+    assert (brought.step, brought.faults) == (None, [])
+    back.loc[0, "name"] = "码头网格"
+    step = plan_files.bring(cov, back).step
+    assert step is not None
+    assert [one["code"] for one in step["grids"]] == [back["code"][0]]
+
+
 @pytest.mark.parametrize("form", plan_files.FORMATS)
 def test_borders_drawn_elsewhere_come_in_as_a_step(form: str, tmp_path: Path) -> None:
     cov = draft()
