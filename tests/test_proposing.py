@@ -120,3 +120,20 @@ def test_the_code_of_a_grid_is_the_column_in_which_each_row_has_its_own(
     rows = [f'{at % 2},B{at},"POLYGON ((0 0, 1 0, 1 1, 0 0))"' for at in range(4)]
     told = propose(store, "grids", tmp_path / "f.csv", "\n".join(["DISTRICT,BEAT_NO,wkt", *rows]))
     assert '\ncode = "BEAT_NO"' in told
+
+
+def test_coordinates_with_commas_are_proposed_with_their_sign(store: Connection, tmp_path: Path) -> None:
+    rows = [f'{at};01;热线;2025-05-03 10:00;"113,00{at}";"27,04{at}";一般;已办结' for at in range(1, 6)]
+    file = tmp_path / "f.csv"
+    head = "编号;类别;来源;发生时间;LON;LAT;等级;状态"
+    told = propose(store, "incidents", file, "\n".join([head, *rows]))
+    assert '\ndecimal = ","' in told
+    outcome = bring(store, "incidents", file, told)
+    assert (outcome.inserted, outcome.refused) == (5, 0), outcome.reasons
+
+
+@pytest.mark.parametrize("heading", ["DATA_OCORRENCIA", "Fecha", "発生日時", "Uhrzeit"])
+def test_times_are_found_in_other_languages(store: Connection, tmp_path: Path, heading: str) -> None:
+    rows = [f"{at},2025-03-0{at} 01:00,113.005,27.045" for at in range(1, 4)]
+    told = propose(store, "incidents", tmp_path / "f.csv", "\n".join([f"NUM,{heading},lon,lat", *rows]))
+    assert f'occurred_at = "{heading}"' in told

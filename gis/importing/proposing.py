@@ -35,7 +35,7 @@ _GUESSES = {
 }  # fmt: skip
 _MOSTLY = 0.5
 """Share of the values under a heading of coordinates that must be such for it to be believed."""
-_TIMES = re.compile(r"date|time|日期|时间", re.IGNORECASE)
+_TIMES = re.compile(r"dat[aeu]|time|fecha|hora|tijd|zeit|дата|日期|时间|日時|일시|날짜", re.IGNORECASE)
 _PLACE = {"lon": (-180.0, 180.0), "lat": (-90.0, 90.0)}
 
 
@@ -97,17 +97,16 @@ def _column(draft: Draft, name: str) -> tuple[str, str] | None:
 
 def _place(draft: Draft) -> None:
     """Propose the columns of coordinates whose contents are such; without them, the column of shapes."""
-    for name, (low, high) in _PLACE.items():
-        named = _column(draft, name)
-        column = named[0] if named else None
-        if column is None or not _within(draft.table[column], name, low, high):
-            continue
+    named = {name: found[0] for name in _PLACE if (found := _column(draft, name))}
+    decimal = next((one for one in ".," if all(_within(draft, *of, one) for of in named.items())), ".")
+    there = {name: column for name, column in named.items() if _within(draft, name, column, decimal)}
+    for name, column in there.items():
         draft.taken.add(column)
-        draft.top += [
-            f"# {named[1] if named else ''}; {_span(draft.table[column], name)}",
-            f"{name} = {_q(column)}",
-        ]
-    if not draft.top and (shapes := _shapes(draft)):
+        told = f"# the heading is one of those known for {name}; {_span(draft, name, column, decimal)}"
+        draft.top += [told, f"{name} = {_q(column)}"]
+    if there and decimal == ",":
+        draft.top += ["# numbers have a comma before their fraction", 'decimal = ","']
+    if not there and (shapes := _shapes(draft)):
         draft.taken.add(shapes)
         draft.top += [
             f"# its values are shapes; {_evidence(draft.table[shapes])}",
@@ -126,10 +125,11 @@ def _holds_shapes(column: pa.ChunkedArray) -> bool:
     return bool(read) and sum(read) >= _MOSTLY * len(read)
 
 
-def _within(column: pa.ChunkedArray, name: str, low: float, high: float) -> bool:
+def _within(draft: Draft, name: str, column: str, decimal: str) -> bool:
     """Tell whether most of what a column holds are degrees of an axis; the rest is refused row by row."""
-    values, bad = degrees(_one(column), name)
+    values, bad = degrees(_one(draft.table[column]), name, decimal)
     there = values[~np.isnan(values)]
+    low, high = _PLACE[name]
     fitting = ((there >= low) & (there <= high)).sum()
     return bool(fitting and fitting >= _MOSTLY * (len(there) + bad.sum()))
 
@@ -139,8 +139,8 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
     return whole.chunk(0) if isinstance(whole, pa.ChunkedArray) and whole.num_chunks == 1 else pa.array(whole)
 
 
-def _span(column: pa.ChunkedArray, name: str) -> str:
-    values, _ = degrees(_one(column), name)
+def _span(draft: Draft, name: str, column: str, decimal: str) -> str:
+    values, _ = degrees(_one(draft.table[column]), name, decimal)
     return f"numbers from {np.nanmin(values):.6g} to {np.nanmax(values):.6g}"
 
 
@@ -176,11 +176,13 @@ def _identity(draft: Draft, name: str) -> tuple[str, str] | None:
 
 
 def _moments(draft: Draft, one: Field) -> tuple[str, str] | None:
-    """Return the only free column that speaks of times and holds nothing else; several are named."""
+    """Return the only free column that speaks of times or is typed so; several are named."""
     named = [
         column
         for column in draft.table.column_names
-        if column not in draft.taken and _TIMES.search(column) and _reads_all(draft, one, column)
+        if column not in draft.taken
+        and (_TIMES.search(column) or pa.types.is_temporal(draft.table[column].type))
+        and _reads_all(draft, one, column)
     ]
     if len(named) > 1:
         draft.defaults.append(f"# columns that could be {one.name}; choose one: {', '.join(named)}")
