@@ -39,6 +39,23 @@ _ITERATIONS = 12
 """Each step shrinks the error by some 1e-3..1e-2; twelve reach the floor of float64."""
 
 
+_ZONES = frozenset(
+    f"Asia/{city}"
+    for city in (
+        "Shanghai", "Urumqi", "Chongqing", "Chungking", "Harbin", "Kashgar", "Hong_Kong", "Macau", "Macao",
+        "Taipei",
+    )
+) | {"PRC", "Hongkong", "ROC", "UTC", ""}  # fmt: skip
+
+
+def may_be_shifted(zone: str) -> bool:
+    """Tell whether maps of a city may be in GCJ-02, by its time zone; so wherever that is unknown.
+
+    The box of the formula holds Korea, Vietnam and Mongolia too, whose maps are not.
+    """
+    return zone in _ZONES
+
+
 def inside_china(lon: Degrees, lat: Degrees) -> npt.NDArray[np.bool_]:
     """Return where the GCJ-02 formula shifts at all (its published box, not a border)."""
     west, east, south, north = _CHINA

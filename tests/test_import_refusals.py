@@ -147,6 +147,15 @@ def test_a_file_that_is_gcj02_throughout_is_refused_as_a_whole(ready: Connection
     assert any("fit it only when read as gcj02" in note for note in said_wgs84.notes)
 
 
+def test_maps_of_other_countries_in_the_box_of_the_formula_are_not_doubted(
+    ready: Connection, tmp_path: Path
+) -> None:
+    """Korea lies in it, and so does the place of an incident just beyond the grids there."""
+    ready.execute(sa.text("UPDATE city SET timezone = 'Asia/Seoul'"))
+    path = write_csv(tmp_path / "f.csv", [row(n, 经度=GCJ[0], 纬度=GCJ[1]) for n in range(1, 4)])
+    assert bring(ready, "incidents", path).accepted == 3
+
+
 @pytest.mark.parametrize("said", [None, "wgs84"])
 @pytest.mark.parametrize(
     ("heading", "datum"), [("经度(GCJ-02)", "gcj02"), ("高德经度", "gcj02"), ("百度经度", "bd09")]

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gis.crs import DATUMS
+from gis.crs import DATUMS, may_be_shifted
 from gis.importing import addressing, centrelines, no_place, placing, times
 from gis.importing.drafting import Draft
 from gis.importing.evidence import check_datum
@@ -61,7 +61,8 @@ def _own(job: Job, made: Draft, where: Placed, labelled: npt.NDArray[np.bool_]) 
     rows, days = np.flatnonzero(made.sieve.ok), _days(made, job.rules.zone)
     owners: Codes = np.full(len(made), None, dtype=object)
     owners[rows] = job.ground.owners(where.lon[rows], where.lat[rows], days[rows])
-    if not (labelled.all() or (job.datum is not None and job.kind.name != "incidents")):
+    is_plain = labelled.all() or (job.datum is not None and job.kind.name != "incidents")
+    if not is_plain and may_be_shifted(job.rules.home):
         check_datum(made, where, job.ground, days, owners, job.evidence, refuse=job.datum is None)
     job.unowned += int(np.count_nonzero(made.sieve.ok & (owners == np.array(None))))
     made.columns["grid_code"] = pa.array(owners, pa.string())
