@@ -27,3 +27,15 @@ def recorded_days(days_with_records: ArrayLike) -> Integers:
     opened[held[:-1][gap] + 1 - held[0]] += 1
     opened[held[1:][gap] - held[0]] -= 1
     return np.asarray(days[np.cumsum(opened[:-1]) == 0], dtype=np.int64)
+
+
+def begun(held: NDArray[np.bool_]) -> int:
+    """Return from which step on a series was recorded: its first record, where too many before it are empty.
+
+    `held` says which steps (weeks) hold a record; 0 for a series without any. Empty steps behind the first
+    record are quiet ones: a season, or a time without the thing.
+    """
+    if not held.any():
+        return 0
+    known = recorded_days([-1, *np.flatnonzero(held)])
+    return int(known[1]) if known[1] > 0 else 0

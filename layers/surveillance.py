@@ -1,6 +1,6 @@
 """Weekly surveillance of every grid and category: alarms that are kept, acknowledged and silenced."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +15,7 @@ from gis.city import the_city
 from gis.db import Record
 from gis.errors import BadInput, Forbidden, NotFound, Problem
 from gis.record_span import Span, incident_span
+from gis.recorded import begun
 from gis.schema import grid_codes
 from gis.schema_situation import alarms
 from layers import periods
@@ -42,7 +43,8 @@ class Surveyed:
     weeks: int
     """Weeks of past."""
     unjudged: int
-    """Series that never held an incident before the week: nobody can say what is usual there."""
+    """Series that never held an incident before the week, or of a category that has been recorded for less
+    than FEWEST_WEEKS: nobody can say what is usual there."""
     grids: list[str]
     """Code of the grid of each series judged, shape (series,); the category beside it, None for all."""
     categories: list[str | None]
@@ -69,7 +71,8 @@ def survey(conn: Connection, view: View, week: date | None = None) -> Surveyed:
         raise BadInput("week", f"records hold {before} weeks before this one; {FEWEST_WEEKS} are needed")
     assert view.start
     grids, categories, counts = series(conn, view, before)
-    judged = np.flatnonzero(counts[:, :-1].any(axis=1))
+    since = _recorded_since(counts, len(categories))
+    judged = np.flatnonzero(counts[:, :-1].any(axis=1) & (since <= before - FEWEST_WEEKS))
     first = np.datetime64(view.start.date()) - 7 * before
     weeks: npt.NDArray[np.datetime64] = first + 7 * np.arange(before + 1)
     level = 1 / (RECURRENCE_WEEKS * max(len(judged), 1))
@@ -77,8 +80,29 @@ def survey(conn: Connection, view: View, week: date | None = None) -> Surveyed:
         view, before, len(counts) - len(judged),
         [grids.codes[row // len(categories)] for row in judged.tolist()],
         [categories[row % len(categories)] or None for row in judged.tolist()],
-        watch(counts[judged].astype(np.float64), weeks, level),
+        _watched(counts[judged].astype(np.float64), weeks, since[judged], level),
     )  # fmt: skip
+
+
+def _recorded_since(counts: npt.NDArray[np.int32], categories: int) -> npt.NDArray[np.int64]:
+    """Return from which week on each series' category has been recorded anywhere, shape (series,)."""
+    of = counts[:, :-1].reshape(-1, categories, counts.shape[1] - 1).sum(axis=0)
+    return np.tile([begun(held > 0) for held in of], len(counts) // categories)
+
+
+def _watched(
+    counts: npt.NDArray[np.float64], weeks: npt.NDArray[np.datetime64], since: npt.NDArray[np.int64],
+    level: float,
+) -> Watch:  # fmt: skip
+    """Judge the last week of each series against the weeks since its category has been recorded."""
+    names = [field.name for field in fields(Watch)]
+    found = {name: np.zeros(len(counts)) for name in names}
+    for week in np.unique(since):
+        rows = since == week
+        one = watch(counts[rows, week:], weeks[week:], level)
+        for name in names:
+            found[name][rows] = getattr(one, name)
+    return Watch(**found | {"alarm": found["alarm"].astype(bool)})
 
 
 def _of_week(conn: Connection, view: View, span: Span, week: date | None) -> View:
@@ -90,9 +114,11 @@ def _of_week(conn: Connection, view: View, span: Span, week: date | None) -> Vie
     # A week is whole where an incident of its last day, or of a later one, is in the record.
     day_after = settled.astimezone(zone).date() + periods.DAY
     latest = _monday(day_after)
-    end = latest if week is None else _monday(week) + _WEEK
-    if end > latest:
+    if week is not None and week >= latest:
         raise BadInput("week", f"the last week that is over and reported began on {latest - _WEEK}")
+    if week is not None and span.first and week < span.first.date() - _WEEK:
+        raise BadInput("week", f"records begin on {span.first.astimezone(zone).date()}")
+    end = latest if week is None else _monday(week) + _WEEK
     start, until = (datetime.combine(day, time(), zone) for day in (end - _WEEK, end))
     return replace(view, start=start, end=until)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gis.recorded import recorded_days
+from gis.recorded import begun, recorded_days
 
 
 @pytest.mark.parametrize("a_year", [50, 150, 400])
@@ -35,3 +35,17 @@ def test_one_day_alone_and_none_at_all() -> None:
     assert recorded_days([7]).tolist() == [7]
     with pytest.raises(ValueError, match="no record"):
         recorded_days([])
+
+
+@pytest.mark.parametrize(
+    ("held", "first"),
+    [
+        ([0] * 30 + [1] * 20, 30), ([0] * 3 + [1] * 20, 0), ([0] * 60 + [1] + [0] * 40, 0),
+        ([1] * 20 + [0] * 60 + [1] * 20, 0), ([0] * 10, 0), ([1] * 10 + [0] * 50, 0),
+    ],
+)  # fmt: skip
+def test_a_series_begins_with_its_first_record_where_silence_before_is_too_long(
+    held: list[int], first: int
+) -> None:
+    """Silences behind the first record are a season's, or of a time without the thing."""
+    assert begun(np.array(held, dtype=bool)) == first

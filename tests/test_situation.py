@@ -168,3 +168,15 @@ def test_waiting_equals_scipys_curve_and_band() -> None:
             reached = np.flatnonzero(np.nan_to_num(each.probabilities, nan=1.0) <= 0.5)
             wanted.append(float(curve.quantiles[reached[0]]) if reached.size else np.nan)
         assert median_time(t, done) == pytest.approx(tuple(wanted), nan_ok=True)
+
+
+def test_intervals_are_never_upside_down() -> None:
+    """Rows of which next to nothing is expected, and rows that hold nearly all of their family."""
+    rng = np.random.default_rng(11)
+    rates = np.concatenate([rng.uniform(0.001, 0.2, 60), [30.0, 60.0]])
+    past, now = rng.poisson(rates[:, None], (62, 12)), rng.poisson(rates)
+    found = departures(now, past, family=np.repeat([0, 1], 31))
+    low, high = found.interval(np.arange(62))
+    assert (low <= high).all()
+    assert (low <= found.expected + 1e-9).all()
+    assert (high >= np.floor(found.expected)).all()

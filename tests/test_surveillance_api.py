@@ -220,7 +220,7 @@ def test_alarms_stay_in_their_scope(
 def test_a_week_that_is_not_over_or_has_no_past_is_refused(
     asker: TestClient, keys: Keys, engine: Engine
 ) -> None:
-    for week in ("2025-03-10", "2024-06-10", "1900-01-01"):
+    for week in ("2025-03-10", "2024-06-10", "1900-01-01", "0001-01-01", "9999-12-31"):
         answer = asker.post("/alarms", headers=keys["all"], json={"week": week})
         assert answer.status_code == 422, answer.text
         assert "week" in answer.text
@@ -230,3 +230,23 @@ def test_a_week_that_is_not_over_or_has_no_past_is_refused(
         assert survey(conn, view).view.start == MONDAY
         with pytest.raises(BadInput, match="26 are needed"):
             survey(conn, view, date(2024, 9, 2))
+
+
+def test_a_category_that_began_late_has_no_years_of_nothing_behind_it(engine: Engine) -> None:
+    """Ten weeks after a code came into use nobody can say what is usual; after thirty its own weeks do."""
+    rng = np.random.default_rng(3)
+    for weeks, judged in ((10, False), (30, True)):
+        with engine.connect() as conn, conn.begin() as passing:
+            batch = conn.execute(sa.text("SELECT min(id) FROM batches")).scalar_one()
+            places = [town.at(*place) for place in rng.uniform((0, 0), (6, 5), (8 * (weeks + 1), 2))]
+            first = MONDAY - timedelta(days=7 * weeks)
+            conn.execute(
+                sa.text("INSERT INTO categories (code, name_zh, name_en) VALUES ('77', '新', 'new')")
+            )
+            town.add_incidents(conn, batch, places, "77", first=first, apart=timedelta(hours=21))
+            asked = resolve(conn, Wish())
+            found = survey(conn, View(asked.scheme, asked.on, asked.known))
+            series = [at for at, one in enumerate(found.categories) if one == "77"]
+            assert bool(series) is judged
+            assert not found.found.alarm[series].any()
+            passing.rollback()

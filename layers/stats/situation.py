@@ -53,7 +53,8 @@ class Departure:
         low, high = (np.asarray(stats.nbinom.ppf(tail, known, chance)) for tail in (0.025, 0.975))
         # What a family holds in all is given: its rows scatter less, not at all where one holds everything.
         given = np.sqrt(1 - part)
-        low, high = np.ceil(mean - (mean - low) * given), np.floor(mean + (high - mean) * given)
+        # Outwards: inwards, an interval of 0 to 0 around .06 would turn upside down.
+        low, high = np.floor(mean - (mean - low) * given), np.ceil(mean + (high - mean) * given)
         around, half = self.usual[rows], self._half(rows)
         far = [(np.maximum(around + sign * half, 0) / 2) ** 2 - 3 / 8 for sign in (-1, 1)]
         alone = np.isfinite(around)
