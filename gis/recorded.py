@@ -37,5 +37,5 @@ def begun(held: NDArray[np.bool_]) -> int:
     """
     if not held.any():
         return 0
-    known = recorded_days([-1, *np.flatnonzero(held)])
+    known = recorded_days([-1, *np.flatnonzero(held), held.size])
     return int(known[1]) if known[1] > 0 else 0
