@@ -35,18 +35,18 @@ def check_years(given: Mapping[str, Any]) -> None:
             raise BadInput(name, f"{moment.isoformat()} is no time from {first} to now; correct it")
 
 
-def in_city(conn: Connection, at: datetime | None) -> datetime | None:
-    """Return a time of a step with a zone: the city's, where it has none.
+def in_city(conn: Connection, at: datetime, name: str = "at") -> datetime:
+    """Return a time of a body with a zone: the city's, where it has none; `name` is that of its field.
 
     Raises BadInput for one that the city's clocks show twice, or skip, as they are changed.
     """
-    if at is None or at.tzinfo is not None:
+    if at.tzinfo is not None:
         return at
     zoned = at.replace(tzinfo=ZoneInfo(city.the_city(conn).timezone))
-    check_years({"at": zoned})
+    check_years({name: zoned})
     if zoned.utcoffset() != zoned.replace(fold=1).utcoffset():
         raise BadInput(
-            "at", f"{at.isoformat()} is twice or never on the city's clocks; write it with its zone"
+            name, f"{at.isoformat()} is twice or never on the city's clocks; write it with its zone"
         )
     return zoned
 

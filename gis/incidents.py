@@ -248,7 +248,7 @@ def transition(
     """
     old = _locked(conn, incident_id)
     _check_step(old, to_state)
-    moment, told = clocks.of_step(clocks.in_city(conn, at), _last_step(conn, old))
+    moment, told = clocks.of_step(at and clocks.in_city(conn, at), _last_step(conn, old))
     values: dict[str, Any] = {"state": to_state}
     if to_state == "handling" and old.responded_at is None:
         values["responded_at"] = moment

@@ -56,7 +56,7 @@ def correct_step(
     if old is None or place is None:
         raise NotFound(f"incident {incident_id} has no standing step {step_id}")
     step = life[place]
-    given = clocks.in_city(conn, at)
+    given = at and clocks.in_city(conn, at)
     if given is None:
         values, told = _taken_back(life, place), list[str]()
     else:

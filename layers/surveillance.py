@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 
 from gis.city import the_city
+from gis.clocks import in_city
 from gis.db import Record
 from gis.errors import BadInput, Forbidden, NotFound, Problem
 from gis.record_span import Span, incident_span
@@ -181,11 +182,12 @@ def acknowledge(conn: Connection, alarm: int, by: str) -> Record:
 def silence(conn: Connection, alarm: int, by: str, until: datetime, *, overrule: bool = False) -> Record:
     """Raise no alarm of this grid and category until a moment; a silence in force may only grow.
 
+    A moment without a zone is in the city's.
     With `overrule` it may be cut short as well. Raises NotFound, BadInput for the past or more than
     MOST_SILENT_DAYS, and Problem where the alarm is silent for longer already.
     """
     _one(conn, alarm)
-    a, now = alarms.c, datetime.now().astimezone()
+    a, now, until = alarms.c, datetime.now().astimezone(), in_city(conn, until, "until")
     if not now < until <= now + MOST_SILENT_DAYS * periods.DAY:
         raise BadInput("until", f"must lie in the future, by {MOST_SILENT_DAYS} days at most")
     grows = sa.or_(sa.literal(overrule), a.silenced_until.is_(None), a.silenced_until < until)
