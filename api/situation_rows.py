@@ -52,7 +52,7 @@ def _departure(found: Situation, rows: Integers) -> Columns:
 
 
 def _change(found: Situation, rows: Integers) -> Columns:
-    if not found.periods:
+    if found.before is None:
         return {name: [None] * len(rows) for name in ("before", "change_percent", "change_p")}
     changed = change(found.count[rows], found.before[rows])
     return {

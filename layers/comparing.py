@@ -86,7 +86,8 @@ def changes(conn: Connection, view: View, res: int | None, level: int | None) ->
     now = closed_period(view, span)
     assert now.start
     assert now.end
-    past = [_earlier(now, back) for back in range(1, periods_before(now, span) + 1)]
+    backs = periods_before(now, span)
+    past = [_earlier(now, back) for back in backs]
     zone = ZoneInfo(the_city(conn).timezone)
     celebrated, festival = _at_festival(now, zone)
     years = [_year_ago(now, zone), _days_earlier(now, zone, MATCHED_DAYS), festival]
@@ -98,7 +99,7 @@ def changes(conn: Connection, view: View, res: int | None, level: int | None) ->
     totals = np.array([_total(conn, each) for each in known])
     behind = slice(1, len(past) + 1)
     swing = Swing(totals[behind], table[behind])
-    at = [1 if past else None, *(None if each is None else known.index(each) for each in reached)]
+    at = [1 if backs[:1] == [1] else None, *(None if each is None else known.index(each) for each in reached)]
     some = np.flatnonzero(table[[0, *(each for each in at if each)]].any(axis=0))
     before, year, weekdays, same = (
         None

@@ -15,7 +15,7 @@ from gis.errors import BadInput, NotFound
 from gis.grids import current, owned, shape
 from gis.record_span import incident_span
 from gis.schema import COLOURS, grids, incidents
-from layers.expecting import closed_period, period_before, periods_before
+from layers.expecting import closed_period, follows, period_before
 from layers.stats.displacement import Difference, difference
 from layers.view import View, wanted_incidents
 
@@ -62,7 +62,7 @@ def evaluate(conn: Connection, view: View, control: str, ring_m: float | None) -
     now = closed_period(view, span)
     _check(conn, now, control, ring_m)
     before = period_before(now)
-    if not periods_before(now, span, 1):
+    if not follows(now, span):
         raise BadInput("from", "the records do not hold all of this period and one of equal length before it")
     both = (before, now)
     area, other = (_of(conn, both, owned(incidents.c.geom, now.asked, code)) for code in (view.area, control))

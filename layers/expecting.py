@@ -82,23 +82,28 @@ def closed_period(view: View, span: Span) -> View:
     return settled_part(recorded_part(closed, span), span)
 
 
-def periods_before(view: View, span: Span, most: int = PERIODS) -> int:
-    """Return how many periods of equal length before a closed one were recorded, one after another.
+def periods_before(view: View, span: Span, most: int = PERIODS) -> list[int]:
+    """Return which periods of equal length before a closed one were recorded: 1 is the one just before.
 
-    At most `most`; none where the period itself was not: it cannot be compared.
+    The latest ones, `most` at most; none where the period itself was not: it cannot be compared. One that
+    meets a gap of the records is left out, those before the gap count.
     """
     assert view.start
     assert view.end
-    reached, begin = 0, view.start
     if not span.holds(view.start, view.end):
-        return 0
+        return []
+    found, begin, back = list[int](), view.start, 0
     # One after another: so many periods of centuries lie before the first year there is.
-    while reached < most:
-        earlier = periods.earlier(view.start, view.end, reached + 1)
-        if not span.holds(earlier, begin):
-            break
-        reached, begin = reached + 1, earlier
-    return reached
+    while len(found) < most and span.reaches(earlier := periods.earlier(view.start, view.end, back + 1)):
+        back += 1
+        found += [back] if span.holds(earlier, begin) else []
+        begin = earlier
+    return found
+
+
+def follows(view: View, span: Span) -> bool:
+    """Say whether a closed period and the one just before it were recorded."""
+    return periods_before(view, span, 1) == [1]
 
 
 def days_of(view: View) -> float:
@@ -145,13 +150,13 @@ def _scatter(conn: Connection, view: View, res: int, of: Served, span: Span) -> 
     Both are 0 where there are fewer than two periods.
     """
     before = periods_before(view, span)
-    if before < 2:
+    if len(before) < 2:
         return 0.0, 0.0
     assert view.start
     assert view.end
-    edges = periods.edges(view.start, view.end, before)[:-1]
+    edges = periods.edges(view.start, view.end, before[-1])[:-1]
     past = replace(view, start=edges[0].astimezone(view.start.tzinfo), end=view.start)
-    seen = dispersion(by_step(conn, past, res, of, edges))
+    seen = dispersion(by_step(conn, past, res, of, edges)[:, before[-1] - np.array(before)])
     return seen.estimate, seen.upper
 
 

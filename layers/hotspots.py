@@ -15,7 +15,7 @@ from gis.cells import Cells
 from gis.errors import BadInput
 from gis.record_span import Span, incident_span
 from layers.counts import counts
-from layers.expecting import Ground, closed_period, ground, period_before, periods_before
+from layers.expecting import Ground, closed_period, follows, ground, period_before
 from layers.public import Released, released, widened
 from layers.scanning import ALPHA, Laid, clusters_of, laid_over, stability
 from layers.served import OF, Per, Served, exposure, served
@@ -213,7 +213,7 @@ def _only_counted(
 def _trend(
     conn: Connection, view: View, res: int, laid: Laid, shown: npt.NDArray[np.int64], span: Span
 ) -> list[str | None]:
-    if not periods_before(view, span, 1):
+    if not follows(view, span):
         return [None] * len(shown)
     before = period_before(view)
     return [*trends(laid.found[shown], laid.of.spread(*counts(conn, before, res))[shown])]

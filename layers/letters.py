@@ -145,7 +145,7 @@ _ROWS: tuple[tuple[str, str, Callable[[Evidence], str]], ...] = (
     (
         "上一时段起数（E 检验 p）",
         "Period before (p of E-test)",
-        lambda e: f"{e['before']} ({e['change_p']:.3g})",
+        lambda e: "–" if e["before"] is None else f"{e['before']} ({e['change_p']:.3g})",
     ),
     ("事件编号", "Incidents", _codes),
 )
@@ -188,14 +188,14 @@ def _evidence(found: Situation, row: int) -> Evidence:
     (low,), (high,) = d.interval(one)
     grid, category = _names(found, row)
     codes = found.codes(row)
-    now, before = int(found.count[row]), int(found.before[row])
+    now, before = int(found.count[row]), None if found.before is None else int(found.before[row])
     return {
         "grid": grid, "grid_name": found.grids.names[found.row_grid[row]], "category": category or ALL,
         "start": rfc3339(found.view.start), "end": rfc3339(found.view.end),
         "observed": now, "expected": round(float(d.expected[row]), 2), "low": int(low), "high": int(high),
         "ratio": round(now / float(d.expected[row]), 2), "p": float(d.p[row]), "q": float(d.q[row]),
         "comparisons": len(found.count), "periods": found.periods, "before": before,
-        "change_p": e_test(now, before), "incidents": codes[:MOST_CODES],
+        "change_p": None if before is None else e_test(now, before), "incidents": codes[:MOST_CODES],
         "incidents_left_out": max(0, now - MOST_CODES),
     }  # fmt: skip
 

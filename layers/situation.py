@@ -87,8 +87,8 @@ class Situation:
     serious: Departure | None
     """The same of red and yellow incidents alone."""
     count: Integers
-    before: Integers
-    """Counts of the period before; zeros where there is none."""
+    before: Integers | None
+    """Counts of the period before; None where it was not recorded."""
     ever: Bools
     """Whether a row held an incident in the period or in those before."""
     within: Bools
@@ -149,7 +149,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     span = incident_span(conn)
     view = closed_period(view, span)
     before = periods_before(view, span)
-    grids, tree = _grids(conn, view, level, before), _tree(conn)
+    grids, tree = _grids(conn, view, level, before[-1] if before else 0), _tree(conn)
     known, shown = list(tree), _shown(tree, view, fine=fine)
     within = np.array([[_is_in(tree, code, row) for code in known] for row in shown])
     history, without = _history(conn, view, grids, known, before)
@@ -159,7 +159,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     counts = every.astype(np.int64)
     return Situation(
         view=view,
-        periods=before,
+        periods=len(before),
         grids=grids,
         categories=shown,
         row_grid=np.repeat(np.arange(len(grids.codes)), len(shown)),
@@ -168,7 +168,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
         departure=_tested(every, group, family),
         serious=_tested(grave, group, family),
         count=counts[:, 0],
-        before=counts[:, 1] if before else np.zeros(len(counts), dtype=np.int64),
+        before=counts[:, 1] if before[:1] == [1] else None,
         ever=every.sum(axis=1) > 0,
         within=within,
         waiting=_waiting(conn, view, grids, known),
@@ -343,15 +343,20 @@ def counted(conn: Connection, view: View, grids: Grids, known: list[str], before
 
 
 def _history(
-    conn: Connection, view: View, grids: Grids, known: list[str], before: int
+    conn: Connection, view: View, grids: Grids, known: list[str], before: list[int]
 ) -> tuple[tuple[Floats, Floats], int]:
-    """Return counts (leaves, categories, periods) of all and of SERIOUS, the present period first."""
-    found = counted(conn, view, grids, known, before)
-    every = np.zeros((len(grids.leaves.place), len(known), before + 1))
+    """Return counts (leaves, categories, periods) of all and of SERIOUS, the present period first.
+
+    Of the earlier periods those are counted that `before` names, as `periods_before` does.
+    """
+    back = max(before, default=0)
+    found = counted(conn, view, grids, known, back)
+    every = np.zeros((len(grids.leaves.place), len(known), back + 1))
     grave, where = np.zeros_like(every), (found.leaf, found.category, found.period)
     np.add.at(every, where, found.count)
     np.add.at(grave, where, found.serious)
-    return (every, grave), found.without
+    kept = [0, *before]
+    return (every[..., kept], grave[..., kept]), found.without
 
 
 def _places(codes: npt.NDArray[np.object_], place: dict[str, int]) -> Integers:

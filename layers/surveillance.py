@@ -67,21 +67,25 @@ def survey(conn: Connection, view: View, week: date | None = None) -> Surveyed:
         raise Forbidden("alarms are judged for the whole city, each night or by who sees all of it")
     span = incident_span(conn)
     view = _of_week(conn, view, span, week)
-    before = periods_before(view, span, 53 * MOST_YEARS)
-    if before < FEWEST_WEEKS:
-        raise BadInput("week", f"records hold {before} weeks before this one; {FEWEST_WEEKS} are needed")
+    backs = periods_before(view, span, 53 * MOST_YEARS)
+    if len(backs) < FEWEST_WEEKS:
+        told = f"records hold {len(backs)} weeks before this one; {FEWEST_WEEKS} are needed"
+        raise BadInput("week", told)
     assert view.start
+    before = backs[-1]
     grids, categories, counts = series(conn, view, before)
+    recorded = np.isin(before - np.arange(before + 1), [0, *backs])
     since = _recorded_since(counts, len(categories))
-    judged = np.flatnonzero(counts[:, :-1].any(axis=1) & (since <= before - FEWEST_WEEKS))
+    behind = recorded[:-1][::-1].cumsum()[::-1]  # recorded weeks from each one on
+    judged = np.flatnonzero(counts[:, :-1].any(axis=1) & (behind[since] >= FEWEST_WEEKS))
     first = np.datetime64(view.start.date()) - 7 * before
     weeks: npt.NDArray[np.datetime64] = first + 7 * np.arange(before + 1)
     level = 1 / (RECURRENCE_WEEKS * max(len(judged), 1))
     return Surveyed(
-        view, before, len(counts) - len(judged),
+        view, len(backs), len(counts) - len(judged),
         [grids.codes[row // len(categories)] for row in judged.tolist()],
         [categories[row % len(categories)] or None for row in judged.tolist()],
-        _watched(counts[judged].astype(np.float64), weeks, since[judged], level),
+        _watched(counts[judged].astype(np.float64), weeks, recorded, since[judged], level),
     )  # fmt: skip
 
 
@@ -92,15 +96,15 @@ def _recorded_since(counts: npt.NDArray[np.int32], categories: int) -> npt.NDArr
 
 
 def _watched(
-    counts: npt.NDArray[np.float64], weeks: npt.NDArray[np.datetime64], since: npt.NDArray[np.int64],
-    level: float,
+    counts: npt.NDArray[np.float64], weeks: npt.NDArray[np.datetime64], recorded: npt.NDArray[np.bool_],
+    since: npt.NDArray[np.int64], level: float,
 ) -> Watch:  # fmt: skip
-    """Judge the last week of each series against the weeks since its category has been recorded."""
+    """Judge the last week of each series against the recorded weeks since its category has been."""
     names = [field.name for field in fields(Watch)]
     found = {name: np.zeros(len(counts)) for name in names}
     for week in np.unique(since):
         rows = since == week
-        one = watch(counts[rows, week:], weeks[week:], level)
+        one = watch(counts[rows, week:], weeks[week:], level, recorded[week:])
         for name in names:
             found[name][rows] = getattr(one, name)
     return Watch(**found | {"alarm": found["alarm"].astype(bool)})

@@ -106,3 +106,21 @@ def test_known_outbreaks_are_found_nearly_as_r_finds_them(realdata: Path) -> Non
     chance, outbreak = np.array(p), np.array(is_outbreak)
     assert (chance[~outbreak] <= 0.025).mean() < 0.0367
     assert (chance[outbreak] <= np.quantile(chance[~outbreak], 0.0367)).mean() >= 0.25
+
+
+@pytest.mark.parametrize("lost", [slice(150, 156), slice(100, 140), slice(40, 60), slice(0, 300)])
+def test_weeks_that_were_not_recorded_tell_nothing(lost: slice) -> None:
+    """Whatever stands in them: zeros or thousands give the same, and quiet series alarm no more often."""
+    counts = quiet(np.random.default_rng(9), 200, 320, 0.0)
+    weeks = FIRST + 7 * np.arange(320)
+    recorded = np.ones(320, bool)
+    recorded[lost] = False
+    found = []
+    for value in (0, 5000):
+        told = counts.copy()
+        told[:, lost] = value
+        found.append(watch(told, weeks, 0.01, recorded))
+    for name in ("expected", "threshold", "p"):
+        assert np.array_equal(getattr(found[0], name), getattr(found[1], name)), name
+    seen, stated = int(found[0].alarm.sum()), float(found[0].attained.sum())
+    assert seen <= stated + 4 * np.sqrt(stated)

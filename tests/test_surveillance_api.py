@@ -250,3 +250,24 @@ def test_a_category_that_began_late_has_no_years_of_nothing_behind_it(engine: En
             assert bool(series) is judged
             assert not found.found.alarm[series].any()
             passing.rollback()
+
+
+def test_a_gap_of_some_days_takes_its_weeks_and_no_others(engine: Engine) -> None:
+    """A server that was down for four days leaves its weeks out: those before still say what is usual."""
+    rng = np.random.default_rng(5)
+    with engine.connect() as conn, conn.begin() as passing:
+        batch = conn.execute(sa.text("SELECT min(id) FROM batches")).scalar_one()
+        places = [town.at(*place) for place in rng.uniform((0, 0), (6, 5), (7 * WEEKS * 6, 2))]
+        first = MONDAY - timedelta(days=7 * WEEKS)
+        town.add_incidents(conn, batch, places, first=first, apart=timedelta(hours=4))
+        asked = resolve(conn, Wish())
+        view = View(asked.scheme, asked.on, asked.known)
+        whole = survey(conn, view)
+        down = MONDAY - timedelta(days=7 * 5 - 2)
+        lost = sa.text("DELETE FROM incidents WHERE occurred_at >= :down AND occurred_at < :up")
+        conn.execute(lost, {"down": down, "up": down + timedelta(days=4)})
+        found = survey(conn, view)
+        assert (whole.weeks, found.weeks) == (WEEKS, WEEKS - 1)
+        assert found.grids == whole.grids
+        assert found.found.expected.sum() == pytest.approx(whole.found.expected.sum(), rel=0.1)
+        passing.rollback()

@@ -1,6 +1,7 @@
 """Days that nobody recorded, or that are still to come, are no quiet days: every question leaves them out."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,8 @@ from sqlalchemy.engine import Connection, Engine
 from api.main import ROUTERS
 from gis import schema
 from gis.record_span import Span, incident_span, recorded_runs
+from layers.expecting import follows, periods_before
+from layers.view import View
 from tests import town
 
 FIRST, DAY = datetime(2024, 1, 1, tzinfo=town.ZONE), timedelta(days=1)
@@ -223,3 +226,17 @@ def test_a_part_loses_no_record_and_what_is_held_has_no_gap(seed: int) -> None:
 
 def test_the_runs_are_those_of_all_records(conn: Connection) -> None:
     assert incident_span(conn).recorded == ((FIRST, LAST),)
+
+
+def test_a_gap_takes_the_periods_that_meet_it_and_no_others() -> None:
+    """Four lost days in March cost the comparisons with March, not those with the months before."""
+    epoch = datetime(2025, 1, 1, tzinfo=town.ZONE)
+    runs = ((epoch, epoch + 70 * DAY), (epoch + 74 * DAY, epoch + 200 * DAY))
+    span = Span(1000, runs[0][0], runs[-1][1], runs[0][0], recorded=runs)
+    view = View("safety", epoch.date(), 1, start=epoch + 120 * DAY, end=epoch + 130 * DAY)
+    assert periods_before(view, span) == [1, 2, 3, 4, 6, 7, 8, 9, 10, 11, 12]
+    assert periods_before(view, span, 3) == [1, 2, 3]
+    assert follows(view, span)
+    after = replace(view, start=epoch + 80 * DAY, end=epoch + 90 * DAY)
+    assert periods_before(after, span) == [2, 3, 4, 5, 6, 7, 8]
+    assert not follows(after, span)

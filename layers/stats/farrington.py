@@ -84,19 +84,23 @@ def seasons(at: int, same: Integers, method: Method) -> Integers:
     return part[:at]
 
 
-def forecast(counts: Floats, at: int, same: Integers, method: Method = NOUFAILY) -> Forecast:
+def forecast(
+    counts: Floats, at: int, same: Integers, method: Method = NOUFAILY,
+    recorded: NDArray[np.bool_] | None = None,
+) -> Forecast:  # fmt: skip
     """Forecast week `at` of every series, shape (series, weeks), from the weeks before it.
 
     `same` are the places of that week in past years (`same_weeks`), the earliest at least method.half_window.
+    Weeks that were not `recorded` are left out, all used if None; of the windows some must be.
     Raises ValueError where the past does not reach so far.
     """
     if not same.size or same.min() < method.half_window:
         raise ValueError(f"counts: {at} weeks of past are too few for {same.size} years")
     part = seasons(at, same, method)
-    used = np.flatnonzero(part >= 0)
-    plain = (part[used][:, None] == np.arange(method.seasons)).astype(np.float64)
+    used = np.flatnonzero(part >= 0 if recorded is None else (part >= 0) & recorded[:at])
+    plain = (part[used][:, None] == np.unique(part[used])).astype(np.float64)
     y = np.asarray(counts, dtype=np.float64)[:, used]
-    now = np.eye(1, method.seasons)[0]
+    now = np.eye(1, plain.shape[1])[0]
     if same.size < _LEAST_YEARS_OF_A_TREND:
         return _predicted(_reweighted(plain, y, method), now, np.zeros(len(y), dtype=bool))
     when = (used - at) / 52.0

@@ -49,18 +49,21 @@ class Watch:
     alarm: NDArray[np.bool_]
 
 
-def watch(counts: ArrayLike, weeks: NDArray[np.datetime64], level: float) -> Watch:
+def watch(
+    counts: ArrayLike, weeks: NDArray[np.datetime64], level: float, recorded: NDArray[np.bool_] | None = None
+) -> Watch:
     """Judge the last week of `counts` (series, weeks), whose first days are `weeks`, one after another.
 
     A count alarms whose chance is at most `level`, against the forecast of Noufaily et al. 2013 from up to
-    MOST_YEARS years. Raises ValueError for fewer than FEWEST_WEEKS weeks before the last.
+    MOST_YEARS years. `recorded` says which weeks were recorded, all if None: the others tell nothing. Raises
+    ValueError for fewer than FEWEST_WEEKS weeks before the last.
     """
     y = np.asarray(counts, dtype=np.float64)
     if y.ndim != 2 or y.shape[1] != len(weeks) or y.shape[1] <= FEWEST_WEEKS:
         raise ValueError(
             f"counts: {y.shape} must be series by {len(weeks)} weeks, {FEWEST_WEEKS + 1} at least"
         )
-    known = expectation(y, weeks)
+    known = expectation(y, weeks, np.ones(len(weeks), bool) if recorded is None else recorded)
     now, threshold = y[:, -1], thresholds(known, level)
     p = upper_tail(now, known.mean, known.size)
     return Watch(
@@ -68,19 +71,19 @@ def watch(counts: ArrayLike, weeks: NDArray[np.datetime64], level: float) -> Wat
     )
 
 
-def expectation(y: Floats, weeks: NDArray[np.datetime64]) -> Expectation:
+def expectation(y: Floats, weeks: NDArray[np.datetime64], recorded: NDArray[np.bool_]) -> Expectation:
     """Return what each series expects of its last week.
 
     Series with ENOUGH of a past are forecast each by itself. The others expect their share of what all of
     them together do: a week of a single beat shows no season.
     """
     at = y.shape[1] - 1
-    whole, used = _whole(y.sum(axis=0, keepdims=True), weeks)
+    whole, used = _whole(y.sum(axis=0, keepdims=True), weeks, recorded)
     past = y[:, used]
     known = _shares(past, whole) if len(y) > 1 else whole
-    enough, same = past.sum(axis=1) >= _ENOUGH, _same(weeks, at)
+    enough, same = past.sum(axis=1) >= _ENOUGH, _same(weeks, at, recorded)
     if len(y) > 1 and same.size >= _FEWEST_YEARS and enough.any():
-        own = forecast(y[enough], at, same, _method(same.size))
+        own = forecast(y[enough], at, same, _method(same.size), recorded)
         known.mean[enough], known.size[enough] = own.mean, _size(past[enough], own)
     return known
 
@@ -100,22 +103,28 @@ def thresholds(known: Expectation, level: float) -> Floats:
     return np.asarray(below + 1, dtype=np.float64)
 
 
-def _same(weeks: NDArray[np.datetime64], at: int) -> NDArray[np.int64]:
-    """Return the same week of as many past years as there are, MOST_YEARS at most."""
+def _same(weeks: NDArray[np.datetime64], at: int, recorded: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the same week of past years, MOST_YEARS at most; none where too few of them were recorded."""
+    half = NOUFAILY.half_window
     every = same_weeks(weeks, at, MOST_YEARS)
-    return every[every >= NOUFAILY.half_window]
+    every = every[every >= half]
+    known = sum(bool(recorded[week - half : week + half + 1].any()) for week in every)
+    return every if known >= _FEWEST_YEARS else every[:0]
 
 
-def _whole(total: Floats, weeks: NDArray[np.datetime64]) -> tuple[Expectation, NDArray[np.int64]]:
+def _whole(
+    total: Floats, weeks: NDArray[np.datetime64], recorded: NDArray[np.bool_]
+) -> tuple[Expectation, NDArray[np.int64]]:
     """Return what all series together expect, and the places of the weeks that it rests on."""
     at = total.shape[1] - 1
-    same = _same(weeks, at)
+    same = _same(weeks, at, recorded)
     if same.size >= _FEWEST_YEARS:
         used = np.arange(max(same[-1] - NOUFAILY.half_window, 0), at - NOUFAILY.skipped)
+        used = used[recorded[used]]
         is_dense = total[:, used].sum() >= _ENOUGH
-        known = forecast(total, at, same, _method(same.size) if is_dense else WINDOWS)
+        known = forecast(total, at, same, _method(same.size) if is_dense else WINDOWS, recorded)
     else:
-        used = np.arange(max(at - _LAST - 52, 0), at - _LAST)
+        used = np.flatnonzero(recorded[: at - _LAST])[-52:]
         known = usual(total[:, used])
     least = np.maximum(known.mean, 0.5 / used.size)
     return Expectation(least, _size(total[:, used], known)), used
