@@ -304,8 +304,9 @@ def _grids(
     there = plans.versions(here.cov, codes[:limit])
     properties = {c: {"change": marks.get(c)} for c in there}
     told = plan_features.features(plan_store.ids_of(conn, here.plan.scheme, there), there, properties, datum)
-    gone = sorted(code for code, (_, after) in differ.items() if after is None)
-    return plan_features.collection(told, gone=gone, limit=limit, more=len(codes) > limit)
+    return plan_features.collection(
+        told, gone=plan_features.gone(differ), limit=limit, more=len(codes) > limit
+    )
 
 
 Homes = Annotated[int | None, Query(ge=1, le=10**6, description="Households a lowest grid should have.")]

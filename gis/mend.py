@@ -6,9 +6,9 @@ gives such ground to one grid. Grids put together of whole faces share every ver
 vertices which nearly matched do match, and nothing but the ground of the proposals accepted changes hands.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 
 from gis import borders, coverage
 from gis.coverage import Floats, Geoms, Ints
-from gis.settle import total
+from gis.settle import adds_up, total
 from gis.tolerances import MATCH_UNITS, MEANT_M2, SLIVER_WIDTH_M
 
 Kind = Literal["overlap", "gap", "hole", "loose_piece"]
@@ -29,7 +29,8 @@ Shapes = Mapping[str, BaseGeometry]
 class Proposal:
     """Ground (units) to give to a grid: to one of its owners, or where it has none, to a neighbour.
 
-    `sure`: it can only be a mistake. `to` is "" for a loose piece that no grid touches: it is let go.
+    `sure`: it can only be a mistake. A loose piece that no grid touches goes where the ground around it does;
+    where there is none, `to` is "": it is let go.
     """
 
     number: int
@@ -208,8 +209,7 @@ def _gaps(faces: Sequence[BaseGeometry]) -> list[BaseGeometry] | None:
     ours = {(*a, *b) for a, b in zip(start[near].tolist(), end[near].tolist(), strict=True)}
     inside = [(*outer.start[i].tolist(), *outer.end[i].tolist()) in ours for i in first]
     owned, gaps = found[inside], [one for one, mine in zip(found, inside, strict=True) if not mine]
-    twice = coverage.doubled_areas(owned).sum() if len(owned) else 0
-    return gaps if twice == coverage.doubled_areas(shapes).sum() else None
+    return gaps if adds_up(owned, shapes) else None
 
 
 def _areal(units: Geoms) -> Geoms:
@@ -244,9 +244,14 @@ def proposed(sole: Shapes, pieces: Iterable[tuple[tuple[str, ...], BaseGeometry]
         to = _heir(names, along, bare) if names else _longest(along)
         if to is not None:
             found.append((kind, names or tuple(sorted(along)), to, piece))
+    given = _Beside({str(i): row[-1] for i, row in enumerate(found)}, [one[1] for one in loose])
+    heirs = [row[2] for row in found]
     for code, piece in loose:
         along = {other: length for other, length in beside.along(piece).items() if other != code}
-        found.append(("loose_piece", (code,), _longest(along) or "", piece))
+        around = _longest(given.along(piece))
+        to = _longest(along) or (heirs[int(around)] if around else "")
+        if to != code:  # else it is loose no more
+            found.append(("loose_piece", (code,), to, piece))
     return _numbered(found)
 
 
@@ -359,28 +364,35 @@ def _without(shape: BaseGeometry, gone: BaseGeometry) -> BaseGeometry:
 def dissolved(shapes: Shapes, parent: Mapping[str, str]) -> dict[str, BaseGeometry]:
     """The union of grids (units) by their parent's code.
 
-    Enclosed ground of nobody's that can only be a mistake is the parent's.
+    Enclosed ground that can only be a mistake is the parent's, if it is nobody's: in a hole where a grid of
+    another parent lies, what is left is nobody's still.
     """
+    every, above = shapely.STRtree(list(shapes.values())), [parent[code] for code in shapes]
     below: dict[str, list[BaseGeometry]] = {}
     for code, shape in shapes.items():
         below.setdefault(parent[code], []).append(shape)
-    return {code: _filled(_union(of)) for code, of in below.items()}
+
+    def owned(hole: BaseGeometry, code: str) -> bool:
+        others = [i for i in every.query(hole, predicate="intersects").tolist() if above[i] != code]
+        return bool((shapely.area(shapely.intersection(hole, every.geometries[others])) > 0).any())
+
+    return {code: _filled(_union(of), partial(owned, code=code)) for code, of in below.items()}
 
 
 def _union(shapes: list[BaseGeometry]) -> BaseGeometry:
     """The sum of shapes where they share their edges, else their union on whole units."""
     added = total(shapes)
-    twice = coverage.doubled_areas(np.array([added, *shapes], dtype=object))
-    return (
-        added if added.is_valid and twice[0] == twice[1:].sum() else shapely.union_all(shapes, grid_size=1.0)
-    )
+    exact = added.is_valid and adds_up([added], shapes)
+    return added if exact else shapely.union_all(shapes, grid_size=1.0)
 
 
-def _filled(shape: BaseGeometry) -> BaseGeometry:
+def _filled(shape: BaseGeometry, owned: Callable[[BaseGeometry], bool]) -> BaseGeometry:
+    """A shape without the holes that can only be a mistake, but for those where others own ground."""
     parts = []
     for part in shapely.get_parts(shape):
         holes = [shapely.Polygon(ring) for ring in part.interiors]
-        kept = [hole.exterior for hole, sure in zip(holes, _are_faults(holes), strict=True) if not sure]
+        faults = zip(holes, _are_faults(holes), strict=True)
+        kept = [hole.exterior for hole, sure in faults if not sure or owned(hole)]
         parts.append(shapely.Polygon(part.exterior, kept))
     return shapely.normalize(shapely.union_all(parts, grid_size=1.0))
 

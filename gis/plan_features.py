@@ -91,7 +91,12 @@ def changed(
     there = {code: after for code, (_, after) in changes.items() if after is not None and is_grid(code)}
     marks = {code: {"change": kind_of(changes[code])} for code in there}
     ids = plan_store.ids_of(conn, scheme, there)
-    return collection(features(ids, there, marks, datum)), [c for c, (_, b) in changes.items() if b is None]
+    return collection(features(ids, there, marks, datum)), gone(changes)
+
+
+def gone(changes: Mapping[str, Change]) -> list[str]:
+    """The codes of the grids that are gone, in order."""
+    return sorted(code for code, (_, after) in changes.items() if after is None and is_grid(code))
 
 
 def line_used(step: Mapping[str, Any], changes: Mapping[str, Change], datum: Datum) -> Json | None:

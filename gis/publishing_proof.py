@@ -152,10 +152,16 @@ class Proof:
 
 
 def _adds_up(before: BaseGeometry | None, after: BaseGeometry, ground: Ground) -> bool:
-    """Whether the edges of an upper grid differ by those of the ground that goes and comes alone."""
+    """Whether the edges of an upper grid differ by those of the ground that goes and comes alone.
+
+    A recorded outline may lack vertices on both sides of what comes: then all get each other's.
+    """
     old = [] if before is None else [before]
     one, other = [after, *ground.out], [*old, *ground.into]
-    return inserted_between(one, other) is not None or inserted_between(other, one) is not None
+    if inserted_between(one, other) is not None or inserted_between(other, one) is not None:
+        return True
+    matched = coverage.match(np.array([*one, *other], dtype=object))
+    return inserted_between(matched[: len(one)], matched[len(one) :]) is not None
 
 
 def _told(code: str, before: BaseGeometry | None, after: BaseGeometry) -> dict[str, object]:

@@ -280,15 +280,27 @@ def _following(before: Coverage, tees: Tees, named: set[str]) -> dict[str, BaseG
 
 def _prove(before: list[BaseGeometry], after: list[BaseGeometry], tees: Tees) -> None:
     """That the edges of valid polygons add up as before: the same ground, each piece owned once."""
-    old = coverage.polygon_edges(with_tees(before, tees))
-    new = coverage.polygon_edges(np.array(after, dtype=object))
-    start, end = np.vstack([old.start, new.end]), np.vstack([old.end, new.start])
-    low, _, _, _ = coverage.residual(start, end, np.zeros(len(start), dtype=np.int64))
+    low = _unmatched(with_tees(before, tees), after)
     if len(low):
         x, y = low[0] / coverage.UNITS_PER_DEGREE
         raise NotDrawable(
             f"the step would leave a gap or an overlap near {x:.7f}, {y:.7f}; draw it elsewhere"
         )
+
+
+def adds_up(whole: Iterable[BaseGeometry], parts: Iterable[BaseGeometry]) -> bool:
+    """Whether shapes (units) that are valid, each piece owned once, are parts put together, to the edge.
+
+    Edges say how often each place is owned; sums of areas do not: an overlap may be as large as a gap.
+    """
+    return not len(_unmatched(whole, parts))
+
+
+def _unmatched(one: Iterable[BaseGeometry], other: Iterable[BaseGeometry]) -> Ints:
+    """The lesser ends of edges that the edges of shapes and those of others do not have as often."""
+    mine, theirs = (coverage.polygon_edges(np.array(list(g), dtype=object)) for g in (one, other))
+    start, end = np.vstack([mine.start, theirs.end]), np.vstack([mine.end, theirs.start])
+    return coverage.residual(start, end, np.zeros(len(start), dtype=np.int64))[0]
 
 
 def refuse_invalid(shapes: Mapping[str, BaseGeometry]) -> None:

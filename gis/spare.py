@@ -20,7 +20,7 @@ from gis.settle import (
     SPARE,
     Coverage,
     Grid,
-    doubled,
+    adds_up,
     is_grid,
     minus,
     refuse_childless,
@@ -125,7 +125,7 @@ def _proven(ground: Shapes) -> tuple[Shapes, BaseGeometry]:
     """Ground that has one owner each, with each other's vertices, and its sum; raises NotDrawable."""
     for there in (ground, _matched(ground)):
         owned = total(there.values())
-        if owned.is_valid and doubled(owned) == sum(map(doubled, there.values())):
+        if owned.is_valid and adds_up([owned], there.values()):
             return there, owned
     raise NotDrawable("the grids overlap; put the faults of the check right first")
 
@@ -187,8 +187,7 @@ def _edges(low: Ints, high: Ints, net: Ints, mine: coverage.Bools) -> Edges:
 
 def _is_rest(whole: BaseGeometry, below: list[BaseGeometry], rest: BaseGeometry) -> bool:
     """Whether children and what is left over make up their parent, each piece once."""
-    parts = sum(map(doubled, [*below, rest]))
-    return bool(rest.is_valid) and doubled(whole) == parts
+    return bool(rest.is_valid) and adds_up([whole], [*below, rest])
 
 
 def _rest_of_matched(whole: BaseGeometry, below: list[BaseGeometry]) -> BaseGeometry | None:
@@ -219,8 +218,8 @@ def lay(
     owned = total(lowest.values())
     outer, same = coverage.match(np.array([before.outline(), owned], dtype=object))
     rest = minus(outer, [owned])
-    parts = sum(doubled(shape) for shape in [*lowest.values(), rest])
-    if not same.equals_exact(owned) or doubled(outer) != parts or not (rest.is_valid and owned.is_valid):
+    whole = adds_up([outer], [*lowest.values(), rest]) and adds_up([owned], lowest.values())
+    if not same.equals_exact(owned) or not whole or not (rest.is_valid and owned.is_valid):
         raise NotDrawable("the grids overlap, or leave the ground of the plan; put the faults right first")
     retired = before.retired | set(gone)
     after = Coverage(grids, lowest | shared_out(before, rest, grids), retired, before.outlines)

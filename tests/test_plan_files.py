@@ -76,6 +76,22 @@ def test_borders_drawn_elsewhere_come_in_as_a_step(form: str, tmp_path: Path) ->
     assert total(there.shapes.values()).equals(elsewhere.outline())
 
 
+@pytest.mark.parametrize("form", plan_files.FORMATS)
+def test_a_file_has_every_vertex_to_the_last_digit(form: str, tmp_path: Path) -> None:
+    """Five nines behind the point are no rounding error: 113.1999993 is not 113.2."""
+    cells = {
+        "A": shapely.box(113.1999993, 27.0000001, 113.2999999, 27.0999991),
+        "B": shapely.box(113.2999999, 27.0000001, 113.4000006, 27.0999991),
+    }
+    cov = cover([Grid("P", 1), *(Grid(code, 2, "P") for code in cells)], cells)
+    frame = out_and_in(cov, form, tmp_path)
+    found = dict(zip(frame["code"], frame.geometry, strict=True))
+    assert {c: set(map(tuple, shapely.get_coordinates(found[c]).tolist())) for c in cells} == {
+        c: set(map(tuple, shapely.get_coordinates(cells[c]).tolist())) for c in cells
+    }
+    assert plan_files.bring(cov, frame).step is None
+
+
 def test_errors_are_found_with_their_place(tmp_path: Path) -> None:
     cov = draft()
     frame = out_and_in(cov, "geojson", tmp_path)

@@ -110,6 +110,8 @@ def test_the_proposals_are_listed_taken_one_by_one_or_together_and_undone(
     assert len(rest) == len(found) - 1
     done = post(client, ask, f"{plan}/mend", {"accept": "sure", "head": first["step"]["id"]})
     assert done["skipped"] == []
+    assert first["gone"] == []
+    assert done["gone"] == ["F"], "of codes alone: contested ground has none"
     assert done["step"]["op"] == "group"
     assert done["step"]["params"]["title"].startswith("mend: ")
     (left,) = listed(client, ask, plan)
