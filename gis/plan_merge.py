@@ -69,10 +69,19 @@ class Side:
     @cached_property
     def followers(self) -> dict[str, Chains]:
         """The lowest grids, and other ground, that only got vertices into their edges, and which."""
+        return self._bent(forth=True)
+
+    @cached_property
+    def straightened(self) -> dict[str, Chains]:
+        """Those that only lost vertices, and which: what a neighbour drew ends on a later day."""
+        return self._bent(forth=False)
+
+    def _bent(self, *, forth: bool) -> dict[str, Chains]:
         found, known = {}, given(self.changes)
         for code, (before, after) in self.changes.items():
             if before and after and before.leaf and after.leaf and before.grid == after.grid:
-                chains = inserted_between([before.shape], [after.shape])
+                sides = [before.shape], [after.shape]
+                chains = inserted_between(*(sides if forth else sides[::-1]))
                 passed = is_grid(code) and not known.isdisjoint(moved(before, after))
                 if chains is not None and not passed:
                     found[code] = chains
@@ -81,7 +90,8 @@ class Side:
     @cached_property
     def touched(self) -> dict[str, frozenset[str]]:
         """The grids touched, and what of them; spare ground is what they leave, and never in conflict."""
-        codes = (code for code in self.changes if code not in self.followers and is_grid(code))
+        bent = {*self.followers, *self.straightened}
+        codes = (code for code in self.changes if code not in bent and is_grid(code))
         return {code: fields for code in codes if (fields := _fields(*self.changes[code]))}
 
     @cached_property
@@ -219,7 +229,8 @@ def _settled(ours: Side, theirs: Side, target: Mapping[str, Version | None], spa
     if loose:
         return Merged(now, tuple(_conflict(ours, theirs, code) for code in loose))
     twice = (_joints(one, theirs.after(c)) for c, one in target.items() if c in theirs.touched)
-    tees = as_tees(joined([ours.chains, theirs.chains, *filter(None, twice)]))
+    lost = (theirs.straightened[c] for c in target if c in theirs.straightened)
+    tees = as_tees(joined([ours.chains, theirs.chains, *lost, *filter(None, twice)]))
     shapes = dict(zip(leaves, with_tees(leaves.values(), tees), strict=True)) if leaves else {}
     for left in (_spare_of_both, _spare_left) if spare else (_spare_of_both,):
         try:
