@@ -245,11 +245,10 @@ def proposed(sole: Shapes, pieces: Iterable[tuple[tuple[str, ...], BaseGeometry]
         if to is not None:
             found.append((kind, names or tuple(sorted(along)), to, piece))
     given = _Beside({str(i): row[-1] for i, row in enumerate(found)}, [one[1] for one in loose])
-    heirs = [row[2] for row in found]
     for code, piece in loose:
         along = {other: length for other, length in beside.along(piece).items() if other != code}
         around = _longest(given.along(piece))
-        to = _longest(along) or (heirs[int(around)] if around else "")
+        to = _longest(along) or (found[int(around)][2] if around else "")
         if to != code:  # else it is loose no more
             found.append(("loose_piece", (code,), to, piece))
     return _numbered(found)
@@ -317,9 +316,8 @@ class _Beside:
         """Grids that border on a piece from outside, with lengths."""
         edges = coverage.polygon_edges(np.array([piece], dtype=object))
         found: dict[str, float] = {}
-        for a, b, length in zip(
-            edges.end.tolist(), edges.start.tolist(), _lengths(edges.start, edges.end), strict=True
-        ):
+        sides = edges.end.tolist(), edges.start.tolist(), _lengths(edges.start, edges.end)
+        for a, b, length in zip(*sides, strict=True):
             if (*a, *b) in self._owner:
                 code = self._codes[self._owner[*a, *b]]
                 found[code] = found.get(code, 0.0) + length
@@ -327,8 +325,7 @@ class _Beside:
 
 
 def _lengths(start: Ints, end: Ints) -> Floats:
-    run = (end - start).astype(np.float64)
-    return np.asarray(np.hypot(run[:, 0], run[:, 1]), dtype=np.float64)
+    return np.asarray(np.hypot(*(end - start).astype(np.float64).T), dtype=np.float64)
 
 
 def mended(arranged: Arrangement, given: Iterable[Proposal]) -> dict[str, BaseGeometry]:
