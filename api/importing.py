@@ -130,6 +130,9 @@ def import_(
         list[str] | None,
         typer.Option(help="Grids: make the levels above by this column (parent_code …), highest first."),
     ] = None,
+    end: Annotated[
+        bool, typer.Option("--end", help="Grids: end each with its valid_to, whatever is known behind it.")
+    ] = False,
     fields: Annotated[
         bool, typer.Option("--fields", help="Tell the fields of the kind, and read no file.")
     ] = False,
@@ -161,7 +164,7 @@ def import_(
     with _transaction(commit=commit) as conn, _telling() as telling:
         options = Options(
             mapping=chosen, datum=datum, origin=origin, refused=refused, accept_faults=accept_faults,
-            accept_ballpark=accept_ballpark, repair=repair, dissolve=tuple(dissolve or ()),
+            accept_ballpark=accept_ballpark, repair=repair, dissolve=tuple(dissolve or ()), end=end,
             progress=telling(kind, source),
         )  # fmt: skip
         result = run(conn, kind, source, options)

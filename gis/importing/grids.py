@@ -57,14 +57,14 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
     if options.dissolve:
         _refuse_lacking(job, lost, accepted=options.accept_faults)
         frame = _dissolved(conn, frame, tuple(by))
-    _refuse_broken(job, [lay(conn, str(name), rows) for name, rows in frame.groupby("scheme")])
-    changes, found, snapped = _settled(conn, frame)
+    _refuse_broken(job, _laid(conn, frame, options.end))
+    changes, found, snapped = _settled(conn, frame, options.end)
     found = grid_faults.explained(found, lost)
     _report_faults(job, found, accepted=options.accept_faults)
     if snapped.get("repaired") or snapped.get("rings_dropped"):
         told = f"{snapped['repaired']} shapes mended, {snapped['rings_dropped']} rings without ground dropped"
         job.notes.append(f"rounding to 1e-7 degree: {told}")
-    job.notes += [note for change in changes for note in _undone(conn, change)]
+    job.notes += [note for change in changes for note in (*_undone(conn, change), *_lasting(change))]
     batch = new_batch(conn, job, {"faults": grid_faults.listed(found), "snapped": snapped})
     for change in changes:
         publish(conn, change, batch, source.name)
@@ -85,6 +85,18 @@ def _undone(conn: Connection, change: Change) -> list[str]:
     named = ", ".join(codes[:_SHOWN]) + f" and {len(codes) - _SHOWN} more" * (len(codes) > _SHOWN)
     told = f"takes back what published plans made of {len(codes)} grids: {named}"
     return [f"{told}; leave these rows out to keep it"] * bool(codes)
+
+
+def _lasting(change: Change) -> list[str]:
+    """Return what is told where a file's last day of a grid ends nothing."""
+    codes = change.lasting
+    named = ", ".join(codes[:_SHOWN]) + f" and {len(codes) - _SHOWN} more" * (len(codes) > _SHOWN)
+    told = f"{len(codes)} grids hold on after their valid_to, as they are known: {named}"
+    return [f"{told}; say --end to end them with it"] * bool(codes)
+
+
+def _laid(conn: Connection, frame: pd.DataFrame, end: bool) -> list[Change]:  # noqa: FBT001
+    return [lay(conn, str(name), rows, end=end) for name, rows in frame.groupby("scheme")]
 
 
 def _refuse_lacking(job: Job, lost: list[Lost], *, accepted: bool) -> None:
@@ -303,21 +315,25 @@ def _known_levels(conn: Connection) -> dict[str, set[int]]:
     return known
 
 
-def _settled(conn: Connection, frame: pd.DataFrame) -> tuple[list[Change], list[Fault], dict[str, Any]]:
+def _settled(
+    conn: Connection,
+    frame: pd.DataFrame,
+    end: bool,  # noqa: FBT001
+) -> tuple[list[Change], list[Fault], dict[str, Any]]:
     """Return what changes, its faults, and what snapping did: nothing to a set that is exact and sound."""
     given = frame["geometry"].to_numpy()
     xy = shapely.get_coordinates(given) * coverage.UNITS_PER_DEGREE
     if np.abs(xy - np.round(xy)).max(initial=0) < _EXACT:
         frame["geometry"] = coverage.to_degrees(coverage.to_units(given))
-        changes, found = _examined(conn, frame)
+        changes, found = _examined(conn, frame, end)
         if not any(fault.severity == "error" for fault in found):
             return changes, found, {}
     snapped = _snap(frame)
-    return *_examined(conn, frame), snapped
+    return *_examined(conn, frame, end), snapped
 
 
-def _examined(conn: Connection, frame: pd.DataFrame) -> tuple[list[Change], list[Fault]]:
-    changes = [lay(conn, str(name), rows) for name, rows in frame.groupby("scheme")]
+def _examined(conn: Connection, frame: pd.DataFrame, end: bool) -> tuple[list[Change], list[Fault]]:  # noqa: FBT001
+    changes = _laid(conn, frame, end)
     return changes, [fault for change in changes if change.new for fault in _faults(change)]
 
 

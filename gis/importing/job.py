@@ -43,6 +43,7 @@ class Options:
     `origin`: the name of the source system (None: the mapping's).
     `ground`: the city's grids where they are at hand (None: they are asked of the store).
     `dissolve`: columns by which grids are dissolved into the levels above them, from the highest down.
+    `end`: grids end with the last day that the file gives, whatever is known of them behind it.
     `refused`: where refused rows go (None: under the data directory); `progress` is told the rows read.
     """
 
@@ -54,6 +55,7 @@ class Options:
     accept_ballpark: bool = False
     repair: bool = False
     dissolve: tuple[str, ...] = ()
+    end: bool = False
     ground: Ground | None = None
     progress: Callable[[int], None] = _silent
 

@@ -1,9 +1,10 @@
 """Revisions of grids: what an import changes in one scheme, and writing it with nothing lost."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,10 @@ from sqlalchemy.engine import Connection
 
 from gis import coverage
 from gis.city import today
+from gis.errors import BadInput
 from gis.grids import set_minzooms
 from gis.importing import staging
-from gis.importing.timeline import Version, dated, in_force, overlay
+from gis.importing.timeline import Version, dated, ended, in_force, overlay
 from gis.schema import grid_codes, grids, revisions
 
 
@@ -31,6 +33,8 @@ class Change:
     inserted: int = 0
     updated: int = 0
     unchanged: int = 0
+    lasting: list[str] = field(default_factory=list)
+    """Codes that hold on, as known, after the day on which the file says that they end."""
 
     @property
     def closed(self) -> list[int]:
@@ -64,8 +68,12 @@ def _is_revived(change: Change, code: str, day: date) -> bool:
     return ended and in_force(change.after[code], day) is not None
 
 
-def lay(conn: Connection, scheme: str, rows: pd.DataFrame) -> Change:
-    """Return what laying the rows of a file over a scheme's known truth changes; writes nothing."""
+def lay(conn: Connection, scheme: str, rows: pd.DataFrame, *, end: bool = False) -> Change:
+    """Return what laying the rows of a file over a scheme's known truth changes; writes nothing.
+
+    `end`: what is known of a row's code from its last day on ends. Raises BadInput for a row without a first
+    day whose last days are known.
+    """
     before = _known(conn, scheme)
     after = {code: list(versions) for code, versions in before.items()}
     change = Change(scheme, before, after)
@@ -76,12 +84,27 @@ def lay(conn: Connection, scheme: str, rows: pd.DataFrame) -> Change:
         row = SimpleNamespace(**{str(name): value for name, value in values.items()})
         old = after.get(row.code, [])
         content = (row.level, row.parent_code, row.name, row.kind, wkb, _order(row, old))
-        new = overlay(old, dated(Version(row.valid_from, row.valid_to, content), old, day))
+        new = overlay(old, _dated(row, content, old, day))
+        if row.valid_to is not None and in_force(new, row.valid_to) is not None:
+            new = ended(new, row.valid_to) if end else new
+            change.lasting += [] if end or _changes(new, row.valid_to) else [row.code]
         after[row.code] = new
         change.inserted += row.code not in before
         change.unchanged += new == old
         change.updated += row.code in before and new != old
     return change
+
+
+def _dated(row: SimpleNamespace, content: tuple[Any, ...], old: list[Version], day: date) -> Version:
+    try:
+        return dated(Version(row.valid_from, row.valid_to, content), old, day)
+    except ValueError as error:
+        raise BadInput("valid_from", f"{row.code} {error}") from error
+
+
+def _changes(versions: list[Version], day: date) -> bool:
+    """Tell whether another version begins on a day."""
+    return any(version.first == day for version in versions)
 
 
 def _order(row: SimpleNamespace, old: list[Version]) -> int | None:

@@ -70,10 +70,23 @@ def dated(new: Version, known: Sequence[Version], today: date) -> Version:
     """Return a version whose first day nobody told with one.
 
     A new code holds since ever, and so what says the same as the version in force; a change begins today.
+    What ended by today is older than what is known: it holds since the end of what is known before it, or
+    since ever. Raises ValueError where its last days are known already.
     """
     if new.first is not None or not known:
         return new
     now = in_force(known, today)
-    if now is not None and now.content == new.content:
+    if now is not None and now.content == new.content and now.start < new.end:
         return replace(new, first=now.first, after=new.after or now.after)
-    return replace(new, first=today)
+    if new.end > today:
+        return replace(new, first=today)
+    before = max((version.end for version in known if version.start < new.end), default=None)
+    if before is not None and before >= new.end:
+        raise ValueError(f"is known on the days before {new.after} already: say from when it holds")
+    return replace(new, first=before)
+
+
+def ended(known: Sequence[Version], day: date) -> list[Version]:
+    """Return the truth of a code that nothing holds of from a day on."""
+    cut = (replace(old, after=day, row=None) if old.end > day else old for old in known if old.start < day)
+    return list(cut)

@@ -1,0 +1,67 @@
+"""Maps of several generations, in whatever order their files come; what a file ends, ends only when asked."""
+
+from datetime import date
+from pathlib import Path
+
+import geopandas as gpd
+import pytest
+from sqlalchemy.engine import Connection
+
+from gis.errors import BadInput, NotFound
+from gis.importing.job import Options, Outcome
+from gis.importing.run import run
+from gis.importing.source import from_frame
+from tests.test_import_grids import MAPPING, drawn, latest_revision, owner
+
+EARLY, LATE, NOW = date(2005, 1, 1), date(2012, 1, 1), date(2026, 1, 1)
+
+
+def bring(conn: Connection, frame: gpd.GeoDataFrame, folder: Path, *, end: bool = False) -> Outcome:
+    options = Options(mapping=MAPPING, datum="wgs84", refused=folder / "refused.csv", end=end)
+    return run(conn, "grids", from_frame(frame, "drawn"), options)
+
+
+def who(conn: Connection, on: date) -> object:
+    return owner(conn, (1.5, 0.5), on, latest_revision(conn))
+
+
+def test_the_map_before_may_come_after_the_one_of_now(conn: Connection, tmp_path: Path) -> None:
+    bring(conn, drawn("ab", valid_from=LATE), tmp_path)
+    bring(conn, drawn("aa", valid_from=None, valid_to=LATE), tmp_path)
+    assert [who(conn, day) for day in (date(1990, 1, 1), date(2011, 12, 31), LATE, NOW)] == [
+        "a",
+        "a",
+        "b",
+        "b",
+    ]
+
+
+def test_an_undated_map_over_days_that_are_known_is_refused_with_what_to_say(
+    conn: Connection, tmp_path: Path
+) -> None:
+    bring(conn, drawn("ab", valid_from=LATE), tmp_path)
+    bring(conn, drawn("aa", valid_from=None, valid_to=LATE), tmp_path)
+    with pytest.raises(BadInput, match="a is known on the days before 2005-01-01 already: say from when"):
+        bring(conn, drawn("ba", valid_from=None, valid_to=EARLY), tmp_path)
+
+
+def test_three_generations_backwards_by_their_days(conn: Connection, tmp_path: Path) -> None:
+    bring(conn, drawn("ab", valid_from=LATE), tmp_path)
+    bring(conn, drawn("aa", valid_from=EARLY, valid_to=LATE), tmp_path)
+    bring(conn, drawn("bb", valid_from=None, valid_to=EARLY), tmp_path)
+    assert [who(conn, day) for day in (date(1990, 1, 1), EARLY, LATE)] == ["b", "a", "b"]
+
+
+def test_a_last_day_ends_what_is_known_only_when_asked(conn: Connection, tmp_path: Path) -> None:
+    bring(conn, drawn("ab", valid_from=None), tmp_path)
+    ending = drawn("ab", valid_from=None, valid_to=LATE)
+    outcome = bring(conn, ending, tmp_path)
+    assert outcome.unchanged == 3
+    assert any("3 grids hold on after their valid_to" in note and "--end" in note for note in outcome.notes)
+    outcome = bring(conn, ending, tmp_path, end=True)
+    assert (outcome.updated, outcome.notes) == (3, [])
+    assert who(conn, EARLY) == "b"
+    with pytest.raises(NotFound):
+        who(conn, LATE)
+    bring(conn, drawn("aa", valid_from=LATE), tmp_path)
+    assert [who(conn, day) for day in (EARLY, LATE)] == ["b", "a"]
