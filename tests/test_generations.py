@@ -65,3 +65,25 @@ def test_a_last_day_ends_what_is_known_only_when_asked(conn: Connection, tmp_pat
         who(conn, LATE)
     bring(conn, drawn("aa", valid_from=LATE), tmp_path)
     assert [who(conn, day) for day in (EARLY, LATE)] == ["b", "a"]
+
+
+def test_a_file_of_all_generations_may_come_again_and_correct_one(conn: Connection, tmp_path: Path) -> None:
+    parts = [
+        drawn("aab", valid_from=None, valid_to=EARLY), drawn("abb", valid_from=EARLY, valid_to=LATE),
+        drawn("bba", valid_from=LATE),
+    ]  # fmt: skip
+    every = gpd.GeoDataFrame(gpd.pd.concat(parts, ignore_index=True), crs=4326)
+    bring(conn, every, tmp_path)
+    known = latest_revision(conn)
+    assert (bring(conn, every, tmp_path).unchanged, latest_revision(conn)) == (9, known)
+    first = drawn("abb", valid_from=None, valid_to=EARLY)
+    outcome = bring(conn, first, tmp_path)
+    assert outcome.updated == 3, "the whole has the vertices of its parts"
+    assert [who(conn, day) for day in (date(1990, 1, 1), EARLY, LATE)] == ["b", "b", "b"]
+    assert bring(conn, first, tmp_path).unchanged == 3
+
+
+def test_generations_one_by_one_take_nothing_back_from_plans(conn: Connection, tmp_path: Path) -> None:
+    for picture, days in (("aab", (None, EARLY)), ("abb", (EARLY, LATE)), ("bba", (LATE, None))):
+        outcome = bring(conn, drawn(picture, valid_from=days[0], valid_to=days[1]), tmp_path)
+        assert not [note for note in outcome.notes if "plans" in note]

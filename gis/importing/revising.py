@@ -57,9 +57,11 @@ def undoes(conn: Connection, change: Change) -> list[str]:
     in force again.
     """
     day = today(conn)
-    of_plans = sa.select(grids.c.code).where(grids.c.id.in_(change.closed), grids.c.batch_id.is_(None))
     revived = {code for code, _ in change.new if _is_revived(change, code, day)}
-    return sorted({*conn.execute(of_plans).scalars()} | revived)
+    known = [v.row for code in revived for v in change.before[code] if v.row is not None]
+    of_plans = sa.select(grids.c.code).distinct()
+    of_plans = of_plans.where(grids.c.id.in_([*change.closed, *known]), grids.c.batch_id.is_(None))
+    return sorted(conn.execute(of_plans).scalars())
 
 
 def _is_revived(change: Change, code: str, day: date) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 
@@ -71,7 +71,8 @@ def dated(new: Version, known: Sequence[Version], today: date) -> Version:
 
     A new code holds since ever, and so what says the same as the version in force; a change begins today.
     What ended by today is older than what is known: it holds since the end of what is known before it, or
-    since ever. Raises ValueError where its last days are known already.
+    since ever, and as long as the version that ends on its day, of which it is a correction. Raises
+    ValueError where its last days are known already as those of another.
     """
     if new.first is not None or not known:
         return new
@@ -80,10 +81,12 @@ def dated(new: Version, known: Sequence[Version], today: date) -> Version:
         return replace(new, first=now.first, after=new.after or now.after)
     if new.end > today:
         return replace(new, first=today)
-    before = max((version.end for version in known if version.start < new.end), default=None)
-    if before is not None and before >= new.end:
+    last = in_force(known, new.end - timedelta(days=1))
+    if last is None:
+        return replace(new, first=max((one.end for one in known if one.start < new.end), default=None))
+    if last.content != new.content and last.end != new.end:
         raise ValueError(f"is known on the days before {new.after} already: say from when it holds")
-    return replace(new, first=before)
+    return replace(new, first=last.first)
 
 
 def ended(known: Sequence[Version], day: date) -> list[Version]:
