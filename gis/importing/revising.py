@@ -128,7 +128,8 @@ def _known(conn: Connection, scheme: str) -> dict[str, list[Version]]:
     wkb = sa.func.ST_AsBinary(grids.c.geom).label("wkb")
     g = grids.c
     fields = (g.id, g.code, g.level, g.parent_code, g.name, g.kind, g.display_order, g.valid)
-    found = sa.select(*fields, wkb).where(g.scheme == scheme, sa.func.upper_inf(g.known))
+    believed = sa.select(*fields, wkb).where(g.scheme == scheme, sa.func.upper_inf(g.known))
+    found = believed.order_by(g.code, g.valid)
     known: dict[str, list[Version]] = {}
     for row in conn.execute(found):
         content = (row.level, row.parent_code, row.name, row.kind, bytes(row.wkb), row.display_order)
