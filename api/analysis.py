@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from api import tables
 from api.access import Who, audience, demand_export
-from api.deps import Tested, TestedBack, Transaction, told_period, view
+from api.deps import Tested, TestedBack, Transaction, told_period, told_series, view
 from api.limits import heavy
 from gis import cells, city
 from gis.clocks import rfc3339
@@ -75,6 +75,8 @@ class ChangesTold(Told):
     `days_off` are the announced holidays of the period, in each compared those of that one.
     """
 
+    began: list[dict[str, Any]]
+    """Since when what the view is filtered by is recorded, where that is later than the records' begin."""
     now: int
     days_off: int | None
     before: dict[str, Any] | None
@@ -102,7 +104,7 @@ def changes(
         raise BadInput("level", "give either res (cells) or level (grids)")
     with transaction() as conn:
         found = comparing.changes(conn, seen := view(conn, look, who), res, level)
-        data = _data(conn, seen)
+        data = _series(conn, seen)
     keys = {"cell": found.keys} if found.names is None else {"code": found.keys, "name": found.names}
     columns: tables.Columns = {**keys, "now": found.now.tolist()}
     compared = {name: getattr(found, name) for name in _EARLIER}
@@ -164,6 +166,8 @@ class EmergingTold(Told):
     `steps` were used of those `asked`; from `start` to `end`.
     """
 
+    began: list[dict[str, Any]]
+    """Since when what the view is filtered by is recorded, where that is later than the records' begin."""
     res: int
     steps: int
     asked: int
@@ -189,7 +193,7 @@ def emerging(
         demand_export(who)
     with transaction() as conn:
         found = emergence.emerging(conn, seen := view(conn, look, who), res, steps, step_days)
-        data = _data(conn, seen)
+        data = _series(conn, seen)
     sides = ["hot" if side > 0 else "cold" for side in found.side.tolist()]
     kinds = [f"{kind} {side}" for kind, side in zip(found.kind, sides, strict=True)]
     columns: tables.Columns = {
@@ -320,6 +324,10 @@ def _joined(name: str, *of: Profile) -> list[float | None]:
 
 def _data(conn: Connection, seen: View) -> dict[str, Any]:
     return {"data_version": city.data_version(conn)} | told_period(conn, seen)
+
+
+def _series(conn: Connection, seen: View) -> dict[str, Any]:
+    return {"data_version": city.data_version(conn)} | told_series(conn, seen)
 
 
 def _whole(start: Any, end: Any, method: dict[str, str], data: dict[str, Any]) -> dict[str, Any]:

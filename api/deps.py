@@ -1,6 +1,6 @@
 """What every route is handed: a connection in a transaction, a point on WGS-84, a view of the map."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -21,6 +21,7 @@ from gis.grids import Asked, Wish
 from gis.record_span import Span, incident_span
 from gis.schema import COLOURS, SOURCES
 from layers import filters, public
+from layers.began import narrowed
 from layers.provisional import Provisional, Unrecorded, provisional, unrecorded
 from layers.view import View
 
@@ -189,11 +190,24 @@ Tested = Annotated[Look, Depends(look_with_delay)]
 TestedBack = Annotated[Look, Depends(look_back_with_delay)]
 
 
-def told_period(conn: Connection, seen: View) -> dict[str, Any]:
+def told_period(conn: Connection, seen: View, span: Span | None = None) -> dict[str, Any]:
     """Return what an answer says of days of its period that are not, or not wholly, known: null for none."""
-    span = Span() if seen.suppressed else incident_span(conn)
+    span = Span() if seen.suppressed else span or incident_span(conn)
     late, missing = provisional(conn, seen, span), unrecorded(seen, span)
     return {"provisional": _told_provisional(late), "unrecorded": _told_unrecorded(missing)}
+
+
+def told_series(
+    conn: Connection, seen: View, rows: Mapping[str, datetime | None] | None = None
+) -> dict[str, Any]:
+    """Return the same of the records of what a view is filtered by, and what `began` later than others did.
+
+    `rows` are categories; what is asked for as a whole has none.
+    """
+    span, began = narrowed(conn, seen)
+    every: list[tuple[str | None, datetime | None]] = [(None, began), *(rows or {}).items()]
+    late = [{"category": name, "since": f"{when:%Y-%m-%d}"} for name, when in every if when]
+    return told_period(conn, seen, span) | {"began": late}
 
 
 def _told_unrecorded(found: Unrecorded | None) -> dict[str, Any] | None:

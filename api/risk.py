@@ -104,6 +104,10 @@ class Told(BaseModel):
     total_low95: int
     total_high95: int
     with_all_total: float
+    began: str | None
+    """First day of the category or source, where it came into use later than the records begin."""
+    ended: str | None
+    """Its last day, where it was not recorded any more since: 0 is expected, unless it is taken up again."""
     skill: Skill
     data_version: int
     cells: list[RiskCell]
@@ -204,6 +208,8 @@ def _found(
         "total_low95": low95,
         "total_high95": high95,
         "with_all_total": float(found.expected.sum() if found.with_all is None else found.with_all.sum()),
+        "began": found.began and found.began.isoformat(),
+        "ended": found.ended and found.ended.isoformat(),
         "skill": _skill(found.skill, seen.area or (seen.scope and seen.scope[1]) or "city"),
         "data_version": version,
     }

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from api import tables
 from api.access import Who, audience, demand_export
 from api.codes import Code
-from api.deps import Look, Looked, Tested, Transaction, told_period, view
+from api.deps import Look, Looked, Tested, Transaction, told_series, view
 from api.limits import heavy
 from api.once import Made, RunOnce
 from api.situation_rows import index_columns, situation_columns
@@ -82,6 +82,8 @@ class Told(BaseModel):
     """Days of the period that reports still fill up: since when, how many incidents, left out or not."""
     unrecorded: dict[str, Any] | None
     """Days of the period asked for that nobody recorded, those to come included: left out, or inside it."""
+    began: list[dict[str, Any]]
+    """Categories that came into use within the periods, and since when: not tested. Null: all asked for."""
 
 
 class SituationTold(Told):
@@ -116,7 +118,8 @@ def answer_situation(
     """Answer each grid's count by category against its own past, the surest departures first."""
     with transaction() as conn:
         seen = _latest(conn, look, who)
-        found, data = situation.situation(conn, seen, level, fine=categories == "all"), _data(conn, seen)
+        found = situation.situation(conn, seen, level, fine=categories == "all")
+        data = _data(conn, seen, found)
     listed = found.order
     departs = np.zeros(len(found.count)) if found.departure is None else found.departure.departs
     if only:
@@ -124,7 +127,7 @@ def answer_situation(
     whole = _whole(found.view, len(listed), page, data) | {
         "periods": found.periods,
         "tested": found.departure is not None,
-        "comparisons": len(found.count),
+        "comparisons": found.comparisons,
         "departing": int((departs != 0).sum()),
         "quiet": len(found.count) - len(found.order),
         "without_grid": found.without_grid,
@@ -156,7 +159,8 @@ def answer_index(
     """Answer the stability index (平安指数) of a level's grids, lowest first, with its parts and interval."""
     with transaction() as conn:
         seen = _latest(conn, look, who)
-        found, data = stability.standings(conn, seen, level), _data(conn, seen)
+        found = stability.standings(conn, seen, level)
+        data = _data(conn, seen, found.situation)
     lights = [each.light for each in found.indexes if each]
     whole = _whole(found.situation.view, len(found.rows), page, data) | {
         "formula": _formula(found.formula),
@@ -177,8 +181,12 @@ def _latest(conn: Connection, look: Look, who: Principal) -> View:
     return seen if seen.start or seen.end else situation.last_days(conn, seen)
 
 
-def _data(conn: Connection, seen: View) -> dict[str, Any]:
-    return {"data_version": city.data_version(conn)} | told_period(conn, seen)
+def _data(conn: Connection, seen: View, found: situation.Situation) -> dict[str, Any]:
+    return {"data_version": city.data_version(conn)} | told_series(conn, seen, _began(found))
+
+
+def _began(found: situation.Situation) -> dict[str, datetime | None]:
+    return dict(zip(found.categories, found.began, strict=True))
 
 
 def _whole(seen: View, rows: int, page: Page, data: dict[str, Any]) -> dict[str, Any]:
@@ -201,6 +209,7 @@ class Drafts(BaseModel):
     limit: int
     provisional: dict[str, Any] | None
     unrecorded: dict[str, Any] | None
+    began: list[dict[str, Any]]
     drafts: list[dict[str, Any]]
     kept: list[dict[str, Any]]
 
@@ -230,8 +239,9 @@ def list_letters(
     """Answer drafts of 平安提示函 and 风险预警函 for what rose above its past, each with its evidence."""
     with transaction() as conn:
         seen = _latest(conn, look, who)
-        drafts, total = letters.drafts(conn, seen, limit)
-        known = told_period(conn, seen)
+        rows = situation.situation(conn, seen)
+        drafts, total = letters.drafts(conn, rows, limit)
+        known = told_series(conn, seen, _began(rows))
         kept = [_kept(row) for row in letters.kept(conn, limit)]
     found = [asdict(draft) for draft in drafts]
     return tables.json({"total": total, "limit": limit, **known, "drafts": found, "kept": kept})

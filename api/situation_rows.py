@@ -55,11 +55,11 @@ def _change(found: Situation, rows: Integers) -> Columns:
     if found.before is None:
         return {name: [None] * len(rows) for name in ("before", "change_percent", "change_p")}
     changed = change(found.count[rows], found.before[rows])
-    return {
-        "before": found.before[rows].tolist(),
-        "change_percent": known(changed.percent),
-        "change_p": known(changed.p),
-    }
+    late = np.array([each is not None for each in found.began])[found.row_category[rows]]
+    columns = (found.before[rows].astype(np.float64), changed.percent, changed.p)
+    before, percent, p = (known(np.where(late, np.nan, column)) for column in columns)
+    whole = [None if value is None else int(value) for value in before]
+    return {"before": whole, "change_percent": percent, "change_p": p}
 
 
 def index_columns(found: Standings, places: Integers) -> Columns:

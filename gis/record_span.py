@@ -1,6 +1,6 @@
 """From when to when the city has records, and on which days between them nobody recorded anything."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -59,6 +59,11 @@ class Span:
         parts = [(max(start, a, key=_utc), min(end, b, key=_utc)) for a, b in self.recorded]
         return [(since, until) for since, until in parts if _utc(since) < _utc(until)]
 
+    def since(self, begin: datetime) -> "Span":
+        """Return the span of a part of the records that began then, at a local midnight."""
+        runs = [(max(a, begin, key=_utc), b) for a, b in self.recorded if _utc(b) > _utc(begin)]
+        return replace(self, first=begin, earliest=begin, earlier=0, recorded=tuple(runs))
+
     def holds(self, start: datetime, end: datetime) -> bool:
         """Say whether a period was recorded from its first day to its last, so that it may be compared."""
         runs = [(_utc(a) - _DAY, _utc(b)) for a, b in self.recorded]
@@ -115,13 +120,14 @@ def recorded_runs(days: npt.NDArray[np.int64], now: datetime) -> tuple[Period, .
     if days[-1] < today and today - 1 in recorded_days([*days, today]):
         known = np.union1d(known, np.arange(days[-1], today))
     runs = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1)
-    bounds = [(_midnight(run[0], zone), _midnight(run[-1] + 1, zone)) for run in runs]
+    bounds = [(midnight(run[0], zone), midnight(run[-1] + 1, zone)) for run in runs]
     if known[-1] == today:
         bounds[-1] = (bounds[-1][0], now)
     return tuple(bounds)
 
 
-def _midnight(day: int, zone: ZoneInfo) -> datetime:
+def midnight(day: int, zone: ZoneInfo) -> datetime:
+    """Return the first moment of a day (number since 1970-01-01) on the city's clock."""
     return datetime.combine(_EPOCH + timedelta(days=int(day)), time(), zone)
 
 
@@ -130,4 +136,4 @@ def since_in_use(conn: Connection) -> datetime | None:
     days = days_with_records(conn)
     if not len(days):
         return None
-    return _midnight(days[first_in_use(days)], ZoneInfo(the_city(conn).timezone))
+    return midnight(days[first_in_use(days)], ZoneInfo(the_city(conn).timezone))

@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import hypergeom
 
 Integers = NDArray[np.int64]
 UNBELIEVABLE = 1e-4
@@ -29,13 +30,26 @@ def recorded_days(days_with_records: ArrayLike) -> Integers:
     return np.asarray(days[np.cumsum(opened[:-1]) == 0], dtype=np.int64)
 
 
-def begun(held: NDArray[np.bool_]) -> int:
-    """Return from which step on a series was recorded: its first record, where too many before it are empty.
+def reach(held: ArrayLike, steps: int) -> tuple[int, int]:
+    """Return from which of so many steps on a series was recorded, and with which it ended, exclusively.
 
-    `held` says which steps (weeks) hold a record; 0 for a series without any. Empty steps behind the first
-    record are quiet ones: a season, or a time without the thing.
+    `held` are the steps (0 to `steps` - 1: days, weeks) that hold a record. Empty ones before the first and
+    after the last are quiet, unless they are more than lie between any two records (a season comes back) and
+    too many to believe: were each step as likely to hold one, the chance that none of them did is at most
+    UNBELIEVABLE (hypergeometric). A series without any record reaches over all steps.
     """
-    if not held.any():
-        return 0
-    known = recorded_days([-1, *np.flatnonzero(held), held.size])
-    return int(known[1]) if known[1] > 0 else 0
+    some = np.unique(np.asarray(held, dtype=np.int64))
+    if not some.size:
+        return 0, steps
+    longest = int(np.diff(some).max(initial=1)) - 1
+    before, behind = int(some[0]), int(steps - 1 - some[-1])
+    begin, end = (
+        empty > longest and hypergeom.pmf(0, steps, empty, some.size) <= UNBELIEVABLE
+        for empty in (before, behind)
+    )
+    return before if begin else 0, steps - behind if end else steps
+
+
+def begun(held: NDArray[np.bool_]) -> int:
+    """Return from which step on a series was recorded; `held` says which steps (weeks) hold a record."""
+    return reach(np.flatnonzero(held), held.size)[0]

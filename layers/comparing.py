@@ -14,8 +14,9 @@ from gis import schema as t
 from gis.city import the_city
 from gis.errors import BadInput
 from gis.grids import current
-from gis.record_span import Span, incident_span
+from gis.record_span import Span
 from layers import calendar, periods
+from layers.began import narrowed
 from layers.by_grid import grid_counts
 from layers.calendar import Festival
 from layers.counts import counts
@@ -80,9 +81,10 @@ def changes(conn: Connection, view: View, res: int | None, level: int | None) ->
     """Return counts of a view's period by cells at `res`, or by grids of a `level`, against earlier ones.
 
     How much the whole swings, and its parts beside it, is taken from up to twelve periods of equal length
-    before. Raises BadInput for a resolution or level that is not there.
+    before. None is compared in which a category or source was not in use yet. Raises BadInput for a
+    resolution or level that is not there.
     """
-    span = incident_span(conn)
+    span, _ = narrowed(conn, view)
     now = closed_period(view, span)
     assert now.start
     assert now.end

@@ -10,8 +10,9 @@ from sqlalchemy.engine import Connection
 
 from gis.cells import Cells
 from gis.errors import BadInput
-from gis.record_span import Span, incident_span
+from gis.record_span import Span
 from layers import periods
+from layers.began import narrowed
 from layers.expecting import by_step, closed_period
 from layers.served import served
 from layers.stats.emerging import MIN_STEPS, Emerging, classify
@@ -54,7 +55,7 @@ def emerging(conn: Connection, view: View, res: int, steps: int, step_days: int)
     before them, are left out. Raises BadInput for a resolution that is not served, and where fewer than
     MIN_STEPS are left.
     """
-    span = incident_span(conn)
+    span, _ = narrowed(conn, view)
     end = closed_period(replace(view, start=None), span).end
     assert end
     edges = _recorded(periods.steps(end, step_days, steps), span, step_days)

@@ -48,12 +48,11 @@ class Draft:
     texts: Texts
 
 
-def drafts(conn: Connection, view: View, most: int) -> tuple[list[Draft], int]:
-    """Return drafts for what rose above its past in a view's period, surest first, and how many there are.
+def drafts(conn: Connection, found: Situation, most: int) -> tuple[list[Draft], int]:
+    """Return drafts for what rose above its past, surest first, and how many there are.
 
-    All levels and the categories of the highest level are compared at once, whatever is asked for.
+    `found` is of all levels and the categories of the highest level, which are compared at once.
     """
-    found = situation(conn, view)
     rows = _risen(found)
     return [_draft(conn, found, row) for row in rows[:most]], len(rows)
 
@@ -194,7 +193,7 @@ def _evidence(found: Situation, row: int) -> Evidence:
         "start": rfc3339(found.view.start), "end": rfc3339(found.view.end),
         "observed": now, "expected": round(float(d.expected[row]), 2), "low": int(low), "high": int(high),
         "ratio": round(now / float(d.expected[row]), 2), "p": float(d.p[row]), "q": float(d.q[row]),
-        "comparisons": len(found.count), "periods": found.periods, "before": before,
+        "comparisons": found.comparisons, "periods": found.periods, "before": before,
         "change_p": None if before is None else e_test(now, before), "incidents": codes[:MOST_CODES],
         "incidents_left_out": max(0, now - MOST_CODES),
     }  # fmt: skip

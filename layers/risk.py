@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import overload
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -14,9 +15,10 @@ from gis import city
 from gis.cells import Cells
 from gis.db import columns
 from gis.errors import NotFound
-from gis.recorded import recorded_days
+from gis.recorded import reach, recorded_days
 from gis.schema import incidents
 from layers import promotion
+from layers.began import days_held, is_filtered
 from layers.counts import cell_column
 from layers.served import Served, served
 from layers.stats import evaluate
@@ -37,6 +39,7 @@ SKILL_DAYS = 30
 """Days ahead of each forecast that skill is measured by; up to HINDCASTS of them, one behind the other."""
 FEWEST_ORIGINS = 6
 """Fewer forecasts tell of no interval."""
+_ANCIENT = datetime(1900, 1, 1, tzinfo=UTC)
 SHARES = (0.01, 0.05)
 """Shares of the area at which skill is told."""
 
@@ -66,6 +69,10 @@ class Risk:
     left_out: int
     """Incidents left out of training for their source, and which sources."""
     left_out_sources: tuple[str, ...]
+    began: date | None
+    """First day of what the view is filtered by, where it came into use later than the records begin."""
+    ended: date | None
+    """Its last day, where so many days without any since then are not to be believed: 0 is expected."""
 
     def only(self, wanted: npt.NDArray[np.bool_]) -> "Risk":
         """Return the same answer with some of its cells; ranks and the whole stay what they were."""
@@ -107,7 +114,8 @@ def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Col
     """Return what each cell should expect in the `horizon_days` days after the last known incident.
 
     A view without a source leaves LEFT_OUT out of training, but for those to `include`. `baseline` is the
-    plain long-run expectation, `expected` the live model's. Raises BadInput for a resolution that is not
+    plain long-run expectation, `expected` the live model's. Days before a category or source came into use
+    teach nothing, and 0 is expected of one that ended. Raises BadInput for a resolution that is not
     served, NotFound where nothing was recorded.
     """
     of = served(conn, res, view)
@@ -115,18 +123,22 @@ def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Col
     past = past_of(conn, view, res, of.cells, left_out)
     if not past.day.size:
         raise NotFound("no incident to learn from in this view; widen the category or the area")
-    origin = int(past.observed[-1]) + 1
+    observed = _observed(conn, view)
+    began, ended = (past.observed[end] if past.observed[end] != observed[end] else None for end in (0, -1))
+    origin = int(observed[-1]) + 1
     model, live = _live(conn, view, res, of, past)
-    forecast, standing = live(origin, horizon_days), plain(past, origin, horizon_days)
+    expected, plainly = live(origin, horizon_days), plain(past, origin, horizon_days)
+    # What ended may be taken up again; nobody can say when, and none is expected until then.
+    forecast, standing = (replace(each, mean=each.mean * (ended is None)) for each in (expected, plainly))
     everything = past_of(conn, view, res, of.cells, ()) if left_out else past
     missing = everything.day.size - past.day.size
     with_all = _live(conn, view, res, of, everything)[1](origin, horizon_days).mean if missing else None
     return Risk(
         of.cells, model, forecast.mean, [forecast.interval(each) for each in COVERAGES], standing.mean,
-        total(past, forecast, origin, horizon_days), _rank(forecast.mean, of.inside_m2),
-        _rank(standing.mean, of.inside_m2), with_all,
-        date(1970, 1, 1) + timedelta(days=origin), _skill(past, origin, of.inside_m2, model, live),
-        int(past.day.size), int(missing), left_out,
+        total(past, forecast, origin, horizon_days), _rank(expected.mean, of.inside_m2),
+        _rank(plainly.mean, of.inside_m2), with_all,
+        _day(origin), _skill(past, origin, of.inside_m2, model, live),
+        int(past.day.size), int(missing), left_out, _day(began), _day(ended),
     )  # fmt: skip
 
 
@@ -200,7 +212,21 @@ def past_of(conn: Connection, view: View, res: int, known: Cells, left_out: Coll
     whole = None
     if view.area is not None:
         whole = columns(conn, sa.select(day.label("day")).where(*of(replace(view, area=None))), np.int64)[0]
-    return Past(np.searchsorted(known, cell), days, _observed(conn, view), len(known), whole)
+    return Past(np.searchsorted(known, cell), days, _in_use(conn, view, left_out), len(known), whole)
+
+
+def _in_use(conn: Connection, view: View, left_out: Collection[str]) -> Integers:
+    """Return the days observed from when what a view is filtered by came into use to when it ended.
+
+    Both are those of the whole city, so that areas add up to it.
+    """
+    days = _observed(conn, view)
+    if not days.size or not (left_out or is_filtered(view)):
+        return days
+    held = days_held(conn, view, _ANCIENT, view.start or _ANCIENT, left_out)
+    every = [day for of_category in held.values() for day in of_category if day is not None]
+    begin, end = reach(np.flatnonzero(np.isin(days, every)), len(days))
+    return days[begin:end]
 
 
 def _observed(conn: Connection, view: View) -> Integers:
@@ -213,6 +239,15 @@ def _observed(conn: Connection, view: View) -> Integers:
     if view.end is not None:
         days = days[days <= _day_number(view.end - timedelta(microseconds=1), zone)]
     return days
+
+
+@overload
+def _day(number: int) -> date: ...
+@overload
+def _day(number: int | None) -> date | None: ...
+def _day(number: int | None) -> date | None:
+    """Return the day of so many days since 1970-01-01."""
+    return None if number is None else date(1970, 1, 1) + timedelta(days=int(number))
 
 
 def _day_number(moment: datetime, zone: ZoneInfo) -> int:

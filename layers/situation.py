@@ -19,8 +19,9 @@ from gis.city import category_tree, the_city
 from gis.db import Record
 from gis.errors import BadInput
 from gis.grids import current
-from gis.record_span import incident_span
+from gis.record_span import Span, incident_span
 from layers import periods
+from layers.began import narrowed, since
 from layers.expecting import closed_period, periods_before
 from layers.owning import Leaves, leaves, points
 from layers.stats.situation import (
@@ -96,6 +97,14 @@ class Situation:
     waiting: Waiting
     without_grid: int
     """Incidents of the period that no grid owns; they are in no row."""
+    began: list[datetime | None]
+    """When each of `categories` came into use, None for before all periods: its rows are not tested."""
+
+    @property
+    def comparisons(self) -> int:
+        """Return how many rows were tested at once; all, where none could be."""
+        late = np.array([each is not None for each in self.began])
+        return int((~late[self.row_category]).sum())
 
     @cached_property
     def order(self) -> Integers:
@@ -143,10 +152,11 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     """Return the situation of a view's period, of one level or of all, against up to PERIODS periods before.
 
     Rows are all categories together and those of the highest level, `fine` every one; a view with a category
-    has it and those directly below. A scope or area has only the grids inside it. Raises
+    has it and those directly below. Rows of a category that came into use within the periods are untested.
+    A scope or area has only the grids inside it. Raises
     BadInput where nothing of the level is to be seen.
     """
-    span = incident_span(conn)
+    span, _ = narrowed(conn, view)
     view = closed_period(view, span)
     before = periods_before(view, span)
     grids, tree = _grids(conn, view, level, before[-1] if before else 0), _tree(conn)
@@ -157,6 +167,8 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     group = (grids.levels[:, None] * len(shown) + np.arange(len(shown))).ravel()
     family = _by_category(grids.family, len(shown))
     counts = every.astype(np.int64)
+    began = _began(conn, view, span, tree, shown, before[-1] if before else 0)
+    known_rows = np.tile([each is None for each in began], len(grids.codes))
     return Situation(
         view=view,
         periods=len(before),
@@ -165,14 +177,15 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
         row_grid=np.repeat(np.arange(len(grids.codes)), len(shown)),
         row_category=np.tile(np.arange(len(shown)), len(grids.codes)),
         family=family,
-        departure=_tested(every, group, family),
-        serious=_tested(grave, group, family),
+        departure=_tested(every, group, family, known_rows),
+        serious=_tested(grave, group, family, known_rows),
         count=counts[:, 0],
         before=counts[:, 1] if before[:1] == [1] else None,
         ever=every.sum(axis=1) > 0,
         within=within,
         waiting=_waiting(conn, view, grids, known),
         without_grid=without,
+        began=began,
     )
 
 
@@ -198,10 +211,25 @@ def _tree(conn: Connection) -> dict[str, str | None]:
     return {str(row["code"]): str(row["parent"]) if row["parent"] else None for row in category_tree(conn)}
 
 
-def _tested(counts: Floats, group: Integers, family: Integers) -> Departure | None:
-    if counts.shape[1] <= FEWEST_PERIODS or not len(counts):
+def _began(
+    conn: Connection, view: View, span: Span, tree: dict[str, str | None], shown: list[str], before: int
+) -> list[datetime | None]:
+    """Return of each category shown when it came into use, None for before the earliest period."""
+    start = _window(view, before).start
+    assert start
+    if not before:
+        return [None] * len(shown)
+    return since(
+        conn, view, span, start, [[code for code in tree if _is_in(tree, code, row)] for row in shown]
+    )
+
+
+def _tested(counts: Floats, group: Integers, family: Integers, known: Bools) -> Departure | None:
+    """Test the rows that are `known` in all periods, whose arrays have NaN for the others."""
+    if counts.shape[1] <= FEWEST_PERIODS or not known.any():
         return None
-    return departures(counts[:, 0], counts[:, 1:], group, family)
+    some = counts[known]
+    return departures(some[:, 0], some[:, 1:], group[known], family[known]).among(known)
 
 
 def _by_category(family: Integers, categories: int) -> Integers:

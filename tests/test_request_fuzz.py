@@ -151,6 +151,7 @@ def _settle(conn: Connection) -> None:
     town.add_incidents(
         conn, batch, [town.at(*place) for place in quiet], first=past, apart=timedelta(hours=24.5)
     )
+    town.add_incidents(conn, batch, [town.at(1, 1)], "02", past)
     town.add_incidents(conn, batch, [town.at(*place) for place in risen], "02", RISE, timedelta(hours=20))
     town.add_responders(conn, batch, {"near": town.at(1, 1)})
 

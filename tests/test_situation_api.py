@@ -37,6 +37,7 @@ def settled(engine: Engine) -> None:
         town.add_keeper(conn, batch, "T2d")
         past = START - timedelta(days=LONG_PAST)
         town.add_incidents(conn, batch, quiet, first=past, apart=timedelta(days=LONG_PAST) / 1100)
+        town.add_incidents(conn, batch, usual[:1], "02", first=past)
         town.add_incidents(conn, batch, usual, first=START, apart=timedelta(days=28) / 111)
         town.add_incidents(conn, batch, risen, "02", first=START, apart=timedelta(hours=20))
         i = schema.incidents

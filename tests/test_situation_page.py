@@ -32,6 +32,7 @@ def keys(engine: Engine) -> dict[str, NewKey]:
         past = START - timedelta(days=280)
         town.add_incidents(conn, batch, anywhere(1100), first=past, apart=timedelta(days=280) / 1100)
         town.add_incidents(conn, batch, anywhere(110), first=START, apart=timedelta(days=28) / 111)
+        town.add_incidents(conn, batch, anywhere(1), "02", first=past)
         risen = anywhere(30, (0.2, 3.2), (2.8, 4.8))
         town.add_incidents(conn, batch, risen, "02", first=START, apart=timedelta(hours=20))
         for number, place in enumerate(anywhere(150)):

@@ -1,6 +1,7 @@
 """The state of every grid: counts against their own past, closure and response, with intervals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,6 +45,16 @@ class Departure:
     """p adjusted for the number of rows (`_adjusted`)."""
     departs: Integers
     """1 above its past, -1 below, 0 neither, at `alpha` after adjustment."""
+
+    def among(self, rows: NDArray[np.bool_]) -> "Departure":
+        """Return the same as the marked ones of many rows: NaN for the others, which do not depart."""
+        spread: dict[str, Any] = {
+            field.name: np.full(rows.size, np.nan) for field in fields(self) if field.name != "periods"
+        }
+        for name, values in spread.items():
+            values[rows] = getattr(self, name)
+        departs = np.nan_to_num(spread.pop("departs")).astype(np.int64)
+        return replace(self, departs=departs, **spread)
 
     def interval(self, rows: Integers) -> tuple[Floats, Floats]:
         """Return the ends of the 95 % interval of the expected count of some rows, shape (rows,) each."""

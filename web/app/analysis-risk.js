@@ -24,10 +24,10 @@ export function risk(map) {
     const limits = doubling(answer.expected);
     const looks = answer.id.map((id, place) => [
       nameOf(id),
-      { shown: answer.expected[place] >= limits[0], rank: rankIn(limits, answer.expected[place]) },
+      { shown: answer.ended === null && answer.expected[place] >= limits[0], rank: rankIn(limits, answer.expected[place]) },
     ]);
     lay(map, looks);
-    return [summary(answer), legend(limits)];
+    return answer.ended === null ? [summary(answer), legend(limits)] : [summary(answer)];
   });
 }
 
@@ -58,6 +58,8 @@ function summary(answer) {
     t("risk.summary", words),
     t("risk.model", { model: modelName(answer.model) }),
     skill,
+    answer.began !== null && t("risk.began", { day: answer.began }),
+    answer.ended !== null && t("risk.ended", { day: answer.ended }),
     answer.left_out > 0 && t("risk.leftout", left),
     t("risk.person"),
   ];

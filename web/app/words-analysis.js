@@ -154,6 +154,11 @@ export const ANALYSIS = {
     "The latest {origins} forecasts of {days} days: in the top 1 % of {area} km², {live} times the hits of chance, {best} % of the best possible in hindsight; too few for an interval",
   ],
   "risk.noskill": ["近期数据不足，未评估", "Too little data of late to evaluate"],
+  "risk.began": ["自 {day} 起才有此类记录，此前的日子不参与学习", "Recorded since {day} only: no earlier day is learned from"],
+  "risk.ended": [
+    "此类记录止于 {day}：预期为 0；是否恢复记录无从得知",
+    "Not recorded any more since {day}: 0 expected; whether it is taken up again cannot be told",
+  ],
   "risk.leftout": [
     "巡逻与感知设备发现的 {count} 起未参与学习；计入则预期 {total} 起",
     "{count} found by patrols and sensors were not learned from; with them {total} would be expected",
