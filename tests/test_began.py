@@ -70,7 +70,7 @@ def _ask(asker: TestClient, path: str, *, scoped: bool = False, **query: Any) ->
     return found
 
 
-MAY: dict[str, str] = {"from_": "2025-05-01", "to": "2025-06-01"}
+MAY: Asked = {"from_": "2025-05-01", "to": "2025-06-01"}
 SINCE = {"category": "02", "since": "2025-05-01"}
 
 
@@ -148,8 +148,8 @@ def test_a_source_that_was_switched_off_is_told_to_have_ended(asker: TestClient)
         {"source": "sensor", "to": "2025-03-01"}, {"category": "02", "to": "2025-05-20"},
     ],
 )  # fmt: skip
-def test_areas_add_up_to_the_city(asker: TestClient, filters: dict[str, str]) -> None:
-    query = {"to": "2025-07-01", "horizon_days": 30, "res": 9} | filters
+def test_areas_add_up_to_the_city(asker: TestClient, filters: Asked) -> None:
+    query: Asked = {"to": "2025-07-01", "horizon_days": 30, "res": 9} | filters
     whole = _ask(asker, "/risk", area="T", **query)
     parts = [_ask(asker, "/risk", area=area, **query) for area in ("T1", "T2")]
     assert {(part["began"], part["ended"]) for part in parts} == {(whole["began"], whole["ended"])}
