@@ -77,7 +77,7 @@ def test_an_english_file_is_taken_by_its_headings(store: Connection, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "word", ["镇", "街道办事处", "民族乡", "居委会", "1级", "二级", "市辖区", "专属网格"]
+    "word", ["镇", "乡镇街道", "街道办事处", "民族乡", "居委会", "1级", "二级", "市辖区", "专属网格"]
 )
 def test_levels_are_read_in_the_words_of_offices(word: str) -> None:
     assert word in mapping.load("zh-spreadsheet", "grids").values["level"]
