@@ -265,3 +265,25 @@ def test_categories_and_staff(store: Connection, tmp_path: Path) -> None:
         bring(store, moved, "staff")
         got = store.execute(sa.select(posts.c.valid).order_by(sa.func.lower(posts.c.valid))).scalars().all()
         assert [f"{one.lower} {one.upper}" for one in got] == ["2024-01-01 2024-06-01", "2024-06-01 None"]
+
+
+def spans(conn: Connection) -> list[str]:
+    got = conn.execute(sa.select(posts.c.valid).order_by(sa.func.lower(posts.c.valid), posts.c.grid_id))
+    return [f"{one.lower} {one.upper}" for one in got.scalars()]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_who_leaves_holds_no_post_from_that_day_on(store: Connection, tmp_path: Path, *, named: bool) -> None:
+    people = pd.DataFrame({"origin_id": ["1", "2"], "name": ["甲", "乙"], "grid_code": ["T1a", "T1b"]})
+    people = people.assign(post="网格长", valid_from="2024-01-01")
+    bring(store, people, "staff")
+    leaving = people[:1].assign(valid_to="2025-03-01", grid_code="T1a" if named else None)
+    for _ in range(2):
+        bring(store, leaving, "staff")
+        assert sorted(spans(store)) == ["2024-01-01 2025-03-01", "2024-01-01 None"]
+    turned = people[:1].assign(valid_to="2023-01-01")
+    outcome = bring(store, turned, "staff", refused=tmp_path / "r.csv")
+    assert [field for field, _ in outcome.reasons] == ["valid_to"]
+    past = people[1:].assign(origin_id="3", valid_from="2020-01-01", valid_to="2021-01-01")
+    bring(store, past, "staff")
+    assert spans(store)[0] == "2020-01-01 2021-01-01"

@@ -88,7 +88,14 @@ def _staff(_kind: Kind) -> Query:
     """Select each person with the post held now, the latest where there are several."""
     s, p, c = t.staff.c, t.posts.c, t.grid_codes.c
     open_posts = (
-        sa.select(p.staff_id, p.post, p.public_phone, c.code, sa.func.lower(p.valid).label("valid_from"))
+        sa.select(
+            p.staff_id,
+            p.post,
+            p.public_phone,
+            c.code,
+            sa.func.lower(p.valid).label("valid_from"),
+            sa.func.upper(p.valid).label("valid_to"),
+        )
         .join(t.grid_codes, c.id == p.grid_id)
         .where(_NOW(p.valid))
         .order_by(p.staff_id, sa.func.lower(p.valid).desc().nulls_last(), p.id)
@@ -99,7 +106,7 @@ def _staff(_kind: Kind) -> Query:
     return (
         sa.select(
             s.origin, s.origin_id, s.name, s.phone, open_posts.post, open_posts.code.label("grid_code"),
-            open_posts.valid_from, open_posts.public_phone,
+            open_posts.valid_from, open_posts.valid_to, open_posts.public_phone,
         )
         .join_from(t.staff, open_posts.staff_id.table, open_posts.staff_id == s.id, isouter=True)
         .order_by(s.origin, s.origin_id)

@@ -142,7 +142,11 @@ def staff(_job: Job, made: Draft, where: Placed | None) -> Placed | None:
     """A person with a grid needs a post there."""
     for name in ("grid_code", "post"):
         made.columns[name] = made.text(name)
-    made.columns.setdefault("valid_from", pa.nulls(len(made), pa.date32()))
+    for name in ("valid_from", "valid_to"):
+        made.columns.setdefault(name, pa.nulls(len(made), pa.date32()))
+    first, after = made.columns["valid_from"], made.columns["valid_to"]
+    backwards = mask(pc.greater_equal(first, after))
+    made.sieve.refuse(backwards, "valid_to", "is not after valid_from; correct one of them", after)
     bare = mask(pc.and_(pc.is_valid(made.text("grid_code")), pc.is_null(made.text("post"))))
     made.sieve.refuse(
         bare, "post", "is missing, though the row names a grid; fill in what the person is there"
