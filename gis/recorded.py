@@ -1,8 +1,9 @@
 """Which days a source recorded: empty days are quiet unless their run is too long to believe."""
 
+from math import exp, lgamma
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import hypergeom
 
 Integers = NDArray[np.int64]
 UNBELIEVABLE = 1e-4
@@ -44,10 +45,15 @@ def reach(held: ArrayLike, steps: int) -> tuple[int, int]:
     longest = int(np.diff(some).max(initial=1)) - 1
     before, behind = int(some[0]), int(steps - 1 - some[-1])
     begin, end = (
-        empty > longest and hypergeom.pmf(0, steps, empty, some.size) <= UNBELIEVABLE
-        for empty in (before, behind)
+        empty > longest and _none_of(steps, empty, some.size) <= UNBELIEVABLE for empty in (before, behind)
     )
     return before if begin else 0, steps - behind if end else steps
+
+
+def _none_of(steps: int, empty: int, held: int) -> float:
+    """Return the chance that none of `held` of so many steps falls on the `empty` ones (hypergeometric)."""
+    left = lgamma(steps - empty + 1) - lgamma(steps - empty - held + 1)
+    return exp(left - lgamma(steps + 1) + lgamma(steps - held + 1))
 
 
 def begun(held: NDArray[np.bool_]) -> int:

@@ -199,8 +199,10 @@ def _rest_of_matched(whole: BaseGeometry, below: list[BaseGeometry]) -> BaseGeom
 
 def _left(frame: BaseGeometry, owned: BaseGeometry) -> Shapes:
     """The ground of a frame that nothing in it holds; raises NotDrawable where grids leave the frame."""
-    rest = minus(frame, [owned])
-    if not _is_rest(frame, [owned], rest):
+    rest: BaseGeometry | None = minus(frame, [owned])
+    if rest is not None and not _is_rest(frame, [owned], rest):
+        rest = _rest_of_matched(frame, [owned])
+    if rest is None:
         raise NotDrawable("the grids leave their frame; put the faults of the check right first")
     return {} if rest.is_empty else {NOBODY: rest}
 

@@ -178,7 +178,7 @@ def test_the_language_switches_everything(visit: Callable[..., Page]) -> None:
 
 def test_category_and_period_change_the_hotspots(visit: Callable[..., Page]) -> None:
     page = visit()
-    expect(page.locator("#summary")).to_contain_text("348 起")
+    expect(page.locator("#summary")).to_contain_text("505 起")
     page.locator("#category").select_option("0102")
     expect(page.locator("#summary")).to_contain_text("100 起")
     until(page, DRAWN)
@@ -189,7 +189,7 @@ def test_category_and_period_change_the_hotspots(visit: Callable[..., Page]) -> 
     assert _hot(page) == set()
     page.locator("#category").select_option("")
     page.get_by_role("button", name="7 天").click()
-    expect(page.locator("#summary")).not_to_contain_text("348 起")
+    expect(page.locator("#summary")).not_to_contain_text("505 起")
     assert "from=2025-01-03" in page.url
     assert "to=2025-01-09" in page.url
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import hypergeom
 
-from gis.recorded import begun, recorded_days
+from gis.recorded import _none_of, begun, recorded_days
 
 
 @pytest.mark.parametrize("a_year", [50, 150, 400])
@@ -49,3 +50,9 @@ def test_a_series_begins_with_its_first_record_where_silence_before_is_too_long(
 ) -> None:
     """Silences behind the first record are a season's, or of a time without the thing."""
     assert begun(np.array(held, dtype=bool)) == first
+
+
+def test_the_chance_that_none_falls_on_the_empty_ones_is_hypergeometric() -> None:
+    for steps, empty, held in ((100, 30, 20), (50, 3, 20), (2000, 900, 5), (10, 5, 5)):
+        wanted = hypergeom.pmf(0, steps, empty, held)
+        assert _none_of(steps, empty, held) == pytest.approx(wanted, rel=1e-9)

@@ -24,12 +24,12 @@ ZONES = ("Asia/Shanghai", "America/New_York", "Europe/Amsterdam")
 
 @pytest.fixture(scope="module", autouse=True)
 def filled(engine: Engine) -> None:
-    """The drawn town with two months of incidents, some of the end of 1900."""
+    """The drawn town with two months of incidents, some of the first days of 1900."""
     with engine.begin() as conn:
         town.add_grids(conn)
         batch = town.add_city(conn)
         town.add_incidents(conn, batch, [town.at(1, 1)] * 400, apart=timedelta(hours=4))
-        early = datetime(1900, 3, 5, 12, tzinfo=town.ZONE)
+        early = datetime(1900, 1, 1, 12, tzinfo=town.ZONE)
         town.add_incidents(conn, batch, [town.at(1, 1)] * 30, first=early)
         for number in range(9):
             town.add_building(conn, batch, f"{number}", town.at(1, 1))
@@ -67,7 +67,7 @@ _OF_THEIR_OWN = ("/risk", "/alarms/clusters")
 
 
 def test_there_are_questions_with_periods() -> None:
-    assert {"/hotspots", "/profiles", "/situation", "/emerging"} <= set(PERIODS)
+    assert {"/hotspots", "/profiles", "/situation", "/changes"} <= set(PERIODS)
 
 
 @pytest.mark.parametrize("zone", ZONES)
