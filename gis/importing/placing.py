@@ -277,11 +277,18 @@ def refuse_unread(values: pa.Array, rows: Bools, sieve: Sieve) -> None:
     """Refuse the rows whose value is no shape, those that name a system of their own with that reason."""
     named = np.zeros(len(values), bool)
     for at in np.flatnonzero(rows & sieve.ok).tolist():
-        given = values[at].as_py()
-        text = given.hex() if isinstance(given, bytes) else str(given)
-        named[at] = re.match(_NAMES_ITS_OWN, text) is not None
+        named[at] = re.match(_NAMES_ITS_OWN, _as_text(values[at])) is not None
     sieve.refuse(named, "geometry", _SRID, values)
     sieve.refuse(rows, "geometry", "cannot be read; write it as WKT such as POINT (x y), or WKB", values)
+
+
+def _as_text(cell: pa.Scalar) -> str:
+    """Return a cell's text, bytes in hexadecimal; "" for what Python has no type for."""
+    try:
+        given = cell.as_py()
+    except (ValueError, OverflowError):
+        return ""
+    return given.hex() if isinstance(given, bytes) else str(given)
 
 
 def _texts(values: pa.Array, rows: Bools) -> Geoms:
