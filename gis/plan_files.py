@@ -22,6 +22,7 @@ from gis.crs import to_degrees
 from gis.errors import BadInput
 from gis.importing import codes, natures, quoting, sandbox
 from gis.importing.parsing import LONGEST_ID, one_array
+from gis.importing.shapes import unwrapped
 from gis.importing.source import Chunk, ReadOptions, Source
 from gis.settle import Coverage, is_grid, same_shape
 
@@ -151,7 +152,7 @@ def bring(cov: Coverage, drawn: gpd.GeoDataFrame) -> Brought:
     )
     snapped, told = coverage.snap(whole)
     _refuse(shapely.is_empty(snapped), "geometry", "folds flat against its neighbours; draw it again")
-    shapes, outer = _together(coverage.to_units(_alone(snapped)), cov)
+    shapes, outer = _together(coverage.to_units(unwrapped(snapped)), cov)
     found = _errors(list(drawn["code"]), shapes, outer)
     known = {_mark(fault) for fault in _errors(*_own(cov))} if found else set()
     new = [fault for fault in found if _mark(fault) not in known]
@@ -164,11 +165,6 @@ def bring(cov: Coverage, drawn: gpd.GeoDataFrame) -> Brought:
         return Brought(None, new, notes)
     step = _step(cov, drawn, shapes)
     return Brought(step, [], notes)
-
-
-def _alone(shapes: Geoms) -> Geoms:
-    """Shapes with those of one part as that part, which GIS write as MultiPolygon in every layer."""
-    return np.where(shapely.get_num_geometries(shapes) == 1, shapely.get_geometry(shapes, 0), shapes)
 
 
 def _together(units: Geoms, cov: Coverage) -> tuple[Geoms, BaseGeometry]:

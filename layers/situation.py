@@ -1,7 +1,5 @@
 """The situation: every grid at every level and every category, against its own past."""
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time
 from functools import cached_property
@@ -16,14 +14,12 @@ from sqlalchemy.engine import Connection
 
 from gis import schema as t
 from gis.city import category_tree, the_city
-from gis.db import Record
-from gis.errors import BadInput
-from gis.grids import current
 from gis.record_span import Span, incident_span
 from layers import periods
 from layers.began import narrowed, since
 from layers.expecting import closed_period, periods_before
-from layers.owning import Leaves, leaves, points
+from layers.owning import points
+from layers.situation_grids import Grids, grids_of, window
 from layers.stats.situation import (
     ALONE,
     FEWEST_PERIODS,
@@ -41,21 +37,6 @@ Bools = npt.NDArray[np.bool_]
 ALL = ""
 """The code under which all categories together are told."""
 SERIOUS = ("yellow", "red")
-
-
-@dataclass(frozen=True)
-class Grids:
-    """The grids that are spoken of, in the order of their codes, and which leaves lie in which."""
-
-    codes: list[str]
-    names: list[str]
-    levels: Integers
-    leaves: Leaves
-    holds: sparse.csr_array
-    """(grids, leaves)."""
-    family: Integers
-    """Equal for the children of one grid, and for grids of a level with nothing above; ALONE for a grid
-    that is the whole of what is asked about."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +140,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     span, _ = narrowed(conn, view)
     view = closed_period(view, span)
     before = periods_before(view, span)
-    grids, tree = _grids(conn, view, level, before[-1] if before else 0), _tree(conn)
+    grids, tree = grids_of(conn, view, level, before[-1] if before else 0), _tree(conn)
     known, shown = list(tree), _shown(tree, view, fine=fine)
     within = np.array([[_is_in(tree, code, row) for code in known] for row in shown])
     history, without = _history(conn, view, grids, known, before)
@@ -194,7 +175,7 @@ def series(conn: Connection, view: View, before: int) -> tuple[Grids, list[str],
 
     Counts have the shape (grids * categories, before + 1), oldest first, rows in the order of grid, category.
     """
-    grids, tree = _grids(conn, view, None, before), _tree(conn)
+    grids, tree = grids_of(conn, view, None, before), _tree(conn)
     known, shown = list(tree), _shown(tree, view, fine=False)
     found = counted(conn, view, grids, known, before)
     table = np.zeros((len(grids.codes), len(shown), before + 1), dtype=np.int32)
@@ -215,7 +196,7 @@ def _began(
     conn: Connection, view: View, span: Span, tree: dict[str, str | None], shown: list[str], before: int
 ) -> list[datetime | None]:
     """Return of each category shown when it came into use, None for before the earliest period."""
-    start = _window(view, before).start
+    start = window(view, before).start
     assert start
     if not before:
         return [None] * len(shown)
@@ -262,67 +243,6 @@ def _is_in(tree: dict[str, str | None], code: str, row: str) -> bool:
     return row in {ALL, above}
 
 
-def _window(view: View, before: int) -> View:
-    """Return the view of a closed period and so many before it."""
-    assert view.start
-    assert view.end
-    return replace(view, start=periods.earlier(view.start, view.end, before))
-
-
-def _grids(conn: Connection, view: View, level: int | None, before: int) -> Grids:
-    g = t.grids.c
-    known = sa.select(g.code, g.name, g.level, g.parent_code, sa.func.lower(g.valid).label("since"))
-    found = conn.execute(known.where(current(view.asked)).order_by(g.code)).all()
-    parent = {row.code: row.parent_code for row in found}
-    first = _window(view, before).start
-    assert first
-    day = first.astimezone(ZoneInfo(the_city(conn).timezone)).date()
-    below = leaves(parent, {row.code: row.since for row in found}, view.asked, day)
-    chains = {code: _chain(parent, code) for code in parent}
-    inside = [code for code in (view.scope and view.scope[1], view.area) if code]
-    shown = [
-        row
-        for row in found
-        if level in {None, row.level} and all(code in chains[row.code] for code in inside)
-    ]
-    if not shown:
-        raise BadInput("level", f"there is no grid of level {level} to be seen here")
-    return Grids(
-        [row.code for row in shown], [row.name for row in shown], np.array([row.level for row in shown]),
-        below, _holds([row.code for row in shown], below, chains), _families(shown, inside),
-    )  # fmt: skip
-
-
-def _families(shown: Sequence[Record], inside: list[str]) -> Integers:
-    """Number the families of grids; one that has no other of its level beside it and none above is ALONE."""
-    above = [(row.level, None if row.code in inside else row.parent_code) for row in shown]
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(above))}
-    members = Counter(above)
-    return np.array(
-        [ALONE if key[1] is None and members[key] == 1 else numbers[key] for key in above], dtype=np.int64
-    )
-
-
-def _holds(codes: list[str], below: Leaves, chains: dict[str, list[str]]) -> sparse.csr_array:
-    place = {code: number for number, code in enumerate(codes)}
-    pairs = [
-        (place[above], number)
-        for leaf, number in below.place.items()
-        for above in chains[leaf]
-        if above in place
-    ]
-    rows, cols = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    return sparse.csr_array((np.ones(len(rows)), (rows, cols)), shape=(len(codes), len(below.place)))
-
-
-def _chain(parent: dict[str, str | None], code: str) -> list[str]:
-    chain, above = [], code if code in parent else None
-    while above is not None and above not in chain:
-        chain.append(above)
-        above = parent.get(above)
-    return chain
-
-
 @dataclass(frozen=True)
 class Counted:
     """Incidents of a period and of some before it, by leaf, category and period; arrays of shape (n,)."""
@@ -344,7 +264,7 @@ def counted(conn: Connection, view: View, grids: Grids, known: list[str], before
     """
     assert view.start
     assert view.end
-    i, conditions = t.incidents.c, wanted_incidents(_window(view, before))
+    i, conditions = t.incidents.c, wanted_incidents(window(view, before))
     period = periods.back(i.occurred_at, periods.edges(view.start, view.end, before)).label("period")
     is_serious = i.colour.in_(SERIOUS)
     summed = sa.select(

@@ -1,5 +1,6 @@
 """Grids put into the store as they are, faults and all, and read back: for tests and benchmarks."""
 
+from collections.abc import Iterator
 from datetime import date
 
 import geopandas as gpd
@@ -7,14 +8,24 @@ import pandas as pd
 import shapely
 import sqlalchemy as sa
 from shapely.geometry.base import BaseGeometry
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from gis import coverage, grids, schema
+from gis.access import COMMAND, enter
 from gis.grids import Wish
 from gis.importing import revising
 
 Rows = list[tuple[str, str | None, BaseGeometry]]
 """Code, parent (which comes before) and polygon (EPSG:4326) of each grid."""
+
+
+def with_scheme(engine: Engine, scheme: str, levels: int) -> Iterator[Connection]:
+    """A connection of the command line's to a store with a scheme, undone in the end: for fixtures."""
+    with engine.connect() as connection:
+        enter(connection, COMMAND)
+        add_scheme(connection, scheme, levels)
+        yield connection
+        connection.rollback()
 
 
 def add_scheme(conn: Connection, scheme: str, levels: int, *, default: bool = False) -> None:

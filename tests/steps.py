@@ -4,8 +4,11 @@ from typing import Any
 
 import numpy as np
 import shapely
+from sqlalchemy.engine import Connection
 
-from gis import coverage
+from gis import coverage, plans
+from gis.access import Principal
+from gis.errors import Problem
 from gis.parts import shared
 from gis.settle import Coverage, edges_of, is_grid
 from gis.spare import spare_keys
@@ -20,6 +23,31 @@ def random_step(cov: Coverage, rng: np.random.Generator, size: int) -> Step:
     kinds = [_split, _split] if grow else [_merge, _merge]
     kinds += [_reshape, _move_vertex, _move_edge, _assign, _buildings, _take_in, _rename, _renumber, _upper]
     return kinds[rng.integers(len(kinds))](cov, leaves, rng)
+
+
+def take_steps(
+    conn: Connection, who: Principal, plan: int, steps: int, *, seed: int, size: int, without: str = ""
+) -> None:
+    """Take so many random steps in a plan of the store; those that are refused do not count."""
+    rng, taken = np.random.default_rng(seed), 0
+    while taken < steps:
+        line = {name: _json(of) for name, of in random_step(plans.draft(conn, plan).cov, rng, size).items()}
+        if line["op"] == without:
+            continue
+        try:
+            with conn.begin_nested():
+                plans.take(conn, who, plan, line)
+        except Problem:
+            continue
+        taken += 1
+
+
+def _json(value: object) -> Any:
+    if isinstance(value, shapely.Geometry):
+        return shapely.geometry.mapping(value)
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_json(one) for one in value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _pick(items: list[str], rng: np.random.Generator) -> str:

@@ -13,6 +13,7 @@ from shapely import STRtree
 
 from gis.network.ranges import Found, House, Road, Streets
 from gis.network.street_names import parse, street_key
+from tests.test_addressing import find
 
 METRES = 26986
 """Massachusetts state plane, in which distances are judged."""
@@ -58,7 +59,7 @@ def test_houses_of_cambridge_are_placed_by_their_numbers(realdata: Path) -> None
     table = pd.read_parquet(folder / "addresses_judge.parquet")
     table = table[[kept_for_judging(lot) for lot in table["parcel_ml"]]]
     read = [parse(text) for text in table["address"]]
-    found = [known.find(one) if one else "" for one in read]
+    found = [find(known, one) if one else "" for one in read]
     in_range = np.array([isinstance(one, Found) for one in found])
     # 1 % are of two numbers that may be a unit and a house (`11-8 DANA ST`), and refused.
     assert in_range.mean() >= 0.92
@@ -94,7 +95,7 @@ def test_numbers_of_washington_stand_on_their_own_line_and_side(realdata: Path) 
     for road in known.roads:
         if road.left is None:
             continue
-        found = known.find(House(road.left[0], street_key(road.name)))
+        found = find(known, House(road.left[0], street_key(road.name)))
         if isinstance(found, str):
             assert "at several places" in found
             twice += 1

@@ -287,3 +287,17 @@ def test_who_leaves_holds_no_post_from_that_day_on(store: Connection, tmp_path: 
     past = people[1:].assign(origin_id="3", valid_from="2020-01-01", valid_to="2021-01-01")
     bring(store, past, "staff")
     assert spans(store)[0] == "2020-01-01 2021-01-01"
+
+
+def test_a_last_day_may_be_corrected_and_a_term_ends_the_post_before(store: Connection) -> None:
+    person = pd.DataFrame({"origin_id": ["1"], "name": ["甲"], "grid_code": ["T1a"], "post": "网格长"})
+    person = person.assign(valid_from="2024-01-01")
+    for last in ("2025-03-01", "2025-04-01"):
+        bring(store, person.assign(valid_to=last), "staff")
+        assert spans(store) == [f"2024-01-01 {last}"]
+    other = person.assign(origin_id="2")
+    bring(store, other, "staff")
+    term = other.assign(grid_code="T1b", valid_from="2024-06-01", valid_to="2999-01-01")
+    for _ in range(2):
+        bring(store, term, "staff")
+        assert spans(store)[1:] == ["2024-01-01 2024-06-01", "2024-06-01 2999-01-01"]

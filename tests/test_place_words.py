@@ -8,7 +8,7 @@ import pytest
 import shapely
 
 from gis import crs
-from gis.importing import placing
+from gis.importing import shapes
 from gis.importing.refusals import Sieve
 
 
@@ -29,7 +29,7 @@ def test_a_system_within_the_value_is_named_as_what_stands_in_the_way(form: str,
     made = shapely.to_wkb(points, hex=True, include_srid=True, byte_order=order).tolist()
     texts = made if form == "EWKB" else [f"SRID=2263;{one.wkt}" for one in points]
     sieve = Sieve(np.arange(3), np.ones(3, bool))
-    placing.refuse_unread(pa.array([*texts, "POINT (1 2"]), np.ones(3, bool), sieve)
+    shapes.refuse_unread(pa.array([*texts, "POINT (1 2"]), np.ones(3, bool), sieve)
     whys = [one.reason for one in sorted(sieve.refusals, key=lambda one: one.row)]
     assert ["coordinate system of its own (SRID)" in why for why in whys] == [True, True, False]
     assert "--crs" in whys[0]

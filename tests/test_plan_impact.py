@@ -10,10 +10,9 @@ from sqlalchemy.engine import Connection, Engine
 
 from gis import db, grids, locate, plans, publishing, schema
 from gis.access import COMMAND, Principal, enter
-from gis.errors import Problem
 from gis.grids import Asked, Wish
 from gis.plan_impact import OVER, Impact
-from tests.steps import random_step
+from tests.steps import take_steps
 
 PLANNER = Principal("planner", name="planner", full_role="planner")
 CHIEF = Principal("approver", name="chief", full_role="approver")
@@ -62,27 +61,8 @@ def drafted(conn: Connection, steps: int) -> int:
     top = conn.execute(sa.select(schema.grids.c.code).where(schema.grids.c.parent_code.is_(None))).scalar()
     assert top
     plan = plans.create(conn, PLANNER, top, "t", None, None).id
-    rng = np.random.default_rng(3)
-    taken = 0
-    while taken < steps:
-        cov = plans.draft(conn, plan).cov
-        step = random_step(cov, rng, 500)
-        line = {k: _json(v) for k, v in step.items()}
-        try:
-            with conn.begin_nested():
-                plans.take(conn, PLANNER, plan, line)
-        except Problem:
-            continue
-        taken += 1
+    take_steps(conn, PLANNER, plan, steps, seed=3, size=500)
     return plan
-
-
-def _json(value: object) -> object:
-    if isinstance(value, shapely.Geometry):
-        return shapely.geometry.mapping(value)
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_json(one) for one in value]
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def test_impact_equals_the_full_count_after_publishing(conn: Connection) -> None:

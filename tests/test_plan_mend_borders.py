@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from gis import coverage, grids, mend, plan_faults, plan_mend, plans, publishing, schema
-from gis.access import COMMAND, Principal, enter
+from gis.access import Principal
 from gis.grids import Wish
 from gis.plan_mend import Accepted
 from tests import recorded
@@ -22,11 +22,7 @@ CELL_M = 300
 
 @pytest.fixture
 def conn(engine: Engine) -> Iterator[Connection]:
-    with engine.connect() as connection:
-        enter(connection, COMMAND)
-        recorded.add_scheme(connection, SCHEME, 3)
-        yield connection
-        connection.rollback()
+    yield from recorded.with_scheme(engine, SCHEME, 3)
 
 
 def broken(seed: int) -> recorded.Rows:

@@ -8,7 +8,6 @@ import shapely
 from sqlalchemy.engine import Connection, Engine
 
 from gis import coverage, mend, plan_faults, plan_mend, plans, publishing
-from gis.access import COMMAND, enter
 from tests import recorded
 from tests.test_plan_mend_borders import CHIEF, PLANNER, SCHEME, m2, m2_whole, stored
 
@@ -21,11 +20,7 @@ SEEDS = [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in ran
 
 @pytest.fixture
 def conn(engine: Engine) -> Iterator[Connection]:
-    with engine.connect() as connection:
-        enter(connection, COMMAND)
-        recorded.add_scheme(connection, SCHEME, 3)
-        yield connection
-        connection.rollback()
+    yield from recorded.with_scheme(engine, SCHEME, 3)
 
 
 def units(x: float, y: float, wide: float, high: float) -> shapely.Geometry:

@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-import numpy as np
 import pytest
-import shapely
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
@@ -15,7 +13,7 @@ from gis.errors import BadInput, Conflicted, Problem
 from gis.grids import Asked, Wish
 from gis.plan_impact import Impact
 from gis.plan_prospect import prospect
-from tests.steps import random_step
+from tests.steps import take_steps
 
 ANN = Principal("planner", name="ann", full_role="planner")
 BOB = Principal("planner", name="bob", full_role="planner")
@@ -48,26 +46,9 @@ def scope_of(conn: Connection) -> str:
 
 def drawn(conn: Connection, who: Principal, scope: str, seed: int, steps: int, **more: object) -> int:
     plan = plans.create(conn, who, scope, "t", more.get("on"), None).id  # type: ignore[arg-type]
-    rng, taken = np.random.default_rng(seed), 0
-    while taken < steps:
-        line = {k: _json(v) for k, v in random_step(plans.draft(conn, plan).cov, rng, 300).items()}
-        if line["op"] == "renumber":  # of every grid: all of them would be in conflict, and nothing else
-            continue
-        try:
-            with conn.begin_nested():
-                plans.take(conn, who, plan, line)
-        except Problem:
-            continue
-        taken += 1
+    # Renumbering is of every grid: all of them would be in conflict, and nothing else.
+    take_steps(conn, who, plan, steps, seed=seed, size=300, without="renumber")
     return plan
-
-
-def _json(value: object) -> object:
-    if isinstance(value, shapely.Geometry):
-        return shapely.geometry.mapping(value)
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_json(one) for one in value]
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def publish(conn: Connection, plan: int) -> int:

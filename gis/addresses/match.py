@@ -1,6 +1,5 @@
 """Addresses as people write them: which building, place, road, crossing, grid or post is meant."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from gis.db import Record
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
 from gis.network.ranges import Found as Place
-from gis.network.street_names import House, are_apart, parse, street_key, without_number
+from gis.network.street_names import IS_HAN, House, are_apart, parse, street_key, without_number
 
 _PER_REGION = 0.01
 """What a match loses for each region that the text names and the thing found does not."""
@@ -95,12 +94,9 @@ def _houses(conn: Connection, text: str, wanted: Reading, asked: Asked | None) -
         (key[at:], behind | regions.grids_in(front, known))
         for at, front in regions.cuts(key, known.names).items()
     ]
-    readings = [(text, behind), *((rest, within) for rest, within in fronts[1:] if _IS_HAN.match(rest))]
+    readings = [(text, behind), *((rest, within) for rest, within in fronts[1:] if IS_HAN.match(rest))]
     tried = (_along(conn, written, within, asked) for written, within in readings)
     return next(filter(None, tried), [])
-
-
-_IS_HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
 def _along(conn: Connection, text: str, within: frozenset[str], asked: Asked | None) -> list[Match]:

@@ -24,7 +24,7 @@ from gis.importing.parsing import Bools, mask
 from gis.importing.placing import Placed, rounded
 from gis.importing.refusals import Sieve
 from gis.network.ranges import METRES, Found, Streets, one_of
-from gis.network.street_names import Address, are_apart, by_commas, parse
+from gis.network.street_names import IS_HAN, Address, are_apart, by_commas, parse
 
 ONE_PLACE_M = 60.0
 """Registered addresses alike that lie within this of their middle are one place: a building's parts."""
@@ -177,11 +177,8 @@ class Gazetteer:
             Written(text, key[at:], behind[text] | regions.grids_in(front, known))
             for text, key in keys.items()
             for at, front in sorted(regions.cuts(key, known.names).items())
-            if at and _IS_HAN.match(key, at)
+            if at and IS_HAN.match(key, at)
         ]
-
-
-_IS_HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
 _UNIT = re.compile(

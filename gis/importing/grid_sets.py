@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from gis import coverage, mend
 from gis.crs import to_degrees
 from gis.errors import BadInput
-from gis.importing import placing
+from gis.importing import shapes as written
 from gis.importing.drafting import draft
 from gis.importing.kinds import KINDS
 from gis.importing.mapping import Mapping, pick, plain, ready
@@ -137,7 +137,7 @@ def _shapes(chunk: Chunk, mapping: Mapping) -> Geoms:
     if chunk.geometry is not None or column is None:
         return np.asarray(chunk.geometry, dtype=object)
     shapes = np.full(len(chunk), None, dtype=object)
-    shapes[:] = [placing.read_shape(one) if one.is_valid else None for one in chunk.table[column]]
+    shapes[:] = [written.read_shape(one) if one.is_valid else None for one in chunk.table[column]]
     return shapes
 
 

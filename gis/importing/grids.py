@@ -27,7 +27,7 @@ from gis.importing.kinds import KINDS, Field, Kind
 from gis.importing.mapping import Level, Mapping, Scheme, pick
 from gis.importing.parsing import identifier, mask
 from gis.importing.placing import Placed
-from gis.importing.revising import Change, lay, publish, undoes
+from gis.importing.revising import Change, lay, notes, publish
 from gis.importing.source import Chunk, Source
 from gis.importing.staging import Merged
 from gis.importing.timeline import Version
@@ -57,14 +57,14 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
     if options.dissolve:
         _refuse_lacking(job, lost, accepted=options.accept_faults)
         frame = _dissolved(conn, frame, tuple(by))
-    _refuse_broken(job, _laid(conn, frame, options.end))
-    changes, found, snapped = _settled(conn, frame, options.end)
+    _refuse_broken(job, _laid(conn, frame, end=options.end))
+    changes, found, snapped = _settled(conn, frame, end=options.end)
     found = grid_faults.explained(found, lost)
     _report_faults(job, found, accepted=options.accept_faults)
     if snapped.get("repaired") or snapped.get("rings_dropped"):
         told = f"{snapped['repaired']} shapes mended, {snapped['rings_dropped']} rings without ground dropped"
         job.notes.append(f"rounding to 1e-7 degree: {told}")
-    job.notes += [note for change in changes for note in (*_undone(conn, change), *_lasting(change))]
+    job.notes += [note for change in changes for note in notes(conn, change)]
     batch = new_batch(conn, job, {"faults": grid_faults.listed(found), "snapped": snapped})
     for change in changes:
         publish(conn, change, batch, source.name)
@@ -79,23 +79,7 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
     return outcome(job, merged)
 
 
-def _undone(conn: Connection, change: Change) -> list[str]:
-    """Return what is told where a file takes back what published plans made."""
-    codes = undoes(conn, change)
-    named = ", ".join(codes[:_SHOWN]) + f" and {len(codes) - _SHOWN} more" * (len(codes) > _SHOWN)
-    told = f"takes back what published plans made of {len(codes)} grids: {named}"
-    return [f"{told}; leave these rows out to keep it"] * bool(codes)
-
-
-def _lasting(change: Change) -> list[str]:
-    """Return what is told where a file's last day of a grid ends nothing."""
-    codes = change.lasting
-    named = ", ".join(codes[:_SHOWN]) + f" and {len(codes) - _SHOWN} more" * (len(codes) > _SHOWN)
-    told = f"{len(codes)} grids hold on after their valid_to, as they are known: {named}"
-    return [f"{told}; say --end to end them with it"] * bool(codes)
-
-
-def _laid(conn: Connection, frame: pd.DataFrame, end: bool) -> list[Change]:  # noqa: FBT001
+def _laid(conn: Connection, frame: pd.DataFrame, *, end: bool) -> list[Change]:
     return [lay(conn, str(name), rows, end=end) for name, rows in frame.groupby("scheme")]
 
 
@@ -316,24 +300,22 @@ def _known_levels(conn: Connection) -> dict[str, set[int]]:
 
 
 def _settled(
-    conn: Connection,
-    frame: pd.DataFrame,
-    end: bool,  # noqa: FBT001
+    conn: Connection, frame: pd.DataFrame, *, end: bool
 ) -> tuple[list[Change], list[Fault], dict[str, Any]]:
     """Return what changes, its faults, and what snapping did: nothing to a set that is exact and sound."""
     given = frame["geometry"].to_numpy()
     xy = shapely.get_coordinates(given) * coverage.UNITS_PER_DEGREE
     if np.abs(xy - np.round(xy)).max(initial=0) < _EXACT:
         frame["geometry"] = coverage.to_degrees(coverage.to_units(given))
-        changes, found = _examined(conn, frame, end)
+        changes, found = _examined(conn, frame, end=end)
         if not any(fault.severity == "error" for fault in found):
             return changes, found, {}
     snapped = _snap(frame)
-    return *_examined(conn, frame, end), snapped
+    return *_examined(conn, frame, end=end), snapped
 
 
-def _examined(conn: Connection, frame: pd.DataFrame, end: bool) -> tuple[list[Change], list[Fault]]:  # noqa: FBT001
-    changes = _laid(conn, frame, end)
+def _examined(conn: Connection, frame: pd.DataFrame, *, end: bool) -> tuple[list[Change], list[Fault]]:
+    changes = _laid(conn, frame, end=end)
     return changes, [fault for change in changes if change.new for fault in _faults(change)]
 
 

@@ -37,7 +37,7 @@ def blanked(chunk: Chunk, mapping: Mapping) -> Chunk:
         ]
         chunk = _without(chunk, pair, _are(read[0], numbers) & _are(read[1], numbers))
     for order in ("lonlat", "latlon"):
-        if column := mapping.found(order, columns):
+        if numbers and (column := mapping.found(order, columns)):
             lon, lat, _ = pairs(_bare(chunk, column), order, mapping.decimal)
             chunk = _without(chunk, [column], _are(lon, numbers) & _are(lat, numbers))
     whole = [found for name in ("geometry", "lonlat", "latlon") if (found := mapping.found(name, columns))]

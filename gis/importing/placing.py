@@ -1,6 +1,5 @@
 """Where rows lie: geometry read from shapes, WKT, WKB or two columns, checked, and shifted to WGS-84."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,13 +15,12 @@ from gis import crs
 from gis.importing import beside
 from gis.importing.beside import Beside
 from gis.importing.coordinates import degrees, pairs
-from gis.importing.curves import is_curved, is_curved_wkb, straightened, wkt_of
 from gis.importing.drafting import Draft, cleaned
 from gis.importing.ground import KM_PER_DEGREE, Ground, only
 from gis.importing.kinds import Kind
 from gis.importing.mapping import Mapping
 from gis.importing.parsing import Bools, Floats, as_text, mask
-from gis.importing.refusals import Sieve
+from gis.importing.shapes import read_shapes, refuse_unread, unwrapped
 from gis.importing.source import Geoms, Source
 
 FAR_KM = 20.0
@@ -113,7 +111,7 @@ def place(made: Draft, kind: Kind, mapping: Mapping, source: Source, ways: Ways)
         given = _parsed(made, cleaned(made.chunk, column, made.sieve, "geometry"))
     else:
         return _from_columns(made, mapping, source, ways)
-    given = each(made, lambda shapes: shapely.force_2d(_unwrapped(shapes)), given)
+    given = each(made, lambda shapes: shapely.force_2d(unwrapped(shapes)), given)
     if ways.repair:
         given = repaired(made, given, ways, source.crs)
     _check_shapes(made, kind, given)
@@ -242,7 +240,7 @@ def _one_column(made: Draft, mapping: Mapping) -> list[Floats] | None:
     made.sieve.refuse(mask(pc.is_null(values)), "lon/lat", _MISSING)
     lon, lat, bad = pairs(values, order, mapping.decimal)
     shaped = mask(pc.match_substring_regex(as_text(values), _POINT_TEXT))
-    points, bad = _texts(values, shaped), bad | shaped
+    points, bad = read_shapes(values, shaped), bad | shaped
     found = (shapely.get_type_id(points) == shapely.GeometryType.POINT) & ~shapely.is_empty(points)
     lon[found], lat[found] = shapely.get_x(points[found]), shapely.get_y(points[found])
     example = "113.134, 27.827" if order == "lonlat" else "27.827, 113.134"
@@ -268,78 +266,14 @@ def _degrees(made: Draft, mapping: Mapping, name: str) -> Floats:
 
 def _parsed(made: Draft, values: pa.Array) -> Geoms:
     made.sieve.refuse(mask(pc.is_null(values)), "geometry", _MISSING)
-    shapes = _texts(values, mask(pc.is_valid(values)))
+    shapes = read_shapes(values, mask(pc.is_valid(values)))
     refuse_unread(values, shapely.is_missing(shapes), made.sieve)
     return shapes
-
-
-def refuse_unread(values: pa.Array, rows: Bools, sieve: Sieve) -> None:
-    """Refuse the rows whose value is no shape, those that name a system of their own with that reason."""
-    named = np.zeros(len(values), bool)
-    for at in np.flatnonzero(rows & sieve.ok).tolist():
-        named[at] = re.match(_NAMES_ITS_OWN, _as_text(values[at])) is not None
-    sieve.refuse(named, "geometry", _SRID, values)
-    sieve.refuse(rows, "geometry", "cannot be read; write it as WKT such as POINT (x y), or WKB", values)
-
-
-def _as_text(cell: pa.Scalar) -> str:
-    """Return a cell's text, bytes in hexadecimal; "" for what Python has no type for."""
-    try:
-        given = cell.as_py()
-    except (ValueError, OverflowError):
-        return ""
-    return given.hex() if isinstance(given, bytes) else str(given)
-
-
-def _texts(values: pa.Array, rows: Bools) -> Geoms:
-    """Return the shapes that `rows` of a column hold as WKT, curved or not, or WKB; None for the others."""
-    result = np.full(len(values), None, dtype=object)
-    for at in np.flatnonzero(rows).tolist():
-        result[at] = read_shape(values[at])
-    return result
 
 
 _NO_NUMBER = (
     "is no number; write degrees, or with --crs metres or feet, in digits alone, without thousands signs"
 )
-_NAMES_ITS_OWN = r"(?i)^\s*SRID=|^(?:00[2367ABEF]|01[0-9A-F]{6}[2367ABEF])"
-"""EWKT, and EWKB whose type says that a number of a system follows."""
-_SRID = (
-    "names a coordinate system of its own (SRID), which is not read here: take it out (ST_AsText, "
-    "ST_AsBinary) and say it for the whole file with --crs EPSG:…"
-)
-_LONGITUDES_FIRST = re.compile(r"^SRID=(?:4326|4490);", re.IGNORECASE)
-
-
-def read_shape(cell: pa.Scalar) -> BaseGeometry | None:
-    """Return one shape of WKT, WKB or its hexadecimal text; None for anything else.
-
-    EWKT and EWKB that name a coordinate system other than longitudes and latitudes are something else.
-    """
-    try:
-        given = cell.as_py()
-        if isinstance(given, bytes):
-            return _of_wkb(given)
-        text = _LONGITUDES_FIRST.sub("", str(given).strip())
-        if is_curved(text):
-            return straightened(text)
-        return shapely.from_wkt(text) if re.match(r"[A-Za-z]{5}", text) else _of_wkb(bytes.fromhex(text))
-    except Exception:  # noqa: BLE001 - whatever GEOS says to a foreign text, it is no shape
-        return None
-
-
-def _of_wkb(wkb: bytes) -> BaseGeometry | None:
-    return straightened(wkt_of(wkb)) if is_curved_wkb(wkb) else _in_degrees(shapely.from_wkb(wkb))
-
-
-def _in_degrees(shape: BaseGeometry) -> BaseGeometry | None:
-    return shape if shapely.get_srid(shape) in {0, 4326, 4490} else None
-
-
-def _unwrapped(shapes: Geoms) -> Geoms:
-    """Return collections of one part as that part."""
-    single = (shapely.get_num_geometries(shapes) == 1) & (shapely.get_type_id(shapes) > 3)
-    return np.where(single, shapely.get_geometry(shapes, 0), shapes)
 
 
 def _check_shapes(made: Draft, kind: Kind, shapes: Geoms) -> None:

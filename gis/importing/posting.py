@@ -12,9 +12,12 @@ SELECT p.id AS staff_id, g.id AS grid_id, s.post, s.valid_from, s.valid_to, s.pu
 FROM {STAGE} s JOIN staff p ON (p.origin, p.origin_id) = (s.origin, s.origin_id)
 JOIN schemes h ON h.is_default JOIN grid_codes g ON g.scheme = h.name AND g.code = s.grid_code
 """
-_OTHER = """
+# The city's day: who leaves later has the post now, and no other beside it.
+TODAY = "(now() AT TIME ZONE (SELECT timezone FROM city))::date"
+_OTHER = f"""
 SELECT o.id, w.valid_from FROM posts o JOIN wanted w USING (staff_id)
-WHERE w.valid_to IS NULL AND upper_inf(o.valid) AND (o.grid_id, o.post) IS DISTINCT FROM (w.grid_id, w.post)
+WHERE (w.valid_to IS NULL OR w.valid_to > {TODAY}) AND upper_inf(o.valid)
+  AND (o.grid_id, o.post) IS DISTINCT FROM (w.grid_id, w.post)
 """
 # What is left of a post when another begins; nothing when that one began no later, or without a day.
 _ENDED = """CASE WHEN o.valid_from IS NULL OR lower(p.valid) >= o.valid_from THEN 'empty'
@@ -29,8 +32,9 @@ _STEPS = (
     f"""UPDATE posts o SET valid = daterange(lower(o.valid), s.valid_to)
     FROM {STAGE} s JOIN staff p ON (p.origin, p.origin_id) = (s.origin, s.origin_id)
     LEFT JOIN (schemes h JOIN grid_codes g ON g.scheme = h.name) ON h.is_default AND g.code = s.grid_code
-    WHERE o.staff_id = p.id AND s.valid_to IS NOT NULL AND upper_inf(o.valid)
+    WHERE o.staff_id = p.id AND s.valid_to IS NOT NULL
       AND (s.grid_code IS NULL OR (o.grid_id, o.post) = (g.id, s.post))
+      AND (upper_inf(o.valid) OR (s.grid_code IS NOT NULL AND lower(o.valid) = s.valid_from))
       AND (lower_inf(o.valid) OR lower(o.valid) < s.valid_to)""",
     # A post that had no day before its successor's never was.
     f"DELETE FROM posts p USING ({_OTHER}) o WHERE p.id = o.id AND isempty({_ENDED})",

@@ -16,7 +16,7 @@ from gis.importing.coordinates import degrees
 from gis.importing.kinds import Field, Kind
 from gis.importing.mapping import heading, ready
 from gis.importing.parsing import Rules, as_text, mask
-from gis.importing.placing import read_shape
+from gis.importing.shapes import read_shape
 from gis.importing.source import Source
 
 _SHOWN = 60

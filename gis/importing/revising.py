@@ -50,6 +50,23 @@ class Change:
         return [(code, v) for code, of in sorted(self.after.items()) for v in of if v.row is None]
 
 
+_SHOWN = 5
+
+
+def notes(conn: Connection, change: Change) -> list[str]:
+    """Return what an import says of a change beside its counts."""
+    back, lasting = undoes(conn, change), change.lasting
+    told = f"takes back what published plans made of {len(back)} grids: {_listed(back)}"
+    ends = f"{len(lasting)} grids hold on after their valid_to, as they are known: {_listed(lasting)}"
+    return [f"{told}; leave these rows out to keep it"] * bool(back) + [
+        f"{ends}; say --end to end them with it"
+    ] * bool(lasting)
+
+
+def _listed(codes: Sequence[str]) -> str:
+    return ", ".join(codes[:_SHOWN]) + f" and {len(codes) - _SHOWN} more" * (len(codes) > _SHOWN)
+
+
 def undoes(conn: Connection, change: Change) -> list[str]:
     """Return the codes of which a change takes back what a published plan made of them.
 

@@ -107,11 +107,6 @@ class Streets:
                 if numbers := self.roads[row].left if left else self.roads[row].right:
                     yield Side(row, left, *numbers)
 
-    def find(self, address: Address) -> Found | str:
-        """Return where an address lies, or why it is not known."""
-        places = self.places(address)
-        return places if isinstance(places, str) else one_of(address, places)
-
     def places(self, address: Address) -> list[Found] | str:
         """Return every place that an address may be, the likeliest first, or why none is known."""
         if isinstance(address, Crossing):
@@ -196,7 +191,7 @@ def one_of(address: Address, places: Sequence[Found]) -> Found | str:
     away = max(metres_apart(places[0], other) for other in places)
     if away > ONE_STRETCH_M:
         named = address.streets if isinstance(address, Crossing) else [address.street]
-        return f"{' and '.join(named)} has it at several places, up to {away:.0f} m apart"
+        return f"it stands at several places of {' and '.join(named)}, up to {away:.0f} m apart"
     lon, lat, accuracy_m, by = places[0]
     return Found(lon, lat, max(accuracy_m, round(away, 1)), by)
 

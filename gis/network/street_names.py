@@ -59,6 +59,9 @@ class Street(NamedTuple):
         return [way for way in (self.before, self.behind) if way]
 
 
+IS_HAN = re.compile(r"[\u3400-\u9fff]")
+
+
 @dataclass(frozen=True)
 class House:
     """A house number on a street; `as_written`: the street is called exactly so, nothing is left out."""
@@ -69,7 +72,7 @@ class House:
 
     def on(self, name: str) -> str:
         """Return the address on a street of that name, in the order in which the street's language has it."""
-        if re.search(r"[\u3400-\u9fff]$", name):
+        if IS_HAN.match(name[-1:]):
             return f"{name}{self.number}号"
         return f"{name} {self.number}" if self.as_written else f"{self.number} {name}"
 

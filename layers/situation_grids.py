@@ -1,0 +1,104 @@
+"""The grids of a situation: which are spoken of, what lies in them, and which are held against each other."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from scipy import sparse
+from sqlalchemy.engine import Connection
+
+from gis import schema as t
+from gis.city import the_city
+from gis.db import Record
+from gis.errors import BadInput
+from gis.grids import current
+from layers import periods
+from layers.owning import Leaves, leaves
+from layers.stats.situation import ALONE
+from layers.view import View
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Grids:
+    """The grids that are spoken of, in the order of their codes, and which leaves lie in which."""
+
+    codes: list[str]
+    names: list[str]
+    levels: Integers
+    leaves: Leaves
+    holds: sparse.csr_array
+    """(grids, leaves)."""
+    family: Integers
+    """Equal for the children of one grid, and for grids of a level with nothing above; ALONE for a grid
+    that is the whole of what is asked about."""
+
+
+def window(view: View, before: int) -> View:
+    """Return the view of a closed period and so many before it."""
+    assert view.start
+    assert view.end
+    return replace(view, start=periods.earlier(view.start, view.end, before))
+
+
+def grids_of(conn: Connection, view: View, level: int | None, before: int) -> Grids:
+    """Return the grids of a level, or of all, that a view shows, with the leaves of so many periods before.
+
+    Raises BadInput where nothing of the level is to be seen.
+    """
+    g = t.grids.c
+    known = sa.select(g.code, g.name, g.level, g.parent_code, sa.func.lower(g.valid).label("since"))
+    found = conn.execute(known.where(current(view.asked)).order_by(g.code)).all()
+    parent = {row.code: row.parent_code for row in found}
+    first = window(view, before).start
+    assert first
+    day = first.astimezone(ZoneInfo(the_city(conn).timezone)).date()
+    below = leaves(parent, {row.code: row.since for row in found}, view.asked, day)
+    chains = {code: _chain(parent, code) for code in parent}
+    inside = [code for code in (view.scope and view.scope[1], view.area) if code]
+    shown = [
+        row
+        for row in found
+        if level in {None, row.level} and all(code in chains[row.code] for code in inside)
+    ]
+    if not shown:
+        raise BadInput("level", f"there is no grid of level {level} to be seen here")
+    return Grids(
+        [row.code for row in shown], [row.name for row in shown], np.array([row.level for row in shown]),
+        below, _holds([row.code for row in shown], below, chains), _families(shown, inside),
+    )  # fmt: skip
+
+
+def _families(shown: Sequence[Record], inside: list[str]) -> Integers:
+    """Number the families of grids; one that has no other of its level beside it and none above is ALONE."""
+    above = [(row.level, None if row.code in inside else row.parent_code) for row in shown]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(above))}
+    members = Counter(above)
+    return np.array(
+        [ALONE if key[1] is None and members[key] == 1 else numbers[key] for key in above], dtype=np.int64
+    )
+
+
+def _holds(codes: list[str], below: Leaves, chains: dict[str, list[str]]) -> sparse.csr_array:
+    place = {code: number for number, code in enumerate(codes)}
+    pairs = [
+        (place[above], number)
+        for leaf, number in below.place.items()
+        for above in chains[leaf]
+        if above in place
+    ]
+    rows, cols = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    return sparse.csr_array((np.ones(len(rows)), (rows, cols)), shape=(len(codes), len(below.place)))
+
+
+def _chain(parent: dict[str, str | None], code: str) -> list[str]:
+    chain, above = [], code if code in parent else None
+    while above is not None and above not in chain:
+        chain.append(above)
+        above = parent.get(above)
+    return chain
