@@ -182,7 +182,7 @@ def test_a_number_on_two_streets_of_one_name_is_not_placed_on_one_of_them(number
     for text in ("151 N Charles St", "151 Charles St"):
         meant = parse(text)
         assert meant is not None
-        assert "at several places of N CHARLES ST, up to" in str(find(both, meant))
+        assert "at several places of" in str(find(both, meant))
     assert not isinstance(find(both, House(150, "N CHARLES ST")), str)
     assert "at several places" in str(find(both, Block(100, 199, "N CHARLES ST")))
 
