@@ -162,6 +162,7 @@ grids = Table(
     columns.spatial("grids"),
     # Usage: one grid, its history, the chain upward.
     Index("ix_grids_scheme_code", "scheme", "code"),
+    Index("ix_grids_code_key", sa.text("fold_text(code)")),
     # Usage: the children of a grid.
     Index("ix_grids_scheme_parent_code", "scheme", "parent_code"),
     columns.key("name"),

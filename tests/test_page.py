@@ -243,8 +243,11 @@ def test_search_takes_points_in_either_order_and_codes(visit: Callable[..., Page
         expect(page.locator("#details .point")).to_contain_text("113.005000, 27.045000")
     _search_again(page, "T1a", "网格T1a · T1a")
     _search_again(page, "27.1,27.1", "请按 经度，纬度 输入")
-    _search_again(page, "200,95", "不是地球上的点")
-    _search_again(page, "无此地", "没有找到“无此地”")
+    for text, words in (("200,95", "不是地球上的点"), ("无此地", "没有找到“无此地”")):
+        _search_again(page, "T1a", "网格T1a · T1a")
+        expect(page.locator("#details")).to_be_visible()
+        _search_again(page, text, words)
+        expect(page.locator("#details")).to_be_hidden()
 
 
 def test_search_asks_for_no_grid_that_a_word_is_no_code_of(visit: Callable[..., Page]) -> None:

@@ -61,18 +61,41 @@ ROWS = (0.5, 4.5, 0.7, 0.3, 4.3)
         ("Hauptstraße 10, 12345 Ostdorf", "T2"), ("Theta Street 10", "T1"), ("10 Theta Street", "T1"),
         ("10 Theta Street, Westdorf", "T1"), ("10 Theta Street, Ostdorf", None), ("Gartenweg 5", None),
         ("Gartenweg 5, Ostdorf", "T2"), ("Gartenweg 5, Westdorf, Town", "T1"), ("解放路10号", None),
-        ("西门社区解放路10号", "T2"),
+        ("西门社区解放路10号", "T2"), ("10 Theta Street, T1", "T1"), ("10 Theta Street, T2", None),
+        ("10 Theta Street, t2e", None), ("10 Theta Street, T9", "T1"), ("Hauptstraße 10, T2", "T2"),
+        ("Hauptstraße 10, t1, Town", "T1"), ("Gartenweg 5, T2", "T2"), ("Gartenweg 5, T1", "T1"),
+        ("10 Theta Street, 7", None), ("10 Theta Street, 8", "T1"), ("10 Theta Street, Apt 7", "T1"),
     ],
 )  # fmt: skip
 def test_an_import_places_it_there_or_nowhere(
     store: Connection, tmp_path: Path, written: str, grid: str | None
 ) -> None:
-    fixed = {"category": "0101", "source": "hotline", "colour": "blue", "state": "closed"}
-    when = {"occurred_at": "2024-05-01T12:00:00+08:00"}
-    data = pd.DataFrame([{"origin_id": "1", "address": written} | fixed | when])
-    bring(store, data, "incidents", tmp_path)
+    # A grid that is called as a room may be.
+    store.execute(sa.update(grids).where(grids.c.code == "T2d").values(name="7"))
+    bring(store, happened(address=written), "incidents", tmp_path)
     placed = store.execute(sa.select(incidents.c.grid_code)).scalars().all()
     assert [code[:2] for code in placed] == ([grid] if grid else [])
+
+
+def happened(**row: str | None) -> pd.DataFrame:
+    fixed = {"category": "0101", "source": "hotline", "colour": "blue", "state": "closed"}
+    return pd.DataFrame([{"origin_id": "1", "occurred_at": "2024-05-01T12:00:00+08:00"} | fixed | row])
+
+
+@pytest.mark.parametrize(
+    ("recorded", "placed"),
+    [("T1a", True), ("T1", True), ("T2", False), ("T2e", False), ("T9", True), (None, True)],
+)
+@pytest.mark.parametrize("written", ["10 Theta Street", "Lindenhof"])
+def test_a_place_by_address_lies_in_its_recorded_grid(
+    store: Connection, tmp_path: Path, written: str, recorded: str | None, *, placed: bool
+) -> None:
+    box = shapely.box(*town.at(1.4, 0.6), *town.at(1.5, 0.7))
+    bring(store, gpd.GeoDataFrame({"origin_id": ["l"], "address": "Lindenhof"}, geometry=[box], crs=4326),
+          "buildings", tmp_path)  # fmt: skip
+    outcome = bring(store, happened(address=written, recorded_grid=recorded), "incidents", tmp_path)
+    assert outcome.inserted == placed
+    assert placed or "m from its recorded_grid" in next(iter(outcome.reasons))[1]
 
 
 @pytest.mark.parametrize(
@@ -95,3 +118,11 @@ def test_the_search_says_that_a_house_lies_elsewhere(store: Connection) -> None:
     (found,) = find(store, "10 Theta Street, Ostdorf", 5).matches
     assert found.score <= 0.55
     assert "of another region" in found.matched_by
+
+
+@pytest.mark.parametrize(("code", "inside"), [("T1", True), ("T2", False)])
+def test_the_search_holds_codes_behind_commas_as_it_holds_names(
+    store: Connection, code: str, *, inside: bool
+) -> None:
+    (found,) = find(store, f"10 Theta Street, {code}", 5).matches
+    assert (found.score >= 0.75, "of another region" in found.matched_by) == (inside, not inside)

@@ -35,12 +35,13 @@ _NUMBER = re.compile(r"[0-9号栋组附室单元层楼-]+")
 class Regions:
     """Folded names of regions: the city's own with those it lies in, and grids that a text may name.
 
-    `open_above`: nothing is known of what the city lies in.
+    `open_above`: nothing is known of what the city lies in. `codes`: whole texts that are a grid's code.
     """
 
     city: frozenset[str]
     grids: frozenset[str]
     open_above: bool
+    codes: frozenset[str] = frozenset()
 
     @property
     def names(self) -> frozenset[str]:
@@ -68,7 +69,8 @@ def load(conn: Connection, texts: Iterable[str], asked: Asked | None) -> Regions
     if open_above and names:
         upper = re.compile(_UPPER % "|".join(map(re.escape, sorted(names))))
         names |= {found[1] for text in texts if (found := upper.match(text)) and found[1]}
-    return Regions(frozenset(names), frozenset(_grids(conn, texts, asked)), open_above)
+    named = frozenset(_grids(conn, texts, asked))
+    return Regions(frozenset(names), named, open_above, frozenset(_codes(conn, texts, asked)))
 
 
 # Each name as it is, and its parts by commas: Washington, DC.
@@ -98,6 +100,16 @@ def _grids(conn: Connection, texts: list[str], asked: Asked | None) -> list[str]
     few = grids.c.name_key == sa.any_(sa.cast(list(possible), sa.ARRAY(sa.Text)))
     named = few if len(possible) <= _FEW else sa.true()
     return list(conn.execute(sa.select(grids.c.name_key).where(current(asked), named).distinct()).scalars())
+
+
+code_key = sa.func.fold_text(grids.c.code)
+
+
+def _codes(conn: Connection, texts: list[str], asked: Asked | None) -> list[str]:
+    if asked is None:
+        return []
+    same = code_key == sa.any_(sa.cast(texts, sa.ARRAY(sa.Text)))
+    return list(conn.execute(sa.select(code_key).where(current(asked), same).distinct()).scalars())
 
 
 def _parts(text: str) -> Iterator[str]:
@@ -167,13 +179,14 @@ def strangers(parts: Sequence[str], known: Regions) -> list[str]:
     """
     if known.open_above and parts and max(cuts(parts[0], known.city)) > 0:
         return []
-    return [part for part in parts if len(part) not in cuts(part, known.names)]
+    return [part for part in parts if part not in known.codes and len(part) not in cuts(part, known.names)]
 
 
 def grids_in(parts: Iterable[str], known: Regions) -> frozenset[str]:
-    """Return the grids that folded parts of a text name, which are regions and nothing else."""
+    """Return the grids that folded parts of a text name or are the code of, which are nothing else."""
+    parts = list(parts)
     named = {name for part in parts for name in cuts(part, known.names).get(len(part), ())}
-    return frozenset((named & known.grids) - known.city)
+    return frozenset(((named & known.grids) | (known.codes & {*parts})) - known.city)
 
 
 def align(asked: str, stored: str, names: Collection[str]) -> Aligned | None:
@@ -241,17 +254,18 @@ NEAR = 0.0005
 def around(
     conn: Connection, places: Sequence[str], names: Collection[str], asked: Asked | None, reach: float = 0.0
 ) -> set[tuple[int, str]]:
-    """Return which of the named grids hold or touch which of the places (EWKB), by the places' numbers.
+    """Return which of the grids hold or touch which of the places (EWKB), by the places' numbers.
 
-    `reach`: degrees within which a grid counts as touched.
+    `names`: folded names or codes of grids. `reach`: degrees within which a grid counts as touched.
     """
     if asked is None or not names:
         return set()
     given = sa.func.unnest(sa.cast(list(places), sa.ARRAY(sa.Text)))
     at = given.table_valued("place", with_ordinality="n").render_derived()
-    named = grids.c.name_key == sa.any_(sa.cast(list(names), sa.ARRAY(sa.Text)))
+    some = sa.cast(list(names), sa.ARRAY(sa.Text))
+    named = sa.or_(grids.c.name_key == sa.any_(some), code_key == sa.any_(some))
     place = sa.func.ST_GeomFromEWKB(sa.func.decode(at.c.place, "hex"))
     met = sa.func.ST_DWithin(grids.c.geom, place, reach)
-    rows = sa.select(at.c.n, grids.c.name_key).select_from(at.join(grids, met))
-    found = conn.execute(rows.where(current(asked), named))
-    return {(row.n - 1, row.name_key) for row in found}
+    rows = sa.select(at.c.n, grids.c.name_key, code_key.label("code")).select_from(at.join(grids, met))
+    found = conn.execute(rows.where(current(asked), named)).all()
+    return {(row.n - 1, key) for row in found for key in (row.name_key, row.code)}

@@ -19,8 +19,9 @@ from gis.addresses.parse import without_rooms
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
 from gis.importing.drafting import Draft, cleaned
+from gis.importing.ground import Ground
 from gis.importing.mapping import Mapping
-from gis.importing.parsing import Bools, mask
+from gis.importing.parsing import Bools, mask, objects
 from gis.importing.placing import Placed, rounded
 from gis.importing.refusals import Sieve
 from gis.network.ranges import METRES, Found, Streets, one_of
@@ -29,6 +30,9 @@ from gis.network.street_names import IS_HAN, Address, are_apart, by_commas, pars
 ONE_PLACE_M = 60.0
 """Registered addresses alike that lie within this of their middle are one place: a building's parts."""
 _EXACT_M = 15.0
+_BESIDE_M = 50.0
+"""A place by an address may lie so far beside its recorded grid, and as far as it is not known: borders run
+along streets."""
 _REGISTERED = """
 SELECT q.n - 1 AS n, b.key, b.text, ST_X(b.point) AS lon, ST_Y(b.point) AS lat, b.point::text AS place
 FROM unnest(CAST(:rests AS text[])) WITH ORDINALITY AS q (rest, n), LATERAL (
@@ -89,7 +93,10 @@ class Gazetteer:
         known = regions.load(self.conn, keys.values(), _record(self.conn))
         if not known.city:
             return {}
-        strange = {text: regions.strangers([keys[part] for part in of], known) for text, of in parts.items()}
+        strange = {
+            text: regions.strangers([keys[part] for part in of if not _UNIT.fullmatch(part)], known)
+            for text, of in parts.items()
+        }
         return {
             text: f"{', '.join(part for part in parts[text] if keys[part] in some)} is no region of the city "
             "(safetymap city set --within names them)"
@@ -187,13 +194,13 @@ _UNIT = re.compile(
     r"|rear|front|basement|bsmt|upper|lower|lobby|garage|yard|penthouse|ph",
     re.IGNORECASE,
 )
-"""What says where in or at a house, behind a comma."""
+"""What says where in or at a house, behind a comma, unless it is a grid's code: `N3`."""
 
 
 def _regions_behind(text: str) -> list[str]:
     """Return what may be regions behind an address."""
     parts = [regions.POSTCODE.sub("", part).strip() for part in by_commas(text)[1]]
-    return [part for part in parts if part and not _UNIT.fullmatch(part)]
+    return [part for part in parts if part]
 
 
 def _record(conn: Connection) -> Asked | None:
@@ -268,6 +275,21 @@ def fill(made: Draft, where: Placed, rows: Bools, known: Gazetteer) -> tuple[Pla
     )  # fmt: skip
     _note(made, hits)
     return _moved(where, hits), placed
+
+
+def hold_recorded(made: Draft, where: Placed, rows: Bools, ground: Ground) -> None:
+    """Refuse rows placed by their addresses that lie farther from their recorded grid than is known."""
+    at = np.flatnonzero(rows & made.sieve.ok)
+    recorded = objects(made.text("recorded_grid").to_pylist())
+    apart = np.full(len(made), np.nan)
+    apart[at] = ground.metres_from(recorded[at], where.lon[at], where.lat[at])
+    known = np.maximum(_BESIDE_M, made.columns["accuracy_m"].to_numpy(zero_copy_only=False))
+    made.sieve.refuse(
+        apart > known, "address",
+        lambda one: f"lies {apart[one]:.0f} m from its recorded_grid {recorded[one]}; "
+        "correct one of them, add coordinates, or leave recorded_grid empty",
+        made.text("address").to_pylist(),
+    )  # fmt: skip
 
 
 def _note(made: Draft, hits: dict[int, Found]) -> None:

@@ -53,7 +53,9 @@ def _given_places(job: Job, made: Draft) -> tuple[Placed, Bools]:
         where = addressing.nowhere(len(made))
         made.sieve.refuse(~wanted, "address", "is missing, and there are no coordinates; fill in either")
     made.sieve.ok |= wanted
-    return addressing.fill(made, where, wanted, job.addresses)
+    where, placed = addressing.fill(made, where, wanted, job.addresses)
+    addressing.hold_recorded(made, where, placed, job.ground)
+    return where, placed
 
 
 def _own(job: Job, made: Draft, where: Placed, labelled: npt.NDArray[np.bool_]) -> None:

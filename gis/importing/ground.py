@@ -77,6 +77,18 @@ class Ground:
         known = dict(zip(self.code[order], self.shape[order], strict=True))
         return objects([known.get(code) for code in codes])
 
+    def metres_from(self, codes: Codes, lon: Floats, lat: Floats) -> Floats:
+        """Return the distance of each point to the grid of its code as it was on any day, in metres.
+
+        NaN where the code is no grid.
+        """
+        apart = np.full(len(lon), np.nan)
+        known = np.isin(codes, self.code)
+        for at in np.flatnonzero(known):
+            ever = self.shape[self.code == codes[at]]
+            apart[at] = metres_apart(ever, *np.full((2, len(ever)), [[lon[at]], [lat[at]]])).min()
+        return apart
+
     def km_outside(self, lon: Floats, lat: Floats) -> Floats:
         """Return how far each point lies outside the box of all grids, in km; 0 inside or without grids."""
         if self.box is None:

@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 _TYPES = {
     "ALLEY": "ALY", "AVENUE": "AVE", "AV": "AVE", "BOULEVARD": "BLVD", "BRIDGE": "BRG", "CENTER": "CTR",
-    "CENTRE": "CTR", "CIRCLE": "CIR", "COURT": "CT", "CRESCENT": "CRES", "DRIVE": "DR", "EXPRESSWAY": "EXPY",
+    "CENTRE": "CTR", "CIRCLE": "CIR",
+    "CIRC": "CIR", "CRCL": "CIR", "COURT": "CT", "CRT": "CT", "CRESCENT": "CRES",
+    "DRIVE": "DR", "EXPRESSWAY": "EXPY",
     "FREEWAY": "FWY", "GARDEN": "GDN", "GARDENS": "GDNS", "GREEN": "GRN", "HEIGHTS": "HTS",
     "HIGHWAY": "HWY", "LANE": "LN", "PARKWAY": "PKWY", "PKY": "PKWY", "PARK": "PK",
     "PLACE": "PL", "PLAZA": "PLZ", "POINT": "PT", "ROAD": "RD", "ROUTE": "RTE",

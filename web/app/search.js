@@ -6,7 +6,7 @@ import { visitGrid } from "./grid-view.js";
 import { t } from "./i18n.js";
 import { choose, goTo } from "./map.js";
 import { shownRecord } from "./record.js";
-import { onChange } from "./state.js";
+import { change, onChange } from "./state.js";
 import { tell, toast } from "./toast.js";
 
 const POINT = /^\s*(-?\d+(?:\.\d+)?)\s*[,;\s\uff0c\uff1b]\s*(-?\d+(?:\.\d+)?)\s*$/;
@@ -53,6 +53,7 @@ async function submit(event) {
   try {
     return await find(text);
   } catch (error) {
+    change({ at: "" }); // what was found before is no answer to this
     return tell(error);
   }
 }
