@@ -40,14 +40,13 @@ class Seen(BaseModel):
 
 @router.post("/plans/{plan_id}/submit", openapi_extra=EDIT)
 def submit(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
-    """Hand a draft over for approval; what a publication would refuse is refused, conflicts are told.
+    """Hand a draft over for approval; what a publication would refuse is refused, conflicts by grid (409).
 
-    `against` names the map that impact and faults are told against, and the grids that wait for a decision.
+    `against` names the map that impact and faults are told against.
     """
 
     def work(conn: Connection) -> Made:
-        done = plans.submit(conn, plan_id)
-        publishing.demand_publishable(conn, plan_id)
+        done = publishing.submit(conn, plan_id)
         plan_store.add_hand(conn, plan_id, who)
         told = {"against": against(prospect(conn, plan_id))}
         return Made(_decided(conn, request, who, done) | told)
@@ -71,7 +70,7 @@ def reopen(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
 def approve(
     once: RunOnce, request: Request, who: Who, plan_id: Id, body: Annotated[Seen | None, Body()] = None
 ) -> Response:
-    """Approve a plan that one had no hand in; the audit has all who had.
+    """Approve a plan that one had no hand in; 409 names grids in conflict. The audit has all who had a hand.
 
     Where the map moved on since, so that the plan would do something else to it, an approved plan is
     published only once it is approved anew.

@@ -99,14 +99,20 @@ class Side:
         """The keys of spare ground that became more or less."""
         return {key for key in self.changes if not is_grid(key) and key not in self.followers}
 
-    @cached_property
-    def chains(self) -> Chains:
-        """Every vertex that came into an edge of the base."""
-        codes = [*self.touched, *sorted(self.spare)]
-        ground = [c for c in codes if any(one and one.leaf for one in self.changes[c])]
-        sides = [[v.shape for c in ground if (v := self.changes[c][side]) and v.leaf] for side in (0, 1)]
-        outline = inserted_between(*sides) or {}
-        return joined([outline, *self.followers.values()])
+    def chains(self, apart: set[str]) -> Chains:
+        """Every vertex that came into an edge of the base.
+
+        `apart`: touched grids that another version is taken of, so that their border with the others counts.
+        """
+        whole = {*self.touched, *self.spare}
+        groups = [whole, whole - apart, whole & apart] if apart else [whole]
+        return joined([*map(self._outline, groups), *self.followers.values()])
+
+    def _outline(self, codes: set[str]) -> Chains:
+        """The vertices that came into the edges around grids together."""
+        pairs = [self.changes[code] for code in sorted(codes)]
+        sides = [[v.shape for pair in pairs if (v := pair[side]) and v.leaf] for side in (0, 1)]
+        return inserted_between(*sides) or {}
 
     @cached_property
     def _passed(self) -> list[tuple[str, str]]:
@@ -164,7 +170,8 @@ def merge(base: Coverage, mine: Coverage, now: Coverage, takes: Mapping[str, str
     target = {code: version_of(base, code) for code in undone} | {code: ours.after(code) for code in kept}
     if not target:
         return Merged(now)
-    merged = _settled(ours, theirs, target, ours.spare | (theirs.spare if undone else set()))
+    came = joined([ours.chains(dropped), theirs.chains(undone)])
+    merged = _settled(ours, theirs, target, ours.spare | (theirs.spare if undone else set()), came)
     return replace(merged, undone=frozenset(undone))
 
 
@@ -218,8 +225,13 @@ def _decided(ours: Side, theirs: Side, takes: Mapping[str, str]) -> tuple[set[st
     return dropped & set(ours.touched), undone & set(theirs.touched)
 
 
-def _settled(ours: Side, theirs: Side, target: Mapping[str, Version | None], spare: set[str]) -> Merged:
-    """The ground now with some grids as given, proven; conflicts where grids hang in the air."""
+def _settled(
+    ours: Side, theirs: Side, target: Mapping[str, Version | None], spare: set[str], came: Chains
+) -> Merged:
+    """The ground now with some grids as given, proven; conflicts where grids hang in the air.
+
+    `came`: the vertices that either side put into edges.
+    """
     now = theirs.cov
     grids = {code: grid for code, grid in now.grids.items() if code not in target}
     grids |= {code: one.grid for code, one in target.items() if one is not None}
@@ -230,7 +242,7 @@ def _settled(ours: Side, theirs: Side, target: Mapping[str, Version | None], spa
         return Merged(now, tuple(_conflict(ours, theirs, code) for code in loose))
     twice = (_joints(one, theirs.after(c)) for c, one in target.items() if c in theirs.touched)
     lost = (theirs.straightened[c] for c in target if c in theirs.straightened)
-    tees = as_tees(joined([ours.chains, theirs.chains, *lost, *filter(None, twice)]))
+    tees = as_tees(joined([came, *lost, *filter(None, twice)]))
     shapes = dict(zip(leaves, with_tees(leaves.values(), tees), strict=True)) if leaves else {}
     for left in (_spare_of_both, _spare_left) if spare else (_spare_of_both,):
         try:

@@ -96,35 +96,45 @@ def _published(conn: Connection, plan_id: int) -> Published:
     staging.lock(conn, "grids")
     here = plans.draft(conn, plan_id, lock=True)
     plans.demand(here.plan, "approved")
-    there = stretches(conn, here, plan_store.newest(conn))
-    clash = clashes(there)
-    if clash:
-        raise Conflicted(_told(here.plan, clash), told(conn, here.plan.scheme, clash, "wgs84"))
+    there = _merged(conn, here)
     _demand_as_seen(conn, here, there, here.plan.approved_against)
     return _write(conn, here, there, _proven(conn, here, there))
 
 
-def demand_publishable(conn: Connection, plan_id: int) -> None:
-    """Raise what a publication would raise as things are, but for conflicts, which wait for a decision.
+def submit(conn: Connection, plan_id: int) -> Plan:
+    """Hand a draft over for approval, once nothing stands in the way of its publication as things are.
 
-    Raises Faulty with new errors, Unexplained where an area would change that no step draws.
+    Raises what `plans.submit` and a publication raise: Conflicted, Faulty, Unexplained.
     """
+    _merged(conn, plans.draft(conn, plan_id, lock=True))
+    done = plans.submit(conn, plan_id)
     here = plans.draft(conn, plan_id)
-    there = stretches(conn, here, plan_store.newest(conn))
-    if not clashes(there):
-        _proven(conn, here, there)
+    _proven(conn, here, _merged(conn, here))
+    return done
 
 
 def approve(conn: Connection, who: Principal, plan_id: int, seen: int | None = None) -> Plan:
     """Approve a submitted plan as it changes the map now, or an approved one anew where the map moved on.
 
     `seen`: the revision of the map that its impact was told against. Raises a Problem where the plan does
-    something else to the map now, and what `plans.approve` raises.
+    something else to the map now, what `plans.approve` raises, and what a publication would raise.
     """
-    here, newest = plans.draft(conn, plan_id, lock=True), plan_store.newest(conn)
+    here = plans.draft(conn, plan_id, lock=True)
+    plans.demand(here.plan, "submitted", "approved")
+    there = _merged(conn, here)
     if seen is not None:
-        _demand_as_seen(conn, here, stretches(conn, here, newest), seen)
-    return plans.approve(conn, who, plan_id, newest)
+        _demand_as_seen(conn, here, there, seen)
+    _proven(conn, here, there)
+    return plans.approve(conn, who, plan_id, plan_store.newest(conn))
+
+
+def _merged(conn: Connection, here: Draft) -> list[Stretch]:
+    """A plan on the map as it is now. Raises Conflicted with the grids that must be decided first."""
+    there = stretches(conn, here, plan_store.newest(conn))
+    clash = clashes(there)
+    if clash:
+        raise Conflicted(_told(here.plan, clash), told(conn, here.plan.scheme, clash, "wgs84"))
+    return there
 
 
 def _demand_as_seen(conn: Connection, here: Draft, now: list[Stretch], seen: int | None) -> None:

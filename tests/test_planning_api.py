@@ -206,6 +206,9 @@ def test_from_draft_to_revision_within_a_scope(
     refused = client.post(f"/plans/{other}/publish", headers=chief)
     assert refused.status_code == 409
     assert {one["code"] for one in refused.json()["conflicts"]} == {"T1a"}
+    for body in ({}, {"against": done.json()["revision"]}, None):
+        again = client.post(f"/plans/{other}/approve", headers=chief, json=body)
+        assert (again.status_code, {one["code"] for one in again.json()["conflicts"]}) == (409, {"T1a"})
     lon, lat = town.at(0.5, 1)
     owner = client.get("/grids/at", params={"lon": lon, "lat": lat}).json()
     assert owner["revision"] == done.json()["revision"]

@@ -10,7 +10,7 @@ import shapely
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from gis import faults, grids, plans, publishing, schema, schema_plans
+from gis import faults, grids, plan_store, plans, publishing, schema, schema_plans
 from gis.access import COMMAND, Principal, enter
 from gis.errors import BadInput, Conflicted, Forbidden, Problem
 from gis.grids import Wish
@@ -49,6 +49,10 @@ def line(*places: tuple[float, float]) -> dict[str, Any]:
 
 def halve(code: str, column: float) -> dict[str, Any]:
     return {"op": "split", "code": code, "line": line((column, -1), (column, 6))}
+
+
+def named(name: str) -> dict[str, Any]:
+    return {"op": "rename", "code": "T2d", "name": name}
 
 
 BORDER_AB = {"op": "reshape", "codes": ["T1a", "T1b"], "line": line((2, 1), (1.7, 1.5), (2, 2))}
@@ -140,6 +144,55 @@ def test_drafts_on_the_same_grid_conflict_by_grid(asking: Connection) -> None:
     assert (told["code"], told["fields"]) == ("T1a", ["shape"])
     assert told["mine"]["properties"]["code"] == told["theirs"]["properties"]["code"] == "T1a"
     assert "T1b" in told["with"]
+
+
+LATER = town.FOUNDED + timedelta(days=40)
+MERGED = {"op": "merge", "codes": ["T1a", "T1b"], "into": "T1a"}
+BORDER_DE = {"op": "reshape", "codes": ["T2d", "T2e"], "line": line((3, 3.5), (3.4, 4), (3, 4.5))}
+IN_CONFLICT = [
+    pytest.param(halve("T1a", 0.6), town.FOUNDED, [BORDER_AB], ["T1a"], id="a border of a grid split"),
+    pytest.param(MERGED, town.FOUNDED, [halve("T1b", 2.5)], ["T1b"], id="split of a grid that is gone"),
+    pytest.param(named("甲"), town.FOUNDED, [named("乙"), halve("T1a", 0.6)], ["T2d"], id="two names"),
+    pytest.param(halve("T2e", 4), LATER, [BORDER_DE], ["T2e"], id="a later map"),
+]
+
+
+def _submit(conn: Connection, plan: int) -> object:
+    return publishing.submit(conn, plan)
+
+
+def _approve(conn: Connection, plan: int) -> object:
+    return publishing.approve(conn, CHIEF, plan)
+
+
+def _approve_as_seen(conn: Connection, plan: int) -> object:
+    return publishing.approve(conn, CHIEF, plan, plan_store.newest(conn))
+
+
+@pytest.mark.parametrize(("theirs", "on", "mine", "codes"), IN_CONFLICT)
+@pytest.mark.parametrize(
+    ("before", "doors"),
+    [
+        pytest.param([], [_submit], id="submit"),
+        pytest.param([_submit], [_approve, _approve_as_seen], id="approve"),
+        pytest.param([_submit, _approve], [publishing.publish, _approve, _approve_as_seen], id="publish"),
+    ],
+)
+def test_conflicts_stop_a_plan_at_every_door(
+    asking: Connection, theirs: Any, on: date, mine: list[Any], codes: list[str], before: Any, doors: Any
+) -> None:
+    """Whether others publish before it is submitted, approved or published, or approved anew."""
+    bob = drawn(asking, *mine, who=BOB, on=town.FOUNDED)
+    for go in before:
+        go(asking, bob)
+    state = plan_store.get(asking, bob).state
+    published(asking, drawn(asking, theirs, on=on))
+    for door in doors:
+        with pytest.raises(Conflicted, match=codes[0]) as refused:
+            door(asking, bob)
+        assert [one["code"] for one in refused.value.told["conflicts"]] == codes
+        assert plan_store.get(asking, bob).state == state
+    assert publishing.resolve(asking, bob, codes[0], "theirs") == []
 
 
 def test_one_border_drawn_by_both_is_no_conflict(asking: Connection) -> None:

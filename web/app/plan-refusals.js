@@ -20,6 +20,8 @@ const KNOWN = [
   [/it has no length/, "refused.short"],
   [/the step changes nothing/, "refused.same"],
   [/code \S+ has been used before/, "refused.code"],
+  [/others changed (.+?) since the plan was drawn/, "refused.conflicts"],
+  [/the map that holds from (\S+) on, published already, has (.+?) otherwise/, "refused.later"],
   [/ranges? of households must not be empty/, "refused.range"],
 ];
 

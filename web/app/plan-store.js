@@ -170,6 +170,9 @@ export async function catchUp() {
   return true;
 }
 
+/** What is refused while grids are in conflict. */
+const NEED_DECISIONS = ["submit", "approve", "publish"];
+
 /** Submit, withdraw, approve, reject, reopen or publish; what stands in the way of publishing is kept. */
 export async function act(what, body) {
   try {
@@ -178,7 +181,7 @@ export async function act(what, body) {
     await load((answer.plan ?? answer).id);
     return answer;
   } catch (error) {
-    if (what === "publish" && error.status === 409) await askConflicts();
+    if (NEED_DECISIONS.includes(what) && error.status === 409) await askConflicts();
     throw error;
   }
 }

@@ -217,6 +217,8 @@ export const PLAN = {
   "refused.short": ["线没有长度", "The line has no length"],
   "refused.same": ["这一步没有改变任何东西", "The step changes nothing"],
   "refused.code": ["这个编码用过了，编码不重复使用", "That code has been used before; codes are never given twice"],
+  "refused.conflicts": ["他人已发布的版次也改了 {1}：请先逐个裁决", "Others changed {1} since the plan was drawn; choose a version of each"],
+  "refused.later": ["自 {1} 起的图已经公布，其中 {2} 另有规定：请先裁决，或从那天起规划", "The map that holds from {1} on has {2} otherwise; take theirs, or plan from that day on"],
   "refused.range": ["户数范围的下限不能大于上限", "The range of households must not be empty"],
   "files.title": ["导出与导入", "Export and import"],
   "files.export": ["把草案带到其他软件（QGIS 等）", "Take the draft along to other tools (QGIS …)"],
