@@ -12,9 +12,8 @@ from gis import case, coverage, faults
 from gis.case import Fault
 from gis.errors import Faulty
 from gis.plan_around import surroundings
-from gis.plan_diff import diff
 from gis.plan_outlines import bent, followed
-from gis.publishing_proof import recorded
+from gis.publishing_proof import as_recorded, recorded
 from gis.settle import Coverage, is_grid
 from gis.tolerances import BEND_UNITS
 
@@ -42,7 +41,7 @@ def of_all(conn: Connection, base: Coverage, cov: Coverage, codes: Iterable[str]
 def of_uppers(before: Coverage, after: Coverage) -> list[Fault]:
     """Advice on each upper grid that ground passes into or out of, with the ground."""
     found = []
-    for code, (old, new) in diff(before, after).items():
+    for code, (old, new) in as_recorded(before, after).items():
         if old and new and not new.leaf and not bent(old, new):
             found.append(case.fault("upper_changed", [code], symmetric_difference(old.shape, new.shape)))
     return found

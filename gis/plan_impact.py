@@ -15,15 +15,17 @@ from sqlalchemy.engine import Connection
 
 from gis import coverage, impact, plan_store
 from gis.coverage import Floats
+from gis.grids import current
 from gis.impact import Points
 from gis.plan_around import near
 from gis.plan_base import ground_of
-from gis.plan_diff import Version, diff
+from gis.plan_diff import Change, Version
 from gis.plan_outlines import bent
 from gis.plans import Draft
+from gis.publishing_proof import as_recorded
 from gis.publishing_record import heirs, lineage_of
 from gis.record_span import incident_span
-from gis.schema import buildings, cameras, incidents, places, posts, roads, staff
+from gis.schema import buildings, cameras, grids, incidents, places, posts, roads, staff
 from gis.settle import changed, is_grid
 
 OVER = ("closed", "withdrawn")
@@ -101,16 +103,22 @@ class Impact:
     @cached_property
     def lineage(self) -> pd.DataFrame:
         """Where the ground of each changed grid goes, level by level, as it will be stored."""
-        return lineage_of(self._conn, diff(self._here.base.cov, self._here.cov))
+        return lineage_of(self._conn, self._recorded)
+
+    @cached_property
+    def _recorded(self) -> dict[str, Change]:
+        """Every grid that differs, as it is recorded and as it will be."""
+        return as_recorded(self._here.base.cov, self._here.cov)
 
     @cached_property
     def uppers(self) -> list[dict[str, Any]]:
         """The upper grids that come, go, or get or lose ground: code, name, level, m² before and after."""
-        changes = diff(self._here.base.cov, self._here.cov)
-        real = {c: pair for c, pair in changes.items() if is_grid(c) and not bent(*pair)}
-        return [
-            _upper(code, *pair) for code, pair in real.items() if any(one and not one.leaf for one in pair)
-        ]
+        real = {c: pair for c, pair in self._recorded.items() if is_grid(c) and not bent(*pair)}
+        upper = {code: pair for code, pair in real.items() if any(one and not one.leaf for one in pair)}
+        g, base = grids.c, self._here.base
+        stored = sa.select(g.code, g.area_m2).where(current(base.asked), g.code.in_(upper))
+        before = {row.code: float(row.area_m2) for row in self._conn.execute(stored)}
+        return [_upper(code, before.get(code), *pair) for code, pair in upper.items()]
 
     @cached_property
     def staff(self) -> pd.DataFrame:
@@ -219,15 +227,13 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _upper(code: str, before: Version | None, after: Version | None) -> dict[str, Any]:
-    areas = [
-        None if one is None else float(coverage.areas_m2(coverage.to_degrees(one.shape))[0])
-        for one in (before, after)
-    ]
+def _upper(code: str, area: float | None, before: Version | None, after: Version | None) -> dict[str, Any]:
+    """An upper grid of so many m² recorded before."""
+    becomes = None if after is None else float(coverage.areas_m2(coverage.to_degrees(after.shape))[0])
     one = after or before
     assert one is not None
     there = {"code": code, "name": one.grid.name, "level": one.grid.level}
-    return there | {"area_m2_before": areas[0], "area_m2_after": areas[1]}
+    return there | {"area_m2_before": area, "area_m2_after": becomes}
 
 
 def _told(kind: str, row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -207,10 +207,11 @@ def _write(
     conn: Connection, here: Draft, stretches: list[Stretch], record: publishing_record.Record
 ) -> Published:
     """Write the revision, lineage, posts and the plan's new state."""
-    plan, changes = here.plan, diff(stretches[0].base.cov, stretches[0].merged.cov)
+    plan, old, new = here.plan, stretches[0].base.cov, stretches[0].merged.cov
+    changes = publishing_proof.as_recorded(old, new)
     lineage = publishing_record.lineage_of(conn, changes)
     posts = publishing_record.Posts(conn, plan.scheme, plan.effective_on)
-    posts.end(stretches[0].base.cov, stretches[0].merged.cov, lineage)
+    posts.end(old, new, lineage)
     revision = record.write(plan.title)
     publishing_record.write_lineage(conn, revision, plan.scheme, lineage)
     posts.pass_on()

@@ -6,7 +6,7 @@ the edges must be what they were, but for vertices beside them (`plan_outlines.b
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import shapely
@@ -78,6 +78,28 @@ def _areal(shape: BaseGeometry) -> list[BaseGeometry]:
     return [one for one in parts.tolist() if one.area > 0]
 
 
+def as_written(old: Coverage, new: Coverage, code: str, stored: BaseGeometry | None) -> BaseGeometry:
+    """The polygon (units) of a grid that is written in the place of one stored (None: of none).
+
+    One that its children do not fit into gets and loses the ground that passes; any other is its ground.
+    """
+    lowest = code in new.shapes and code not in old.children
+    if stored is None or lowest or code not in old.outlines:
+        return new.shape(code)
+    return carried_on(stored, within(stored, passing(old, new, code)))
+
+
+def as_recorded(old: Coverage, new: Coverage) -> dict[str, Change]:
+    """Every grid that differs between two coverages, upper ones by the polygons stored and to be written."""
+    found = diff(old, new)
+    for code in [code for code in found if code in old.outlines]:
+        before, after = found[code]
+        stored = old.outlines[code]
+        was = before and replace(before, shape=stored)
+        found[code] = was, after and replace(after, shape=as_written(old, new, code, stored))
+    return found
+
+
 def recorded(outline: BaseGeometry, old: Coverage, new: Coverage, code: str) -> BaseGeometry:
     """The recorded polygon (units) of an upper grid that its children do not fit into, once ground passed.
 
@@ -121,9 +143,7 @@ class Proof:
         ground = None if lowest else passing(old, new, code)
         if stored is not None and ground is not None and code in old.outlines:
             ground = within(stored, ground)
-            shape = carried_on(stored, ground)
-        else:
-            shape = new.shape(code)
+        shape = as_written(old, new, code, stored)
         if not shape.is_valid or not self._explained(code, stored, shape, ground):
             self.found.append(_told(code, stored, shape))
         return shape

@@ -67,7 +67,11 @@ def _batch(conn: Connection) -> int:
     return int(conn.execute(made.returning(schema.batches.c.id)).scalar_one())
 
 
-def polygons(conn: Connection, scheme: str) -> dict[str, BaseGeometry]:
+Polygons = dict[str, BaseGeometry]
+"""Recorded polygons (EPSG:4326) by code."""
+
+
+def polygons(conn: Connection, scheme: str) -> Polygons:
     """Every polygon of today, by code."""
     asked = grids.resolve(conn, Wish(scheme))
     g = schema.grids.c

@@ -15,6 +15,8 @@ from gis import coverage, plan_mend, plan_store, plans, publishing
 from gis.access import COMMAND, enter
 from gis.errors import Problem
 from gis.plan_features import kind_of
+from gis.plan_impact import Impact
+from gis.plan_prospect import prospect
 from gis.settle import is_grid
 from tests import recorded
 from tests.steps import random_step
@@ -105,14 +107,30 @@ def publication(conn: Connection, rng: np.random.Generator) -> bool:
         plans.approve(conn, CHIEF, plan)
         publishing.publish(conn, plan)
 
+    told = {one["code"]: one for one in Impact(conn, prospect(conn, plan).here).uppers}
     published = _tried(publish, conn)
     after = recorded.polygons(conn, SCHEME)
+    if published:
+        uppers_as_told(told, before, after)
     for code in sorted(set(before) & set(after) - named if published else before):
         odd = coverage.areas_m2(shapely.symmetric_difference(before[code], after[code]))[0]
         assert odd <= BENT_M * shapely.length(before[code]) * coverage.METRES_PER_DEGREE, code
     if not published:
         assert {c: s.wkb for c, s in after.items()} == {c: s.wkb for c, s in before.items()}
     return published
+
+
+def uppers_as_told(told: dict[str, Any], before: recorded.Polygons, after: recorded.Polygons) -> None:
+    """Of each upper grid the areas told before the approval are those of the store; others merely bend."""
+    for code in sorted(code for code in {*before, *after} if len(code) == 1):
+        sides = [side.get(code) for side in (before, after)]
+        if code in told:
+            areas = [None if one is None else float(coverage.areas_m2(one)[0]) for one in sides]
+            said = [told[code][f"area_m2_{side}"] for side in ("before", "after")]
+            assert said == pytest.approx(areas, abs=0.01), code
+        else:
+            odd = coverage.areas_m2(shapely.symmetric_difference(*sides))[0]
+            assert odd <= BENT_M * shapely.length(before[code]) * coverage.METRES_PER_DEGREE, code
 
 
 def run(conn: Connection, seeds: range) -> float:
