@@ -23,8 +23,10 @@ def live() -> dict[str, str]:
 
 
 @router.get("/health/ready", openapi_extra=audience("public", "none"))
-def ready(transaction: Transaction) -> dict[str, object]:
-    """Answer that the database answers and a city with grids is there, else what is lacking."""
+def ready(request: Request, transaction: Transaction) -> dict[str, object]:
+    """Answer that database and audit work and a city with grids is there, else what is lacking."""
+    if lack := request.app.state.recorder.lack():
+        raise NotReady(lack)
     with transaction() as conn:
         if lacking := city.lacks(conn):
             raise NotReady("; ".join(lacking))

@@ -1,51 +1,91 @@
-"""Writes who read what into the audit: queued by the requests, appended and sealed once a second."""
+"""Writes who read what into the audit: into a file at once, into the database and sealed once a second."""
 
+import json
 import threading
-from collections import defaultdict, deque
+import time
+from collections import defaultdict
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
-import sqlalchemy as sa
 import structlog
+from prometheus_client import Gauge
 from sqlalchemy.engine import Connection, Engine
 
-from gis import audit
+from gis import audit, audit_queue
 from gis.access import Principal
+from gis.audit_queue import Waiting
 from gis.errors import NotRecorded
 
 EVERY_S = 1.0
+LATE_S = 5.0
+"""Entries that wait longer say that the audit cannot be written; nothing protected is given out then."""
+TAKE_OVER_S = 60
+"""How often files of processes that were killed are looked for."""
 MOST = 50_000
-"""Entries that may wait; with more, protected detail is not given out, rather than given unrecorded."""
+"""Entries that may wait, so that they fit in memory."""
+WAITING = Gauge("safetymap_audit_waiting", "Entries of the audit that the database has not.")
+BEHIND = Gauge("safetymap_audit_behind_seconds", "Age of the oldest entry that is not recorded and sealed.")
 log = structlog.get_logger()
 
 
 class Recorder:
-    """One per process: a queue and the thread that empties it."""
+    """One per process: the files of entries that wait, and the thread that brings them into the database."""
 
     def __init__(self, engines: Callable[[], Engine], data_dir: Path) -> None:
         self._engines, self._data_dir = engines, data_dir
-        self._waiting: deque[tuple[Principal, str, str]] = deque()
+        self._lock = threading.Lock()
+        self._current: Waiting | None = None
+        self._full: list[Waiting] = []
+        self._unsealed_since: float | None = None
         self._sealed: dict[str, int] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to write."""
+        """Begin to write, with what processes that were killed have left."""
         self._stop.clear()
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
+        WAITING.set_function(lambda: len(self))
+        BEHIND.set_function(self.behind_s)
 
     def stop(self) -> None:
-        """Write what waits, and end."""
+        """Write what waits, and end; what the database does not take stays in files for the next start."""
         self._stop.set()
         if self._thread:
             self._thread.join()
 
+    def __len__(self) -> int:
+        """Return how many entries wait."""
+        return sum(len(one.texts) for one in [*self._full, self._current] if one)
+
+    def behind_s(self) -> float:
+        """Return the age of the oldest entry that is not recorded and sealed, in seconds."""
+        since = [one.since for one in [*self._full, self._current] if one and one.since]
+        oldest = min([*since, *([self._unsealed_since] if self._unsealed_since else [])], default=None)
+        return 0.0 if oldest is None else time.monotonic() - oldest
+
+    def lack(self) -> str | None:
+        """Return why nothing protected is given out, None while the audit is written."""
+        behind, waiting = self.behind_s(), len(self)
+        if behind <= LATE_S and waiting < MOST:
+            return None
+        return f"the audit cannot be written ({waiting} entries wait, the oldest for {behind:.0f} s)"
+
     def note(self, who: Principal, what: str, came_from: str) -> None:
-        """Queue an entry. Raises NotRecorded while the audit cannot be written and too many wait."""
-        if len(self._waiting) >= MOST:
-            raise NotRecorded("the audit cannot be written, so nothing protected is given out; try again")
-        self._waiting.append((who, what, came_from))
+        """Write an entry down. Raises NotRecorded where it cannot be, or others wait for too long."""
+        text = audit.entry(self._data_dir, who, what, came_from)
+        with self._lock:
+            if lack := self.lack():
+                raise NotRecorded(f"{lack}, so nothing protected is given out; try again")
+            try:
+                self._current = self._current or audit_queue.begin(self._data_dir)
+                self._current.add(text)
+            except OSError as error:
+                log.exception("audit")
+                told = f"the audit cannot be written ({error.strerror or error})"
+                raise NotRecorded(f"{told}, so nothing protected is given out; try again") from error
 
     def change(
         self, conn: Connection, who: Principal, what: str, detail: dict[str, object], came_from: str
@@ -54,26 +94,45 @@ class Recorder:
         audit.change(conn, self._data_dir, who, what, detail, came_from)
 
     def _run(self) -> None:
-        while not self._stop.wait(EVERY_S):
-            self._empty()
-        self._empty()
+        for second in count():
+            if second % TAKE_OVER_S == 0:
+                self._attempt(self._take_over)
+            ends = self._stop.wait(EVERY_S)
+            self._attempt(self._empty)
+            if ends:
+                return
+
+    def _attempt(self, step: Callable[[], None]) -> None:
+        """Take a step. Whatever goes wrong is tried again, and told: a thread that ends tells nobody."""
+        try:
+            step()
+        except Exception:
+            log.exception("audit", waiting=len(self), behind_s=round(self.behind_s(), 1))
+
+    def _take_over(self) -> None:
+        self._full.extend(audit_queue.left_behind(self._data_dir))
 
     def _empty(self) -> None:
-        taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        if not taken:
-            return
-        try:
-            self._write(taken)
-        except sa.exc.SQLAlchemyError as error:
-            self._waiting.extendleft(reversed(taken))
-            log.warning("audit", error=str(error), waiting=len(self._waiting))
+        with self._lock:
+            if self._current and self._current.texts:
+                self._full.append(self._current)
+                self._current = None
+        while self._full:
+            self._record(self._full[0])
+            self._full.pop(0).done()
+            self._unsealed_since = self._unsealed_since or time.monotonic()
+        if self._unsealed_since:
+            with self._engines().begin() as conn:
+                audit.seal(conn, self._data_dir, self._sealed)
+            self._unsealed_since = None
 
-    def _write(self, taken: list[tuple[Principal, str, str]]) -> None:
+    def _record(self, waiting: Waiting) -> None:
+        """Append entries to their chains, each once, whether or not an attempt before went through."""
+        append = audit.append_missing if waiting.tried else audit.append
+        waiting.tried = True
         chains: dict[str, list[str]] = defaultdict(list)
-        for who, what, came_from in taken:
-            chains[audit.chain_of(who)].append(audit.entry(self._data_dir, who, what, came_from))
+        for text in waiting.texts:
+            chains[json.loads(text)["chain"]].append(text)
         with self._engines().begin() as conn:
             for chain in sorted(chains):
-                audit.append(conn, chain, chains[chain])
-        with self._engines().begin() as conn:
-            audit.seal(conn, self._data_dir, self._sealed)
+                append(conn, chain, chains[chain])

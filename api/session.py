@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from api.access import Who, audience, cookie_name, csrf, is_local, session_cookie
 from api.deps import Transaction
 from gis import access, demo_keys
-from gis.access import Principal
+from gis.access import ANYBODY, Principal
 from gis.db import Record
 from gis.errors import BadInput, NotFound, Unknown
 from layers.catalogue import CATALOG
@@ -77,14 +77,14 @@ def log_in(request: Request, response: Response, transaction: Transaction, login
         if login.demo is not None:
             key_id, second = _demo_key(request, login.demo, conn), True
         elif login.key is not None:
-            key_id, second = _check(conn, login.key, login.code)
+            key_id, second = _check(request, conn, login.key, login.code)
         else:
             raise BadInput("key", "is missing; send a key, or in the demo the label of a demo key")
         _end(request, conn)
         cookie = access.open_session(conn, key_id, LASTS, second_factor=second)
         whose = access.principal(conn, cookie)
     assert whose  # its key was found a moment ago
-    request.app.state.recorder.note(whose, "session opened", request.client.host if request.client else "")
+    _note(request, whose, "session opened")
     response.set_cookie(
         cookie_name(request), cookie, int(LASTS.total_seconds()), httponly=True, samesite="strict",
         secure=request.url.scheme == "https",
@@ -92,14 +92,20 @@ def log_in(request: Request, response: Response, transaction: Transaction, login
     return _told(whose, csrf(cookie))
 
 
-def _check(conn: Connection, key: str, code: str | None) -> tuple[int, bool]:
+def _check(request: Request, conn: Connection, key: str, code: str | None) -> tuple[int, bool]:
     """Return a key's id and whether its second factor came. Raises Unknown when either is not good."""
     whose = access.principal(conn, key)
     if whose is None or whose.key_id is None or whose.is_session:
+        _note(request, ANYBODY, f"log-in refused: no key with hash {access.digest(key).hex()[:12]}")
         raise Unknown("the key is unknown, revoked or expired; ask for a new one")
     if code is not None and not access.check_code(conn, key, code):
+        _note(request, whose, "log-in refused: wrong code")
         raise Unknown("the code is wrong, late or was used already; wait for the next one")
     return whose.key_id, code is not None
+
+
+def _note(request: Request, who: Principal, what: str) -> None:
+    request.app.state.recorder.note(who, what, request.client.host if request.client else "")
 
 
 def _demo_key(request: Request, label: str, conn: Connection) -> int:

@@ -6,6 +6,7 @@ in the database lacks the key, which lies in the data directory.
 """
 
 import base64
+import errno
 import fcntl
 import hashlib
 import json
@@ -16,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from sqlalchemy.engine import Connection
 
+from gis import audit_queue
 from gis.access import Principal
 from gis.schema_access import audit, audit_heads
 
@@ -37,6 +40,8 @@ KEPT = timedelta(days=180)
 """The least time that entries are kept (Cybersecurity Law of the PRC, article 21: six months)."""
 _FOLDER, _KEY = "audit", "signing-key.pem"
 _LONGEST_LINE = 4096
+_CLOCKS_APART = timedelta(days=1)
+"""Between this machine and the database's, at most."""
 
 Json = Mapping[str, Any]
 
@@ -65,6 +70,13 @@ def entry(data_dir: Path, who: Principal, what: str, came_from: str, detail: Jso
 def append(conn: Connection, chain: str, entries: Sequence[str]) -> None:
     """Append signed entries to a chain, which stays locked until the transaction ends."""
     conn.execute(sa.text("SELECT audit_append(:chain, :entries)"), {"chain": chain, "entries": list(entries)})
+
+
+def append_missing(conn: Connection, chain: str, entries: Sequence[str]) -> None:
+    """Append those signed entries to a chain that it has not yet."""
+    since = min(datetime.fromisoformat(json.loads(text)["at"]) for text in entries) - _CLOCKS_APART
+    names = {"chain": chain, "entries": list(entries), "since": since}
+    conn.execute(sa.text("SELECT audit_append_missing(:chain, :entries, :since)"), names)
 
 
 def change(
@@ -126,7 +138,10 @@ def verify(conn: Connection, data_dir: Path) -> list[str]:
         head = heads.get(chain)
         if head is None or (head.seq, head.hash) != (last, hashed):
             faults.append(f"chain {chain}: its head in the database is not its last entry {last}")
-    return faults
+    return faults + [
+        f"{name}: {count} entries of a service that was killed wait there; the next start brings them in"
+        for name, count in audit_queue.count_left(data_dir).items()
+    ]
 
 
 def _follow(
@@ -187,16 +202,25 @@ def _write(data_dir: Path, heads: list[dict[str, Any]]) -> None:
     """Append signed lines to the month's file, each with the hash of the line before it."""
     if not heads:
         return
-    with _this_month(data_dir).open("a+b") as file:
+    with _this_month(data_dir).open("a+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(max(0, file.tell() - _LONGEST_LINE))
-        before = file.read().rpartition(b"\n")[0].rpartition(b"\n")[2]
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _LONGEST_LINE))
+        *whole, torn = file.read(_LONGEST_LINE).split(b"\n")
+        before, lines = torn or (whole[-1] if whole else b""), [b""] * bool(torn)
         for head in heads:
             told = head | {"before": _line_hash(before)}
             before = _canonical(told | {"sig": _sign(data_dir, told)}).encode()
-            file.write(before + b"\n")
-        file.flush()
+            lines.append(before)
+        _write_whole(file, b"".join(line + b"\n" for line in lines), size)
         os.fsync(file.fileno())
+
+
+def _write_whole(file: RawIOBase, text: bytes, size: int) -> None:
+    """Append all of a text to a file of `size` bytes, or nothing. Raises OSError for nothing."""
+    if (written := file.write(text)) != len(text):
+        file.truncate(size)
+        raise OSError(errno.ENOSPC, f"the disk took {written} of {len(text)} bytes")
 
 
 def _line_hash(line: bytes) -> str:
@@ -210,12 +234,22 @@ def _read_heads(data_dir: Path) -> tuple[dict[str, _Signed], list[str]]:
     for path in _head_files(data_dir):
         before = b""
         for number, line in enumerate(path.read_bytes().splitlines(), 1):
-            told = json.loads(line)
-            if not _is_signed(data_dir, told) or told["before"] != _line_hash(before):
+            told = _head_in(data_dir, line)
+            if told is None or told["before"] != _line_hash(before):
                 faults.append(f"{path.name}: line {number} is not what we wrote there")
             before = line
-            _note(signed.setdefault(told["chain"], _Signed()), told)
+            if told is not None:
+                _note(signed.setdefault(told["chain"], _Signed()), told)
     return signed, faults
+
+
+def _head_in(data_dir: Path, line: bytes) -> Json | None:
+    """Return the signed head in a line, None for one that is torn or not ours."""
+    try:
+        told = json.loads(line)
+        return told if _is_signed(data_dir, told) else None
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return None
 
 
 def _note(signed: _Signed, told: Json) -> None:

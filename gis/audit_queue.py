@@ -1,0 +1,96 @@
+"""Entries of the audit that wait for the database: each lies in a file before what it tells of is done.
+
+A file belongs to the process that holds its lock. What a killed process leaves is taken over by the next
+that starts; an entry that the database has already is not written twice.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_FOLDER, _NAME = "audit", "waiting_*.jsonl"
+
+
+@dataclass
+class Waiting:
+    """One file of signed entries.
+
+    `since`: monotonic seconds when the first came, None while there is none. `tried`: the database may have
+    some of them.
+    """
+
+    path: Path
+    handle: int
+    texts: list[str] = field(default_factory=list)
+    since: float | None = None
+    tried: bool = False
+
+    def add(self, text: str) -> None:
+        """Write an entry down. Raises OSError where the disk does not take it; it then waits for nobody."""
+        line = text.encode() + b"\n"
+        written = os.write(self.handle, line)
+        if written < len(line):  # a torn line would swallow the next one
+            os.ftruncate(self.handle, os.fstat(self.handle).st_size - written)
+            raise OSError(errno.ENOSPC, f"the disk took {written} of {len(line)} bytes")
+        self.texts.append(text)
+        self.since = self.since or time.monotonic()
+
+    def done(self) -> None:
+        """Forget the file: the database has its entries."""
+        self.path.unlink(missing_ok=True)
+        os.close(self.handle)
+
+
+def begin(data_dir: Path) -> Waiting:
+    """Return a new empty file of this process."""
+    folder = data_dir / _FOLDER
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / _NAME.replace("*", uuid.uuid4().hex)
+    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    return Waiting(path, handle)
+
+
+def left_behind(data_dir: Path) -> Iterator[Waiting]:
+    """Yield the files that no process holds any more, as ours."""
+    for path in sorted((data_dir / _FOLDER).glob(_NAME)):
+        with suppress(FileNotFoundError):
+            handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(handle)
+                continue
+            if path.exists():
+                yield Waiting(path, handle, _read(path), time.monotonic(), tried=True)
+            else:  # its process was done with it while we looked
+                os.close(handle)
+
+
+def _read(path: Path) -> list[str]:
+    """Return the whole entries of a file; the last may be torn, and then nothing was given out for it."""
+    lines = path.read_bytes().decode(errors="replace").split("\n")[:-1]
+    return [line for line in lines if _is_entry(line)]
+
+
+def _is_entry(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line)["chain"], str)
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
+def count_left(data_dir: Path) -> dict[str, int]:
+    """Return how many entries wait in the files that no process holds, by file."""
+    found = {}
+    for one in left_behind(data_dir):
+        found[one.path.name] = len(one.texts)
+        os.close(one.handle)
+    return {name: count for name, count in found.items() if count}
