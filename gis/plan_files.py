@@ -24,10 +24,13 @@ from gis.importing import codes, natures, quoting, sandbox
 from gis.importing.parsing import LONGEST_ID, one_array
 from gis.importing.shapes import unwrapped
 from gis.importing.source import Chunk, ReadOptions, Source
+from gis.plan_outlines import bent_shape
 from gis.settle import Coverage, is_grid, same_shape
 
 FORMATS = {"gpkg": "GPKG", "geojson": "GeoJSON", "shp.zip": "ESRI Shapefile"}
 """Suffixes of files and the drivers that write them."""
+DBF_BYTES = 254
+"""A text of a Shapefile's table is cut off beyond this."""
 LAYER = "grids"
 """The layer of the lowest grids, which comes back in; a GeoPackage has those above in `upper` beside it."""
 
@@ -57,6 +60,7 @@ def write(cov: Coverage, changes: Mapping[str, str | None], form: str) -> bytes:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         if form == "shp.zip":
+            _refuse_long(lowest)
             (folder / LAYER).mkdir()
             lowest.to_file(folder / LAYER / f"{LAYER}.shp", driver=FORMATS[form], encoding="UTF-8")
             return Path(shutil.make_archive(str(folder / "plan"), "zip", folder / LAYER)).read_bytes()
@@ -66,6 +70,18 @@ def write(cov: Coverage, changes: Mapping[str, str | None], form: str) -> bytes:
         if form == "gpkg" and len(upper):
             upper.to_file(path, driver=FORMATS[form], layer="upper", mode="a")
         return path.read_bytes()
+
+
+def _refuse_long(table: gpd.GeoDataFrame) -> None:
+    """Raise BadInput for a text that a Shapefile would cut off."""
+    for name in ("code", "name", "parent"):
+        for code, text in zip(table["code"], table[name].fillna(""), strict=True):
+            if len(text.encode()) > DBF_BYTES:
+                raise BadInput(
+                    "format",
+                    f"the {name} of {code} is longer than the {DBF_BYTES} bytes that a Shapefile holds; "
+                    "take gpkg or geojson",
+                )
 
 
 _AS_IT_SAYS = ReadOptions()
@@ -191,17 +207,22 @@ def _step(cov: Coverage, drawn: gpd.GeoDataFrame, shapes: Geoms) -> dict[str, An
     """The step that makes a draft what the file shows; None where it is that already."""
     there = dict(zip(drawn["code"], shapely.normalize(shapes), strict=True))
     given = drawn.set_index("code")
-    grids = []
+    grids, real = [], False
     for code, shape in there.items():
         old = cov.grids.get(code)
         parent = _named_parent(cov, given, code) or (old.parent if old else _parent(cov, shape))
-        name = _text(given, code, "name") or (old.name if old else "")
-        same = code in cov.shapes and same_shape(cov.shape(code), shape)
-        if not (same and old and (old.parent, old.name) == (parent, name)):
-            geometry = shapely.geometry.mapping(coverage.to_degrees(shape))
-            grids.append({"code": code, "parent": parent, "name": name, "shape": geometry})
+        name = _text(given, code, "name")
+        if old and name in {"", old.name.strip()}:
+            name = old.name
+        alike = old is not None and (old.parent, old.name) == (parent, name)
+        if alike and code in cov.shapes and same_shape(cov.shape(code), shape):
+            continue
+        # Of one that merely bends as its neighbours get vertices nothing was drawn.
+        real |= not (alike and code in cov.shapes and bent_shape(cov.shape(code), shape))
+        geometry = shapely.geometry.mapping(coverage.to_degrees(shape))
+        grids.append({"code": code, "parent": parent, "name": name, "shape": geometry})
     gone = sorted(code for code in cov.shapes if code not in there and is_grid(code))
-    return {"op": "adopt", "grids": grids, "gone": gone} if grids or gone else None
+    return {"op": "adopt", "grids": grids, "gone": gone} if real or gone else None
 
 
 def _named_parent(cov: Coverage, given: gpd.GeoDataFrame, code: str) -> str:

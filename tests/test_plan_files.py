@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -55,6 +56,47 @@ def test_parts_of_one_are_what_they_were(tmp_path: Path) -> None:
     step = plan_files.bring(cov, back).step
     assert step is not None
     assert [one["code"] for one in step["grids"]] == [back["code"][0]]
+
+
+def _with_middles(shape: shapely.Geometry) -> shapely.Geometry:
+    """A shape with further vertices along its edges, on the whole units beside them."""
+    units = coverage.to_units(shape)
+    longest = units.length / shapely.get_num_coordinates(units) / 2
+    more = shapely.transform(shapely.segmentize(units, longest), np.round)
+    degrees: shapely.Geometry = coverage.to_degrees(more)
+    return degrees
+
+
+@pytest.mark.parametrize("form", plan_files.FORMATS)
+@pytest.mark.parametrize("what", ["vertices", "blanks", "both"])
+def test_what_draws_nothing_is_no_step(form: str, what: str, tmp_path: Path) -> None:
+    """Vertices along the edges, as other tools put them in; blanks around names, which a file loses."""
+    cov = draft()
+    if what != "vertices":
+        cov = replace(cov, grids={c: replace(g, name=f" {g.name} ") for c, g in cov.grids.items()})
+    back = out_and_in(cov, form, tmp_path)
+    if what != "blanks":
+        back["geometry"] = [_with_middles(shape) for shape in back.geometry]
+    brought = plan_files.bring(cov, back)
+    assert (brought.step, brought.faults) == (None, [])
+    back.loc[0, "name"] = "码头网格"
+    step = plan_files.bring(cov, back).step
+    assert step is not None
+    changed = {code for code, grid in apply(cov, step).grids.items() if grid != cov.grids[code]}
+    assert changed == {back["code"][0]}
+
+
+def test_what_a_shapefile_cannot_hold_is_refused(tmp_path: Path) -> None:
+    """Its texts hold 254 bytes, 84 Chinese characters: longer names would come back cut off."""
+    for length, holds in ((84, True), (85, False), (200, False)):
+        cov = draft()
+        cov = replace(cov, grids=dict(cov.grids) | {"0202": replace(cov.grids["0202"], name="名" * length)})
+        if holds:
+            assert plan_files.bring(cov, out_and_in(cov, "shp.zip", tmp_path)).step is None
+        else:
+            with pytest.raises(BadInput, match=r"0202.*254 bytes.*gpkg"):
+                plan_files.write(cov, {}, "shp.zip")
+        assert plan_files.bring(cov, out_and_in(cov, "gpkg", tmp_path)).step is None
 
 
 @pytest.mark.parametrize("form", plan_files.FORMATS)

@@ -204,6 +204,9 @@ def test_a_plan_from_the_first_line_to_the_map_of_the_city(sit_down: Opener, add
     expect(page.locator("#state")).to_have_text("待审批")
     expect(page.locator("#toolbar")).to_be_hidden()
     (new,) = page.evaluate(NEW)  # what was called by a label in the draft has its code now
+    expect(page.locator("#steps li")).to_have_count(4)
+    expect(page.locator("#steps")).to_contain_text("分配编码")
+    assert not re.search(r"tool\.|~\d", page.locator("#panel").inner_text()), "no word, or a label"
     plan = the_plan(page)
     assert context.request.post(f"{address}/plans/{plan['id']}/approve").status == 403
 
@@ -316,6 +319,39 @@ def test_a_conflict_is_decided_on_the_page(sit_down: Opener) -> None:
     expect(other.locator("#life-approve")).to_have_count(0)  # the approver decided the conflict
     _, third = sit_down("admin", f"/planner#plan={plans[1]}")
     _publish(third)
+
+
+LOOK = """() => {
+    const box = window.safetymap.map.getBounds();
+    return [box.getWest(), box.getSouth(), box.getEast(), box.getNorth()];
+}"""
+
+
+def test_a_link_to_a_plan_looks_at_its_change_after_a_sign_in(
+    sit_down: Opener, sessions: dict[str, list[Any]]
+) -> None:
+    """The map notes in the address where it began; a place that its reader chose is kept."""
+    _, page = sit_down("planner")
+    begin(page, "链接")
+    _split(page, "T1c", (5, -0.5), (5, 3.5))
+    plan = the_plan(page)["id"]
+    context, other = sit_down("public", f"/planner#plan={plan}")
+    expect(other.locator("#panel")).to_contain_text("规划需要登录")
+    until(other, "location.hash.includes('map=')")
+    context.add_cookies(sessions["planner"])
+    other.reload()
+    expect(other.locator("#state")).to_have_text("草案")
+    until(other, DRAWN)
+    change = ground(other, "T1c").union(ground(page, "T1c"))
+    seen = shapely.box(*other.evaluate(LOOK))
+    assert seen.covers(change)
+    assert seen.area < 40 * town.draw()["c"].area
+    look_at(other, 0.5, 0.5, 15)
+    chosen = other.evaluate(LOOK)
+    other.reload()
+    expect(other.locator("#state")).to_have_text("草案")
+    until(other, DRAWN)
+    assert other.evaluate(LOOK) == pytest.approx(chosen, abs=1e-3)
 
 
 def _publish(page: Page) -> None:

@@ -8,6 +8,8 @@ import { onChange } from "./state.js";
 
 const COUNTED = ["buildings", "cameras", "places", "incidents", "staff"];
 const MOST = 100;
+/** The least share that is told as a number. */
+const LEAST_SHARE = 0.001;
 
 export function findings() {
   onOpen((what) => (what.has("plan") || what.has("faults") || what.has("impact")) && show());
@@ -76,7 +78,8 @@ function work({ workload }) {
 
 function lineage({ lineage: rows }) {
   if (!rows.length) return null;
-  const percent = (share) => share.toLocaleString(locale(), { style: "percent", maximumFractionDigits: 1 });
+  const inPercent = (share) => share.toLocaleString(locale(), { style: "percent", maximumFractionDigits: 1 });
+  const percent = (share) => (share > 0 && share < LEAST_SHARE ? `< ${inPercent(LEAST_SHARE)}` : inPercent(share));
   const row = ({ before, after, kind, area_share: area, household_share: homes }) => h("li", {},
     h("span", {}, `${nameOf(before)} → ${nameOf(after)}`), h("small", {}, `${t(`lineage.${kind}`)} · ${t("lineage.shares", { area: percent(area), homes: percent(homes) })}`));
   return block(t("lineage.title"), "lineage", h("details", { id: "lineage-list" }, h("summary", {}, t("lineage.list", { count: rows.length })), h("ul", { class: "moved" }, rows.slice(0, MOST).map(row))));

@@ -16,7 +16,7 @@ import { change, onChange, read, state } from "./state.js";
 import { tell, toast } from "./toast.js";
 
 async function start() {
-  const placed = location.hash.includes("map=");
+  const placed = isPlaced();
   read();
   dress();
   onChange((changed) => (changed.has("lang") || changed.has("theme")) && dress());
@@ -39,7 +39,18 @@ async function start() {
   if (!asked()) return;
   await load(asked());
   if (!placed) overview();
+  note({ placed: true });
 }
+
+/** Whether the place of the map is what its reader chose; the map notes in the address where it began, too,
+    so that a sign-in, which begins the page anew, would not look at the plan. */
+function isPlaced() {
+  const placed = history.state?.placed ?? location.hash.includes("map=");
+  note({ placed });
+  return placed;
+}
+
+const note = (more) => history.replaceState({ ...history.state, ...more }, "");
 
 /** The plan that the address names, 0 for none. */
 const asked = () => Number(new URLSearchParams(location.hash.slice(1)).get("plan"));

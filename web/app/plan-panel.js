@@ -143,7 +143,7 @@ function picked() {
     levels.map(({ level: rank, name_zh, name_en }) => h("option", { value: rank, selected: rank === open.level }, choose(name_zh, name_en))));
   const codes = [...open.grids.values()].filter(({ properties }) => properties.level === open.level).map(({ properties }) => properties.code).sort();
   const add = h("select", { id: "pick", "aria-label": t("pick.add"), onchange: (event) => event.target.value && pick(event.target.value) },
-    h("option", { value: "" }, t("pick.add")), codes.filter((code) => !open.picked.includes(code)).map((code) => h("option", { value: code }, `${nameOf(code)}  ${code}`)));
+    h("option", { value: "" }, t("pick.add")), codes.filter((code) => !open.picked.includes(code)).map((code) => h("option", { value: code }, `${nameOf(code)}  ${codeOf(code)}`)));
   const chip = (code) => h("li", {}, h("button", { type: "button", title: t("pick.off"), onclick: () => pick(code) }, `${nameOf(code)} ✕`), h("code", {}, codeOf(code)));
   return block(t("pick.title"), h("label", { class: "row" }, t("pick.level"), level), add,
     open.picked.length ? h("ul", { class: "picked", id: "picked" }, open.picked.map(chip)) : h("p", { class: "quiet" }, t("pick.none")),
@@ -184,8 +184,8 @@ function tellSuggested(answer) {
 
 function conflicts() {
   const row = ({ code, with: together, mine, theirs }) => h("li", {},
-    h("strong", {}, `${(mine ?? theirs)?.properties.name || code} ${code}`),
-    together.length > 1 && h("small", {}, t("conflict.with", { codes: together.join("、") })),
+    h("strong", {}, `${(mine ?? theirs)?.properties.name || nameOf(code)} ${codeOf(code)}`),
+    together.length > 1 && h("small", {}, t("conflict.with", { codes: together.map(nameOf).join(t("list.and")) })),
     h("p", { class: "row" }, ["mine", "theirs"].map((choice) => button(`conflict.${choice}`, () => doing(resolve, code, choice))),
       (mine || theirs) && button("conflict.see", () => zoomTo([mine, theirs].filter(Boolean).map(({ geometry }) => geometry)), "link")));
   return block(t("conflict.title"), h("p", { class: "note" }, t("conflict.what")), h("ul", { class: "conflicts" }, open.conflicts.map(row)));
@@ -200,7 +200,7 @@ function steps() {
   const parents = new Map(open.steps.map((step) => [step.id, step.parent]));
   for (let at = open.plan.head; at; at = parents.get(at) ?? null) done.add(at);
   const row = (step) => h("li", { class: done.has(step.id) ? "" : "undone", "aria-current": step.id === open.plan.head ? "step" : null },
-    h("span", {}, t(GROUPS[step.params.title] ?? `tool.${step.op}`)), h("small", {}, step.codes.slice(0, 4).map(nameOf).join("、")),
+    h("span", {}, t(GROUPS[step.params.title] ?? `tool.${step.op}`)), h("small", {}, step.codes.slice(0, 4).map(nameOf).join(t("list.and"))),
     canEdit() && open.plan.can_redo.includes(step.id) && h("button", { type: "button", class: "link", onclick: () => doing(redo, step.id) }, t("tool.redo")));
   return block(t("steps.title"), open.steps.length ? h("ol", { class: "steps", id: "steps" }, open.steps.map(row)) : h("p", { class: "quiet" }, t("steps.none")));
 }

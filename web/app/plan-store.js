@@ -84,7 +84,7 @@ export function nameHalves(codes) {
 let names = new Map();
 
 /** What a grid is called by until its code is given, when the plan is handed over. */
-export const codeOf = (code) => (code.startsWith("~") ? t("code.later") : code);
+export const codeOf = (code) => (isLabel(code) ? t("code.later") : code);
 
 /** Put what a step changed in its place; faults and impact of the whole follow. */
 async function follow(answer) {
@@ -254,8 +254,24 @@ export function workOn(level) {
 
 /** What a grid is called: its name, with the end of its code where another bears the same one; else its code. */
 export function nameOf(code) {
-  const name = open.grids.get(code)?.properties.name ?? names.get(code);
-  return name ? (namesakes().get(name) > 1 ? `${name}…${code.slice(-3)}` : name) : code;
+  const name = open.grids.get(code)?.properties.name ?? names.get(code) ?? labelled().get(code);
+  if (!name) return isLabel(code) ? t("grid.new") : code;
+  return namesakes().get(name) > 1 ? `${name}…${isLabel(code) ? code : code.slice(-3)}` : name;
+}
+
+/** Grids that a draft made have labels until it is handed over. */
+const isLabel = (code) => code.startsWith("~");
+
+let gave = { of: null, names: new Map() };
+
+/** The names that steps gave with labels, for grids that are gone from the draft, or have their codes by now. */
+function labelled() {
+  if (gave.of !== open.steps) {
+    const params = open.steps.flatMap((step) => [step.params, ...(step.params.steps ?? [])]);
+    const pairs = params.flatMap(({ into, names: given }) => (Array.isArray(given) ? given.map((name, n) => [into[n], name]) : []));
+    gave = { of: open.steps, names: new Map(pairs) };
+  }
+  return gave.names;
 }
 
 /** A text with the names of grids in place of their codes. */

@@ -6,7 +6,7 @@ import { t } from "./i18n.js";
 import { cancel, sketch, whatIsAt } from "./plan-draw.js";
 import { trace } from "./plan-map.js";
 import { worded } from "./plan-refusals.js";
-import { drawNew, nameHalves, nameOf, onOpen, open, pickOnly, redo, take, undo } from "./plan-store.js";
+import { codeOf, drawNew, nameHalves, nameOf, onOpen, open, pickOnly, redo, take, undo } from "./plan-store.js";
 import { session } from "./session.js";
 import { onChange } from "./state.js";
 import { tell, toast } from "./toast.js";
@@ -163,7 +163,7 @@ export function asked(title, content, read) {
   });
 }
 
-const option = (code) => h("option", { value: code }, `${nameOf(code)}  ${code}`);
+const option = (code) => h("option", { value: code }, `${nameOf(code)}  ${codeOf(code)}`);
 
 function merge(codes) {
   const into = h("select", {}, codes.map(option));
@@ -172,7 +172,7 @@ function merge(codes) {
 
 function rename([code]) {
   const name = h("input", { value: open.grids.get(code).properties.name ?? "", maxlength: 200, required: true });
-  return asked(t("tool.rename"), h("label", {}, t("tool.rename.to", { code }), name), () => ({ code, name: name.value }));
+  return asked(t("tool.rename"), h("label", {}, t("tool.rename.to", { code: codeOf(code) }), name), () => ({ code, name: name.value }));
 }
 
 function transfer([code]) {
