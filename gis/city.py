@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
 import numpy as np
-import numpy.typing as npt
 import sqlalchemy as sa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -17,6 +16,7 @@ from sqlalchemy.engine import Connection
 from gis.db import Record
 from gis.errors import BadInput, NotFound
 from gis.importing import codes
+from gis.recorded import ENOUGH, Records
 from gis.schema import AREAS, areas, batches, buildings, categories, city, grids, levels, places, schemes
 
 UNSET = "the city is not set: safetymap city set --code CODE --name NAME --zone ZONE"
@@ -203,13 +203,14 @@ def with_descendants(conn: Connection, code: str) -> tuple[str, ...]:
     return codes
 
 
-def days_with_records(conn: Connection) -> npt.NDArray[np.int64]:
-    """Return the local days on which the city recorded anything, as days since 1970-01-01, rising.
+def records_by_day(conn: Connection) -> Records:
+    """Return the local days on which the city recorded anything, and how much.
 
-    Whoever sees a part of the city alone is told these days as well, and nothing else of the rest.
+    They are of the whole city, whoever asks: answers tell which days were recorded, never these counts.
     """
-    days = sa.text("SELECT day - date '1970-01-01' AS day FROM days_with_records() day")
-    return np.sort(np.array(conn.execute(days).scalars().all(), dtype=np.int64))
+    query = sa.text("SELECT day - date '1970-01-01', records FROM records_by_day(:most) ORDER BY 1")
+    rows = conn.execute(query, {"most": ENOUGH}).all()
+    return Records(*np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 2).T)
 
 
 def last_import(conn: Connection) -> datetime | None:

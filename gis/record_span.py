@@ -9,8 +9,8 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from gis.city import days_with_records, the_city
-from gis.recorded import recorded_days
+from gis.city import records_by_day, the_city
+from gis.recorded import Records, recorded_days
 from gis.reporting_delay import Delay, reporting_delay
 from gis.schema import incidents
 
@@ -95,8 +95,9 @@ def incident_span(conn: Connection) -> Span:
     at, live = incidents.c.occurred_at, incidents.c.state != "withdrawn"
     found = sa.select(sa.func.count(), sa.func.min(at), sa.func.max(at)).where(live)
     count, earliest, last = conn.execute(found).one()
-    days, delay, since = days_with_records(conn), reporting_delay(conn), since_in_use(conn)
-    recorded = recorded_runs(days, datetime.now(since.tzinfo)) if since else ()
+    records, delay = records_by_day(conn), reporting_delay(conn)
+    since = _since_in_use(conn, records)
+    recorded = recorded_runs(records, datetime.now(since.tzinfo)) if since else ()
     if earliest is None or since is None or earliest >= since:
         return Span(count, earliest, last, earliest, delay=delay, recorded=recorded)
     later = sa.select(sa.func.count(), sa.func.min(at)).where(live, at >= since)
@@ -105,19 +106,20 @@ def incident_span(conn: Connection) -> Span:
     return Span(count, first or earliest, last, earliest, stray, delay, recorded)
 
 
-def recorded_runs(days: npt.NDArray[np.int64], now: datetime) -> tuple[Period, ...]:
-    """Return the runs of recorded days from the days with records (numbers, rising), by the city's clock.
+def recorded_runs(records: Records, now: datetime) -> tuple[Period, ...]:
+    """Return the runs of recorded days, by the city's clock.
 
     Empty days after the last record are quiet ones up to last midnight, unless their run is too long to
     believe (`gis.recorded`): then the records end with their last day. Today is recorded, up to now, once
     it has a record.
     """
+    days = records.days
     if not len(days):
         return ()
     zone, today = now.tzinfo, (now.date() - _EPOCH).days
     assert isinstance(zone, ZoneInfo)
-    known = recorded_days(days)
-    if days[-1] < today and today - 1 in recorded_days([*days, today]):
+    known = recorded_days(records)
+    if days[-1] < today and today - 1 in recorded_days(records.and_one_on(today)):
         known = np.union1d(known, np.arange(days[-1], today))
     runs = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1)
     bounds = [(midnight(run[0], zone), midnight(run[-1] + 1, zone)) for run in runs]
@@ -133,7 +135,11 @@ def midnight(day: int, zone: ZoneInfo) -> datetime:
 
 def since_in_use(conn: Connection) -> datetime | None:
     """Return the first moment of the first day in use; None where no day has records."""
-    days = days_with_records(conn)
+    return _since_in_use(conn, records_by_day(conn))
+
+
+def _since_in_use(conn: Connection, records: Records) -> datetime | None:
+    days = records.days
     if not len(days):
         return None
     return midnight(days[first_in_use(days)], ZoneInfo(the_city(conn).timezone))

@@ -1,5 +1,6 @@
 """Which days a source recorded: empty days are quiet unless their run is too long to believe."""
 
+from dataclasses import dataclass
 from math import exp, lgamma
 
 import numpy as np
@@ -8,27 +9,119 @@ from numpy.typing import ArrayLike, NDArray
 Integers = NDArray[np.int64]
 UNBELIEVABLE = 1e-4
 """A run of empty days is a gap in the records where its chance anywhere in the span is at most this."""
+ENOUGH = 30
+"""Records of a day from which on more of them say nothing new: counts are known up to so many."""
+_WEEK = 7
+_AROUND = 4 * _WEEK
+"""Days before a run of empty ones, and after it, whose counts say what was usual then."""
+_REACH = 2 * _AROUND
+"""Days on each side among which they are looked for."""
 
 
-def recorded_days(days_with_records: ArrayLike) -> Integers:
+@dataclass(frozen=True)
+class Records:
+    """The days on which a whole source, unfiltered, holds records: numbers since 1970-01-01, rising."""
+
+    days: Integers
+    counts: Integers
+    """Records of each of them, ENOUGH at most."""
+
+    def and_one_on(self, day: int) -> "Records":
+        """Return the same with one record on a later day."""
+        return Records(np.append(self.days, day), np.append(self.counts, 1))
+
+
+def recorded_days(records: Records) -> Integers:
     """Return every day number from the first record to the last that was recorded, rising.
 
-    `days_with_records` are the day numbers on which the whole source, unfiltered, holds at least one record.
+    A run of empty days is a gap where its chance is UNBELIEVABLE by either of two rates: how often the
+    source's days are empty, which finds months that are lost, and how much it recorded around the run
+    (`_unusual`), which finds days that are lost in a source that is never quiet. Raises ValueError where
+    there is no record at all.
+    """
+    held = records.days
+    if not held.size:
+        raise ValueError("records: there is no record at all")
+    counts = np.zeros(held[-1] - held[0] + 1, dtype=np.int64)
+    counts[held - held[0]] = records.counts
+    empty = np.diff(held) - 1
+    gap = _rarely_empty(empty, len(counts), held.size)
+    known = _without(len(counts), held - held[0], gap)
+    # No day near the run was busier: most runs of a small city are done with that.
+    most = np.lib.stride_tricks.sliding_window_view(np.pad(counts, _REACH), 2 * _REACH + 1).max(axis=1)
+    nearby = np.maximum(most[held[:-1] - held[0]], most[held[1:] - held[0]])
+    for run in np.flatnonzero(~gap & (empty * nearby >= np.log(len(counts) / UNBELIEVABLE))):
+        first = int(held[run] + 1 - held[0])
+        gap[run] = _unusual(counts, known, first, first + int(empty[run]))
+    return np.asarray(np.flatnonzero(_without(len(counts), held - held[0], gap)) + held[0], dtype=np.int64)
+
+
+def _rarely_empty(empty: Integers, span: int, held: int) -> NDArray[np.bool_]:
+    """Say which runs of empty days are too long for a source of which so many days of a span hold records.
+
     A day is empty with the share of empty days outside the run in question (half a day added, so that a
     source without any quiet day has a share as well), and days are taken to be independent; the chance of
-    a run counts every day on which it could have begun. Raises ValueError where there is no record at all.
+    a run counts every day on which it could have begun.
     """
-    held = np.unique(np.asarray(days_with_records, dtype=np.int64))
-    if not held.size:
-        raise ValueError("days_with_records: there is no record at all")
-    span, empty = int(held[-1] - held[0] + 1), np.diff(held) - 1
-    share = (span - held.size - empty + 0.5) / (span - empty + 1)
-    gap = (empty > 0) & (span * share**empty <= UNBELIEVABLE)
-    days = np.arange(held[0], held[-1] + 1)
+    share = (span - held - empty + 0.5) / (span - empty + 1)
+    return np.asarray((empty > 0) & (span * share**empty <= UNBELIEVABLE))
+
+
+def _without(span: int, held: Integers, gap: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say which days of a span are not in the runs of empty days that are gaps."""
     opened = np.zeros(span + 1, dtype=np.int64)
-    opened[held[:-1][gap] + 1 - held[0]] += 1
-    opened[held[1:][gap] - held[0]] -= 1
-    return np.asarray(days[np.cumsum(opened[:-1]) == 0], dtype=np.int64)
+    opened[held[:-1][gap] + 1] += 1
+    opened[held[1:][gap]] -= 1
+    return np.asarray(np.cumsum(opened[:-1]) == 0)
+
+
+def _unusual(counts: Integers, known: NDArray[np.bool_], first: int, end: int) -> bool:
+    """Say whether a run of empty days, `first` to `end` exclusively, has a tiny chance by the days around it.
+
+    The four weeks before and those after, as far as they are `known`, tell the usual count of each day of the
+    week, so that season and days off are in it; of the two the quieter decides, since a source may change
+    at the run. Counts scatter as they do there (negative binomial), days on their own, and the mean is
+    known from so many records alone.
+    """
+    before = _nearest(known[:first][::-1])
+    sides = [first - 1 - before, end + _nearest(known[end:])]
+    sides = [side for side in sides if side.size >= _WEEK]
+    if not sides:
+        return False
+    run, together = np.arange(first, end), np.concatenate(sides)
+    alpha = _scatter(counts[together], together)
+    least = min(_surprise(counts[side], side, run, alpha) for side in sides)
+    return bool(len(counts) * np.exp(-least) <= UNBELIEVABLE)
+
+
+def _nearest(known: NDArray[np.bool_]) -> Integers:
+    """Return the places of the first known days within reach."""
+    return np.flatnonzero(known[:_REACH])[:_AROUND]
+
+
+def _surprise(counts: Integers, days: Integers, run: Integers, alpha: float) -> float:
+    """Return minus the logarithm of the chance of a run of empty days, by the counts of some days."""
+    weekday = days % _WEEK
+    some = np.isin(weekday, run % _WEEK)
+    total = counts[some].sum()
+    if not total:
+        return 0.0
+    number = np.bincount(weekday, minlength=_WEEK)
+    usual = np.bincount(weekday, counts, _WEEK) / np.maximum(number, 1)
+    mean = usual[run % _WEEK]
+    needed = float((np.log1p(alpha * mean) / alpha if alpha > 0 else mean).sum())
+    return float(total * np.log1p(needed / total))
+
+
+def _scatter(counts: Integers, days: Integers) -> float:
+    """Return alpha (variance = mean + alpha * mean**2) of counts by the mean of their day of the week."""
+    weekday = days % _WEEK
+    number = np.bincount(weekday, minlength=_WEEK)[weekday]
+    mean = np.bincount(weekday, counts, _WEEK)[weekday] / number
+    several = number > 1
+    excess = (counts - mean) ** 2 * number / np.maximum(number - 1, 1) - mean
+    square = (mean[several] ** 2).sum()
+    return max(float(excess[several].sum() / square), 0.0) if square else 0.0
 
 
 def reach(held: ArrayLike, steps: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from gis.city import days_with_records, the_city
+from gis.city import records_by_day, the_city
 from gis.db import Record
 from gis.record_span import Span, incident_span, midnight
 from gis.recorded import reach, recorded_days
@@ -53,7 +53,7 @@ def since(
     """
     if span.first is None:
         return [None] * len(rows)
-    zone, days = ZoneInfo(the_city(conn).timezone), recorded_days(days_with_records(conn))
+    zone, days = ZoneInfo(the_city(conn).timezone), recorded_days(records_by_day(conn))
     days = days[days >= _number(span.first, zone)]
     held = days_held(conn, replace(view, start=None, end=None), span.first, start)
     begins = [_begin(_of_row(held, row), days) for row in rows]

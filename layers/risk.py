@@ -231,8 +231,8 @@ def _in_use(conn: Connection, view: View, left_out: Collection[str]) -> Integers
 
 def _observed(conn: Connection, view: View) -> Integers:
     """Return the days of the view's period that the city recorded, whatever else the view leaves out."""
-    held = city.days_with_records(conn)
-    days = recorded_days(held) if held.size else held
+    held = city.records_by_day(conn)
+    days = recorded_days(held) if held.days.size else held.days
     zone = ZoneInfo(city.the_city(conn).timezone)
     if view.start is not None:
         days = days[days >= _day_number(view.start, zone)]

@@ -149,7 +149,7 @@ def test_threshold_functions(realdata: Path) -> None:
     for row in rows.itertuples():
         mean = float(np.exp(row.predFit)) if row.method != "delta" else float(row.predFit)
         error = row.predSeFit / mean if row.method == "delta" else row.predSeFit
-        known = Forecast(*(np.array([one]) for one in (mean, error, row.phi, False, np.inf)))
+        known = Forecast(*(np.array([one]) for one in (mean, error, row.phi, False, np.inf, row.phi)))
         y, phi = np.array([float(row.y)]), known.phi
         if row.method == "delta":
             power = {"none": 1.0, "1/2": 0.5, "2/3": 2 / 3}[row.transform]

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
-from gis.recorded import _none_of, begun, recorded_days
+from gis.recorded import ENOUGH, Records, _none_of, begun, recorded_days
+
+
+def records(counts: np.ndarray) -> Records:
+    days = np.flatnonzero(counts)
+    return Records(days, np.minimum(counts[days], ENOUGH))
+
+
+def ones(days: np.ndarray | list[int]) -> Records:
+    return Records(np.array(days, dtype=np.int64), np.ones(len(days), dtype=np.int64))
 
 
 @pytest.mark.parametrize("a_year", [50, 150, 400])
@@ -12,30 +21,30 @@ def test_a_small_city_has_quiet_days_and_no_gaps(a_year: int) -> None:
     rng = np.random.default_rng(a_year)
     whole = 0
     for _ in range(200):
-        days = np.flatnonzero(rng.poisson(a_year / 365, 365))
-        whole += recorded_days(days).size == days[-1] - days[0] + 1
+        held = records(rng.poisson(a_year / 365, 365))
+        whole += recorded_days(held).size == held.days[-1] - held.days[0] + 1
     assert whole >= 198, "a gap is seen by chance alone in one year of a thousand or so"
 
 
 def test_a_busy_source_that_stops_for_months_has_a_gap() -> None:
     days = np.concatenate([np.arange(0, 243), np.arange(365, 608)])
-    np.testing.assert_array_equal(recorded_days(days), days)
+    np.testing.assert_array_equal(recorded_days(ones(days)), days)
 
 
 def test_one_record_of_long_ago_is_no_quiet_century() -> None:
     days = np.concatenate([[-2557], np.arange(20000, 20365)])
-    np.testing.assert_array_equal(recorded_days(days), days)
+    np.testing.assert_array_equal(recorded_days(ones(days)), days)
 
 
 def test_weekends_off_are_quiet_days() -> None:
     days = np.flatnonzero(np.arange(700) % 7 < 5)
-    assert recorded_days(days).size == 700 - 2 - (700 - 1 - days[-1] - 2)
+    assert recorded_days(ones(days)).size == 700 - 2 - (700 - 1 - days[-1] - 2)
 
 
 def test_one_day_alone_and_none_at_all() -> None:
-    assert recorded_days([7]).tolist() == [7]
+    assert recorded_days(ones([7])).tolist() == [7]
     with pytest.raises(ValueError, match="no record"):
-        recorded_days([])
+        recorded_days(ones([]))
 
 
 @pytest.mark.parametrize(
@@ -56,3 +65,40 @@ def test_the_chance_that_none_falls_on_the_empty_ones_is_hypergeometric() -> Non
     for steps, empty, held in ((100, 30, 20), (50, 3, 20), (2000, 900, 5), (10, 5, 5)):
         wanted = hypergeom.pmf(0, steps, empty, held)
         assert _none_of(steps, empty, held) == pytest.approx(wanted, rel=1e-9)
+
+
+def _years(rng: np.random.Generator, a_day: float, days: int = 1000) -> np.ndarray:
+    """Draw counts with seasons of the week and the year, that scatter."""
+    day = np.arange(days)
+    mean = a_day * (1 + 0.5 * np.sin(2 * np.pi * day / 365)) * np.where(day % 7 < 5, 1.2, 0.5)
+    return rng.poisson(mean * rng.gamma(10, 0.1, days))
+
+
+@pytest.mark.parametrize("a_day", [0.14, 0.4, 1.1, 3, 8, 20, 60])
+def test_seasons_and_scatter_alone_make_no_gap(a_day: float) -> None:
+    rng, gaps = np.random.default_rng(3), 0
+    for _ in range(100):
+        held = records(_years(rng, a_day))
+        gaps += recorded_days(held).size < held.days[-1] - held.days[0] + 1
+    assert gaps <= 1
+
+
+@pytest.mark.parametrize(("a_day", "lost"), [(30, 2), (60, 2), (60, 1), (12, 4), (6, 8)])
+def test_days_lost_in_a_source_that_is_never_quiet_are_a_gap(a_day: float, lost: int) -> None:
+    """Days alone cannot say so: one or two empty ones among a thousand are what a small city has too."""
+    rng, found = np.random.default_rng(4), 0
+    for first in range(103, 903, 8):
+        counts = _years(rng, a_day)
+        counts[first : first + lost] = 0
+        known = recorded_days(records(counts))
+        is_gap = not np.isin(np.arange(first, first + lost), known).any()
+        found += is_gap and len(known) >= 1000 - lost - 3  # a quiet day beside it is none of its own
+    assert found >= 90
+
+
+def test_days_off_are_no_gap_however_busy_the_others_are() -> None:
+    rng = np.random.default_rng(5)
+    for off in ([5, 6], [6], [0, 2, 4]):
+        counts = rng.poisson(40, 700) * ~np.isin(np.arange(700) % 7, off)
+        held = records(counts)
+        assert recorded_days(held).size == held.days[-1] - held.days[0] + 1

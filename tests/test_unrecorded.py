@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection, Engine
 from api.main import ROUTERS
 from gis import schema
 from gis.record_span import Span, incident_span, recorded_runs
+from gis.recorded import Records
 from layers.expecting import follows, periods_before
 from layers.view import View
 from tests import town
@@ -184,6 +185,10 @@ NOW = datetime(2026, 11, 29, 16, 30, tzinfo=town.ZONE)
 TODAY = (NOW.date() - datetime(1970, 1, 1, tzinfo=UTC).date()).days
 
 
+def _ones(days: np.ndarray) -> Records:
+    return Records(days, np.ones_like(days))
+
+
 @pytest.mark.parametrize(
     ("days", "ends"),
     [
@@ -197,7 +202,7 @@ TODAY = (NOW.date() - datetime(1970, 1, 1, tzinfo=UTC).date()).days
     ],
 )
 def test_records_end_where_empty_days_cannot_be_believed(days: list[int], ends: list[int | str]) -> None:
-    runs = recorded_runs(np.array(list(days), dtype=np.int64), NOW)
+    runs = recorded_runs(_ones(np.array(list(days), dtype=np.int64)), NOW)
     midnight = NOW.replace(hour=0, minute=0)
     assert [end for _, end in runs] == [NOW if one == "now" else midnight + int(one) * DAY for one in ends]
 
@@ -207,7 +212,7 @@ def test_a_part_loses_no_record_and_what_is_held_has_no_gap(seed: int) -> None:
     rng = np.random.default_rng(seed)
     days = np.unique(TODAY - rng.integers(0, 900, 200))
     days = days[(days % 400) > 80]
-    runs = recorded_runs(days, NOW)
+    runs = recorded_runs(_ones(days), NOW)
     first = runs[0][0]
     span = Span(len(days), first, runs[-1][1], first, recorded=runs)
     epoch = datetime(1970, 1, 1, tzinfo=town.ZONE)

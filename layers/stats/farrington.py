@@ -15,6 +15,14 @@ from layers.stats.quasi_poisson import Fit, fit
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 _LEAST_YEARS_OF_A_TREND = 3
+_ROUNDS = 3
+"""By which phi without the weights' bias stands still to a percent."""
+_TOGETHER = 100
+"""Series whose chances are summed in one array."""
+_FAR = 12.0
+"""Standard deviations up to which they are summed."""
+_POISSON = 1e-4
+"""A negative binomial of a smaller phi - 1 is taken for one of this: its size would be lost to rounding."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,8 @@ class Forecast:
     has_trend: NDArray[np.bool_]
     freedom: Floats
     """Degrees of freedom that phi is known with."""
+    misfit: Floats
+    """Phi as Pearson's statistic gives it, which may be less than 1."""
 
 
 def same_weeks(weeks: NDArray[np.datetime64], at: int, years: int) -> Integers:
@@ -123,10 +133,52 @@ def _reweighted(x: Floats, y: Floats, method: Method) -> Fit:
     """Fit twice, the second time believing less in weeks far above the first (Farrington's omega)."""
     first = fit(x, y, np.ones_like(y))
     spread = np.sqrt(np.maximum(first.phi, 1)[:, None] * (1 - first.leverage))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        raw = 1.5 * (np.cbrt(y) ** 2 * first.mean ** (-1 / 6) - np.sqrt(first.mean)) / spread
-        weight = np.where(raw > method.doubtful, raw**-2.0, 1.0)
+    weight = _belief(y, first.mean, spread, method)
     return fit(x, y, weight * (y.shape[1] / weight.sum(axis=1, keepdims=True)))
+
+
+def _belief(y: Floats, mean: Floats, spread: Floats, method: Method) -> Floats:
+    """Return the weights of weeks by how far above their means they are (Anscombe's residuals)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        raw = 1.5 * (np.cbrt(y) ** 2 * mean ** (-1 / 6) - np.sqrt(mean)) / spread
+        return np.asarray(np.where(raw > method.doubtful, raw**-2.0, 1.0))
+
+
+def unweighted(known: Forecast, level: Floats, method: Method = NOUFAILY) -> Forecast:
+    """Return a forecast with mean and misfit as if quiet weeks far above the mean had counted in full.
+
+    Weeks of chance alone are believed less as well: where counts scatter, phi is a sixth too small. What the
+    weights take from a negative binomial without outbreaks is given back; `level` (series,) is the mean week.
+    """
+    misfit, lost = known.misfit, np.ones_like(known.misfit)
+    for _ in range(_ROUNDS):
+        lost, kept = _weights_take(level, np.maximum(misfit, 1), method)
+        misfit = known.misfit / kept
+    return replace(known, mean=known.mean / lost, misfit=misfit)
+
+
+def _weights_take(level: Floats, phi: Floats, method: Method) -> tuple[Floats, Floats]:
+    """Return what share of mean and of phi is left of negative binomials under the weights, exactly."""
+    left = np.ones((2, len(level)))
+    order = np.argsort(level)
+    for rows in np.array_split(order, max(len(order) // _TOGETHER, 1)):
+        mean, scatter = level[rows][:, None], phi[rows][:, None]
+        y = np.arange(float((mean + _FAR * (np.sqrt(mean * scatter) + scatter)).max(initial=0)))[None, :]
+        chance = _chance(y, mean, scatter)
+        chance *= _belief(y, mean, np.sqrt(scatter), method)
+        whole = chance.sum(axis=1)
+        centre = (chance * y).sum(axis=1) / whole
+        square = (chance * (y - centre[:, None]) ** 2).sum(axis=1) / whole
+        left[:, rows] = centre / mean[:, 0], square / centre / scatter[:, 0]
+    return left[0], left[1]
+
+
+def _chance(y: Floats, mean: Floats, phi: Floats) -> Floats:
+    """Return the chance of each count of a negative binomial of that mean and variance phi * mean."""
+    size = mean / np.maximum(phi - 1, _POISSON)
+    log = special.gammaln(y + size) - special.gammaln(size) - special.gammaln(y + 1)
+    log += y * np.log(mean / (size + mean)) - size * np.log1p(mean / size)
+    return np.asarray(np.exp(log))
 
 
 def _predicted(fitted: Fit, now: Floats, has_trend: NDArray[np.bool_]) -> Forecast:
@@ -134,7 +186,7 @@ def _predicted(fitted: Fit, now: Floats, has_trend: NDArray[np.bool_]) -> Foreca
         mean = np.exp(fitted.coefficients @ now)
     error = np.sqrt(_error_scale(fitted) * np.einsum("p,spq,q->s", now, fitted.unscaled, now))
     freedom = np.full(len(mean), float(fitted.freedom))
-    return Forecast(mean, error, np.maximum(fitted.phi, 1), has_trend, freedom)
+    return Forecast(mean, error, np.maximum(fitted.phi, 1), has_trend, freedom, fitted.phi)
 
 
 def _error_scale(fitted: Fit) -> Floats:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from layers.stats.expectation import dispersion
-from layers.stats.farrington import NOUFAILY, Forecast, Method, forecast, same_weeks, usual
+from layers.stats.farrington import NOUFAILY, Forecast, Method, forecast, same_weeks, unweighted, usual
 from layers.stats.tails import upper_tail
 
 Floats = NDArray[np.float64]
@@ -21,6 +21,10 @@ _LAST = 3
 """Weeks before the one judged that are left out of a past without seasons, lest a slow rise hide itself."""
 _ENOUGH = 100
 """Incidents from which on a series has a season of its own; with fewer it has its share of the whole's."""
+_UNKNOWN = float(np.log1p(2))
+"""Variance of a mean's logarithm from which on nothing is known of the mean."""
+_ROUNDS = 3
+"""By which what all series show stands still."""
 WINDOWS = replace(NOUFAILY, seasons=1)
 """The weeks around the same week of past years alone."""
 
@@ -84,7 +88,8 @@ def expectation(y: Floats, weeks: NDArray[np.datetime64], recorded: NDArray[np.b
     enough, same = past.sum(axis=1) >= _ENOUGH, _same(weeks, at, recorded)
     if len(y) > 1 and same.size >= _FEWEST_YEARS and enough.any():
         own = forecast(y[enough], at, same, _method(same.size), recorded)
-        known.mean[enough], known.size[enough] = own.mean, _size(past[enough], own)
+        each = _predicted(past[enough], own)
+        known.mean[enough], known.size[enough] = each.mean, each.size
     return known
 
 
@@ -126,8 +131,8 @@ def _whole(
     else:
         used = np.flatnonzero(recorded[: at - _LAST])[-52:]
         known = usual(total[:, used])
-    least = np.maximum(known.mean, 0.5 / used.size)
-    return Expectation(least, _size(total[:, used], known)), used
+    found = _predicted(total[:, used], known)
+    return replace(found, mean=np.maximum(found.mean, 0.5 / used.size)), used
 
 
 def _shares(past: Floats, whole: Expectation) -> Expectation:
@@ -140,15 +145,36 @@ def _shares(past: Floats, whole: Expectation) -> Expectation:
     return Expectation(share * whole.mean, size)
 
 
-def _size(past: Floats, known: Forecast) -> Floats:
-    """Return the size that scatter and the error of the mean leave.
+def _predicted(past: Floats, known: Forecast) -> Expectation:
+    """Return what a forecast leaves to expect: scatter, and a mean whose logarithm errs normally.
 
     Scatter is taken to grow with the square of the mean, as common causes make it: with its multiple, phi,
-    a season's peak alarmed half as often again as stated. It is taken one standard error higher than it was
-    seen, for weeks that stood out were left out of it.
+    a season's peak alarmed half as often again as stated.
     """
-    phi = known.phi * (1 + np.sqrt(2 / known.freedom))
     level = np.maximum(past.mean(axis=1), 0.5 / past.shape[1])
+    plain = unweighted(known, level)
+    alpha = scatter((plain.misfit - 1) / level, level, plain.freedom)
+    error = plain.error**2 * (1 + alpha * level) / plain.phi
+    # An error of more than 140 % is that of a mean of which nothing is known (Jeffreys' prior).
+    unsure = np.expm1(np.minimum(error, _UNKNOWN))
     with np.errstate(divide="ignore"):
-        # An error of more than 140 % is that of a mean of which nothing is known (Jeffreys' prior).
-        return np.asarray(1 / ((phi - 1) / level + np.minimum(known.error**2, 2)), dtype=np.float64)
+        size = np.asarray(1 / ((1 + alpha) * (1 + unsure) - 1), dtype=np.float64)
+    return Expectation(plain.mean * np.sqrt(1 + unsure), size)
+
+
+def scatter(alpha: Floats, level: Floats, freedom: Floats) -> Floats:
+    """Return each series' scatter (variance = mean + alpha * mean**2) from estimates that chance moves.
+
+    They are shrunk towards what all series show together, as far as they differ by no more than chance
+    (DerSimonian & Laird 1986, Controlled Clinical Trials 7:177): one by one, where there is no scatter, half
+    of them show some, and none shows less than none. `level` are mean weeks.
+    """
+    centre = 0.0
+    for _ in range(_ROUNDS):
+        variance = 2 / freedom * ((1 + max(centre, 0) * level) / level) ** 2
+        weight = 1 / variance
+        centre = float((weight * alpha).sum() / weight.sum())
+    excess = (weight * (alpha - centre) ** 2).sum() - (len(alpha) - 1)
+    free = weight.sum() - (weight**2).sum() / weight.sum()
+    between = max(excess / free, 0.0) if len(alpha) > 1 else 0.0
+    return np.asarray(np.maximum(centre + between / (between + variance) * (alpha - centre), 0.0))
