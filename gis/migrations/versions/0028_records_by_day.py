@@ -4,8 +4,8 @@ import importlib
 
 from alembic import op
 
-revision = "0027"
-down_revision = "0026"
+revision = "0028"
+down_revision = "0027"
 
 SERVICE = "safetymap_service"
 _DAYS = importlib.import_module("gis.migrations.versions.0015_recorded_days")
