@@ -4,8 +4,8 @@ import importlib
 
 from alembic import op
 
-revision = "0028"
-down_revision = "0027"
+revision = "0029"
+down_revision = "0028"
 
 SERVICE = "safetymap_service"
 _DAYS = importlib.import_module("gis.migrations.versions.0015_recorded_days")
