@@ -16,9 +16,9 @@ from sqlalchemy.engine import Engine, make_url
 from bench.measure import HEADER, ratio
 from gis import coverage, db
 from gis.importing import mapping, reading
+from gis.importing.frames import from_frame
 from gis.importing.job import Options
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from gis.migrate import migrate
 from tests.towns import town
 

@@ -22,9 +22,9 @@ from bench.publications import APPROVER, AUTHOR, across, at_the_border
 from gis import db, plans, publishing, schema
 from gis.access import COMMAND, enter
 from gis.importing import mapping
+from gis.importing.frames import from_frame
 from gis.importing.job import Options
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from gis.migrate import migrate
 from gis.settings import settings
 from tests import recorded

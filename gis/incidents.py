@@ -21,7 +21,7 @@ from gis import clocks, lifelines
 from gis.crs import WGS84
 from gis.db import Record
 from gis.errors import BadInput, NotFound, OtherRequest
-from gis.importing import ground, job, mapping, run, source, staging
+from gis.importing import frames, ground, job, mapping, run, staging
 from gis.importing.kinds import KINDS
 from gis.importing.refusals import RefusedFile
 from gis.lifelines import NEXT
@@ -291,7 +291,7 @@ def _checked(
     """
     fields = [*(field.name for field in KINDS["incidents"].fields), "lon", "lat"]
     asked = {name: None if name in _PROSE else given.get(name) for name in fields}
-    one = source.from_frame(pd.DataFrame([asked]), "one incident")
+    one = frames.from_frame(pd.DataFrame([asked]), "one incident")
     near = (float(given["lon"]), float(given["lat"]))
     task = job.Job(
         KINDS["incidents"], one, _MAPPING, given["datum"], job.rules(conn, _MAPPING, KINDS["incidents"]),

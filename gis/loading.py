@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from gis.demo import DemoCity, Size, generate
 from gis.demo.facts import CITY_CODE, CITY_NAME
 from gis.errors import BadInput, NotFound
-from gis.importing import ground, mapping, reading, source
+from gis.importing import frames, ground, mapping, reading
 from gis.importing.job import Options, Outcome
 from gis.importing.mapping import Mapping, Scheme
 from gis.importing.run import run
@@ -159,7 +159,7 @@ def _zhuzhou_parts(made: DemoCity) -> Iterator[Part]:
         known = mapping.plain(kind, "demo")
         if kind == "grids":
             known = known.model_copy(update={"schemes": schemes})
-        yield Part(kind, source.from_frame(getattr(made, kind), f"demo {kind}"), known)
+        yield Part(kind, frames.from_frame(getattr(made, kind), f"demo {kind}"), known)
 
 
 def chicago(folder: Path) -> tuple[City, Iterator[Part]]:

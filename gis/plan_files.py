@@ -21,9 +21,9 @@ from gis.coverage import Geoms
 from gis.crs import to_degrees
 from gis.errors import BadInput
 from gis.importing import codes, natures, quoting, sandbox
-from gis.importing.parsing import LONGEST_ID, one_array
+from gis.importing.parsing import LONGEST_ID
 from gis.importing.shapes import unwrapped
-from gis.importing.source import Chunk, ReadOptions, Source
+from gis.importing.source import Chunk, ReadOptions, Source, one_array
 from gis.plan_outlines import bent_shape
 from gis.settle import Coverage, is_grid, same_shape
 

@@ -11,9 +11,9 @@ from shapely import LineString
 from sqlalchemy.engine import Connection
 
 from gis.importing import mapping
+from gis.importing.frames import from_frame
 from gis.importing.job import Options, Outcome
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from gis.network.ranges import METRES, Found, Road, Streets, one_of
 from gis.network.street_names import Address, Block, Crossing, House, parse, street_key
 from gis.schema import city, grids, incidents

@@ -10,9 +10,9 @@ from sqlalchemy.engine import Connection
 from gis import coverage
 from gis.errors import BadInput
 from gis.importing import mapping
+from gis.importing.frames import from_frame
 from gis.importing.job import Options, Outcome
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from gis.plan_files import _check_shapes
 from tests import town
 

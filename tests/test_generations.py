@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy.engine import Connection
 
 from gis.errors import BadInput, NotFound
+from gis.importing.frames import from_frame
 from gis.importing.job import Options, Outcome
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from tests.test_import_grids import MAPPING, drawn, latest_revision, owner
 
 EARLY, LATE, NOW = date(2005, 1, 1), date(2012, 1, 1), date(2026, 1, 1)

@@ -16,9 +16,9 @@ from sqlalchemy.engine import Connection, Engine
 from gis import history
 from gis.grids import Asked
 from gis.importing import mapping
+from gis.importing.frames import from_frame
 from gis.importing.job import Options, Outcome
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from gis.schema import incidents
 from tests import replay as telling
 from tests import town

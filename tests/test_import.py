@@ -17,11 +17,11 @@ from sqlalchemy.engine import Connection, Engine
 from gis import cells, incidents
 from gis.errors import BadInput, NotFound
 from gis.importing import mapping, reading
+from gis.importing.frames import from_frame
 from gis.importing.job import Options, Outcome
 from gis.importing.kinds import KINDS, Kind
 from gis.importing.parsing import Rules, bearings, words
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from gis.importing.times import moment
 from gis.schema import batches, categories, posts
 from gis.schema import incidents as table

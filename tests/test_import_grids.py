@@ -19,9 +19,9 @@ from gis.coverage import PRECISION
 from gis.errors import BadInput, NotFound
 from gis.grids import Wish, chain
 from gis.importing import mapping
+from gis.importing.frames import from_frame
 from gis.importing.job import Options, Outcome
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from gis.importing.timeline import Version, dated, in_force, overlay
 from gis.schema import batches, grids, revisions
 from tests import town

@@ -11,10 +11,10 @@ from sqlalchemy.engine import Connection
 
 from gis import schema
 from gis.importing import mapping, speeds
+from gis.importing.frames import from_frame
 from gis.importing.job import Options, Outcome
 from gis.importing.parsing import Rules
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from tests import town
 
 MILE = 1609.344

@@ -19,12 +19,12 @@ from sqlalchemy.engine import Connection
 from gis import crs, schema
 from gis.errors import BadInput
 from gis.importing import coordinates, drafting, mapping, spoken
+from gis.importing.frames import from_frame
 from gis.importing.job import Options, Outcome
 from gis.importing.kinds import KINDS
 from gis.importing.mapping import Mapping
 from gis.importing.parsing import Parsed, Rules, category, identifier, integer, number, safely
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from gis.importing.times import COUNTED, day, in_order, known_format, moment
 from tests import town
 

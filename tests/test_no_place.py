@@ -10,9 +10,9 @@ from shapely import Point
 from sqlalchemy.engine import Connection
 
 from gis.importing import mapping
+from gis.importing.frames import from_frame
 from gis.importing.job import Options, Outcome
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from gis.schema import incidents
 from tests import town
 

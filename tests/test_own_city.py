@@ -16,9 +16,9 @@ from api.cli import app
 from gis import city, db, demo_keys, grids, loading, schema
 from gis.errors import BadInput, NotFound
 from gis.importing import mapping
+from gis.importing.frames import from_frame
 from gis.importing.job import Options, Outcome
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from gis.schema_access import access_keys
 from gis.schema_plans import plans
 from layers.refresh import STEPS

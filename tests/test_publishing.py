@@ -14,9 +14,9 @@ from gis import faults, grids, plan_store, plans, publishing, schema, schema_pla
 from gis.access import COMMAND, Principal, enter
 from gis.errors import BadInput, Conflicted, Forbidden, Problem
 from gis.grids import Wish
+from gis.importing.frames import from_frame
 from gis.importing.job import Options
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from tests import town
 
 ANN = Principal("planner", name="ann", full_role="planner")

@@ -24,9 +24,9 @@ from bench.publications import at_the_border
 from gis import coverage, plan_faults, plan_mend, plans, publishing, schema
 from gis.access import COMMAND, Principal, enter
 from gis.importing import mapping
+from gis.importing.frames import from_frame
 from gis.importing.job import Options, Outcome
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from gis.mend import Proposal
 from gis.settle import Coverage
 from tests import recorded

@@ -18,11 +18,11 @@ from gis import db
 from gis.exporting import record
 from gis.exporting.files import WRITERS
 from gis.importing import reading, spoken
+from gis.importing.frames import from_frame
 from gis.importing.job import Options, Outcome
 from gis.importing.kinds import KINDS
 from gis.importing.mapping import plain
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from gis.schema import cameras, grids, incidents, responders
 from tests import town
 

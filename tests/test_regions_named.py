@@ -12,9 +12,9 @@ from sqlalchemy.engine import Connection
 
 from gis.addresses.match import find
 from gis.importing import mapping
+from gis.importing.frames import from_frame
 from gis.importing.job import Options, Outcome
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from gis.schema import grids, incidents
 from tests import town
 

@@ -1,12 +1,18 @@
 """Files read in a process of their own give what they give here; hostile ones end there, with a reason."""
 
+import gc
 import json
+import signal
 import sqlite3
 import struct
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -18,6 +24,7 @@ import shapely
 
 from gis.errors import BadInput, NotFound
 from gis.importing import reading, sandbox
+from gis.importing.source import Source
 
 
 def frame(count: int = 3) -> gpd.GeoDataFrame:
@@ -196,3 +203,55 @@ def test_what_is_odd_in_numbers_is_brought_as_it_is(tmp_path: Path) -> None:
     gpd.GeoDataFrame({"id": [1, 2, 3]}, geometry=odd, crs=4326).to_parquet(tmp_path / "a.parquet")
     (chunk,) = sandbox.read(tmp_path / "a.parquet").chunks()
     assert len(chunk) == 3
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """The processes that read, in the order of their start."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*words: Any, **how: Any) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(*words, **how))
+        return started[-1]
+
+    monkeypatch.setattr(sandbox, "subprocess", SimpleNamespace(Popen=start, PIPE=-1, DEVNULL=-3))
+    return started
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_file_read_once_takes_one_process(
+    tmp_path: Path, children: list[subprocess.Popen[bytes]], name: str
+) -> None:
+    SAMPLES[name](tmp_path / name)
+    source = sandbox.read(tmp_path / name)
+    first = [chunk.table.to_pydict() for chunk in source.chunks()]
+    assert len(children) == 1
+    assert [chunk.table.to_pydict() for chunk in source.chunks()] == first
+    assert len(children) == 2
+    assert all(child.returncode is not None for child in children)
+
+
+@pytest.mark.parametrize(
+    "use", [lambda _: None, lambda source: source.chunks(), lambda source: next(source.chunks())]
+)
+def test_a_source_that_is_let_go_leaves_no_process(
+    tmp_path: Path, children: list[subprocess.Popen[bytes]], use: Callable[[Source], object]
+) -> None:
+    SAMPLES["a.parquet"](tmp_path / "a.parquet")
+    source = sandbox.read(tmp_path / "a.parquet")
+    use(source)
+    del source
+    gc.collect()
+    assert [child.returncode for child in children] == [-signal.SIGKILL]
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_process_starts_without_frames(tmp_path: Path, name: str) -> None:
+    """They would be half of its start."""
+    SAMPLES[name](tmp_path / name)
+    words = [str(tmp_path / name), "{}", str(6 << 30), "60"]
+    program = [sys.executable, "-X", "importtime", "-m", "gis.importing.child", *words]
+    done = subprocess.run(program, capture_output=True, check=True)
+    loaded = {line.rpartition(b"|")[2].strip() for line in done.stderr.splitlines()}
+    assert b"pyogrio.raw" in loaded
+    assert not [name for name in loaded if name.startswith((b"pandas.", b"geopandas."))]

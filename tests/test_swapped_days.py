@@ -8,9 +8,9 @@ from sqlalchemy.engine import Connection
 
 from gis.errors import BadInput
 from gis.importing import mapping
+from gis.importing.frames import from_frame
 from gis.importing.job import Options, Outcome
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from tests import town
 
 

@@ -17,9 +17,9 @@ from sqlalchemy.engine import Connection
 from gis import city, grids, schema
 from gis.errors import BadInput
 from gis.importing import mapping
+from gis.importing.frames import from_frame
 from gis.importing.job import Options, Outcome
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from gis.importing.trees import rootless
 from tests import town
 

@@ -16,8 +16,9 @@ from api.cli import app
 from gis.errors import BadInput
 from gis.exporting.files import WRITERS
 from gis.importing import sandbox
+from gis.importing.frames import from_frame
 from gis.importing.refusals import Refusal, RefusedFile, is_ours
-from gis.importing.source import ReadOptions, from_frame
+from gis.importing.source import ReadOptions
 from gis.whole_files import whole
 
 KIB = 1024

@@ -22,7 +22,6 @@ from gis.importing.parsing import (
     is_bytes,
     is_text,
     mask,
-    one_array,
     prose,
     relisted,
     safely,
@@ -30,7 +29,7 @@ from gis.importing.parsing import (
 )
 from gis.importing.quoting import FORMULA, unquoted
 from gis.importing.refusals import Sieve
-from gis.importing.source import Chunk
+from gis.importing.source import Chunk, one_array
 from gis.importing.times import in_order
 
 

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gis.importing.kinds import Field
-from gis.importing.parsing import BY_VALUE, CODES, Bools, as_text, mask, one_array, text
+from gis.importing.parsing import BY_VALUE, CODES, Bools, as_text, mask, text
 from gis.importing.refusals import Sieve
-from gis.importing.source import Chunk
+from gis.importing.source import Chunk, one_array
 
 _REASONS = {
     "date": "is a date or a time of day, and none is an id, a code or a name: what was typed is lost; format "

@@ -11,9 +11,9 @@ import shapely
 from gis.importing.coordinates import degrees, pairs
 from gis.importing.drafting import Draft
 from gis.importing.mapping import Mapping
-from gis.importing.parsing import Bools, Floats, as_text, is_text, mask, one_array
+from gis.importing.parsing import Bools, Floats, as_text, is_text, mask
 from gis.importing.placing import Placed
-from gis.importing.source import Chunk
+from gis.importing.source import Chunk, one_array
 
 _EMPTY = r"(?i)^(?:SRID=\d+;\s*)?[a-z]+(?:\s+Z?M?)?\s+EMPTY$"
 _POINT = r"(?i)^(?:SRID=\d+;\s*)?POINT\s*Z?\s*\("

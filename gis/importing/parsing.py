@@ -86,14 +86,6 @@ def code(parse: Parser) -> Parser:
     return parse
 
 
-def one_array(values: pa.ChunkedArray) -> pa.Array:
-    """Return a column of a table as one array."""
-    whole = values.combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):
-        return whole.chunk(0) if whole.num_chunks else pa.nulls(0, whole.type)
-    return whole
-
-
 def mask(condition: pa.Array) -> Bools:
     """Return an Arrow condition as booleans, null as false."""
     found: Bools = pc.fill_null(condition, False).to_numpy(zero_copy_only=False)

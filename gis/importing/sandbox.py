@@ -9,6 +9,7 @@ import os
 import resource
 import subprocess
 import sys
+import weakref
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,8 +24,7 @@ import shapely
 
 from gis.errors import BadInput, NotFound, Problem
 from gis.importing import not_data, reading
-from gis.importing.parsing import one_array
-from gis.importing.source import Broken, Chunk, ReadOptions, Source
+from gis.importing.source import Broken, Chunk, ReadOptions, Source, one_array
 
 DRIVERS = frozenset({
     "DXF", "ESRI Shapefile", "ESRIJSON", "FlatGeobuf", "GML", "GPKG", "GPX", "GeoJSON", "GeoJSONSeq",
@@ -57,9 +57,7 @@ def read(path: Path, options: ReadOptions = _PLAIN) -> Source:
     if path.suffix.lower() in _ARCHIVES:
         _check_archive(path)
     child = _Child(path, options)
-    told = child.header()
-    child.close()
-    return replace(_source(told), chunks=lambda: _chunks(path, options))
+    return replace(_source(child.header()), chunks=_Chunks(path, options, child))
 
 
 def _check_archive(path: Path) -> None:
@@ -91,7 +89,7 @@ class _Child:
             [
                 sys.executable,
                 "-m",
-                __name__,
+                "gis.importing.child",
                 str(path.absolute()),
                 json.dumps(vars(options)),
                 str(MEMORY),
@@ -147,14 +145,26 @@ def _source(told: dict[str, Any]) -> Source:
     )
 
 
-def _chunks(path: Path, options: ReadOptions) -> Iterator[Chunk]:
-    child = _Child(path, options)
-    try:
+class _Chunks:
+    """A file's chunks, as often as they are needed: the first time by the child that has told what it is."""
+
+    def __init__(self, path: Path, options: ReadOptions, begun: _Child) -> None:
+        self._path, self._options, self._begun = path, options, [begun]
+        weakref.finalize(self, begun.close)
+
+    def __call__(self) -> Iterator[Chunk]:
+        """Return the chunks. Raises BadInput where a row cannot be read or takes too much."""
+        child = self._begun.pop() if self._begun else self._again()
+        try:
+            while (told := child.header())["more"]:
+                yield _unpack(child.table(), told)
+        finally:
+            child.close()
+
+    def _again(self) -> _Child:
+        child = _Child(self._path, self._options)
         child.header()
-        while (told := child.header())["more"]:
-            yield _unpack(child.table(), told)
-    finally:
-        child.close()
+        return child
 
 
 def _unpack(table: pa.Table, told: dict[str, Any]) -> Chunk:
@@ -216,9 +226,10 @@ def _serve(path: Path, options: ReadOptions, out: IO[bytes]) -> None:
     _say(out, more=False)
 
 
-def _main(path: Path, options: ReadOptions, memory: int, seconds: int) -> None:
-    """Be the child."""
-    out = sys.stdout.buffer
+def child() -> None:
+    """Be the child, with a path, options and limits as the program's words."""
+    path, options, out = Path(sys.argv[1]), ReadOptions(**json.loads(sys.argv[2])), sys.stdout.buffer
+    memory, seconds = map(int, sys.argv[3:])
     _limit(path, memory, seconds)
     with suppress(BrokenPipeError):  # nobody listens any more
         try:
@@ -237,7 +248,3 @@ def _main(path: Path, options: ReadOptions, memory: int, seconds: int) -> None:
 def _refuse(out: IO[bytes], path: Path, kind: str, field: str, text: str) -> None:
     """Tell an error; where the file lies on this machine is not told, drivers are fond of saying it."""
     _say(out, error=kind, field=field, text=text.replace(str(path), path.name))
-
-
-if __name__ == "__main__":
-    _main(Path(sys.argv[1]), ReadOptions(**json.loads(sys.argv[2])), int(sys.argv[3]), int(sys.argv[4]))

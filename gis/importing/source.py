@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 
 from gis.errors import BadInput
@@ -147,26 +145,9 @@ def _free_numbers(first: int, count: int, broken: list[Broken]) -> tuple[Ints, i
     return rows, int(rows[-1]) + 1 if count else first
 
 
-def from_frame(frame: pd.DataFrame, name: str) -> Source:
-    """Return a frame, with or without geometry, as a source; its digest is that of its columns."""
-    geometry, crs = None, None
-    if isinstance(frame, gpd.GeoDataFrame):
-        geometry, crs = np.asarray(frame.geometry.array, dtype=object), frame.crs and str(frame.crs)
-        frame = pd.DataFrame(frame.drop(columns=frame.geometry.name))
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    return Source(
-        name=name,
-        sha256=_table_digest(table),
-        columns=tuple(table.column_names),
-        chunks=lambda: numbered(iter([(table, geometry)])),
-        has_geometry=geometry is not None,
-        crs=crs,
-        total=table.num_rows,
-    )
-
-
-def _table_digest(table: pa.Table) -> str:
-    sink = hashlib.sha256()
-    for batch in table.to_batches():
-        sink.update(batch.serialize())
-    return sink.hexdigest()
+def one_array(values: pa.ChunkedArray) -> pa.Array:
+    """Return a column of a table as one array."""
+    whole = values.combine_chunks()
+    if isinstance(whole, pa.ChunkedArray):
+        return whole.chunk(0) if whole.num_chunks else pa.nulls(0, whole.type)
+    return whole

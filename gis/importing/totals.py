@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gis.importing.parsing import is_text, mask, one_array
+from gis.importing.parsing import is_text, mask
 from gis.importing.refusals import Sieve
-from gis.importing.source import Chunk
+from gis.importing.source import Chunk, one_array
 from gis.importing.spoken import EMPTY
 
 WORDS = (
