@@ -24,7 +24,10 @@ def evaluate(
     area: Annotated[str, typer.Argument(help="Code of the grid where the measure was.")],
     control: Annotated[str, typer.Argument(help="Code of a grid like it, where there was none.")],
     since: Annotated[datetime, typer.Option(formats=_DAY, help="First day of the measure.")],
-    until: Annotated[datetime | None, typer.Option(formats=_DAY, help="Its last day.")] = None,
+    to: Annotated[
+        datetime | None,
+        typer.Option(formats=_DAY, help="First day after it, as `to` everywhere: since ≤ t < to."),
+    ] = None,
     ring_m: Annotated[
         float | None, typer.Option(help="Width of a ring around the area, for what moved next door, m.")
     ] = None,
@@ -33,17 +36,16 @@ def evaluate(
     """Say what a measure did: the area's change from the period before, less that of its control."""
     # Here, not above: its statistics are half of what every other command would wait for.
     from layers import evaluation  # noqa: PLC0415
-    from layers.periods import DAY  # noqa: PLC0415
     from layers.provisional import unrecorded  # noqa: PLC0415
     from layers.view import View  # noqa: PLC0415
 
     if ring_m is not None and not 0 < ring_m <= evaluation.MOST_RING_M:
         raise BadInput("ring-m", f"must be more than 0 and at most {evaluation.MOST_RING_M:g} m")
-    if until is not None and until < since:
-        raise BadInput("until", "must not be before --since")
+    if to is not None and to <= since:
+        raise BadInput("to", "must be after --since: it is the first day after the measure")
     with db.work_engine().connect() as conn:
         asked, zone = grids.resolve(conn, grids.Wish()), ZoneInfo(city.the_city(conn).timezone)
-        start, end = (day and day.replace(tzinfo=zone) for day in (since, until and until + DAY))
+        start, end = (day and day.replace(tzinfo=zone) for day in (since, to))
         wanted = city.with_descendants(conn, category) if category else None
         view = View(asked.scheme, asked.on, asked.known, start=start, end=end, area=area, categories=wanted)
         grids.grid(conn, area, asked)

@@ -110,7 +110,9 @@ def _surprise(counts: Integers, days: Integers, run: Integers, alpha: float) -> 
     usual = np.bincount(weekday, counts, _WEEK) / np.maximum(number, 1)
     mean = usual[run % _WEEK]
     needed = float((np.log1p(alpha * mean) / alpha if alpha > 0 else mean).sum())
-    return float(total * np.log1p(needed / total))
+    # Records that come in clumps say less of the mean than so many single ones.
+    clumps = total / (1 + alpha * (mean**2).sum() / mean.sum()) if mean.any() else total
+    return float(clumps * np.log1p(needed / clumps))
 
 
 def _scatter(counts: Integers, days: Integers) -> float:

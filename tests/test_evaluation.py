@@ -133,7 +133,7 @@ def test_the_command_says_what_the_service_says(
     asker: TestClient, keys: dict[str, dict[str, str]], engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db, "work_engine", lambda: engine)
-    words = ["evaluate", "T2d", "T1a", "--since", "2025-03-01", "--until", "2025-03-19", "--ring-m", "100"]
+    words = ["evaluate", "T2d", "T1a", "--since", "2025-03-01", "--to", "2025-03-20", "--ring-m", "100"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert "area T2d: 12 to 4 (blue 12 to 4, yellow 0 to 0, red 0 to 0)" in done.output
@@ -153,7 +153,8 @@ def test_the_command_says_what_the_service_says(
         (["T2d", "T2d", "--since", "2025-03-01"], "control"),
         (["T2d", "T9", "--since", "2025-03-01"], "there is no grid T9"),
         (["T9", "T2d", "--since", "2025-03-01"], "T9"),
-        (["T2d", "T1a", "--since", "2025-03-01", "--until", "2025-02-01"], "until"),
+        (["T2d", "T1a", "--since", "2025-03-01", "--to", "2025-02-01"], "to"),
+        (["T2d", "T1a", "--since", "2025-03-01", "--to", "2025-03-01"], "first day after"),
         (["T2d", "T1a", "--since", "2025-03-01", "--ring-m", "-5"], "ring-m"),
         (["T2d", "T1a", "--since", "2025-03-01", "--category", "99"], "99"),
     ],

@@ -83,7 +83,7 @@ def test_seasons_and_scatter_alone_make_no_gap(a_day: float) -> None:
     assert gaps <= 1
 
 
-@pytest.mark.parametrize(("a_day", "lost"), [(30, 2), (60, 2), (60, 1), (12, 4), (6, 8)])
+@pytest.mark.parametrize(("a_day", "lost"), [(40, 2), (60, 2), (60, 1), (12, 4), (6, 8)])
 def test_days_lost_in_a_source_that_is_never_quiet_are_a_gap(a_day: float, lost: int) -> None:
     """Days alone cannot say so: one or two empty ones among a thousand are what a small city has too."""
     rng, found = np.random.default_rng(4), 0
@@ -102,3 +102,10 @@ def test_days_off_are_no_gap_however_busy_the_others_are() -> None:
         counts = rng.poisson(40, 700) * ~np.isin(np.arange(700) % 7, off)
         held = records(counts)
         assert recorded_days(held).size == held.days[-1] - held.days[0] + 1
+
+
+@pytest.mark.parametrize("clump", [10, 20, 30])
+def test_records_that_come_in_clumps_have_quiet_months(clump: int) -> None:
+    counts = np.zeros(260, dtype=int)
+    counts[[0, 182, 200, 240]] = [2, clump, clump, 1]
+    assert recorded_days(records(counts)).size == 241
