@@ -122,14 +122,8 @@ def _collection(rows: list[Record], datum: DatumName) -> dict[str, Any]:
     return {"type": "FeatureCollection", "features": [_feature(row, datum) for row in rows]}
 
 
-@router.get("/grids/{code}", openapi_extra=audience("public", "boundaries are public"))
-def grid(transaction: Transaction, code: Code, wish: Wished, datum: DatumName = "wgs84") -> dict[str, Any]:
-    """Answer one grid with its boundary."""
-    with transaction() as conn:
-        return _feature(grids.grid(conn, code, grids.resolve(conn, wish)), datum)
-
-
-@router.get("/grids/{code}/children", openapi_extra=audience("public", "boundaries are public"))
+# A code may hold a slash (`N/S`), so what stands behind it comes first.
+@router.get("/grids/{code:path}/children", openapi_extra=audience("public", "boundaries are public"))
 def children(
     transaction: Transaction, code: Code, wish: Wished, datum: DatumName = "wgs84"
 ) -> dict[str, Any]:
@@ -138,13 +132,20 @@ def children(
         return _collection(grids.children(conn, code, grids.resolve(conn, wish)), datum)
 
 
-@router.get("/grids/{code}/history", openapi_extra=audience("public", "boundaries are public"))
+@router.get("/grids/{code:path}/history", openapi_extra=audience("public", "boundaries are public"))
 def history(transaction: Transaction, code: Code, wish: Wished, datum: DatumName = "wgs84") -> dict[str, Any]:
     """Answer every version of a grid, newest knowledge first, and its lineage (from what, into what)."""
     with transaction() as conn:
         scheme = grids.resolve(conn, wish).scheme
         versions = _collection(grids.history(conn, code, scheme), datum)
         return versions | {"lineage": ancestry.lineage(conn, scheme, code)}
+
+
+@router.get("/grids/{code:path}", openapi_extra=audience("public", "boundaries are public"))
+def grid(transaction: Transaction, code: Code, wish: Wished, datum: DatumName = "wgs84") -> dict[str, Any]:
+    """Answer one grid with its boundary."""
+    with transaction() as conn:
+        return _feature(grids.grid(conn, code, grids.resolve(conn, wish)), datum)
 
 
 class Near(BaseModel):

@@ -181,9 +181,12 @@ def examples(conn: Connection, scheme: str) -> dict[str, object]:
 
 
 def level_names(conn: Connection, scheme: str) -> list[dict[str, object]]:
-    """Return a scheme's levels, highest first."""
+    """Return a scheme's levels that have grids, highest first; of others nothing can be asked."""
     columns = (levels.c.level, levels.c.name_zh, levels.c.name_en, levels.c.minzoom)
-    rows = conn.execute(sa.select(*columns).where(levels.c.scheme == scheme).order_by(levels.c.level))
+    of = sa.and_(grids.c.scheme == levels.c.scheme, grids.c.level == levels.c.level)
+    there = sa.select(grids.c.code).where(of, sa.func.upper_inf(grids.c.known)).exists()
+    stated = sa.select(*columns).where(levels.c.scheme == scheme, there)
+    rows = conn.execute(stated.order_by(levels.c.level))
     return [dict(row) for row in rows.mappings()]
 
 

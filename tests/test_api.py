@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from pyproj import Geod
 from sqlalchemy.engine import Engine
 
-from gis import cells, crs
+from gis import cells, crs, schema
 from layers.counts import res_for_zoom
 from tests import town
 
@@ -50,6 +50,13 @@ def test_grids_at(client: TestClient) -> None:
     assert answer["on_boundary"] is False
     assert [link["code"] for link in answer["chain"]] == ["T1a", "T1", "T"]
     assert answer["chain"][0]["staff"][0]["name"] == "甲"
+
+
+def test_a_level_that_is_only_declared_is_not_offered(client: TestClient, engine: Engine) -> None:
+    with engine.begin() as conn:
+        row = {"scheme": "safety", "level": 4, "name_zh": "楼栋", "name_en": "Block"}
+        conn.execute(schema.levels.insert().values(row))
+    assert [one["level"] for one in client.get("/city").json()["levels"]] == [1, 2, 3]
 
 
 def test_grids_at_reads_other_datums(client: TestClient) -> None:

@@ -83,6 +83,35 @@ def happened(**row: str | None) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
+    ("written", "day", "grid"),
+    [
+        ("Hauptstraße 10, Ostdorf", "2024-05-31", "T1"), ("Hauptstraße 10, Ostdorf", "2024-06-01", "T2"),
+        ("Hauptstraße 10, Neudorf", "2024-06-01", None), ("Hauptstraße 10, Altdorf", "2024-06-01", None),
+        ("Hauptstraße 10, Altdorf", "2024-05-31", "T2"), ("Gartenweg 5, Ostdorf", "2024-05-31", "T1"),
+        ("Gartenweg 5, Altdorf", "2020-01-01", "T2"), ("Gartenweg 5, Westdorf", "2024-05-31", None),
+        ("西门社区解放路10号", "2024-06-01", "T2"), ("西门社区解放路10号", "2024-05-31", None),
+        ("旧门社区解放路10号", "2024-05-31", "T2"), ("10 Theta Street, T1", "2024-05-31", "T1"),
+        ("10 Theta Street, T1", "2024-06-01", "T1"), ("10 Theta Street, T2", "2024-05-31", None),
+    ],
+)  # fmt: skip
+def test_regions_are_meant_as_they_were_on_the_day(
+    store: Connection, tmp_path: Path, written: str, day: str, grid: str | None
+) -> None:
+    before = {"T1": "Ostdorf", "T2": "Altdorf", "T2e": "旧门社区"}
+    copied = [c.name for c in grids.c if c.computed is None and c.identity is None]
+    rows = store.execute(sa.select(grids).where(grids.c.code.in_(before))).mappings().all()
+    store.execute(
+        sa.update(grids).where(grids.c.code.in_(before)).values(valid=sa.text("'[2024-06-01,)'::daterange"))
+    )
+    for row in rows:
+        old = {"name": before[row["code"]], "valid": sa.text("'(,2024-06-01)'::daterange")}
+        store.execute(grids.insert().values({one: row[one] for one in copied} | old))
+    bring(store, happened(address=written, occurred_at=f"{day}T12:00"), "incidents", tmp_path)
+    placed = store.execute(sa.select(incidents.c.grid_code)).scalars().all()
+    assert [code[:2] for code in placed] == ([grid] if grid else [])
+
+
+@pytest.mark.parametrize(
     ("recorded", "placed"),
     [("T1a", True), ("T1", True), ("T2", False), ("T2e", False), ("T9", True), (None, True)],
 )

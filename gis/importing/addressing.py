@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from gis.addresses.parse import without_rooms
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
 from gis.importing.drafting import Draft, cleaned
-from gis.importing.ground import Ground
+from gis.importing.ground import Days, Ground
 from gis.importing.mapping import Mapping
 from gis.importing.parsing import Bools, mask, objects
 from gis.importing.placing import Placed, rounded
@@ -62,9 +63,12 @@ class Gazetteer:
 
     conn: Connection
     streets: Streets | None = None
+    asked: Asked | None = None
+    """The grids of the day that is being looked at."""
 
-    def find(self, texts: Sequence[str]) -> dict[str, Found | str]:
-        """Return where each address lies, or why it is not known."""
+    def find(self, texts: Sequence[str], on: date) -> dict[str, Found | str]:
+        """Return where each address lies, or why it is not known; regions are those of a day."""
+        self.asked = _record(self.conn, on)
         found = self._registered({text: text for text in texts}, {})
         found |= self._elsewhere([text for text in texts if text not in found])
         left = [text for text in texts if text not in found]
@@ -82,7 +86,7 @@ class Gazetteer:
         parts = {text: _regions_behind(text) for text in texts}
         every = sorted({part for of in parts.values() for part in of})
         keys = dict(zip(every, fold(self.conn, *every), strict=True))
-        known = regions.load(self.conn, keys.values(), _record(self.conn))
+        known = regions.load(self.conn, keys.values(), self.asked)
         return {text: regions.grids_in([keys[one] for one in of], known) for text, of in parts.items()}
 
     def _elsewhere(self, texts: Sequence[str]) -> dict[str, Found | str]:
@@ -90,7 +94,7 @@ class Gazetteer:
         parts = {text: _regions_behind(text) for text in texts}
         every = sorted({part for of in parts.values() for part in of})
         keys = dict(zip(every, fold(self.conn, *every), strict=True))
-        known = regions.load(self.conn, keys.values(), _record(self.conn))
+        known = regions.load(self.conn, keys.values(), self.asked)
         if not known.city:
             return {}
         strange = {
@@ -99,7 +103,7 @@ class Gazetteer:
         }
         return {
             text: f"{', '.join(part for part in parts[text] if keys[part] in some)} is no region of the city "
-            "(safetymap city set --within names them)"
+            "on that day (safetymap city set --within names them)"
             for text, some in strange.items()
             if some
         }
@@ -127,8 +131,7 @@ class Gazetteer:
         self, keys: dict[str, str], written: dict[str, str], needed: dict[str, frozenset[str]]
     ) -> dict[str, Found | str]:
         """Return what is known of registered addresses that are these but for the regions before either."""
-        asked = _record(self.conn)
-        known = regions.load(self.conn, keys.values(), asked)
+        known = regions.load(self.conn, keys.values(), self.asked)
         rests = [
             (text, key[at:])
             for text, key in keys.items()
@@ -143,7 +146,7 @@ class Gazetteer:
             and not are_apart(written[text], row.text)
         ]
         named = {name for *_, names in fitting for name in names}
-        held = regions.around(self.conn, [row.place for _, row, _ in fitting], named, asked)
+        held = regions.around(self.conn, [row.place for _, row, _ in fitting], named, self.asked)
         places: dict[str, set[tuple[float, float]]] = {}
         for at, (text, row, names) in enumerate(fitting):
             if all((at, name) in held for name in names):
@@ -158,7 +161,7 @@ class Gazetteer:
         at = [(n, one) for n, (_, _, of) in enumerate(read) if not isinstance(of, str) for one in of]
         named = {name for one in written for name in one.regions}
         held = regions.around(
-            self.conn, [along.ewkb(place) for _, place in at], named, _record(self.conn), regions.NEAR
+            self.conn, [along.ewkb(place) for _, place in at], named, self.asked, regions.NEAR
         )
         within: dict[int, list[Found]] = {}
         for number, (n, place) in enumerate(at):
@@ -179,7 +182,7 @@ class Gazetteer:
     def _behind_regions(self, texts: Sequence[str], behind: dict[str, frozenset[str]]) -> list[Written]:
         """Return the readings of texts whose street stands behind Chinese regions, the most of them last."""
         keys = dict(zip(texts, fold(self.conn, *texts), strict=True))
-        known = regions.load(self.conn, keys.values(), _record(self.conn))
+        known = regions.load(self.conn, keys.values(), self.asked)
         return [
             Written(text, key[at:], behind[text] | regions.grids_in(front, known))
             for text, key in keys.items()
@@ -203,10 +206,10 @@ def _regions_behind(text: str) -> list[str]:
     return [part for part in parts if part]
 
 
-def _record(conn: Connection) -> Asked | None:
-    """Return today's record of grids; None where none are loaded."""
+def _record(conn: Connection, on: date) -> Asked | None:
+    """Return the record of a day's grids as known now; None where none are loaded."""
     try:
-        return grids.resolve(conn, Wish())
+        return grids.resolve(conn, Wish(on=on))
     except NotFound:
         return None
 
@@ -260,17 +263,26 @@ def nowhere(count: int) -> Placed:
     return Placed(np.full(count, None, dtype=object), np.full(count, np.nan), np.full(count, np.nan))
 
 
-def fill(made: Draft, where: Placed, rows: Bools, known: Gazetteer) -> tuple[Placed, Bools]:
-    """Place `rows` by their addresses and return which were; refuse the others, each with its reason."""
+def fill(
+    made: Draft, where: Placed, rows: Bools, known: Gazetteer, ground: Ground, days: Days
+) -> tuple[Placed, Bools]:
+    """Place `rows` by their addresses and return which were; refuse the others, each with its reason.
+
+    `days`: those of the rows; regions are meant as they were then.
+    """
     texts = made.text("address").to_pylist()
-    at = np.flatnonzero(rows)
-    found = known.find(sorted({texts[one] for one in at}))
-    hits = {int(one): hit for one in at if isinstance(hit := found[texts[one]], Found)}
+    at, period = np.flatnonzero(rows), ground.periods(days)
+    found: dict[int, Found | str] = {}
+    for one in np.unique(period[at]):
+        here = at[period[at] == one]
+        by_text = known.find(sorted({texts[row] for row in here}), days[here[0]].item())
+        found |= {int(row): by_text[texts[row]] for row in here}
+    hits = {row: hit for row, hit in found.items() if isinstance(hit, Found)}
     placed = np.zeros(len(made), bool)
     placed[list(hits)] = True
     made.sieve.refuse(
         rows & ~placed, "address",
-        lambda one: f"has no coordinates, and {found[texts[one]]}; add coordinates, or import what it names",
+        lambda one: f"has no coordinates, and {found[one]}; add coordinates, or import what it names",
         texts,
     )  # fmt: skip
     _note(made, hits)

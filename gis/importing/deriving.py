@@ -12,12 +12,11 @@ from gis.crs import DATUMS, may_be_shifted
 from gis.importing import addressing, centrelines, no_place, placing, times
 from gis.importing.drafting import Draft
 from gis.importing.evidence import check_datum
-from gis.importing.ground import Codes
+from gis.importing.ground import Codes, Days
 from gis.importing.job import Job
 from gis.importing.parsing import Bools, mask
 from gis.importing.placing import Placed
 
-Days = npt.NDArray[np.datetime64]
 _LAST_SECOND = np.timedelta64(86_399, "s")
 
 
@@ -53,7 +52,8 @@ def _given_places(job: Job, made: Draft) -> tuple[Placed, Bools]:
         where = addressing.nowhere(len(made))
         made.sieve.refuse(~wanted, "address", "is missing, and there are no coordinates; fill in either")
     made.sieve.ok |= wanted
-    where, placed = addressing.fill(made, where, wanted, job.addresses)
+    days = _days(made, job.rules.zone)
+    where, placed = addressing.fill(made, where, wanted, job.addresses, job.ground, days)
     addressing.hold_recorded(made, where, placed, job.ground)
     return where, placed
 

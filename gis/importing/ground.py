@@ -17,6 +17,7 @@ from gis.importing.parsing import Bools, Floats, objects
 from gis.schema import grids, schemes
 
 Codes = npt.NDArray[np.object_]
+Days = npt.NDArray[np.datetime64]
 KM_PER_DEGREE = 111.32
 _CLOSE = 0.02
 """Degrees: more than any datum shifts."""
@@ -41,15 +42,19 @@ class Ground:
     bins: int = locate.BINS
     _locators: dict[tuple[int, int], tuple[locate.Locator, Codes]] = field(default_factory=dict, repr=False)
 
-    def owners(self, lon: Floats, lat: Floats, days: npt.NDArray[np.datetime64]) -> Codes:
+    def owners(self, lon: Floats, lat: Floats, days: Days) -> Codes:
         """Return the code of the deepest grid that owns each point on its day, None where none does."""
         result: Codes = np.full(len(lon), None, dtype=object)
-        turns = np.unique(np.concatenate([self.first, self.after]))
-        period = np.searchsorted(turns, days, side="right")
+        period = self.periods(days)
         for one in np.unique(period):
             here = np.flatnonzero(period == one)
             result[here] = self._owners_within(lon[here], lat[here], int(one), days[here[0]])
         return result
+
+    def periods(self, days: Days) -> npt.NDArray[np.int64]:
+        """Return a number for each day; on days of one number the grids are the same."""
+        turns = np.unique(np.concatenate([self.first, self.after]))
+        return np.searchsorted(turns, days, side="right")
 
     def _owners_within(self, lon: Floats, lat: Floats, period: int, on: np.datetime64) -> Codes:
         result: Codes = np.full(len(lon), None, dtype=object)
