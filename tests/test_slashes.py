@@ -9,9 +9,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
 
 from gis.importing import mapping
+from gis.importing.frames import from_frame
 from gis.importing.job import Options
 from gis.importing.run import run
-from gis.importing.source import from_frame
 from tests import town
 
 CODES = {"a": "N/S", "b": "1/2", "d": "a?b#c", "e": "历史/卷"}
