@@ -1,15 +1,15 @@
-"""A service over a test's database, started as anybody starts it, and Debian's Chromium to look at it."""
+"""A service over a test's database, in a process of its own, and Debian's Chromium to look at it."""
 
 import contextlib
+import multiprocessing
 import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyotp
+import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
 from gis.access import NewKey
@@ -21,24 +21,37 @@ DRAWN = "Boolean(window.safetymap?.map.loaded() && window.safetymap.map.areTiles
 QUIET = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
+_STARTING = multiprocessing.get_context("forkserver")
+_STARTING.set_forkserver_preload(["api.main", "tests.browsing"])
+"""Services are copies of a process that has loaded the product: each starts at once, not in six seconds."""
+
+
 @contextlib.contextmanager
 def serving(database: str, folder: Path) -> Iterator[str]:
     """Where the service listens, over a database, until the block ends; its log lies in the folder."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "uvicorn", "--factory", "api.main:make_app", "--port", str(port)]
+    port = free_port()
     settings = {"SAFETYMAP_DATABASE_URL": database, "SAFETYMAP_DATA_DIR": str(folder)}
     log = folder / "service.log"
-    with log.open("w") as said:
-        service = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=said, stderr=said)
+    service = _STARTING.Process(target=_serve, args=(port, os.environ | settings, log), daemon=True)
+    service.start()
     try:
-        wait(lambda: service.poll() is not None or _listens(port), 600)
-        assert service.poll() is None, log.read_text()[-2000:]
+        wait(lambda: not service.is_alive() or listens(port), 600)
+        assert service.is_alive(), log.read_text()[-2000:]
         yield f"http://127.0.0.1:{port}"
     finally:
         service.terminate()
-        service.wait(20)
+        service.join(20)
+        assert service.exitcode is not None, "the service does not end"
+
+
+def _serve(port: int, environment: dict[str, str], log: Path) -> None:
+    """Be the service, as `python -m uvicorn` is it."""
+    os.environ.update(environment)
+    os.chdir(ROOT)
+    with log.open("w") as said:
+        os.dup2(said.fileno(), 1)
+        os.dup2(said.fileno(), 2)
+    uvicorn.run("api.main:make_app", factory=True, port=port)
 
 
 @contextlib.contextmanager
@@ -51,7 +64,15 @@ def chromium() -> Iterator[Browser]:
         started.close()
 
 
-def _listens(port: int) -> bool:
+def free_port() -> int:
+    """A port of this machine that nobody has."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Whether anybody answers on a port of this machine."""
     with contextlib.suppress(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 1).close()
         return True

@@ -165,7 +165,7 @@ def here(service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(scope="module")
 def address(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where the service listens, started as anybody starts it, over the module's database."""
+    """Where the service listens, in a process of its own, over the module's database."""
     with serving(database, tmp_path_factory.mktemp("data")) as where:
         yield where
 

@@ -1,4 +1,4 @@
-"""The shell scripts behind `make`: what they stop, and what they leave alone."""
+"""The shell scripts behind `make`: what they stop and what they leave alone; the service by its command."""
 
 import os
 import signal
@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx2 as httpx
 import pytest
+
+from tests.browsing import free_port, listens, wait
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,3 +54,20 @@ def test_down_with_nothing_running_is_no_failure(tmp_path: Path) -> None:
     done = run("down.sh", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "was not running" in done.stdout
+
+
+def test_the_service_starts_by_its_command_and_ends_when_it_shall(database: str, tmp_path: Path) -> None:
+    port, program = free_port(), Path(sys.executable).with_name("safetymap")
+    there = {"SAFETYMAP_DATABASE_URL": database, "SAFETYMAP_DATA_DIR": str(tmp_path)}
+    with (tmp_path / "log").open("w") as said:
+        words = [program, "serve", "--port", str(port)]
+        service = subprocess.Popen(words, cwd="/", env=os.environ | there, stdout=said, stderr=said)
+    try:
+        wait(lambda: not is_alive(service) or listens(port), 600)
+        assert is_alive(service), (tmp_path / "log").read_text()
+        assert httpx.get(f"http://127.0.0.1:{port}/health/live").json() == {"status": "live"}
+        service.terminate()
+        assert service.wait(60) == -signal.SIGTERM
+        assert "Application shutdown complete" in (tmp_path / "log").read_text()
+    finally:
+        service.kill()
