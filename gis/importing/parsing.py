@@ -257,7 +257,7 @@ def category(values: pa.Array, rules: Rules) -> Parsed:
     at = pc.coalesce(pc.index_in(texts, known), pc.index_in(seen(texts), known))
     found = pc.take(pa.array(list(rules.categories.values()), pa.string()), at)
     bad = mask(pc.is_valid(texts)) & ~mask(pc.is_valid(found))
-    reason = "is an unknown category; map it in [values.category] or import it as one of categories"
+    reason = "is an unknown category; name a known one, import it as one, or map it in [values.category]"
     return Parsed(found, bad, reason)
 
 

@@ -85,7 +85,10 @@ def dated(new: Version, known: Sequence[Version], today: date) -> Version:
     if last is None:
         return replace(new, first=max((one.end for one in known if one.start < new.end), default=None))
     if last.content != new.content and last.end != new.end:
-        raise ValueError(f"is known on the days before {new.after} already: say from when it holds")
+        raise ValueError(
+            f"is known on the days before {new.after} already: say from when it holds by valid_from "
+            "(an early day, such as 1900-01-01, where nobody knows)"
+        )
     return replace(new, first=last.first)
 
 
