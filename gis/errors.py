@@ -40,6 +40,10 @@ class RoleMissing(Problem):
     """The database lacks the unprivileged role that the service works as."""
 
 
+class NewerStore(Problem):
+    """The store was made by a newer program than this one."""
+
+
 class Unknown(Problem):
     """Nobody is known by the credentials that came, or none came where some are needed."""
 

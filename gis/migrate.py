@@ -3,8 +3,11 @@
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 
+from gis.errors import NewerStore
 from gis.settings import ROOT
 
 
@@ -18,10 +21,24 @@ def _config(conn: Connection) -> Config:
 def migrate(conn: Connection, revision: str = "head") -> None:
     """Go to `revision`, upward or (to `base`) down to nothing; a second call changes nothing.
 
-    Raises SQLAlchemy's errors when the server is older than PostGIS 3.3 or the role may not create tables.
+    Raises NewerStore where the store is of a revision that this program does not know, SQLAlchemy's errors
+    when the server is older than PostGIS 3.3 or the role may not create tables.
     """
+    _refuse_newer(conn)
     go = command.downgrade if revision == "base" else command.upgrade
     go(_config(conn), revision)
+
+
+def _refuse_newer(conn: Connection) -> None:
+    """Raise NewerStore unless the store's revision, if it has any, is one of ours."""
+    known = ScriptDirectory.from_config(_config(conn))
+    ours = {one.revision for one in known.walk_revisions()}
+    stored = set(MigrationContext.configure(conn).get_current_heads())
+    if stored - ours:
+        raise NewerStore(
+            f"the store is of revision {', '.join(sorted(stored))}, this program knows those up to "
+            f"{known.get_current_head()}: install the newer program, or restore a backup from before"
+        )
 
 
 def advice(conn: Connection) -> list[str]:

@@ -1,5 +1,6 @@
 """The migrated database equals the tables of gis.schema, and its rules hold."""
 
+import hashlib
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,7 +16,9 @@ from typer.testing import CliRunner
 from api.cli import app
 from gis import db, schema, schema_access, schema_plans, schema_situation, schema_tiles
 from gis.cells import RESOLUTIONS
-from gis.migrate import advice
+from gis.errors import NewerStore
+from gis.migrate import advice, migrate
+from gis.settings import ROOT
 from tests import town
 
 _COLUMNS = """
@@ -198,3 +201,29 @@ _FREE = {
     ("footprints", "kind"),
     ("grids", "kind"), ("places", "kind"), ("responders", "kind"), ("square_counts", "kind"),
 }  # fmt: skip
+
+
+_VERSIONS = ROOT / "gis" / "migrations" / "versions"
+_PUBLISHED = _VERSIONS.parent / "published.txt"
+
+
+def _hashes() -> dict[str, str]:
+    return {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in _VERSIONS.glob("[0-9]*.py")}
+
+
+def test_published_migrations_are_frozen() -> None:
+    """A store goes through each but once: what is missing in one needs another of its own."""
+    published = dict(reversed(line.split()) for line in _PUBLISHED.read_text().splitlines())
+    found = _hashes()
+    assert {name: found.get(name) for name in published} == published
+    new = sorted(found.keys() - published.keys())
+    assert all(name > max(published) for name in new)
+
+
+def test_a_store_of_a_newer_program_is_refused_in_one_line(conn: Connection) -> None:
+    conn.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    for revision in ("head", "base"):
+        with pytest.raises(NewerStore, match="of revision 9999, this program knows those up to 00"):
+            migrate(conn, revision)
+    conn.rollback()
+    migrate(conn)
