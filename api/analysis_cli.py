@@ -14,6 +14,7 @@ from gis.schema import COLOURS
 
 if TYPE_CHECKING:
     from layers.evaluation import Evaluated
+    from layers.stats.displacement import Difference
 
 _DAY = ["%Y-%m-%d"]
 
@@ -72,11 +73,15 @@ def _tell(found: "Evaluated", area: str, control: str) -> None:
             lines.append(
                 f"{name} {code}".strip() + f": {counts[:, 0].sum()} to {counts[:, 1].sum()} ({told})"
             )
-    differences = [("difference", found.plain), ("harm", found.weighted), ("with the ring", found.displaced)]
-    for name, one in differences:
-        if one is not None:
-            low, high = one.interval
-            lines.append(f"{name}: {one.value:+g} ({low:+.1f} to {high:+.1f}), p {one.p:.3g}")
+    lines += [f"difference: {_in_words(found.plain)}", f"harm: {_in_words(found.weighted)}"]
+    lines += [f"with the ring: {_in_words(found.displaced)}"] if found.ring is not None else []
     lines += [f"{name}: no incident in either period, it says nothing" for name in found.empty]
     for line in lines:
         out.print(line, highlight=False, soft_wrap=True)
+
+
+def _in_words(one: "Difference | None") -> str:
+    if one is None:
+        return "nothing can be said of it, there was no incident to count in either period"
+    low, high = one.interval
+    return f"{one.value:+g} ({low:+.1f} to {high:+.1f}), p {one.p:.3g}"

@@ -35,8 +35,10 @@ class EvaluationAnswer(BaseModel):
     empty: list[Literal["area", "control", "ring"]]
     """Which hold no incident in either period: an empty control only hands on the area's own change."""
     weights: dict[str, float]
-    difference: dict[str, float]
-    harm: dict[str, float]
+    difference: dict[str, float] | None
+    """As `harm` and `displaced` null where nothing happened in either period, area or control: nothing can be
+    said of a change then, not that there was none."""
+    harm: dict[str, float] | None
     displaced: dict[str, float] | None
     method: dict[str, str]
     data_version: int
@@ -70,7 +72,7 @@ def evaluate(
         "ring": None if found.ring is None else _by_colour(found.ring), "weights": found.harm,
         "empty": found.empty,
         "difference": _difference(found.plain), "harm": _difference(found.weighted),
-        "displaced": None if found.displaced is None else _difference(found.displaced),
+        "displaced": _difference(found.displaced),
         "method": METHOD, "data_version": version, **told,
     }  # fmt: skip
 
@@ -79,6 +81,8 @@ def _by_colour(counts: evaluation.Counts) -> dict[str, list[int]]:
     return dict(zip(COLOURS, counts.tolist(), strict=True))
 
 
-def _difference(found: Difference) -> dict[str, float]:
+def _difference(found: Difference | None) -> dict[str, float] | None:
+    if found is None:
+        return None
     low, high = found.interval
     return {"value": found.value, "error": found.error, "low": low, "high": high, "p": found.p}

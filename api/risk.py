@@ -95,6 +95,8 @@ class Told(BaseModel):
     res: int
     interval: float
     trained_on: int
+    """0 where nothing of the kind ever happened in the part of the city asked about: 0 is expected, and
+    intervals say what half an incident in all days recorded (Jeffreys' prior) leaves possible."""
     left_out: int
     left_out_sources: list[str]
     expected_total: float
@@ -107,7 +109,8 @@ class Told(BaseModel):
     began: str | None
     """First day of the category or source, where it came into use later than the records begin."""
     ended: str | None
-    """Its last day, where it was not recorded any more since: 0 is expected, unless it is taken up again."""
+    """Its last day, where it was not recorded any more since: 0 is expected; intervals reach to what would
+    come were it taken up again, which nobody can foretell."""
     skill: Skill
     data_version: int
     cells: list[RiskCell]
@@ -189,7 +192,7 @@ def _found(
         seen = view(conn, look, who)
         found = risks.risk(conn, seen, res, horizon_days, sources)
         version = city.data_version(conn)
-        (low, high), (low95, high95) = (found.total.interval(each) for each in risks.COVERAGES)
+        (low, high), (low95, high95) = found.total_intervals
         trials = [_trial(row) for row in promotion.kept(conn, res)]
     return found, {
         "model": found.model,
@@ -202,7 +205,7 @@ def _found(
         "trained_on": found.trained_on,
         "left_out": found.left_out,
         "left_out_sources": found.left_out_sources,
-        "expected_total": found.total.mean,
+        "expected_total": found.total,
         "total_low": low,
         "total_high": high,
         "total_low95": low95,

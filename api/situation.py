@@ -36,6 +36,8 @@ Id = Annotated[int, Path(ge=1, lt=2**53)]
 _METHOD = {
     "expected": f"share in up to {PERIODS} equal periods before, shrunk within level and category, "
     "of what the grid above holds now; of the whole: the mean of those periods",
+    "ratio": "count over expected, 95 % interval; ratio_high null beside a ratio: the past holds too little, "
+    "less than about one incident, for any upper end",
     "p": "two-sided, negative binomial: the larger of those against the own past and the share of the grid "
     "above; of the whole: the larger of Poisson's and that of a t test over the periods before",
     "q": "p for all comparisons (Benjamini-Hochberg, the whole and its parts apart); departs: q <= 0.05",

@@ -36,12 +36,12 @@ class Evaluated:
     control: Counts
     ring: Counts | None
     harm: dict[str, float]
-    plain: Difference
-    """Of counts, in the area alone."""
-    weighted: Difference
+    plain: Difference | None
+    """Of counts, in the area alone; as those below None where nothing happened that could tell a change."""
+    weighted: Difference | None
     """Of harm, in the area alone."""
     displaced: Difference | None
-    """Of counts, in the area and its ring together; the control has none of its own."""
+    """Of counts, in the area and its ring together; the control has none of its own. None without a ring."""
 
     @property
     def empty(self) -> list[str]:

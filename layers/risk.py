@@ -22,7 +22,7 @@ from layers.began import days_held, is_filtered
 from layers.counts import cell_column
 from layers.served import Served, served
 from layers.stats import evaluate
-from layers.stats.forecast import Forecast, Past, Total, baseline, hindcast_origins, plain, total
+from layers.stats.forecast import Forecast, Past, baseline, hindcast_origins, of_nothing, plain, total
 from layers.view import View, wanted_incidents
 
 Floats = npt.NDArray[np.float64]
@@ -55,8 +55,10 @@ class Risk:
     intervals: list[tuple[Floats, Floats]]
     """Least and greatest count of each of COVERAGES."""
     baseline: Floats
-    total: Total
+    total: float
     """What all cells together should expect."""
+    total_intervals: list[tuple[int, int]]
+    """Least and greatest count of all together, of each of COVERAGES."""
     rank: Integers
     """1 where most is expected per area."""
     baseline_rank: Integers
@@ -72,7 +74,8 @@ class Risk:
     began: date | None
     """First day of what the view is filtered by, where it came into use later than the records begin."""
     ended: date | None
-    """Its last day, where so many days without any since then are not to be believed: 0 is expected."""
+    """Its last day, where so many days without any since then are not to be believed: 0 is expected, and
+    intervals reach from 0 to what would come were it taken up again."""
 
     def only(self, wanted: npt.NDArray[np.bool_]) -> "Risk":
         """Return the same answer with some of its cells; ranks and the whole stay what they were."""
@@ -115,28 +118,32 @@ def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Col
 
     A view without a source leaves LEFT_OUT out of training, but for those to `include`. `baseline` is the
     plain long-run expectation, `expected` the live model's. Days before a category or source came into use
-    teach nothing, and 0 is expected of one that ended. Raises BadInput for a resolution that is not
-    served, NotFound where nothing was recorded.
+    teach nothing, and 0 is expected of one that ended, and where nothing ever happened in the part of the
+    city that is looked at; their intervals say what may come all the same. Raises BadInput for a resolution
+    that is not served, NotFound where nothing of the kind was recorded in the whole city.
     """
     of = served(conn, res, view)
     left_out = () if view.source else tuple(source for source in LEFT_OUT if source not in include)
     past = past_of(conn, view, res, of.cells, left_out)
-    if not past.day.size:
+    if not past.observed.size:
         raise NotFound("no incident to learn from in this view; widen the category or the area")
     observed = _observed(conn, view)
     began, ended = (past.observed[end] if past.observed[end] != observed[end] else None for end in (0, -1))
     origin = int(observed[-1]) + 1
     model, live = _live(conn, view, res, of, past)
-    expected, plainly = live(origin, horizon_days), plain(past, origin, horizon_days)
+    forecast = live(origin, horizon_days)
+    standing = plain(past, origin, horizon_days) if past.day.size else forecast
+    whole = total(past, forecast, origin, horizon_days)
     # What ended may be taken up again; nobody can say when, and none is expected until then.
-    forecast, standing = (replace(each, mean=each.mean * (ended is None)) for each in (expected, plainly))
+    some = ended is None and past.day.size > 0
     everything = past_of(conn, view, res, of.cells, ()) if left_out else past
     missing = everything.day.size - past.day.size
     with_all = _live(conn, view, res, of, everything)[1](origin, horizon_days).mean if missing else None
     return Risk(
-        of.cells, model, forecast.mean, [forecast.interval(each) for each in COVERAGES], standing.mean,
-        total(past, forecast, origin, horizon_days), _rank(expected.mean, of.inside_m2),
-        _rank(plainly.mean, of.inside_m2), with_all,
+        of.cells, model, forecast.mean * some,
+        [(low * some, high) for low, high in map(forecast.interval, COVERAGES)], standing.mean * some,
+        whole.mean * some, [(low * some, high) for low, high in map(whole.interval, COVERAGES)],
+        _rank(forecast.mean, of.inside_m2), _rank(standing.mean, of.inside_m2), with_all,
         _day(origin), _skill(past, origin, of.inside_m2, model, live),
         int(past.day.size), int(missing), left_out, _day(began), _day(ended),
     )  # fmt: skip
@@ -144,6 +151,8 @@ def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Col
 
 def _live(conn: Connection, view: View, res: int, of: Served, past: Past) -> tuple[str, Live]:
     """Return the live model's name and its forecasts by origin and horizon."""
+    if not past.day.size:
+        return promotion.BASELINE, lambda _, days: of_nothing(past, days)
     promoted = promotion.live(conn, res) if view.is_of_all_incidents else None
     if promoted is None:
         return promotion.BASELINE, lambda origin, days: baseline(past, origin, days)
@@ -218,13 +227,15 @@ def past_of(conn: Connection, view: View, res: int, known: Cells, left_out: Coll
 def _in_use(conn: Connection, view: View, left_out: Collection[str]) -> Integers:
     """Return the days observed from when what a view is filtered by came into use to when it ended.
 
-    Both are those of the whole city, so that areas add up to it.
+    Both are those of the whole city, so that areas add up to it. None where that never held any.
     """
     days = _observed(conn, view)
     if not days.size or not (left_out or is_filtered(view)):
         return days
     held = days_held(conn, view, _ANCIENT, view.start or _ANCIENT, left_out)
     every = [day for of_category in held.values() for day in of_category if day is not None]
+    if not every:
+        return days[:0]
     begin, end = reach(np.flatnonzero(np.isin(days, every)), len(days))
     return days[begin:end]
 

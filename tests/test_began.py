@@ -134,8 +134,10 @@ def test_a_late_category_is_expected_at_its_own_rate(asker: TestClient) -> None:
 def test_a_source_that_was_switched_off_is_told_to_have_ended(asker: TestClient) -> None:
     found = _ask(asker, "/risk", source="sensor", horizon_days=30, to="2025-07-01")
     assert (found["began"], found["ended"]) == (None, "2025-03-31")
-    assert (found["expected_total"], found["total_low95"], found["total_high95"]) == (0, 0, 0)
-    assert {cell["high95"] for cell in found["cells"]} == {0}
+    assert (found["expected_total"], found["total_low"], found["total_low95"]) == (0, 0, 0)
+    assert {(cell["expected"], cell["low"], cell["low95"]) for cell in found["cells"]} == {(0, 0, 0)}
+    assert found["total_high95"] >= 60, "two a day, were it switched on again"
+    assert max(cell["high95"] for cell in found["cells"]) > 0
     before = _ask(asker, "/risk", source="sensor", horizon_days=30, to="2025-04-01")
     assert before["ended"] is None
     assert before["expected_total"] == pytest.approx(60, rel=0.15)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from numpy.typing import ArrayLike
 from sqlalchemy.engine import Engine
 from typer.testing import CliRunner
 
@@ -21,18 +22,20 @@ PERIOD = {"from": "2025-03-01", "to": "2025-03-20"}
 
 @pytest.mark.parametrize(
     ("control", "area", "value", "error"),
-    [((20, 20), (20, 10), -10, 8.3666), ((0, 0), (0, 0), 0, 0), ((10, 20), (20, 30), 0, 8.9443)],
+    [((20, 20), (20, 10), -10, 8.3666), ((0, 0), (0, 5), 5, 2.2361), ((10, 20), (20, 30), 0, 8.9443)],
 )
 def test_published_vectors(
     control: tuple[int, int], area: tuple[int, int], value: float, error: float
 ) -> None:
     found = difference(area, control)
+    assert found
     assert found.value == value
     assert found.error == pytest.approx(error, abs=1e-4)
 
 
 def test_weights_scale_both_parts() -> None:
     found = difference([[20, 10], [4, 1]], [[20, 20], [4, 4]], [1.0, 5.0])
+    assert found
     assert found.value == -10 + 5 * -3
     assert found.error == pytest.approx(np.sqrt(70 + 25 * 13))
 
@@ -40,8 +43,16 @@ def test_weights_scale_both_parts() -> None:
 def test_quiet_measures_are_told_in_one_of_twenty() -> None:
     rng = np.random.default_rng(1)
     area, control = rng.poisson(30.0, (2, 4000, 2))
-    told = [difference(a, c).p <= 0.05 for a, c in zip(area, control, strict=True)]
-    assert 0.04 <= np.mean(told) <= 0.06
+    found = [difference(a, c) for a, c in zip(area, control, strict=True)]
+    assert 0.04 <= np.mean([one is not None and one.p <= 0.05 for one in found]) <= 0.06
+
+
+@pytest.mark.parametrize(
+    ("area", "control", "weight"),
+    [((0, 0), (0, 0), 1), ([[0, 0], [3, 5]], [[0, 0], [2, 2]], [1, 0]), ([[0, 0]] * 3, [[0, 0]] * 3, 2)],
+)
+def test_of_nothing_nothing_is_said(area: ArrayLike, control: ArrayLike, weight: ArrayLike) -> None:
+    assert difference(area, control, weight) is None
 
 
 def test_bad_counts_are_refused() -> None:
@@ -99,6 +110,26 @@ def test_counts_are_those_of_area_control_and_ring(
     assert found["harm"]["value"] == -8
     assert found["ring"]["blue"] == [2, 5]
     assert found["displaced"]["value"] == -5
+
+
+@pytest.mark.parametrize("ring", [{}, {"ring_m": "100"}])
+def test_two_periods_without_incidents_say_nothing(
+    asker: TestClient,
+    keys: dict[str, dict[str, str]],
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    ring: dict[str, str],
+) -> None:
+    asked = PERIOD | {"area": "T1c", "control": "T2e", "category": "0102"} | ring
+    found = asker.get("/evaluation", params=asked, headers=keys["all"]).json()
+    assert (found["difference"], found["harm"], found["displaced"]) == (None, None, None)
+    assert found["empty"] == ["area", "control", *(["ring"] if ring else [])]
+    monkeypatch.setattr(db, "work_engine", lambda: engine)
+    words = ["evaluate", "T1c", "T2e", "--since", "2025-03-01", "--to", "2025-03-20", "--category", "0102"]
+    done = CliRunner().invoke(app, words + [part for name in ring for part in ("--ring-m", ring[name])])
+    assert done.exit_code == 0, done.output
+    assert done.output.count("nothing can be said of it") == 2 + len(ring)
+    assert "p 1" not in done.output
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,11 +124,38 @@ def test_a_quiet_area_is_not_thought_busy(conn: Connection) -> None:
     assert found.start == risk(conn, VIEW, 8, 30).start, "the horizon begins where the city's records end"
 
 
+@pytest.mark.parametrize(
+    ("asked", "inside"),
+    [
+        ({}, {"state": "withdrawn"}),
+        ({"colour": "red"}, {"colour": "blue"}),
+        ({"categories": ("01",)}, {"category": "02"}),
+        ({"source": "citizen"}, {"source": "patrol"}),
+    ],
+)
+def test_nothing_is_expected_where_nothing_happened_but_not_for_sure(
+    conn: Connection, asked: dict[str, Any], inside: dict[str, str]
+) -> None:
+    """The grid is there, and quiet all along: the interval is of the rates that 200 quiet days leave open."""
+    i, view = schema.incidents, replace(VIEW, **asked)
+    conn.execute(i.update().values(colour="red", category="01", source="citizen"))
+    box = sa.func.ST_MakeEnvelope(*town.at(0, 5), *town.at(3, 3), 4326)
+    conn.execute(i.update().where(sa.func.ST_Intersects(i.c.geom, box)).values(**inside))
+    found = risk(conn, replace(view, area="T2d"), 8, 60)
+    assert (found.trained_on, found.total, found.expected.sum(), found.baseline.sum()) == (0, 0, 0, 0)
+    rng = np.random.default_rng(3)
+    came = rng.poisson(rng.gamma(0.5, 60 / 200, 200_000))
+    assert found.total_intervals == [(0, np.quantile(came, each)) for each in (0.9, 0.975)]
+    assert found.total_intervals[1][1] > 0
+    city, t1, t2e = (risk(conn, replace(view, area=code), 8, 60).total for code in ("T", "T1", "T2e"))
+    assert t1 + t2e == pytest.approx(city, rel=1e-9)
+
+
 def test_the_total_has_an_interval(conn: Connection) -> None:
     found = risk(conn, VIEW, 8, 10)
-    (low, high), (low95, high95) = (found.total.interval(each) for each in (0.8, 0.95))
-    assert low95 <= low < found.total.mean < high <= high95
-    assert found.total.mean == pytest.approx(found.expected.sum())
+    (low, high), (low95, high95) = found.total_intervals
+    assert low95 <= low < found.total < high <= high95
+    assert found.total == pytest.approx(found.expected.sum())
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,25 @@ def test_the_ratio_covers_one_where_nothing_changed() -> None:
     assert 0.91 <= np.mean(inside) <= 0.99
 
 
+@pytest.mark.parametrize(("periods", "each"), [(6, 1), (12, 5), (12, 500)])
+def test_a_ratio_to_next_to_nothing_has_no_upper_end(periods: int, each: int) -> None:
+    """One grid of hundreds holds everything: what is next to nothing in the others is the prior's guess."""
+    past = np.zeros((300, periods))
+    past[0] = each
+    now = np.zeros(300)
+    now[[0, 1, 2]] = 1, 3, 1
+    answer = departures(now, past, np.zeros(300), np.zeros(300, dtype=int))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ratio, low, high = answer.ratio(np.arange(300))
+    assert np.isinf(high[1:]).all()
+    assert (ratio[1:3] > 1).all()
+    assert np.isfinite(low).all()
+    assert np.isfinite(high[0])
+    full = departures([3, 1], [[2] * periods, [1] * periods], [0, 0], [0, 0]).ratio(np.arange(2))[2]
+    assert np.isfinite(full).all(), "what is known has an end"
+
+
 def test_a_first_incident_in_a_quiet_group_is_no_alarm_but_many_are() -> None:
     answer = departures([0, 1, 8], np.zeros((3, 12)))
     assert answer.departs.tolist() == [0, 0, 1]

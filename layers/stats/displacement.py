@@ -26,16 +26,17 @@ class Difference:
 
     @property
     def p(self) -> float:
-        """Return the two-sided p; 1 where nothing happened anywhere."""
-        return float(2 * stats.norm.sf(abs(self.value) / self.error)) if self.error else 1.0
+        """Return the two-sided p."""
+        return float(2 * stats.norm.sf(abs(self.value) / self.error))
 
 
-def difference(area: ArrayLike, control: ArrayLike, weight: ArrayLike = 1.0) -> Difference:
+def difference(area: ArrayLike, control: ArrayLike, weight: ArrayLike = 1.0) -> Difference | None:
     """Return the change of the area less that of its control (Wheeler & Ratcliffe 2018, Crime Science 7:11).
 
     `area` and `control` are counts (kinds, 2) or (2,), before and after, in periods of equal length; `weight`
     (kinds,) is the harm of one incident of each kind. What was driven into a ring around the area is added to
-    both: give the sums. Raises ValueError for other shapes and negative values.
+    both: give the sums. None where nothing of any weight happened anywhere: nothing can be said of a change.
+    Raises ValueError for other shapes and negative values.
     """
     treated, other = (np.atleast_2d(np.asarray(each, dtype=np.float64)) for each in (area, control))
     harm = np.broadcast_to(np.asarray(weight, dtype=np.float64), treated.shape[:1])
@@ -45,4 +46,6 @@ def difference(area: ArrayLike, control: ArrayLike, weight: ArrayLike = 1.0) -> 
         raise ValueError("counts and weights must not be negative")
     change = (treated[:, 1] - treated[:, 0]) - (other[:, 1] - other[:, 0])
     variance = harm**2 @ (treated + other).sum(axis=1)
+    if not variance:
+        return None
     return Difference(float(harm @ change), float(np.sqrt(variance)))

@@ -130,6 +130,15 @@ def plain(past: Past, origin: int, horizon: int, half_life: float | None = None)
     return Forecast(posterior.mean * level, np.minimum(posterior.shape, 1e9))
 
 
+def of_nothing(past: Past, horizon: int) -> Forecast:
+    """Return what may come to cells none of which ever held an incident: half a one in all days observed.
+
+    That is Jeffreys' prior of a rate, for all cells together: each has an equal part of mean and size.
+    """
+    mean, size = 0.5 * horizon / past.observed.size, 0.5
+    return Forecast(*(np.full(past.cells, each / max(past.cells, 1)) for each in (mean, size)))
+
+
 def hindcast_origins(past: Past, origin: int, horizon: int) -> list[int]:
     """Return the first days of the latest periods before `origin` that were recorded in full.
 
@@ -212,8 +221,11 @@ def total(past: Past, forecast: Forecast, origin: int, horizon: int) -> Total:
     of their shares evens out. Left are the level, known from some (sum w)**2 / sum w**2 recent days alone, of
     an area its share of the city, known from its own incidents, and the swings from one horizon to the next,
     estimated from the totals of past periods (`hindcast_origins`) by the method of moments. Where the past is
-    too short for that, swings count as none, and the interval is a least one.
+    too short for that, swings count as none, and the interval is a least one. Without any incident it
+    is that of `of_nothing`.
     """
+    if not past.day.size:
+        return Total(float(forecast.mean.sum()), 0.5)
     unsure = _unsure_level(past.before(origin), origin) + _swing(past, origin, horizon)
     return Total(float(forecast.mean.sum()), 1 / max(unsure, 1e-9))
 

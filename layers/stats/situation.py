@@ -19,6 +19,8 @@ ALONE = -1
 """The family of a row that has none beside it to be held against."""
 _CERTAIN = 1e12
 """The size that stands for infinity where a formula wants a number."""
+_HAS_MEAN = 2
+"""An F distribution has a mean where its denominator has more degrees of freedom than these."""
 _SURE = stats.norm.ppf(0.975)
 
 
@@ -77,17 +79,19 @@ class Departure:
 
         Both are uncertain: a Gamma of the count (Jeffreys' prior) over that of what was expected, which is
         the F distribution scaled. A row that is ALONE swings with the city as it did before, on the scale of
-        roots. NaN where nothing is expected.
+        roots. NaN where nothing is expected. No upper end (inf) where so little is known of what was expected
+        that the ratio has no mean: it would be one of any size, made by the prior alone.
         """
         count, mean, part = (each[rows] for each in (self.count, self.expected, self.share))
         size, free = self.size[rows], np.maximum(1 - part, 1e-9)
         known = np.where(np.isfinite(size), size, _CERTAIN)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             ratio = np.where(mean > 0, count / mean, np.nan)
             ends = [
                 (count + 0.5) / mean * np.asarray(stats.f.ppf(tail, (2 * count + 1) / free, 2 * known / free))
                 for tail in (0.025, 0.975)
             ]
+        ends[1] = np.where(2 * known / free > _HAS_MEAN, ends[1], np.inf)
         around, half = self.usual[rows], np.maximum(self._half(rows), self._least(_SURE))
         swung = [(np.maximum(root(count) + sign * half, 0) / around) ** 2 for sign in (-1, 1)]
         low, high = (np.where(np.isfinite(around), *each) for each in zip(swung, ends, strict=True))

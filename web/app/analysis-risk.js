@@ -22,12 +22,13 @@ export function risk(map) {
     if (known.for !== wanted) known = { for: wanted, answer: await get("/risk/values", query, signal) };
     const { answer } = known;
     const limits = doubling(answer.expected);
+    const none = answer.ended !== null || answer.trained_on === 0;
     const looks = answer.id.map((id, place) => [
       nameOf(id),
-      { shown: answer.ended === null && answer.expected[place] >= limits[0], rank: rankIn(limits, answer.expected[place]) },
+      { shown: !none && answer.expected[place] >= limits[0], rank: rankIn(limits, answer.expected[place]) },
     ]);
     lay(map, looks);
-    return answer.ended === null ? [summary(answer), legend(limits)] : [summary(answer)];
+    return none ? [summary(answer)] : [summary(answer), legend(limits)];
   });
 }
 
@@ -59,7 +60,8 @@ function summary(answer) {
     t("risk.model", { model: modelName(answer.model) }),
     skill,
     answer.began !== null && t("risk.began", { day: answer.began }),
-    answer.ended !== null && t("risk.ended", { day: answer.ended }),
+    answer.ended !== null && t("risk.ended", { day: answer.ended, high: answer.total_high95 }),
+    answer.trained_on === 0 && t("risk.quiet", { high: answer.total_high95 }),
     answer.left_out > 0 && t("risk.leftout", left),
     t("risk.person"),
   ];

@@ -49,7 +49,8 @@ function told(found) {
     const [before, after] = sums(found[name]);
     return [h("dt", {}, t(`evaluation.${name}`)), h("dd", { "data-name": name }, t("evaluation.counts", { before, after }))];
   });
-  const differences = DIFFERENCES.filter((name) => found[name]).flatMap((name) => {
+  const differences = DIFFERENCES.filter((name) => name !== "displaced" || found.ring).flatMap((name) => {
+    if (!found[name]) return [h("dt", {}, t(`evaluation.${name}`)), h("dd", { "data-name": name }, t("evaluation.unknown"))];
     const { value, low, high, p } = found[name];
     const words = { value: signed(value), low: signed(low), high: signed(high) };
     const sure = low > 0 ? "more" : high < 0 ? "fewer" : "same";

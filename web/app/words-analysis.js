@@ -156,8 +156,12 @@ export const ANALYSIS = {
   "risk.noskill": ["近期数据不足，未评估", "Too little data of late to evaluate"],
   "risk.began": ["自 {day} 起才有此类记录，此前的日子不参与学习", "Recorded since {day} only: no earlier day is learned from"],
   "risk.ended": [
-    "此类记录止于 {day}：预期为 0；是否恢复记录无从得知",
-    "Not recorded any more since {day}: 0 expected; whether it is taken up again cannot be told",
+    "此类记录止于 {day}：预期为 0；是否恢复记录无从得知，若恢复则至多 {high} 起（95%）",
+    "Not recorded any more since {day}: 0 expected; whether it is taken up again cannot be told, up to {high} if it is (95 %)",
+  ],
+  "risk.quiet": [
+    "此范围内从无此类事件：预期为 0，至多 {high} 起（95%）",
+    "None ever happened here: 0 expected, {high} at most (95 %)",
   ],
   "risk.leftout": [
     "巡逻与感知设备发现的 {count} 起未参与学习；计入则预期 {total} 起",

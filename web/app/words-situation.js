@@ -114,6 +114,7 @@ export const SITUATION = {
     "{place}在前后两个时段都没有事件，不说明任何问题；请换一个",
     "{place}: no incident in either period, it says nothing; choose another",
   ],
+  "evaluation.unknown": ["前后两个时段都没有事件，无从判断", "No incident in either period: nothing can be said"],
   "evaluation.more": ["增加", "rose"],
   "evaluation.fewer": ["减少", "fell"],
   "evaluation.same": ["看不出差别", "no difference seen"],
