@@ -20,10 +20,17 @@ start_service() {
 
 answers() { .venv/bin/python -c "import urllib.request as u; u.urlopen('http://127.0.0.1:$port$1', timeout=2)" 2>/dev/null; }
 
+# listens: whether the service itself listens on the port; while it starts another program may have taken it and answer.
+listens() {
+  local sockets
+  sockets=$(awk -v port=":$(printf %04X "$port")$" '$4 == "0A" && $2 ~ port { print "socket:[" $10 "]" }' /proc/net/tcp /proc/net/tcp6 2>/dev/null)
+  readlink "/proc/$(cat "$service_pid")/fd/"* 2>/dev/null | grep -qxF "$sockets"
+}
+
 # Waits a minute for the service at a path; one that is not there by then is stopped, its last words are shown.
 wait_ready() {
   for _ in $(seq 150); do
-    answers "$1" && alive "$service_pid" && return
+    listens && answers "$1" && return
     alive "$service_pid" || break
     sleep 0.2
   done

@@ -56,6 +56,52 @@ def test_down_with_nothing_running_is_no_failure(tmp_path: Path) -> None:
     assert "was not running" in done.stdout
 
 
+ANSWERS = """
+import http.server, sys
+class Answers(http.server.SimpleHTTPRequestHandler):
+    do_GET = lambda self: (self.send_response(200), self.end_headers())
+http.server.HTTPServer((sys.argv[-3], int(sys.argv[-1])), Answers).serve_forever()
+"""
+
+
+def _wait_ready(port: int, data_dir: Path, service: subprocess.Popen[bytes]) -> int:
+    """Return what the script that waits for the service says in the end."""
+    (data_dir / "logs").mkdir()
+    (data_dir / "logs/service.log").touch()
+    (data_dir / "service.pid").write_text(str(service.pid))
+    env = {**os.environ, "SAFETYMAP_DATA_DIR": str(data_dir), "SAFETYMAP_PORT": str(port)}
+    words = ". scripts/common.sh; . scripts/service.sh; wait_ready /health/live"
+    return subprocess.run(["bash", "-c", words], cwd=ROOT, env=env, check=False).returncode
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_another_program_that_answers_is_not_the_service(tmp_path: Path, host: str) -> None:
+    """Whoever takes the port while the service starts answers in its place; the service then ends."""
+    (tmp_path / "safetymap").write_text("import time\ntime.sleep(4)\n")
+    port = free_port()
+    starts = subprocess.Popen([sys.executable, tmp_path / "safetymap", "serve", "--port", str(port)])
+    stranger = subprocess.Popen([sys.executable, "-c", ANSWERS, "serve", host, "--port", str(port)])
+    try:
+        wait(lambda: listens(port), 60)
+        assert _wait_ready(port, tmp_path, starts) == 1
+    finally:
+        for one in (starts, stranger):
+            one.kill()
+            one.wait()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_the_service_that_answers_is_ready(tmp_path: Path, host: str) -> None:
+    (tmp_path / "safetymap").write_text(ANSWERS)
+    port = free_port()
+    service = subprocess.Popen([sys.executable, tmp_path / "safetymap", "serve", host, "--port", str(port)])
+    try:
+        assert _wait_ready(port, tmp_path, service) == 0
+    finally:
+        service.kill()
+        service.wait()
+
+
 def test_the_service_starts_by_its_command_and_ends_when_it_shall(database: str, tmp_path: Path) -> None:
     port, program = free_port(), Path(sys.executable).with_name("safetymap")
     there = {"SAFETYMAP_DATABASE_URL": database, "SAFETYMAP_DATA_DIR": str(tmp_path)}
