@@ -1,11 +1,10 @@
 """A service over a test's database, in a process of its own, and Debian's Chromium to look at it."""
 
 import contextlib
-import multiprocessing
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pyotp
@@ -13,17 +12,12 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
 from gis.access import NewKey
-from gis.settings import ROOT
+from tests import forking
 
 SOFTWARE_GL = ["--disable-gpu", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 DRAWN = "Boolean(window.safetymap?.map.loaded() && window.safetymap.map.areTilesLoaded())"
 """Whether the page's map shows everything it asked for."""
 QUIET = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-
-
-_STARTING = multiprocessing.get_context("forkserver")
-_STARTING.set_forkserver_preload(["api.main", "tests.browsing"])
-"""Services are copies of a process that has loaded the product: each starts at once, not in six seconds."""
 
 
 @contextlib.contextmanager
@@ -32,8 +26,7 @@ def serving(database: str, folder: Path) -> Iterator[str]:
     port = free_port()
     settings = {"SAFETYMAP_DATABASE_URL": database, "SAFETYMAP_DATA_DIR": str(folder)}
     log = folder / "service.log"
-    service = _STARTING.Process(target=_serve, args=(port, os.environ | settings, log), daemon=True)
-    service.start()
+    service = forking.start(partial(uvicorn.run, "api.main:make_app", factory=True, port=port), settings, log)
     try:
         wait(lambda: not service.is_alive() or listens(port), 600)
         assert service.is_alive(), log.read_text()[-2000:]
@@ -42,16 +35,6 @@ def serving(database: str, folder: Path) -> Iterator[str]:
         service.terminate()
         service.join(20)
         assert service.exitcode is not None, "the service does not end"
-
-
-def _serve(port: int, environment: dict[str, str], log: Path) -> None:
-    """Be the service, as `python -m uvicorn` is it."""
-    os.environ.update(environment)
-    os.chdir(ROOT)
-    with log.open("w") as said:
-        os.dup2(said.fileno(), 1)
-        os.dup2(said.fileno(), 2)
-    uvicorn.run("api.main:make_app", factory=True, port=port)
 
 
 @contextlib.contextmanager
@@ -102,6 +85,14 @@ def _says(page: Page, script: str) -> object:
         if "context was destroyed" not in error.message:
             raise
         return None
+
+
+def window(browser: Browser, locale: str = "zh-CN", width: int = 1280, height: int = 800) -> BrowserContext:
+    """A window of somebody who asked their system for little motion: each frame is drawn in software here."""
+    size = {"width": width, "height": height}
+    made = browser.new_context(viewport=size, locale=locale, reduced_motion="reduce")  # type: ignore[arg-type]
+    made.set_default_timeout(150_000)
+    return made
 
 
 def sign_in(context: BrowserContext, address: str, key: NewKey) -> dict[str, str]:

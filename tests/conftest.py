@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -24,7 +22,8 @@ from gis import db
 from gis.access import ANYBODY, Principal
 from gis.migrate import migrate
 from gis.settings import settings
-from tests.browsing import chromium, serving
+from tests import forking
+from tests.browsing import chromium, serving, window
 
 hypothesis_settings.register_profile("short", max_examples=40, deadline=None, derandomize=True)
 hypothesis_settings.load_profile("short")
@@ -61,13 +60,23 @@ def _execute(conn: Connection, statement: sa.TextClause, seconds: float = 10) ->
 
 
 @contextlib.contextmanager
-def _alone(server: sa.URL) -> Iterator[None]:
-    """One process at a time: roles, which the first migration may make, belong to the whole server."""
+def _alone(server: sa.URL, what: str) -> Iterator[None]:
+    """One process at a time at something."""
     engine = sa.create_engine(server, poolclass=sa.NullPool)
     with engine.connect() as conn:
-        conn.execute(sa.text("SELECT pg_advisory_lock(hashtext('test_template'))"))
+        conn.execute(sa.text("SELECT pg_advisory_lock(hashtext(:what))"), {"what": what})
         yield
     engine.dispose()
+
+
+def _make(server: sa.URL, name: str, template: str = "template1") -> str:
+    """Make a database and return its URL; a commit does not wait for the disk, since none outlives a test."""
+    _run(
+        server,
+        f"CREATE DATABASE {name} TEMPLATE {template}",
+        f"ALTER DATABASE {name} SET synchronous_commit = off",
+    )
+    return server.set(database=name).render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="session")
@@ -86,9 +95,9 @@ def administer(server: sa.URL) -> Callable[..., None]:
 def template(server: sa.URL) -> Iterator[str]:
     """A migrated database that is only ever cloned."""
     name = f"test_template_{uuid.uuid4().hex[:8]}"
-    _run(server, f"CREATE DATABASE {name}")
-    engine = sa.create_engine(server.set(database=name), poolclass=sa.NullPool)
-    with _alone(server), engine.begin() as conn:
+    engine = sa.create_engine(_make(server, name), poolclass=sa.NullPool)
+    # Roles, which the first migration may make, belong to the whole server.
+    with _alone(server, "test_template"), engine.begin() as conn:
         migrate(conn)
     engine.dispose()
     yield name
@@ -99,8 +108,7 @@ def template(server: sa.URL) -> Iterator[str]:
 def database(server: sa.URL, template: str) -> Iterator[str]:
     """A fresh migrated database for one test module, as a URL; dropped afterwards."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    _run(server, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield server.set(database=name).render_as_string(hide_password=False)
+    yield _make(server, name, template)
     _run(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -180,24 +188,36 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(params=["zh-CN", "en-GB"])
 def desk(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
     """A window of a desk in either language."""
-    made = browser.new_context(viewport={"width": 1280, "height": 800}, locale=request.param)
-    made.set_default_timeout(150_000)
+    made = window(browser, request.param)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="session")
-def demo(
-    server: sa.URL, administer: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """A database with the small demo city, loaded by the command itself, as a URL."""
+def demo(server: sa.URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database with the small demo city, as a URL: a copy of one that the processes of a run load once."""
+    this_run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
+    loaded = f"test_loaded_{this_run[:8]}"
     name = f"test_demo_{uuid.uuid4().hex[:8]}"
-    administer(f"CREATE DATABASE {name}")
-    url = server.set(database=name).render_as_string(hide_password=False)
-    there = {"SAFETYMAP_DATABASE_URL": url, "SAFETYMAP_SIZE": "small"}
-    data_dir = {"SAFETYMAP_DATA_DIR": str(tmp_path_factory.mktemp("data"))}
-    command = Path(sys.executable).with_name("safetymap")
+    engine = sa.create_engine(server, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as conn:
+        with _alone(server, "test_demo"):
+            if not conn.scalar(sa.text("SELECT 1 FROM pg_database WHERE datname = :n"), {"n": loaded}):
+                _load_demo(_make(server, loaded), tmp_path_factory.mktemp("data"))
+            conn.execute(sa.text("SELECT pg_advisory_lock_shared(hashtext(:n))"), {"n": loaded})
+            url = _make(server, name, loaded)
+        yield url
+        _run(server, f"DROP DATABASE {name} WITH (FORCE)")
+        with _alone(server, "test_demo"):
+            conn.execute(sa.text("SELECT pg_advisory_unlock_shared(hashtext(:n))"), {"n": loaded})
+            if conn.scalar(sa.text("SELECT pg_try_advisory_lock(hashtext(:n))"), {"n": loaded}):
+                _run(server, f"DROP DATABASE {loaded} WITH (FORCE)")
+    engine.dispose()
+
+
+def _load_demo(url: str, folder: Path) -> None:
+    """Load the demo city by the commands themselves."""
+    settings = {"SAFETYMAP_DATABASE_URL": url, "SAFETYMAP_SIZE": "small", "SAFETYMAP_DATA_DIR": str(folder)}
     for words in (["demo", "zhuzhou"], ["refresh"]):
-        subprocess.run([command, *words], check=True, capture_output=True, env=os.environ | there | data_dir)
-    yield url
-    administer(f"DROP DATABASE {name} WITH (FORCE)")
+        done = forking.command(words, settings, folder)
+        assert done.returncode == 0, done.stderr

@@ -3,9 +3,7 @@
 import gzip
 import hashlib
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -26,7 +24,7 @@ from gis.access import Principal
 from gis.errors import BadInput, Forbidden, NotAnArchive, NotFound
 from layers import refresh
 from layers.catalogue import LAYERS
-from tests import town
+from tests import forking, town
 from tests.node_tools import installed, node
 from tiles.archive import Archive
 from tiles.tile import Tile
@@ -329,11 +327,8 @@ def test_a_foreign_archive_is_refused(tmp_path: Path) -> None:
 
 
 def _command(database: str, data_dir: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("safetymap")
     there = {"SAFETYMAP_DATABASE_URL": database, "SAFETYMAP_DATA_DIR": str(data_dir), "COLUMNS": "300"}
-    return subprocess.run(
-        [program, *words], env=os.environ | there, capture_output=True, text=True, check=False
-    )
+    return forking.command(list(words), there, data_dir)
 
 
 def test_the_command_says_what_it_left_out_and_notes_who_asked(

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Engine
 from gis import schema
 from gis.access import NewKey
 from tests import town
-from tests.browsing import DRAWN, sign_in, until
+from tests.browsing import DRAWN, sign_in, until, window
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=150_000)
@@ -29,8 +29,7 @@ def planner(engine: Engine) -> NewKey:
 def test_an_overlap_is_mended_by_accepting_what_is_proposed(
     browser: Browser, address: str, planner: NewKey
 ) -> None:
-    context = browser.new_context(viewport={"width": 1500, "height": 900})
-    context.set_default_timeout(60_000)
+    context = window(browser, "en-US", 1500, 900)
     sign_in(context, address, planner)
     page = context.new_page()
     page.goto(f"{address}/planner")

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 from gis import access, schema
 from gis.settings import ROOT
 from tests import town
-from tests.browsing import DRAWN, until, wait
+from tests.browsing import DRAWN, until, wait, window
 
 pytestmark = pytest.mark.browser
 
@@ -45,8 +45,7 @@ def commander(engine: Engine) -> str:
 @pytest.fixture
 def stranger(browser: Browser) -> Iterator[BrowserContext]:
     """A browser that is not signed in."""
-    made = browser.new_context(viewport={"width": 1280, "height": 800}, locale="zh-CN")
-    made.set_default_timeout(60_000)
+    made = window(browser)
     yield made
     made.close()
 

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 
 from gis.access import NewKey
 from tests import town
-from tests.browsing import DRAWN, sign_in, until
+from tests.browsing import DRAWN, sign_in, until, window
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=150_000)
@@ -62,8 +62,7 @@ def sit_down(
         context.add_cookies(sessions[role])
 
     def go(role: str, path: str = "/planner", locale: str = "zh-CN") -> tuple[BrowserContext, Page]:
-        context = browser.new_context(viewport={"width": 1500, "height": 900}, locale=locale)
-        context.set_default_timeout(60_000)
+        context = window(browser, locale, 1500, 900)
         contexts.append(context)
         if role != "public":
             log_in(context, role)

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 from gis import schema
 from gis.access import NewKey
 from tests import town
-from tests.browsing import DRAWN, sign_in, until
+from tests.browsing import DRAWN, sign_in, until, window
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=150_000)
@@ -37,8 +37,7 @@ def keys(engine: Engine) -> dict[str, NewKey]:
 @pytest.fixture
 def page(browser: Browser, address: str, keys: dict[str, NewKey]) -> Iterator[Page]:
     """A planner before an empty page; at the end nothing was wrong on the console."""
-    context = browser.new_context(viewport={"width": 1500, "height": 900}, locale="zh-CN")
-    context.set_default_timeout(150_000)
+    context = window(browser, width=1500, height=900)
     sign_in(context, address, keys["planner"])
     faults: list[str] = []
     made = context.new_page()

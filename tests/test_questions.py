@@ -72,7 +72,7 @@ def _paths() -> list[str]:
         "incident_id": "1", "plan_id": "1", "number": "1",
     }  # fmt: skip
     routes = [one for router in ROUTERS for one in router.routes if isinstance(one, APIRoute)]
-    return [route.path.format_map(values) for route in routes if "GET" in route.methods]
+    return [route.path_format.format_map(values) for route in routes if "GET" in route.methods]
 
 
 @pytest.mark.parametrize("path", _paths())

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from gis import schema
 from tests import town
-from tests.browsing import DRAWN, until
+from tests.browsing import DRAWN, until, window
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=150_000)
@@ -61,9 +61,7 @@ def page(engine: Engine, address: str, browser: Browser) -> Page:
 
 
 def _sit_down(browser: Browser) -> Page:
-    made = browser.new_context(viewport={"width": 1280, "height": 800}, locale="zh-CN").new_page()
-    made.set_default_timeout(150_000)
-    return made
+    return window(browser).new_page()
 
 
 def _ask(page: Page, column: float, row: float) -> None:

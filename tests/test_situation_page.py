@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 from gis.access import NewKey
 from layers.public import release_months
 from tests import town
-from tests.browsing import DRAWN, sign_in, until
+from tests.browsing import DRAWN, sign_in, until, window
 
 pytestmark = pytest.mark.browser
 
@@ -51,8 +51,7 @@ def visit(browser: Browser, address: str, keys: dict[str, NewKey]) -> Iterator[V
     complaints: list[str] = []
 
     def go(role: str | None, fragment: str = MARCH, locale: str = "zh-CN") -> Page:
-        context = browser.new_context(viewport={"width": 1400, "height": 900}, locale=locale)
-        context.set_default_timeout(150_000)
+        context = window(browser, locale, 1400, 900)
         contexts.append(context)
         if role:
             sign_in(context, address, keys[role])
