@@ -33,7 +33,7 @@ def situation_columns(found: Situation, rows: Integers) -> Columns:
 def _of_grids(found: Situation, grids: Integers) -> Columns:
     places = grids.tolist()
     return {
-        "code": [found.grids.codes[place] for place in places],
+        "code": [found.grids.codes[place] or None for place in places],
         "name": [found.grids.names[place] for place in places],
         "level": found.grids.levels[grids].tolist(),
     }

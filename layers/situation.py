@@ -19,7 +19,7 @@ from layers import periods
 from layers.began import narrowed, since
 from layers.expecting import closed_period, periods_before
 from layers.owning import points
-from layers.situation_grids import Grids, grids_of, window
+from layers.situation_grids import Grids, grids_of, window, with_whole
 from layers.stats.situation import (
     ALONE,
     FEWEST_PERIODS,
@@ -134,13 +134,14 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
 
     Rows are all categories together and those of the highest level, `fine` every one; a view with a category
     has it and those directly below. Rows of a category that came into use within the periods are untested.
-    A scope or area has only the grids inside it. Raises
-    BadInput where nothing of the level is to be seen.
+    A scope or area has only the grids inside it; a city of several highest grids has a row of the whole where
+    no level is chosen. Raises BadInput where nothing of the level is to be seen.
     """
     span, _ = narrowed(conn, view)
     view = closed_period(view, span)
     before = periods_before(view, span)
     grids, tree = grids_of(conn, view, level, before[-1] if before else 0), _tree(conn)
+    grids = with_whole(conn, view, grids) if level is None else grids
     known, shown = list(tree), _shown(tree, view, fine=fine)
     within = np.array([[_is_in(tree, code, row) for code in known] for row in shown])
     history, without = _history(conn, view, grids, known, before)

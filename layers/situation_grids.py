@@ -22,6 +22,8 @@ from layers.stats.situation import ALONE
 from layers.view import View
 
 Integers = npt.NDArray[np.int64]
+WHOLE = ""
+"""The code of the whole city where it has several highest grids; its level is 0."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,22 @@ def grids_of(conn: Connection, view: View, level: int | None, before: int) -> Gr
     return Grids(
         [row.code for row in shown], [row.name for row in shown], np.array([row.level for row in shown]),
         below, _holds([row.code for row in shown], below, chains), _families(shown, inside),
+    )  # fmt: skip
+
+
+def with_whole(conn: Connection, view: View, grids: Grids) -> Grids:
+    """Return the grids of all levels with one more before them that holds all, where no grid of them does.
+
+    That is in a city of several highest grids, whose swing no row would tell. A scope or an area is a grid.
+    """
+    leaves_of_all = grids.holds.shape[1]
+    if view.scope or view.area or (grids.holds.sum(axis=1) == leaves_of_all).any():
+        return grids
+    all_of_them = sparse.csr_array(np.ones((1, leaves_of_all)))
+    return replace(
+        grids, codes=[WHOLE, *grids.codes], names=[the_city(conn).name_zh, *grids.names],
+        levels=np.r_[0, grids.levels], family=np.r_[ALONE, grids.family],
+        holds=sparse.vstack([all_of_them, grids.holds], format="csr"),
     )  # fmt: skip
 
 

@@ -74,11 +74,15 @@ function shortRow(row) {
   return h(
     "li",
     { "data-code": row.code, "data-category": row.category },
-    h("button", { type: "button", class: "link", onclick: () => visitGrid(row.code) }, row.name),
+    place(row),
     verdict(row),
     h("small", {}, kindOf(row), " · ", line(row)),
   );
 }
+
+/** The grid of a row; a city of several highest grids has a row of the whole, which is none. */
+const place = ({ code, name }) =>
+  code ? h("button", { type: "button", class: "link", onclick: () => visitGrid(code) }, name) : h("strong", {}, t("situation.whole"));
 
 const kindOf = ({ category }) => (category ? categoryName(category) : t("category.all"));
 const line = ({ count, expected, low, high }) =>
@@ -167,7 +171,7 @@ function table(rows) {
 
 function full(row) {
   const cells = [
-    h("button", { type: "button", class: "link", onclick: () => visitGrid(row.code) }, row.name),
+    place(row),
     levelName(row.level),
     kindOf(row),
     row.count,
@@ -183,7 +187,7 @@ function full(row) {
 
 const levelName = (of) => {
   const one = levels.find((each) => each.level === of);
-  return one ? pick(one.name_zh, one.name_en) : of;
+  return one ? pick(one.name_zh, one.name_en) : "–";
 };
 /** An expectation: what is less than a tenth would read as nothing with one decimal. */
 const few = (value) => number(value, value < 0.1 ? 3 : 1);

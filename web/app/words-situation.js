@@ -20,6 +20,7 @@ export const SITUATION = {
   "situation.below": ["异常偏低", "unusually low"],
   "situation.unknown": ["未作检验", "not tested"],
   "situation.usual": ["属正常波动", "within the usual"],
+  "situation.whole": ["全市", "The whole city"],
   "situation.grid": ["网格", "Grid"],
   "situation.category": ["类别", "Category"],
   "situation.count": ["起数", "Count"],
