@@ -201,7 +201,7 @@ def _places(value: Any, datum: crs.Datum) -> Any:
 def answer(conn: Connection, done: Done, datum: crs.Datum) -> Json:
     """Return what a step, an undo or a redo did."""
     here = done.draft
-    grids, gone = plan_features.changed(conn, here.plan.scheme, done.changes, datum)
+    grids, gone = plan_features.changed(conn, here.plan.scheme, plans.shown(done), datum)
     found = plan_faults.of_changed(conn, here.cov, done.changes)
     found += plan_faults.of_uppers(here.base.cov, here.cov)
     return {
@@ -301,7 +301,7 @@ def _grids(
     codes = [c for c in here.cov.grids if not only_changed or marks.get(c, "bent") != "bent"]
     codes = [c for c in codes if level is None or here.cov.grids[c].level == level]
     codes.sort(key=lambda c: (here.cov.grids[c].level, c))
-    there = plans.versions(here.cov, codes[:limit])
+    there = plans.versions(here, codes[:limit])
     properties = {c: {"change": marks.get(c)} for c in there}
     told = plan_features.features(plan_store.ids_of(conn, here.plan.scheme, there), there, properties, datum)
     return plan_features.collection(

@@ -51,7 +51,7 @@ def export(
         differ = plans.changed(here)
     marks = {code: "changed" if before else "new" for code, (before, _) in differ.items()}
     name = f'attachment; filename="plan-{plan_id}.{form}"'
-    body = plan_files.write(here.cov, marks, form)
+    body = plan_files.write(here.cov, marks, form, here.base.cov)
     return Response(body, media_type=MEDIA[form], headers={"Content-Disposition": name})
 
 

@@ -25,6 +25,7 @@ from gis.importing.parsing import LONGEST_ID
 from gis.importing.shapes import unwrapped
 from gis.importing.source import Chunk, ReadOptions, Source, one_array
 from gis.plan_outlines import bent_shape
+from gis.publishing_proof import as_written
 from gis.settle import Coverage, is_grid, same_shape
 
 FORMATS = {"gpkg": "GPKG", "geojson": "GeoJSON", "shp.zip": "ESRI Shapefile"}
@@ -44,19 +45,27 @@ class Brought:
     notes: list[str] = field(default_factory=list)
 
 
-def frames(cov: Coverage, changes: Mapping[str, str | None]) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
-    """The lowest grids and those above, EPSG:4326: code, name, level, parent, kind, change (new, changed)."""
+def frames(
+    cov: Coverage, changes: Mapping[str, str | None], base: Coverage | None = None
+) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """The lowest grids and those above, EPSG:4326: code, name, level, parent, kind, change (new, changed).
+
+    Those above have the polygons that would be written of them onto `base`, by itself the draft's own.
+    """
     table = cov.frame().rename(columns={"parent_code": "parent"}).drop(columns="display_order")
+    for code in sorted(cov.outlines.keys() & cov.grids.keys()):
+        shape = as_written(base or cov, cov, code, cov.outlines[code])
+        table.loc[table["code"] == code, "geometry"] = coverage.to_degrees(shape)
     table["change"] = [changes.get(code) for code in table["code"]]
     lowest = table["code"].isin(list(cov.shapes))
     return table[lowest].reset_index(drop=True), table[~lowest].reset_index(drop=True)
 
 
-def write(cov: Coverage, changes: Mapping[str, str | None], form: str) -> bytes:
-    """A draft as a file of one of FORMATS; a Shapefile is a zip archive with names in UTF-8."""
+def write(cov: Coverage, changes: Mapping[str, str | None], form: str, base: Coverage | None = None) -> bytes:
+    """A draft on a base as a file of one of FORMATS; a Shapefile is a zip archive with names in UTF-8."""
     if form not in FORMATS:
         raise BadInput("format", f"{form!r} is none of {', '.join(FORMATS)}")
-    lowest, upper = frames(cov, changes)
+    lowest, upper = frames(cov, changes, base)
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         if form == "shp.zip":
@@ -119,8 +128,6 @@ def read(path: Path, reading: ReadOptions = _AS_IT_SAYS) -> gpd.GeoDataFrame:
     for name in wanted:
         long = [len(text) > LONGEST_ID or codes.strange(text) for text in texts[name]]
         _refuse(long, name, "has a control sign, or is too long")
-        formulas = [bool(re.match(quoting.FORMULA, text)) for text in texts[name]]
-        _refuse(formulas, name, "is a formula; write its value instead")
     _check_codes(texts["code"])
     return frame
 
@@ -162,6 +169,7 @@ def bring(cov: Coverage, drawn: gpd.GeoDataFrame) -> Brought:
     Coordinates are put on the fixed precision and neighbours together; grids that then are what they were
     are left out.
     """
+    _refuse_formulas(cov, drawn)
     whole, lost = coverage.on_precision(drawn.geometry.to_numpy())
     _refuse(
         shapely.is_missing(whole), "geometry", "collapses: it is narrower than 1e-7 degree; draw it again"
@@ -181,6 +189,23 @@ def bring(cov: Coverage, drawn: gpd.GeoDataFrame) -> Brought:
         return Brought(None, new, notes)
     step = _step(cov, drawn, shapes)
     return Brought(step, [], notes)
+
+
+def _refuse_formulas(cov: Coverage, drawn: gpd.GeoDataFrame) -> None:
+    """Raise BadInput for the first text that a spreadsheet would run and that the draft does not have there."""
+    for name in ("code", "parent", "name"):
+        if name in drawn:
+            rows = zip(drawn["code"], drawn[name], strict=True)
+            runs = [
+                bool(re.match(quoting.FORMULA, text)) and not _has(cov, name, code, text)
+                for code, text in rows
+            ]
+            _refuse(runs, name, "is a formula; write its value instead")
+
+
+def _has(cov: Coverage, name: str, code: str, text: str) -> bool:
+    """Whether a draft has a text already: as a code, or as the name of a code's grid."""
+    return text in cov.grids if name != "name" else code in cov.grids and text == cov.grids[code].name.strip()
 
 
 def _together(units: Geoms, cov: Coverage) -> tuple[Geoms, BaseGeometry]:

@@ -160,6 +160,14 @@ def set_grids(conn: Connection, plan_id: int, there: Mapping[str, Version | None
     conn.execute(statement.on_conflict_do_update(index_elements=key, set_=chosen), rows)
 
 
+def draw(conn: Connection, plan_id: int, there: Mapping[str, Version]) -> None:
+    """Let the map show grids of a draft by the shapes of these versions."""
+    p = plan_grids.c
+    for code, one in there.items():
+        mine = plan_grids.update().where(p.plan_id == plan_id, p.code == code)
+        conn.execute(mine.values(geom=_geom(code, one)))
+
+
 def _is_grid(code: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
     """Whether a stored key of ground is the code of a grid (`settle.is_grid`)."""
     return sa.and_(code != NOBODY, sa.not_(code.startswith(SPARE)))

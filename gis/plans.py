@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy.engine import Connection
 
-from gis import grids, plan_base, plan_codes, plan_faults, plan_input, plan_store, redraw
+from gis import grids, plan_base, plan_codes, plan_faults, plan_input, plan_store, publishing_proof, redraw
 from gis.access import Principal
 from gis.errors import BadInput, Forbidden, Problem
 from gis.grids import Asked, Wish
@@ -139,7 +139,15 @@ def _kept(conn: Connection, who: Principal, here: Draft, done: Mapping[str, Any]
     step = plan_store.add_step(conn, here.plan, done, who, changes)
     there = replace(here.plan, head=step)
     plan_base.keep(conn, here.base, _at(there), new)
-    return Done(Draft(there, here.base, new), step, changes)
+    return _drawn(conn, Done(Draft(there, here.base, new), step, changes))
+
+
+def _drawn(conn: Connection, done: Done) -> Done:
+    """Let the map show upper grids of a draft by the polygons that would be written of them."""
+    here = done.draft
+    there = versions(here, sorted(here.base.cov.outlines.keys() & done.changes.keys()))
+    plan_store.draw(conn, here.plan.id, there)
+    return done
 
 
 def stepped(conn: Connection, here: Draft, params: Mapping[str, Any]) -> tuple[Mapping[str, Any], Coverage]:
@@ -221,7 +229,7 @@ def _moved(conn: Connection, plan: Plan, head: int | None, step: int, changes: M
         if here is not None:
             there = {code: after for code, (_, after) in changes.items()}
             plan_base.keep(conn, base, _at(moved), applied(here, there))
-    return Done(draft(conn, plan.id), step, changes)
+    return _drawn(conn, Done(draft(conn, plan.id), step, changes))
 
 
 def compare(conn: Connection, plan_id: int, start: int | None, end: int | None) -> dict[str, Change]:
@@ -234,17 +242,29 @@ def compare(conn: Connection, plan_id: int, start: int | None, end: int | None) 
         there = [side[code] if code in side else version_of(base, code) for side in (one, other)]
         if there[0] != there[1]:
             found[code] = (there[0], there[1])
-    return found
+    return publishing_proof.between(base, applied(base, one), applied(base, other), found)
 
 
-def versions(cov: Coverage, codes: Iterable[str]) -> dict[str, Version]:
-    """Return grids of a coverage by code, in the order given."""
-    return {code: there for code in codes if (there := version_of(cov, code)) is not None}
+def versions(here: Draft, codes: Iterable[str]) -> dict[str, Version]:
+    """Return grids of a draft by code, in the order of codes, by the polygons that would be written."""
+    there = ((code, _written(here, version_of(here.cov, code))) for code in codes)
+    return {code: one for code, one in there if one is not None}
+
+
+def _written(here: Draft, one: Version | None) -> Version | None:
+    return publishing_proof.version_written(here.base.cov, here.cov, one)
+
+
+def shown(done: Done) -> dict[str, Change]:
+    """Return what a step, an undo or a redo did, by the polygons to be written before and after it."""
+    here = done.draft
+    before = applied(here.cov, {code: was for code, (was, _) in done.changes.items()})
+    return publishing_proof.between(here.base.cov, before, here.cov, done.changes)
 
 
 def changed(here: Draft) -> dict[str, Change]:
     """Return the grids of a draft that differ from its base, by code, nobody's ground left out."""
-    found = diff(here.base.cov, here.cov)
+    found = publishing_proof.as_recorded(here.base.cov, here.cov)
     return {code: change for code, change in found.items() if is_grid(code)}
 
 

@@ -5,7 +5,7 @@ draws otherwise may change; an upper one by exactly the ground that passes into 
 the edges must be what they were, but for vertices beside them (`plan_outlines.bent`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 from gis import coverage
 from gis.errors import Unexplained
-from gis.plan_diff import Change, diff
+from gis.plan_diff import Change, Version, diff
 from gis.plan_outlines import Point, as_tees, bent, bent_shape, given, inserted_between, moved
 from gis.settle import Coverage, combined, is_grid, same_shape, total, with_tees
 
@@ -91,13 +91,26 @@ def as_written(old: Coverage, new: Coverage, code: str, stored: BaseGeometry | N
 
 def as_recorded(old: Coverage, new: Coverage) -> dict[str, Change]:
     """Every grid that differs between two coverages, upper ones by the polygons stored and to be written."""
-    found = diff(old, new)
-    for code in [code for code in found if code in old.outlines]:
-        before, after = found[code]
-        stored = old.outlines[code]
-        was = before and replace(before, shape=stored)
-        found[code] = was, after and replace(after, shape=as_written(old, new, code, stored))
+    return between(old, old, new, diff(old, new))
+
+
+def between(base: Coverage, old: Coverage, new: Coverage, changes: Mapping[str, Change]) -> dict[str, Change]:
+    """Changes between two drafts on a base, upper grids by the polygons that would be written of each."""
+    found = dict(changes)
+    for code in base.outlines.keys() & changes.keys():
+        before, after = changes[code]
+        found[code] = version_written(base, old, before), version_written(base, new, after)
+        if found[code][0] == found[code][1]:
+            del found[code]
     return found
+
+
+def version_written(base: Coverage, draft: Coverage, one: Version | None) -> Version | None:
+    """A grid of a draft by the polygon that would be written of it, the sum of its children or not."""
+    if one is None or one.grid.code not in base.outlines:
+        return one
+    code = one.grid.code
+    return replace(one, shape=as_written(base, draft, code, base.outlines[code]))
 
 
 def recorded(outline: BaseGeometry, old: Coverage, new: Coverage, code: str) -> BaseGeometry:

@@ -184,7 +184,7 @@ def test_what_is_no_such_file_is_refused_with_the_way_out(tmp_path: Path) -> Non
         plan_files.read(path)
 
 
-NAMES = [([1], "several values"), (True, "row 1"), ("=1+1", "formula"), ("a\nb", "control sign")]
+NAMES = [([1], "several values"), (True, "row 1"), ("a\nb", "control sign")]
 
 
 @pytest.mark.parametrize(("name", "says"), NAMES, ids=str)
@@ -196,6 +196,27 @@ def test_a_name_is_one_text(tmp_path: Path, name: object, says: str) -> None:
     with pytest.raises(BadInput, match=says) as told:
         plan_files.read(path)
     assert told.value.field == "name"
+
+
+FORMULAS = ["=1+1", "-东门", "@A1", "+cmd|' /C calc'!A0", '=HYPERLINK("x")']
+
+
+@pytest.mark.parametrize("form", plan_files.FORMATS)
+@pytest.mark.parametrize("text", FORMULAS)
+def test_what_a_spreadsheet_would_run_comes_back_where_it_was(form: str, text: str, tmp_path: Path) -> None:
+    """A grid may be called so, as an import takes it with an apostrophe; only a new one is a formula."""
+    cov = draft()
+    named = replace(cov, grids={**cov.grids, "0000": replace(cov.grids["0000"], name=text)})
+    back = out_and_in(named, form, tmp_path)
+    brought = plan_files.bring(named, back)
+    assert (brought.step, brought.faults) == (None, [])
+    at = list(back["code"]).index("0101")
+    for column in ("name", "parent", "code"):
+        changed = back.copy()
+        changed.loc[at, column] = text
+        with pytest.raises(BadInput, match=f"row {at + 1} is a formula; write its value instead") as refused:
+            plan_files.bring(named, changed)
+        assert refused.value.field == column
 
 
 def test_the_only_layer_of_a_geopackage_is_taken_whatever_its_name(tmp_path: Path) -> None:
