@@ -192,13 +192,12 @@ def bring(cov: Coverage, drawn: gpd.GeoDataFrame) -> Brought:
 
 
 def _refuse_formulas(cov: Coverage, drawn: gpd.GeoDataFrame) -> None:
-    """Raise BadInput for the first text that a spreadsheet would run and that the draft does not have there."""
+    """Raise BadInput for the first text that would run as a formula and that the draft does not have."""
     for name in ("code", "parent", "name"):
         if name in drawn:
-            rows = zip(drawn["code"], drawn[name], strict=True)
+            rows = zip(drawn["code"], drawn[name].fillna(""), strict=True)
             runs = [
-                bool(re.match(quoting.FORMULA, text)) and not _has(cov, name, code, text)
-                for code, text in rows
+                re.match(quoting.FORMULA, text) and not _has(cov, name, code, text) for code, text in rows
             ]
             _refuse(runs, name, "is a formula; write its value instead")
 
