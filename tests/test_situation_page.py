@@ -1,5 +1,6 @@
 """The situation on the page in a real Chromium: departures, index, a letter until issued; the public."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
@@ -50,13 +51,21 @@ def visit(browser: Browser, address: str, keys: dict[str, NewKey]) -> Iterator[V
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 
-    def go(role: str | None, fragment: str = MARCH, locale: str = "zh-CN") -> Page:
+    def go(role: str | None, fragment: str = MARCH, locale: str = "zh-CN", *, refused: bool = False) -> Page:
         context = window(browser, locale, 1400, 900)
         contexts.append(context)
         if role:
             sign_in(context, address, keys[role])
         page = context.new_page()
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        of_refusals = "Failed to load resource" if refused else "\0"
+        page.on(
+            "console",
+            lambda said: (
+                complaints.append(said.text)
+                if said.type == "error" and of_refusals not in said.text
+                else None
+            ),
+        )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(f"{address}/#{fragment}")
         until(page, DRAWN)
@@ -177,3 +186,39 @@ def test_a_measure_is_evaluated_as_the_service_does(visit: Visit, address: str) 
     expect(page.locator("#evaluation-answer dd[data-name=area]")).to_contain_text(
         f"{told['area']['blue'][0]} → {told['area']['blue'][1]}"
     )
+
+
+ASK = """async ([path, query, lang]) => {
+    const [{ get }, { speak }] = await Promise.all([import("/app/api.js"), import("/app/i18n.js")]);
+    speak(lang);
+    return get(path, query).then(() => "an answer", (error) => error.message);
+}"""
+OLD, FAR = {"from": "2020-01-01", "to": "2020-02-01"}, {"from": "2025-12-01", "to": "2025-12-20"}
+
+
+def test_refusals_of_statistics_are_in_the_reader_s_language(visit: Visit) -> None:
+    """Whatever a panel asks that is refused: its reason comes in Chinese, with the days and codes named."""
+    measure = {"area": "T2d", "control": "T1a", "from": "2025-03-01", "to": "2025-03-20"}
+    refused: dict[str, list[tuple[str, dict[str, str]]]] = {
+        "2024-05": [
+            (path, OLD) for path in ("/situation", "/changes", "/letters", "/repeat-places", "/profiles")
+        ],
+        "2025-03": [(path, FAR) for path in ("/situation", "/stability-index", "/hotspots/values")],
+        "须晚于": [("/evaluation", measure | {"to": "2025-02-01"})],
+        "对照": [("/evaluation", measure | {"control": "T2"})],
+        "ZZ": [("/evaluation", measure | {"control": "ZZ"})],
+        "第 9 级": [("/situation", {"level": "9"}), ("/changes", {"level": "9"})],
+        "步": [("/emerging", {"to": "2024-06-20"})],
+        "从无": [("/risk", {"category": "0102"})],
+        "2200": [("/situation", {"from": "3000-01-01"})],
+    }
+    page = visit("commander", "map=13/27.025/113.03&from=2020-01-01&to=2020-02-01", refused=True)
+    for panel in ("#situation", "#change"):
+        expect(page.locator(panel)).to_contain_text("记录始于 2024-05-25")
+    for part, questions in refused.items():
+        for path, query in questions:
+            said = page.evaluate(ASK, [path, query, "zh"])
+            assert re.search("[\u4e00-\u9fff]", said), (path, query, said)
+            assert not re.search("[a-z]{4}", said), (path, query, said)
+            assert part in said, (path, query, said)
+    assert "records begin on" in page.evaluate(ASK, ["/changes", OLD, "en"])

@@ -1,6 +1,7 @@
 /** Asks the service; a refusal becomes an error whose text a person can act on. */
 
 import { t } from "./i18n.js";
+import { inWords } from "./refusals.js";
 
 export class Refused extends Error {
   constructor(message, status) {
@@ -38,8 +39,8 @@ async function reach(url, options) {
   }
 }
 
-/** What the problem document says, else the bare status. */
+/** What the problem document says, in the reader's language, else the bare status. */
 async function reason(answer) {
   const problem = await answer.json().catch(() => ({}));
-  return problem.detail ?? t("error.status", { status: answer.status });
+  return problem.detail ? inWords(problem.detail) : t("error.status", { status: answer.status });
 }

@@ -1,0 +1,37 @@
+/** What the service refuses a question of statistics for, in the reader's language. */
+
+import { language, t } from "./i18n.js";
+
+/** What the service says, and the words that say the same here; {1} and on are what its brackets hold. */
+const KNOWN = [
+  [/records begin on (\S+); ask for a period/, "refusal.before"],
+  [/records end on (\S+); ask for a period/, "refusal.after"],
+  [/no record was kept on any day of this period/, "refusal.unrecorded"],
+  [/must be later than from;/, "refusal.reversed"],
+  [/ lies outside the years (\d+) to (\d+)/, "refusal.years"],
+  [/is no date or RFC 3339 time/, "refusal.date"],
+  [/records hold (\d+) whole days before this; (\d+) are needed/, "refusal.days"],
+  [/records hold (\d+) weeks before this one; (\d+) are needed/, "refusal.weeks"],
+  [/records hold (\d+) of the (\d+) steps of (\d+) days; (\d+) are needed/, "refusal.steps"],
+  [/no incident to learn from in this view/, "refusal.nothing"],
+  [/([\d,]+) incidents are more than ([\d,]+); ask for/, "refusal.many"],
+  [/do not hold all of this period and one of equal length before it/, "refusal.noperiod"],
+  [/say where and since when the measure was/, "refusal.measure"],
+  [/control: must be another grid that lies outside the area/, "refusal.control"],
+  [/area, control and ring must lie inside your scope/, "refusal.scope"],
+  [/there is no grid of level (\d+)/, "refusal.level"],
+  [/there is no grid (\S+)/, "refusal.grid"],
+  [/grid: (\S+) did not rise above its past/, "refusal.letter"],
+  [/no formula of the stability index is in force on (\S+);/, "refusal.formula"],
+  [/the last week that is over and reported began on (\S+)/, "refusal.week"],
+  [/alarms are judged for the whole city/, "refusal.whole"],
+  [/^(.+) silenced this alarm until (\S+);/, "refusal.silenced"],
+  [/much is being worked out for others/, "refusal.busy"],
+];
+
+/** The same refusal as its reader understands it; what is not known stays as the service says it. */
+export function inWords(text) {
+  if (language() !== "zh") return text;
+  const [found, key] = KNOWN.map(([form, name]) => [form.exec(text), name]).find(([match]) => match) ?? [];
+  return found ? t(key, { ...found }) : text;
+}
