@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import shapely
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import Connection, Engine
 
@@ -94,18 +94,20 @@ def put(conn: Connection, table: sa.Table, **values: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("examples", [8, pytest.param(25, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("suffix", WRITERS)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(name=LINE, skills=st.lists(LINE, max_size=3))
-def test_odd_texts_and_lists_come_back(
-    store: Engine, tmp_path: Path, suffix: str, name: str, skills: list[str]
-) -> None:
-    with store.connect() as conn:
-        put(conn, responders, name=name, kind="crew", status="off", skills=skills, address=name)
-        WRITERS[suffix](record.read(conn, "responders"), tmp_path / f"r{suffix}")
-        outcome = again(conn, "responders", tmp_path / f"r{suffix}", tmp_path)
-        conn.rollback()
-    assert (outcome.unchanged, outcome.refused) == (1, 0), (outcome, name, skills)
+def test_odd_texts_and_lists_come_back(store: Engine, tmp_path: Path, suffix: str, examples: int) -> None:
+    @settings(max_examples=examples)
+    @given(name=LINE, skills=st.lists(LINE, max_size=3))
+    def comes_back(name: str, skills: list[str]) -> None:
+        with store.connect() as conn:
+            put(conn, responders, name=name, kind="crew", status="off", skills=skills, address=name)
+            WRITERS[suffix](record.read(conn, "responders"), tmp_path / f"r{suffix}")
+            outcome = again(conn, "responders", tmp_path / f"r{suffix}", tmp_path)
+            conn.rollback()
+        assert (outcome.unchanged, outcome.refused) == (1, 0), (outcome, name, skills)
+
+    comes_back()
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
