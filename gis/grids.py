@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from gis.city import NO_DEFAULT, NO_GRIDS, UNSET
 from gis.db import Query, Record
 from gis.errors import BadInput, NotFound
-from gis.schema import city, grids, levels, revisions, schemes
+from gis.schema import NEVER_SHOWN, city, grids, levels, revisions, schemes
 
 DECIMALS = 7
 """Decimals of a degree that coordinates of grids have (1 cm); points are asked at the same precision."""
@@ -253,8 +253,9 @@ def set_minzooms(conn: Connection, scheme: str, at_least_px: int = 48) -> None:
     """Set from which zoom each level is shown: where its median grid is `at_least_px` pixels wide.
 
     Tiles are drawn 512 px wide, so a pixel is 78,271.5 m * cos(latitude) / 2^zoom on the ground. The highest
-    level is shown from zoom 0 on.
+    level is shown from zoom 0 on, one that has no grids (yet) at none.
     """
+    conn.execute(levels.update().where(levels.c.scheme == scheme).values(minzoom=NEVER_SHOWN))
     size = sa.func.percentile_cont(0.5).within_group(sa.func.sqrt(grids.c.area_m2))
     latitude = sa.func.avg(sa.func.ST_Y(sa.func.ST_PointOnSurface(grids.c.geom)))
     metres = 78271.5 * at_least_px * sa.func.cosd(latitude)

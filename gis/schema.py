@@ -31,6 +31,8 @@ CAMERA_STATES = ("online", "offline", "fault")
 """What a camera may be; one that is not online is drawn as not working."""
 PRECISIONS = ("second", "day")
 """How exactly a time is known: a day without a time of day stands at its midnight."""
+NEVER_SHOWN = 99
+"""The zoom from which a level without grids is shown."""
 WIDEST_BUILDING = 0.2
 """Degrees, some 20 km: what is wider is no building, and would be drawn in thousands of tiles."""
 
@@ -100,7 +102,7 @@ levels = Table(
     Column("level", sa.SmallInteger, primary_key=True, autoincrement=False),
     columns.text("name_zh", required=True),
     columns.text("name_en", required=True),
-    Column("minzoom", sa.SmallInteger, nullable=False, server_default="0"),
+    Column("minzoom", sa.SmallInteger, nullable=False, server_default=str(NEVER_SHOWN)),
     comment="minzoom = from which zoom on the map shows this level, set from its grids' typical size.",
 )
 

@@ -18,7 +18,7 @@ from gis.schema_situation import trials
 from layers.counts import cell_column
 from layers.served import Served, exposure
 from layers.stats.challenger import CHALLENGERS, Fit, Row, challenger, row
-from layers.stats.evaluate import Outcome, Verdict, judge, outcome, pai
+from layers.stats.evaluate import Outcome, Verdict, can_judge, judge, outcome, pai
 from layers.stats.forecast import MIN_HINDCASTS, Forecast, Past, baseline, hindcast_origins
 from layers.view import View
 
@@ -113,13 +113,16 @@ def _can_train(past: Past, origin: int) -> bool:
 def tried(past: Past, of: Ground, fits: dict[str, Fit] = _FITS) -> list[Trial]:
     """Try every model against the baseline at the same rolling origins; none where the past is too short.
 
-    None either where records stood still for a whole horizon: shares of nothing rank no model.
+    None either where records stood still for a whole horizon, or the baseline's hits are so few that some
+    draws of them are none: shares of nothing rank no model.
     """
     origins = origins_of(past)
     if not origins or _stood_still(past, origins):
         return []
     block = -(-HORIZON // (origins[1] - origins[0]))
     standing = _outcomes(past, of, origins, lambda origin: baseline(past, origin, HORIZON))
+    if not can_judge(standing, block=block):
+        return []
 
     @cache
     def seen(start: int) -> Row:

@@ -57,6 +57,9 @@ def test_a_level_that_is_only_declared_is_not_offered(client: TestClient, engine
         row = {"scheme": "safety", "level": 4, "name_zh": "楼栋", "name_en": "Block"}
         conn.execute(schema.levels.insert().values(row))
     assert [one["level"] for one in client.get("/city").json()["levels"]] == [1, 2, 3]
+    x, y = _tile(*town.at(0.5, 0.5), 14)
+    tile = client.get(f"/tiles/grids/14/{x}/{y}.mvt")
+    assert mapbox_vector_tile.decode(tile.content)["grids"]["features"], "the level above is shown"
 
 
 def test_grids_at_reads_other_datums(client: TestClient) -> None:

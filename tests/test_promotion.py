@@ -84,6 +84,19 @@ def test_records_that_stood_still_try_no_model(
     assert tried(still_but_two, of, {"linear": linear}) == []
 
 
+@pytest.mark.parametrize(("a_year", "years"), [(80, 7), (75, 4), (50, 3), (160, 6)])
+def test_a_thin_past_tries_no_model_and_raises_nothing(a_year: int, years: int) -> None:
+    """Where the baseline hits nothing in some draws there is no ratio to it."""
+    rng, days = np.random.default_rng(a_year), 365 * years
+    came = rng.poisson(a_year / 365, days)
+    day = np.repeat(np.arange(days), came)
+    past = Past(rng.integers(0, CELLS, day.size), day, np.arange(days), CELLS)
+    nobody = sparse.csr_array((CELLS, CELLS))
+    found = tried(past, Ground(np.full(CELLS, 1e5), [nobody], rng.random((CELLS, 1))), {"linear": linear})
+    assert not any(trial.verdict.promoted for trial in found)
+    assert np.isfinite([[one.verdict.gain, one.verdict.low, one.verdict.high] for one in found]).all()
+
+
 def test_the_greatest_gain_goes_live_and_replaces_the_one_before(conn: Connection) -> None:
     def trial(name: str, gain: float, low: float) -> promotion.Trial:
         return promotion.Trial(name, 24, 6.0, Verdict(gain, low, 0.2, gain >= 0.05 and low > 0))

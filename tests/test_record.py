@@ -1,6 +1,7 @@
 """What goes out comes back: every kind, in every format, exported and imported again, is unchanged."""
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import shapely
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.engine import Connection, Engine
 
-from gis import db
+from gis import db, schema
 from gis.exporting import record
 from gis.exporting.files import WRITERS
 from gis.importing import reading, spoken
@@ -297,3 +299,50 @@ def test_every_digit_of_shapes_and_numbers_comes_back(store: Engine, tmp_path: P
             told = again(conn, kind, tmp_path / f"{kind}{suffix}", tmp_path)
             assert (told.unchanged, told.rows) == (len(frame), len(frame)), (kind, told)
         conn.rollback()
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize(
+    ("terms", "exported"),
+    [
+        ([("2020-01-01", "2999-01-01")], 0), ([("2020-01-01", None)], 0), ([(None, "2999-01-01")], 0),
+        ([("2998-01-01", None)], 0), ([("2020-01-01", "2021-01-01")], None),
+        ([("2020-01-01", "2998-01-01"), ("2998-01-01", None)], 0),
+        ([("2019-01-01", "2020-01-01"), ("2020-01-01", "2998-01-01")], 1),
+    ],
+)  # fmt: skip
+def test_a_post_that_is_held_is_exported_whenever_it_ends(
+    store: Engine,
+    tmp_path: Path,
+    suffix: str,
+    terms: list[tuple[str | None, str | None]],
+    exported: int | None,
+) -> None:
+    with store.connect() as conn:
+        batch = conn.execute(sa.text("SELECT min(id) FROM batches")).scalar_one()
+        person = {"origin": "odd", "origin_id": "1", "batch_id": batch, "name": "甲"}
+        who = conn.execute(schema.staff.insert().values(person).returning(schema.staff.c.id)).scalar_one()
+        grid = conn.execute(sa.text("SELECT id FROM grid_codes WHERE code = 'T1a'")).scalar_one()
+        for n, (first, after) in enumerate(terms):
+            held = {
+                "staff_id": who,
+                "grid_id": grid,
+                "post": f"post {n}",
+                "valid": Range(_day(first), _day(after)),
+            }
+            conn.execute(schema.posts.insert().values(held))
+        rows = record.read(conn, "staff")
+        posts = "SELECT post, valid::text FROM posts ORDER BY post"
+        before = conn.execute(sa.text(posts)).all()
+        WRITERS[suffix](rows, tmp_path / f"s{suffix}")
+        outcome = again(conn, "staff", tmp_path / f"s{suffix}", tmp_path)
+        after_it = conn.execute(sa.text(posts)).all()
+        conn.rollback()
+    (row,) = rows.to_dict("records")
+    assert row["post"] == (None if exported is None else f"post {exported}")
+    assert (outcome.unchanged, outcome.refused) == (1, 0)
+    assert after_it == before
+
+
+def _day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)

@@ -77,6 +77,54 @@ def test_an_import_places_it_there_or_nowhere(
     assert [code[:2] for code in placed] == ([grid] if grid else [])
 
 
+@pytest.mark.parametrize(
+    ("written", "grid"),
+    [
+        ("Hauptstraße 20", None), ("Hauptstr. 20", None), ("Hauptstraße 20, Westdorf", "T1"),
+        ("Hauptstraße 20, T1", "T1"), ("Hauptstraße 20, Ostdorf", "T2"), ("解放路20号", None),
+        ("西门社区解放路20号", "T2"), ("解放路20", None), ("10 Theta Street", "T1"),
+    ],
+)  # fmt: skip
+def test_a_registered_house_is_not_taken_for_one_of_another_street_of_its_name(
+    store: Connection, tmp_path: Path, written: str, grid: str | None
+) -> None:
+    known = ["Hauptstraße 20", "解放路20号", "10 Theta Street"]
+    at = [
+        shapely.box(x, y, x + 1e-4, y + 1e-4)
+        for x, y in [town.at(1.1, 0.5), town.at(1.1, 0.3), town.at(1.6, 0.7)]
+    ]
+    ids = {"origin_id": ["a", "b", "c"], "address": known}
+    bring(store, gpd.GeoDataFrame(ids, geometry=at, crs=4326), "buildings", tmp_path)
+    bring(store, happened(address=written), "incidents", tmp_path)
+    placed = store.execute(sa.select(incidents.c.grid_code)).scalars().all()
+    assert [code[:2] for code in placed] == ([grid] if grid else [])
+
+
+@pytest.mark.parametrize(
+    ("written", "grid"),
+    [
+        ("建设路与蒸湘路交叉口", None), ("东门社区建设路与蒸湘路交叉口", "T1"),
+        ("西门社区建设路蒸湘路路口", "T2"),
+        ("Elm St & Oak St", None), ("Elm St & Oak St, Westdorf", "T1"), ("Oak St and Elm St, T2", "T2"),
+        ("Elm St & Oak St, Town", None), ("Elm St & Pine St", "T1"), ("Elm St & Pine St, Ostdorf", None),
+    ],
+)  # fmt: skip
+def test_a_region_decides_between_crossings_of_the_same_names(
+    store: Connection, tmp_path: Path, written: str, grid: str | None
+) -> None:
+    def cross(x: float, y: float) -> list[LineString]:
+        middle = town.at(x, y)
+        return [LineString([middle, town.at(x + 0.2, y)]), LineString([middle, town.at(x, y + 0.2)])]
+
+    names = ["Elm St", "Oak St"] * 2 + ["建设路", "蒸湘路"] * 2 + ["Elm St", "Pine St"]
+    lines = [*cross(0.5, 0.5), *cross(4.5, 4.5), *cross(0.4, 0.2), *cross(4.6, 4.2), *cross(1.3, 0.2)]
+    rows = {"origin_id": [f"x{n}" for n in range(len(names))], "name": names, "class": "street"}
+    bring(store, gpd.GeoDataFrame(rows, geometry=lines, crs=4326), "roads", tmp_path)
+    bring(store, happened(address=written), "incidents", tmp_path)
+    placed = store.execute(sa.select(incidents.c.grid_code)).scalars().all()
+    assert [code[:2] for code in placed] == ([grid] if grid else [])
+
+
 def happened(**row: str | None) -> pd.DataFrame:
     fixed = {"category": "0101", "source": "hotline", "colour": "blue", "state": "closed"}
     return pd.DataFrame([{"origin_id": "1", "occurred_at": "2024-05-01T12:00:00+08:00"} | fixed | row])
@@ -155,3 +203,46 @@ def test_the_search_holds_codes_behind_commas_as_it_holds_names(
 ) -> None:
     (found,) = find(store, f"10 Theta Street, {code}", 5).matches
     assert (found.score >= 0.75, "of another region" in found.matched_by) == (inside, not inside)
+
+
+@pytest.mark.parametrize(
+    ("written", "kinds", "east"),
+    [
+        ("Hauptstraße 20", ["building", "house"], [False, True]),
+        ("Hauptstraße 20, Westdorf", ["building", "house"], [False, True]),
+        ("Hauptstraße 20, Ostdorf", ["house", "building"], [True, False]),
+        ("Hauptstraße 20, T2", ["house", "building"], [True, False]),
+        ("解放路20号", ["building", "house"], [False, True]), ("10 Theta Street", ["building"], [False]),
+    ],
+)  # fmt: skip
+def test_the_search_offers_the_number_on_each_street_of_the_name(
+    store: Connection, tmp_path: Path, written: str, kinds: list[str], east: list[bool]
+) -> None:
+    known = ["Hauptstraße 20", "解放路20号", "10 Theta Street"]
+    places = [town.at(1.1, 0.5), town.at(1.1, 0.3), town.at(1.6, 0.7)]
+    at = [shapely.box(x, y, x + 1e-4, y + 1e-4) for x, y in places]
+    ids = {"origin_id": ["a", "b", "c"], "address": known}
+    bring(store, gpd.GeoDataFrame(ids, geometry=at, crs=4326), "buildings", tmp_path)
+    found = find(store, written, 5).matches
+    assert ([one.kind for one in found], [one.lon > town.at(3, 0)[0] for one in found]) == (kinds, east)
+
+
+@pytest.mark.parametrize(
+    ("behind", "east", "scores"),
+    [
+        ("", None, [1, 1]), (", Westdorf", False, [0.95, 0.65]), (", T2", True, [0.95, 0.65]),
+        (", Ostdorf, Town", True, [0.95, 0.65]), (", Potsdam", None, [0.6, 0.6]),
+    ],
+)  # fmt: skip
+def test_the_search_holds_crossings_against_the_regions_behind(
+    store: Connection, tmp_path: Path, behind: str, east: bool | None, scores: list[float]
+) -> None:
+    lines = []
+    for x, y in ((0.5, 0.5), (4.5, 4.5)):
+        middle = town.at(x, y)
+        lines += [LineString([middle, town.at(x + 0.2, y)]), LineString([middle, town.at(x, y + 0.2)])]
+    rows = {"origin_id": list("abcd"), "name": ["Elm St", "Oak St"] * 2, "class": "street"}
+    bring(store, gpd.GeoDataFrame(rows, geometry=lines, crs=4326), "roads", tmp_path)
+    found = [one for one in find(store, f"Elm St & Oak St{behind}", 5).matches if one.kind == "crossing"]
+    assert [one.score for one in found] == pytest.approx(scores, abs=0.02)
+    assert east is None or (found[0].lon > town.at(3, 0)[0]) is east

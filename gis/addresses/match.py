@@ -15,6 +15,7 @@ from gis.addresses.targets import BEGINS, EXACT, MIDDLE, MOST, PARTLY, Target, p
 from gis.db import Record
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
+from gis.network.ranges import ONE_STRETCH_M, metres_apart
 from gis.network.ranges import Found as Place
 from gis.network.street_names import IS_HAN, House, are_apart, parse, street_key, without_number
 
@@ -79,11 +80,30 @@ def find(conn: Connection, text: str, limit: int, wish: Wish = _NOW) -> Found:
         return Found([], more=False)
     found, more = _ask(conn, EXACT, wanted, asked)
     found += _at_coordinate(conn, wanted, asked)
-    found = found or _houses(conn, text, wanted, asked)
+    found += _further_houses(found, _houses(conn, text, wanted, asked))
     if not found:
         found, more = _partly(conn, wanted, asked, limit)
     best = _best(found)
     return Found(best[:limit], more=more or len(best) > limit)
+
+
+def _further_houses(found: list[Match], houses: list[Match]) -> list[Match]:
+    """Return the houses that are none of what was found: all where that is nothing.
+
+    A registered house comes alone, unless it lies in another region than the text names, or streets of one
+    name have its number at several places.
+    """
+    if not found or not houses:
+        return houses
+    elsewhere = max(match.score for match in found) <= 1 - _ANOTHERS
+    several = any(_apart(houses[0], other) > ONE_STRETCH_M for other in houses)
+    if not (elsewhere or several):
+        return []
+    return [one for one in houses if all(_apart(one, other) > ONE_STRETCH_M for other in found)]
+
+
+def _apart(one: Match, other: Match) -> float:
+    return metres_apart(Place(one.lon, one.lat, 0, ""), Place(other.lon, other.lat, 0, ""))
 
 
 def _houses(conn: Connection, text: str, wanted: Reading, asked: Asked | None) -> list[Match]:
@@ -212,8 +232,8 @@ def _variants(way: Target, wanted: Reading) -> Iterable[Variant]:
     """Return the readings that the key of a row is compared with."""
     if way.by == "codes":
         return [Variant(front + code) for front, code in wanted.codes]
-    if way.by == "streets" and wanted.streets:
-        return [Variant(wanted.streets[0]), *turned(Variant(wanted.streets[0]))]
+    if way.by == "streets" and wanted.crossing:
+        return [wanted.crossing, *turned(wanted.crossing)]
     return wanted.whole
 
 

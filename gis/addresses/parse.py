@@ -95,6 +95,8 @@ class Reading:
     """The text as a code."""
     streets: tuple[str, str] | None
     """Two streets that cross, folded."""
+    crossing: Variant | None
+    """The first of them, with what the regions behind a comma cost it."""
     places: tuple[tuple[float, float, str], ...]
     """Longitude, latitude and in which order they stand."""
 
@@ -120,7 +122,8 @@ def read(conn: Connection, text: str, asked: Asked | None) -> Reading | None:
     raw, streets = _without_ends(_COMMA_BEHIND.sub(r"\1 ", plain)), _streets(plain)
     code = _CODE.search(plain)
     before = plain[: code.start()] if code else ""
-    texts = [part for one in raw for part in (one.text, *one.behind)]
+    crossing = _Short(streets[0], behind=_parts_behind(plain)) if streets else None
+    texts = [part for one in (*raw, *filter(None, [crossing])) for part in (one.text, *one.behind)]
     keys = dict(zip([*texts, *streets, before], fold(conn, *texts, *streets, before), strict=True))
     if not raw or not keys[raw[0].text]:
         return None
@@ -129,7 +132,8 @@ def read(conn: Connection, text: str, asked: Asked | None) -> Reading | None:
     return Reading(
         known, whole, tuple(again for one in whole for again in turned(one)),
         tuple(_codes(plain, keys[before], code)), plain,
-        (keys[streets[0]], keys[streets[1]]) if streets else None, _places(plain),
+        (keys[streets[0]], keys[streets[1]]) if streets else None,
+        _shortened(crossing, keys, known) if crossing else None, _places(plain),
     )  # fmt: skip
 
 
@@ -240,6 +244,12 @@ def _streets(text: str) -> list[str]:
     """Return the two streets of a crossing, nothing for any other text."""
     parts = _CROSSING.split(_AT_CROSSING.sub("", text.partition(",")[0]))
     return parts if len(parts) == 2 and all(parts) else []
+
+
+def _parts_behind(text: str) -> tuple[str, ...]:
+    """Return what may be regions behind the commas of a crossing; a direction there is a street's."""
+    parts = [regions.POSTCODE.sub("", part).strip() for part in text.split(",")[1:]]
+    return tuple(part for part in parts if part and part.lower() not in _DIRECTIONS)
 
 
 def turned(one: Variant) -> list[Variant]:

@@ -85,7 +85,7 @@ def _incidents(kind: Kind) -> Query:
 
 
 def _staff(_kind: Kind) -> Query:
-    """Select each person with the post held now, the latest where there are several."""
+    """Select each person with the post held now, else the next; the latest where there are several."""
     s, p, c = t.staff.c, t.posts.c, t.grid_codes.c
     open_posts = (
         sa.select(
@@ -97,8 +97,13 @@ def _staff(_kind: Kind) -> Query:
             sa.func.upper(p.valid).label("valid_to"),
         )
         .join(t.grid_codes, c.id == p.grid_id)
-        .where(_NOW(p.valid))
-        .order_by(p.staff_id, sa.func.lower(p.valid).desc().nulls_last(), p.id)
+        .where(sa.or_(_NOW(p.valid), sa.func.upper(p.valid) > sa.func.city_day()))
+        .order_by(
+            p.staff_id,
+            p.valid.contains(sa.func.city_day()).desc(),
+            sa.func.lower(p.valid).desc().nulls_last(),
+            p.id,
+        )
         .ext(distinct_on(p.staff_id))
         .subquery("held")
         .c

@@ -70,11 +70,13 @@ class Gazetteer:
         """Return where each address lies, or why it is not known; regions are those of a day."""
         self.asked = _record(self.conn, on)
         found = self._registered({text: text for text in texts}, {})
-        found |= self._elsewhere([text for text in texts if text not in found])
-        left = [text for text in texts if text not in found]
-        behind = self._behind_commas(left)
+        elsewhere = self._elsewhere([text for text in texts if text not in found])
+        behind = self._behind_commas(texts)
+        left = [text for text in texts if text not in {**found, **elsewhere}]
         bare = {text: by_commas(text)[0] for text in left if "," in text or "，" in text}
         found |= self._registered(bare, behind)
+        found |= self._on_several_streets([Written(text, text, behind[text]) for text in found])
+        found |= elsewhere
         left = [text for text in left if text not in found]
         found |= self._on_streets([Written(text, text, behind[text]) for text in left])
         unknown = [text for text in left if isinstance(found[text], str)]
@@ -155,24 +157,36 @@ class Gazetteer:
 
     def _on_streets(self, written: Sequence[Written]) -> dict[str, Found | str]:
         """Return where addresses stand along their streets, in the grids that they name; else why not."""
-        read = [(one, address, self._places(address)) for one in written if (address := parse(one.street))]
         found: dict[str, Found | str] = {one.text: "is no address that is known" for one in written}
-        found |= {one.text: places for one, _, places in read if isinstance(places, str)}
-        at = [(n, one) for n, (_, _, of) in enumerate(read) if not isinstance(of, str) for one in of]
+        for one, address, places in self._possible(written):
+            if not isinstance(found[one.text], Found):
+                found[one.text] = places if isinstance(places, str) else one_of(address, places)
+        return found
+
+    def _on_several_streets(self, written: Sequence[Written]) -> dict[str, Found | str]:
+        """Return of registered addresses which are house numbers on several streets of one name."""
+        return {
+            one.text: several
+            for one, address, places in self._possible(written)
+            if not isinstance(places, str) and isinstance(several := one_of(address, places), str)
+        }
+
+    def _possible(self, written: Sequence[Written]) -> list[tuple[Written, Address, list[Found] | str]]:
+        """Return every place of addresses along their streets in the grids that they name, or why none."""
+        read = [(one, address, self._places(address)) for one in written if (address := parse(one.street))]
+        at = [(n, place) for n, (_, _, of) in enumerate(read) if not isinstance(of, str) for place in of]
         named = {name for one in written for name in one.regions}
         held = regions.around(
             self.conn, [along.ewkb(place) for _, place in at], named, self.asked, regions.NEAR
         )
-        within: dict[int, list[Found]] = {}
+        inside: dict[int, list[Found]] = {}
         for number, (n, place) in enumerate(at):
-            inside = all((number, name) in held for name in read[n][0].regions)
-            within.setdefault(n, []).extend([place] if inside else [])
-        for n, places in within.items():
-            one, address, _ = read[n]
-            elsewhere = f"lies outside of {', '.join(sorted(one.regions))}"
-            if not isinstance(found[one.text], Found):
-                found[one.text] = one_of(address, places) if places else elsewhere
-        return found
+            if all((number, name) in held for name in read[n][0].regions):
+                inside.setdefault(n, []).append(place)
+        return [
+            (one, address, of if isinstance(of, str) else inside.get(n) or _outside(one))
+            for n, (one, address, of) in enumerate(read)
+        ]
 
     def _places(self, address: Address) -> list[Found] | str:
         if self.streets is None:
@@ -189,6 +203,10 @@ class Gazetteer:
             for at, front in sorted(regions.cuts(key, known.names).items())
             if at and IS_HAN.match(key, at)
         ]
+
+
+def _outside(one: Written) -> str:
+    return f"lies outside of {', '.join(sorted(one.regions))}"
 
 
 _UNIT = re.compile(

@@ -212,11 +212,13 @@ def _decoded(raw: bytes | None) -> str | Literal[False] | None:
         return False
 
 
-def _split(values: pa.Array, sign: str) -> pa.Array:
+def _split(values: pa.Array, signs: str | Sequence[str]) -> pa.Array:
+    """Return lists of texts; `|`, which the table of fields names, cuts them whatever the mapping says."""
     if pa.types.is_nested(values.type):
         return values
     texts = as_text(values)
-    lists = pc.split_pattern(texts, sign)
+    every = ["|", signs] if isinstance(signs, str) else ["|", *signs]
+    lists = pc.split_pattern_regex(texts, "|".join(map(re.escape, every)))
     split = relisted(lists, pc.utf8_trim_whitespace(lists.flatten()))
     if not mask(pc.starts_with(texts, "[")).any():
         return split

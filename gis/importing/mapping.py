@@ -57,11 +57,12 @@ class Mapping(_Strict):
     """How the columns of one kind of source become our fields.
 
     `columns`: our field = its column, or several of which the first that exists is taken. `join`: several
-    columns as one text. `split`: the sign between the items of a list. `extract`: a regular expression whose
-    first group is the value. `values`: their value = ours. `nulls`: texts that mean nothing. `defaults` fill
-    what is missing, `constants` hold for every row. `formats` are tried before our own reading of times,
-    `decimal` is the sign before a fraction. `lonlat`, `latlon`: one column of both, in that order. `layer`,
-    `encoding`, `crs` and `header_row` tell how the file is to be read, as the options of the command do.
+    columns as one text. `split`: the sign or signs between the items of a list, beside `|`. `extract`: a
+    regular expression whose first group is the value. `values`: their value = ours. `nulls`: texts that
+    mean nothing. `defaults` fill what is missing, `constants` hold for every row. `formats` are tried
+    before our own reading of times, `decimal` is the sign before a fraction. `lonlat`, `latlon`: one column
+    of both, in that order. `layer`, `encoding`, `crs` and `header_row` tell how the file is to be read, as
+    the options of the command do.
     `city`: whose data these are, from the file's `[city]`.
     """
 
@@ -77,7 +78,7 @@ class Mapping(_Strict):
     decimal: Literal[".", ","] = "."
     columns: dict[str, Columns] = {}
     join: dict[str, list[str]] = {}
-    split: dict[str, str] = {}
+    split: dict[str, str | list[str]] = {}
     extract: dict[str, str] = {}
     values: dict[str, dict[str, Value]] = {}
     nulls: list[str] = []

@@ -18,6 +18,7 @@ _OTHER = f"""
 SELECT o.id, w.valid_from FROM posts o JOIN wanted w USING (staff_id)
 WHERE (w.valid_to IS NULL OR w.valid_to > {TODAY}) AND upper_inf(o.valid)
   AND (o.grid_id, o.post) IS DISTINCT FROM (w.grid_id, w.post)
+  AND o.valid && daterange(w.valid_from, w.valid_to)
 """
 # What is left of a post when another begins; nothing when that one began no later, or without a day.
 _ENDED = """CASE WHEN o.valid_from IS NULL OR lower(p.valid) >= o.valid_from THEN 'empty'

@@ -170,12 +170,7 @@ class Streets:
         common = np.array([one[node] for node in sorted(one.keys() & other.keys())])
         if not len(common):
             return f"{' and '.join(crossing.streets)} do not meet"
-        lon, lat = common.mean(axis=0)
-        scale = np.array([METRES * np.cos(np.radians(lat)), METRES])
-        spread = float(np.hypot(*((common - (lon, lat)) * scale).T).max())
-        if spread > ONE_CROSSING_M:
-            return f"{' and '.join(crossing.streets)} meet at {len(common)} places"
-        return [Found(float(lon), float(lat), round(max(15.0, spread), 1), "intersection")]
+        return _crossings(common)
 
     def _nodes(self, key: str) -> dict[int, tuple[float, float]]:
         ends: dict[int, tuple[float, float]] = {}
@@ -186,10 +181,24 @@ class Streets:
         return ends
 
 
+def _crossings(nodes: npt.NDArray[np.float64]) -> list[Found]:
+    """Return the crossings of two streets by the nodes that they share: what lies together is one."""
+    scale = np.array([METRES * np.cos(np.radians(nodes[:, 1].mean())), METRES])
+    flat = shapely.points(nodes * scale)
+    together = shapely.get_parts(shapely.union_all(shapely.buffer(flat, ONE_CROSSING_M / 2, quad_segs=2)))
+    found = []
+    for one in together:
+        of = nodes[shapely.intersects(one, flat)]
+        lon, lat = of.mean(axis=0)
+        spread = float(np.hypot(*((of - (lon, lat)) * scale).T).max())
+        found.append(Found(float(lon), float(lat), round(max(15.0, spread), 1), "intersection"))
+    return found
+
+
 def one_of(address: Address, places: Sequence[Found]) -> Found | str:
     """Return the first of the places that an address may be, or that they are several."""
     away = max(metres_apart(places[0], other) for other in places)
-    if away > ONE_STRETCH_M:
+    if away > (ONE_CROSSING_M if isinstance(address, Crossing) else ONE_STRETCH_M):
         named = address.streets if isinstance(address, Crossing) else [address.street]
         return f"it stands at several places of {' and '.join(named)}, up to {away:.0f} m apart"
     lon, lat, accuracy_m, by = places[0]

@@ -91,7 +91,8 @@ def _trained(rows: Sequence[Row], fit: Fit) -> Predict:
 
 
 def _corrected(now: Row, predict: Predict) -> Forecast:
-    mean = now.offset.mean * np.clip(predict(now.features), 1e-3, 1e3)
+    with np.errstate(over="ignore"):  # of a thin past a model may say infinity, which is clipped
+        mean = now.offset.mean * np.clip(predict(now.features), 1e-3, 1e3)
     return Forecast(mean * (now.offset.mean.sum() / mean.sum()), now.offset.size)
 
 

@@ -156,10 +156,12 @@ def judge(
     Both must have been held against the same origins; they are drawn again in pairs. The interval
     is widened for as many `comparisons` as challengers were tried (Bonferroni): the best of many
     is better by luck alone.
-    Raises ValueError where the origins differ.
+    Raises ValueError where the origins differ, or the standing model hit too little (`can_judge`).
     """
     if [o.total for o in challenger] != [o.total for o in standing]:
         raise ValueError("challenger: its origins are not those of the standing model")
+    if not can_judge(standing, block=block, resamples=resamples):
+        raise ValueError("standing: it hit too little for a ratio to it; see can_judge")
     gain = pai(challenger) / pai(standing) - 1
     drawn = [
         pai([challenger[i] for i in draw]) / pai([standing[i] for i in draw]) - 1
@@ -168,6 +170,11 @@ def judge(
     tail = 0.025 / comparisons
     low, high = (float(q) for q in np.quantile(drawn, (tail, 1 - tail)))
     return Verdict(gain, low, high, gain >= MIN_GAIN and low > 0)
+
+
+def can_judge(standing: Sequence[Outcome], *, block: int = 1, resamples: int = 4000) -> bool:
+    """Tell whether the standing model hit something in every draw of its origins: nothing is no measure."""
+    return all(any(standing[i].hits for i in draw) for draw in _draws(len(standing), block, resamples, 0))
 
 
 def _draws(n: int, block: int, resamples: int, seed: int) -> list[Integers]:
