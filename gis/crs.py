@@ -259,8 +259,9 @@ def check_accuracy(shift: Shift) -> None:
     if shift.accuracy_m is None:
         raise BadInput(
             "crs",
-            f"{shift.words}: its accuracy is unknown, positions may be 100 m off; bring the file in "
-            f"EPSG:{WGS84} or EPSG:4490, or say --accept-ballpark",
+            f"{shift.words}: its accuracy is unknown, positions may be 100 m off, or none fits the place: "
+            "name the system if it is another (--crs EPSG:…), look whether the columns are exchanged, bring "
+            f"the file in EPSG:{WGS84} or EPSG:4490, or say --accept-ballpark",
         )
 
 

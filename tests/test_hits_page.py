@@ -121,6 +121,18 @@ MAP_STATES: tuple[State, ...] = (
 PLANNER_STATES: tuple[State, ...] = (plain, sketching, renaming, asked_who)
 
 
+_RESTS_IN_THE_OPEN = """(() => {
+  const { map, state } = window.safetymap;
+  const spot = map.project(state.at.split(",").map(Number));
+  const room = map.getContainer().getBoundingClientRect();
+  const sheet = document.querySelector("#details").getBoundingClientRect();
+  const [x, y] = [room.left + spot.x, room.top + spot.y];
+  const under = x > sheet.left && x < sheet.right && y > sheet.top && y < sheet.bottom;
+  return !map.isMoving() && sheet.height > 0 && !under && x > 0 && y > room.top && y < innerHeight;
+})()"""
+"""The chosen place is drawn where nothing lies on it, once the map stands still."""
+
+
 def _sit_down(browser: Browser, address: str, key: NewKey, language: str) -> Page:
     context = browser.new_context(locale="zh-CN" if language == "zh" else "en-GB")
     context.set_default_timeout(150_000)
@@ -202,6 +214,7 @@ def test_the_fifth_result_is_picked(
     fifth = page.locator("#results button").nth(4)
     expect(fifth).to_contain_text("松树路4号")
     fifth.click()
+    until(page, _RESTS_IN_THE_OPEN)
     lon, lat = town.at(0.5 + 4 / 4, 0.5)
     expect(page.locator("#details .point")).to_contain_text(f"{lon:.6f}, {lat:.6f}")
     page.go_back()

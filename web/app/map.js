@@ -168,6 +168,8 @@ export function goToBox(box) {
 /** Move the map if `cover` or the window's edge hides a point, so that it lies amid the room left free. */
 export function reveal(place, cover) {
   if (!map) return;
+  // On its way a place may lie in the open and come to rest under the sheet.
+  if (map.isMoving()) return void map.once("moveend", () => isChosen(place) && reveal(place, cover));
   map.resize();
   const room = map.getContainer().getBoundingClientRect();
   const covered = cover.getBoundingClientRect();
@@ -182,6 +184,8 @@ export function reveal(place, cover) {
     : [(Math.min(free.right, room.width) - room.width) / 2, 0];
   map.easeTo({ center: place, offset, ...motion() });
 }
+
+const isChosen = ({ lng, lat }) => chosen()?.lng === lng && chosen()?.lat === lat;
 
 const motion = () =>
   matchMedia("(prefers-reduced-motion: reduce)").matches ? { duration: 0 } : { duration: 700 };
