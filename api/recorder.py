@@ -5,6 +5,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -107,7 +108,8 @@ class Recorder:
         try:
             step()
         except Exception:
-            log.exception("audit", waiting=len(self), behind_s=round(self.behind_s(), 1))
+            with suppress(Exception):  # nor may a log that is closed end it
+                log.exception("audit", waiting=len(self), behind_s=round(self.behind_s(), 1))
 
     def _take_over(self) -> None:
         self._full.extend(audit_queue.left_behind(self._data_dir))

@@ -53,8 +53,10 @@ def begin(data_dir: Path) -> Waiting:
     folder = data_dir / _FOLDER
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / _NAME.replace("*", uuid.uuid4().hex)
-    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    fcntl.flock(handle, fcntl.LOCK_EX)
+    part = path.with_suffix(".part")  # under its name it is locked from the first moment
+    handle = os.open(part, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    part.rename(path)
     return Waiting(path, handle)
 
 

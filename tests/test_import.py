@@ -301,3 +301,64 @@ def test_a_last_day_may_be_corrected_and_a_term_ends_the_post_before(store: Conn
     for _ in range(2):
         bring(store, term, "staff")
         assert spans(store)[1:] == ["2024-01-01 2024-06-01", "2024-06-01 2999-01-01"]
+
+
+def post(grid: str = "T1a", begins: str | None = None, **more: str | None) -> pd.DataFrame:
+    return pd.DataFrame(
+        [{"origin_id": "1", "name": "甲", "post": "网格长", "grid_code": grid, "valid_from": begins} | more]
+    )
+
+
+LATER, YET_LATER = "2998-01-01", "2999-01-01"
+
+
+@pytest.mark.parametrize(
+    ("before", "row", "spans_after"),
+    [
+        (("T1a", LATER), post(begins="2024-01-01", valid_to=None), ["T1a 2024-01-01 None"]),
+        (("T1a", LATER), post(begins=YET_LATER, valid_to=None), [f"T1a {YET_LATER} None"]),
+        (("T1a", "2024-06-01"), post(begins="2024-03-01"), ["T1a 2024-03-01 None"]),
+        (("T1a", "2024-06-01"), post(begins="2024-09-01"), ["T1a 2024-09-01 None"]),
+        (("T1a", None), post(begins="2024-09-01"), ["T1a 2024-09-01 None"]),
+        (("T1a", "2024-06-01"), post(), ["T1a 2024-06-01 None"]),
+        (("T1a", "2024-06-01", "2025-06-01"), post(begins="2024-06-01"), ["T1a 2024-06-01 2025-06-01"]),
+        (("T1a", "2024-06-01", "2025-06-01"), post(begins="2024-06-01", valid_to=None),
+         ["T1a 2024-06-01 None"]),
+        (("T1a", "2024-06-01", LATER), post(begins="2024-06-01", valid_to=None), ["T1a 2024-06-01 None"]),
+        (("T1a", "2024-06-01", LATER), post(begins="2024-06-01", valid_to=YET_LATER),
+         [f"T1a 2024-06-01 {YET_LATER}"]),
+        (("T1a", "2024-06-01"), post("T1b"), ["T1a 2024-06-01 TODAY", "T1b TODAY None"]),
+        (("T1a", None), post("T1b"), ["T1a None TODAY", "T1b TODAY None"]),
+        (("T1a", "2024-06-01"), post("T1b", "2024-07-01"),
+         ["T1a 2024-06-01 2024-07-01", "T1b 2024-07-01 None"]),
+        (("T1a", "2024-06-01", "2025-06-01"), post(), ["T1a 2024-06-01 2025-06-01", "T1a TODAY None"]),
+        (("T1a", "2020-01-01", "2021-01-01"), post(valid_to="2021-02-01"), ["T1a 2020-01-01 2021-02-01"]),
+    ],
+)  # fmt: skip
+def test_a_row_says_from_when_to_when_its_post_is_held(
+    store: Connection, before: tuple[str | None, ...], row: pd.DataFrame, spans_after: list[str]
+) -> None:
+    grid, begins, *ends = before
+    bring(store, post(str(grid), begins, **({"valid_to": ends[0]} if ends else {})), "staff")
+    held = sa.text(
+        "SELECT concat_ws(' ', g.code, coalesce(lower(valid)::text, 'None'), "
+        "coalesce(upper(valid)::text, 'None')) FROM posts p "
+        "JOIN grid_codes g ON g.id = p.grid_id ORDER BY lower(valid) NULLS FIRST"
+    )
+    known = store.execute(held).scalars().all()
+    outcome = bring(store, row, "staff")
+    today = store.execute(sa.text("SELECT city_day()::text")).scalar_one()
+    after = store.execute(held).scalars().all()
+    assert after == [one.replace("TODAY", today) for one in spans_after]
+    assert (outcome.updated, outcome.unchanged) == ((1, 0) if after != known else (0, 1))
+    again = bring(store, row, "staff")
+    assert (again.updated, again.unchanged) == (0, 1)
+    assert store.execute(held).scalars().all() == after
+
+
+def test_stretches_that_a_row_runs_into_keep_what_lies_outside(store: Connection) -> None:
+    for begins, ends in (("2020-01-01", "2021-01-01"), ("2022-01-01", "2023-01-01"), ("2024-01-01", None)):
+        bring(store, post(begins=begins, valid_to=ends), "staff")
+    assert spans(store) == ["2020-01-01 2021-01-01", "2022-01-01 2023-01-01", "2024-01-01 None"]
+    bring(store, post(begins="2020-06-01", valid_to="2024-06-01"), "staff")
+    assert spans(store) == ["2020-01-01 2020-06-01", "2020-06-01 2024-06-01"]

@@ -1,9 +1,11 @@
 """The audit refuses rather than loses: killed processes, databases that are away, full disks, torn files."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+import structlog
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
 
@@ -116,6 +119,43 @@ def test_a_file_whose_process_lives_is_left_alone(engine: Engine, tmp_path: Path
         until(lambda: recorded(engine) == ["another's"])
     assert held.path.exists()
     held.done()
+
+
+def test_a_file_that_is_just_begun_is_taken_over_by_nobody(tmp_path: Path) -> None:
+    """Two processes and more look for files left behind while others begin theirs."""
+    stop, taken = threading.Event(), []
+
+    def look() -> None:
+        while not stop.is_set():
+            taken.extend(one.path for one in audit_queue.left_behind(tmp_path))
+
+    watchers = [threading.Thread(target=look) for _ in range(3)]
+    for one in watchers:
+        one.start()
+    for n in range(300):
+        begun = audit_queue.begin(tmp_path)
+        begun.add(audit.entry(tmp_path, WHO, f"read {n}", ""))
+        assert begun.path.exists()
+        begun.done()
+    stop.set()
+    for one in watchers:
+        one.join()
+    assert taken == []
+
+
+def test_a_log_that_is_closed_does_not_end_the_recorder(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(recorder, "log", structlog.wrap_logger(structlog.WriteLogger(closed)))
+    away = Away(engine, OSError("no socket"))
+    with running(away, tmp_path) as one:
+        one.note(WHO, "read", "")
+        until(lambda: one.lack() is not None)
+        away.there = True
+        until(lambda: one.lack() is None)
+    assert recorded(engine) == ["read"]
 
 
 class Away:

@@ -159,7 +159,9 @@ def _merge(conn: Connection, job: Job) -> Outcome:
     batch = new_batch(conn, job)
     merged = staging.merge(conn, job.kind.table, batch)
     if job.kind.name == "staff":
-        posting.merge(conn)
+        ends = "valid_to" in job.mapping.constants or bool(job.mapping.found("valid_to", job.source.columns))
+        moved = posting.merge(conn, batch, ends=ends)
+        merged = merged.with_updated(moved)
     staging.add_cells(conn, np.fromiter(job.cells, np.uint64, len(job.cells)))
     conn.execute(batches.update().where(batches.c.id == batch).values(unchanged=merged.unchanged))
     return outcome(job, merged)

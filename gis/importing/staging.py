@@ -27,6 +27,10 @@ class Merged(NamedTuple):
     unchanged: int
     kept: int
 
+    def with_updated(self, more: int) -> "Merged":
+        """Return the same with so many rows updated that were taken for unchanged."""
+        return Merged(self.inserted, self.updated + more, self.unchanged - more, self.kept)
+
 
 def lock(conn: Connection, kind: str) -> None:
     """Wait until no other import of this kind runs; held to the end of the transaction."""
