@@ -213,7 +213,8 @@ def _repeated(edges: Edges) -> tuple[Ints, Ints]:
 
 def inserted(before: Iterable[Edge], after: Iterable[Edge]) -> Chains | None:
     """The vertices that came into edges between two outlines; None where more than that differs."""
-    was, now = Counter(before), Counter(after)
+    # What is thinner than a unit has edges from a point to itself, which no vertex comes into.
+    was, now = (Counter((a, b) for a, b in edges if a != b) for edges in (before, after))
     ahead, chains = _ahead((now - was).elements()), Chains()
     for a, b in (was - now).elements():
         run = _run(a, b, ahead)

@@ -138,12 +138,13 @@ def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Col
     some = ended is None and past.day.size > 0
     everything = past_of(conn, view, res, of.cells, ()) if left_out else past
     missing = everything.day.size - past.day.size
-    with_all = _live(conn, view, res, of, everything)[1](origin, horizon_days).mean if missing else None
+    goes_on = everything.observed.size and everything.observed[-1] == observed[-1]
+    with_all = _live(conn, view, res, of, everything)[1](origin, horizon_days).mean * bool(goes_on)
     return Risk(
         of.cells, model, forecast.mean * some,
         [(low * some, high) for low, high in map(forecast.interval, COVERAGES)], standing.mean * some,
         whole.mean * some, [(low * some, high) for low, high in map(whole.interval, COVERAGES)],
-        _rank(forecast.mean, of.inside_m2), _rank(standing.mean, of.inside_m2), with_all,
+        _rank(forecast.mean, of.inside_m2), _rank(standing.mean, of.inside_m2), with_all if missing else None,
         _day(origin), _skill(past, origin, of.inside_m2, model, live),
         int(past.day.size), int(missing), left_out, _day(began), _day(ended),
     )  # fmt: skip

@@ -143,6 +143,15 @@ def test_a_source_that_was_switched_off_is_told_to_have_ended(asker: TestClient)
     assert before["expected_total"] == pytest.approx(60, rel=0.15)
 
 
+def test_what_ended_is_not_expected_with_all_sources_either(asker: TestClient) -> None:
+    query = {"filter": "occurred_at < TIMESTAMP('2025-03-15T00:00:00Z')", "to": "2025-07-01"}
+    found = _ask(asker, "/risk", horizon_days=30, **query)
+    assert found["ended"] == "2025-03-15"
+    assert found["expected_total"] == 0
+    assert found["left_out"] > 0
+    assert {cell["with_all"] for cell in found["cells"]} == {0}
+
+
 @pytest.mark.parametrize(
     "filters",
     [

@@ -6,7 +6,7 @@ import shapely
 
 from gis import coverage
 from gis.plan_merge import merge
-from gis.plan_outlines import directed, inserted_between, meanders, welds
+from gis.plan_outlines import directed, inserted, inserted_between, meanders, welds
 from gis.settle import Coverage, Grid
 from gis.spare import cover
 
@@ -88,3 +88,10 @@ def test_a_vertex_is_found_in_an_edge_beside_shapes_that_overlap() -> None:
     assert inserted_between([lacks, beside], [has, beside]) == {((0, 0), (900, 0)): {(300, 1)}}
     assert inserted_between([has, beside], [lacks, beside]) is None
     assert inserted_between([lacks, beside], [has, beside, beside]) is None
+
+
+@pytest.mark.parametrize("thin", [(0, 0), (4, 0), (9, 9)])
+def test_edges_from_a_point_to_itself_are_passed_over(thin: tuple[int, int]) -> None:
+    before = [((0, 0), (4, 0)), (thin, thin)]
+    assert inserted(before, [((0, 0), (2, 0)), ((2, 0), (4, 0))]) == {((0, 0), (4, 0)): {(2, 0)}}
+    assert inserted(before, [((0, 0), (4, 0))]) == {}

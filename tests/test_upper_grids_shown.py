@@ -24,6 +24,19 @@ APART = [
 """Maps whose upper grids are not their children; the step moves the line at the east of B."""
 STEP = {"op": "split", "code": "B", "line": line((1.5, -1), (1.5003, 2))}
 RESHAPE = {"op": "reshape", "codes": ["B", "D"], "line": line((2, 0), (2.4, 0.5), (2, 1))}
+SLANTED = [
+    ("M", None, shapely.Polygon([
+        (-77.66137598686045, -9.239836727237353), (-77.61990011182135, -9.214448352213747),
+        (-77.60656327961455, -9.190450244006149), (-77.60584661292413, -9.190450244006149),
+        (-77.60584661292413, -9.269958234176219), (-77.68489448660938, -9.269958234176219),
+        (-77.68489448660938, -9.226635723393883),
+    ])),
+    ("M1", "M", shapely.Polygon([
+        (-77.62584661182696, -9.210449852210024), (-77.652406236852, -9.249958977246784),
+        (-77.66489448686376, -9.24309760224039),
+    ])),
+]  # fmt: skip
+"""A child that strays out of its parent across slanted borders, on which no cut falls on whole units."""
 Ask = dict[str, str]
 
 
@@ -37,6 +50,8 @@ def asks(engine: Engine) -> dict[str, Ask]:
         for n, rows in enumerate(maps):
             recorded.add_scheme(conn, f"apart{n}", 3, default=n == 0)
             recorded.lay(conn, f"apart{n}", rows)
+        recorded.add_scheme(conn, "slanted", 2)
+        recorded.lay(conn, "slanted", SLANTED)
         keys = {
             role: access.create_key(conn, role, None, scheme="apart0", label=role, demo=role == "approver")
             for role in ("planner", "approver")
@@ -99,3 +114,21 @@ def test_what_is_shown_is_what_is_written(
     assert {what: odd for what, there in shown.items() if (odd := apart_m2(there, after))} == {}
     was = {"undo": by_code(undone["grids"]["features"]), "compare": by_code([p["before"] for p in pairs])}
     assert {what: odd for what, there in was.items() if (odd := apart_m2(there, before))} == {}
+
+
+def test_a_child_that_strays_across_slanted_borders_can_be_cut(
+    here: TestClient, asks: dict[str, Ask]
+) -> None:
+    ask, answers = asks["planner"], []
+    body = {"scope": "M", "title": "t", "scheme": "slanted"}
+    for x in (-77.62905, -77.63, -77.64, -77.645):
+        plan = f"/plans/{here.post('/plans', headers=ask, json=body).json()['id']}"
+        cut = [(x, -9.25172), (-77.64109, -9.22677), (-77.67526, -9.15603)]
+        step = {
+            "op": "split",
+            "code": "M1",
+            "line": {"type": "LineString", "coordinates": cut},
+            "confirm_pieces": True,
+        }
+        answers.append(here.post(f"{plan}/steps", headers=ask, json=step))
+    assert [one.status_code for one in answers] == [200] * 4, [one.text[:300] for one in answers]
