@@ -63,7 +63,7 @@ def trials(conn: Connection) -> str:
     found = promotion.tried(past, promotion.ground(conn, view, res, of))
     promotion.keep(conn, res, fingerprint, found)
     winner = promotion.chosen(found) or promotion.BASELINE
-    none = "the past is too short or too thin for a trial, or stood still for a month"
+    none = "the past is too short for a trial, too thin, or stood still for a month"
     return f"{len(found)} models tried, {winner} is live" if found else none
 
 
