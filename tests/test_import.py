@@ -329,6 +329,9 @@ LATER, YET_LATER = "2998-01-01", "2999-01-01"
          [f"T1a 2024-06-01 {YET_LATER}"]),
         (("T1a", "2024-06-01"), post("T1b"), ["T1a 2024-06-01 TODAY", "T1b TODAY None"]),
         (("T1a", None), post("T1b"), ["T1a None TODAY", "T1b TODAY None"]),
+        (("T1a", "2024-06-01", LATER), post("T1b"), ["T1a 2024-06-01 TODAY", "T1b TODAY None"]),
+        (("T1a", "2024-06-01", LATER), post("T1b", "2025-06-01"),
+         ["T1a 2024-06-01 2025-06-01", "T1b 2025-06-01 None"]),
         (("T1a", "2024-06-01"), post("T1b", "2024-07-01"),
          ["T1a 2024-06-01 2024-07-01", "T1b 2024-07-01 None"]),
         (("T1a", "2024-06-01", "2025-06-01"), post(), ["T1a 2024-06-01 2025-06-01", "T1a TODAY None"]),
@@ -354,6 +357,41 @@ def test_a_row_says_from_when_to_when_its_post_is_held(
     again = bring(store, row, "staff")
     assert (again.updated, again.unchanged) == (0, 1)
     assert store.execute(held).scalars().all() == after
+
+
+@pytest.mark.parametrize(
+    ("held", "leaves", "left"),
+    [
+        ([("T1a", "2024-06-01", LATER), ("T1b", "2997-01-01", None)], "2025-01-01", ["T1a 2025-01-01"]),
+        ([("T1a", "2024-06-01", LATER)], "2997-06-01", ["T1a 2997-06-01"]),
+        ([("T1a", LATER, None)], "2025-01-01", []),
+        ([("T1a", None, LATER)], "2025-01-01", ["T1a 2025-01-01"]),
+        ([("T1a", "2024-06-01", "2024-09-01")], "2025-01-01", ["T1a 2024-09-01"]),
+        ([("T1a", "2024-06-01", None)], "2024-05-01", ["T1a None"]),
+    ],
+)  # fmt: skip
+def test_who_leaves_holds_none_of_their_posts(
+    store: Connection,
+    tmp_path: Path,
+    held: list[tuple[str, str | None, str | None]],
+    leaves: str,
+    left: list[str],
+) -> None:
+    for grid, begins, ends in held:
+        bring(store, post(grid, begins, valid_to=ends), "staff")
+    gone = post(grid=None, valid_to=leaves)  # type: ignore[arg-type]
+    outcome = bring(store, gone, "staff", refused=tmp_path / "r.csv")
+    ends = "SELECT concat_ws(' ', g.code, coalesce(upper(valid)::text, 'None')) FROM posts p"
+    found = store.execute(sa.text(f"{ends} JOIN grid_codes g ON g.id = p.grid_id ORDER BY 1")).scalars().all()
+    assert found == left
+    assert outcome.refused == (leaves == "2024-05-01")
+
+
+def test_a_last_day_before_the_first_is_refused(store: Connection, tmp_path: Path) -> None:
+    bring(store, post(begins="2024-06-01"), "staff")
+    outcome = bring(store, post(valid_to="2024-05-01"), "staff", refused=tmp_path / "r.csv")
+    assert [field for field, _ in outcome.reasons] == ["valid_to"]
+    assert spans(store) == ["2024-06-01 None"]
 
 
 def test_stretches_that_a_row_runs_into_keep_what_lies_outside(store: Connection) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.engine import Connection, Engine
 
 from gis import schema
+from gis.grids import set_minzooms
 from tests import town
 from tests.browsing import DRAWN, until, window
 
@@ -43,6 +44,7 @@ def _add_wards(conn: Connection) -> None:
             geom=town.multi(shape), area_m2=1.0, valid=Range(town.FOUNDED, None), known=Range(3, None),
         )
     )  # fmt: skip
+    set_minzooms(conn, "wards")
 
 
 @pytest.fixture(scope="module")

@@ -83,17 +83,19 @@ def test_an_import_places_it_there_or_nowhere(
         ("Hauptstraße 20", None), ("Hauptstr. 20", None), ("Hauptstraße 20, Westdorf", "T1"),
         ("Hauptstraße 20, T1", "T1"), ("Hauptstraße 20, Ostdorf", "T2"), ("解放路20号", None),
         ("西门社区解放路20号", "T2"), ("解放路20", None), ("10 Theta Street", "T1"),
+        ("小镇解放路20号", None), ("湖南省小镇解放路20号", None), ("Town, Hauptstraße 20", None),
+        ("小镇，解放路20号", None), ("Westdorf, Hauptstraße 20", "T1"),
+        ("东门社区解放路20号", "T1"), ("30 Theta Street", None), ("30 Theta Street, Westdorf", "T1"),
     ],
 )  # fmt: skip
 def test_a_registered_house_is_not_taken_for_one_of_another_street_of_its_name(
     store: Connection, tmp_path: Path, written: str, grid: str | None
 ) -> None:
-    known = ["Hauptstraße 20", "解放路20号", "10 Theta Street"]
-    at = [
-        shapely.box(x, y, x + 1e-4, y + 1e-4)
-        for x, y in [town.at(1.1, 0.5), town.at(1.1, 0.3), town.at(1.6, 0.7)]
-    ]
-    ids = {"origin_id": ["a", "b", "c"], "address": known}
+    # The last one stands where no line of its street has its number.
+    known = ["Hauptstraße 20", "解放路20号", "10 Theta Street", "30 Theta Street"]
+    places = [town.at(1.1, 0.5), town.at(1.1, 0.3), town.at(1.6, 0.7), town.at(4.5, 4.5)]
+    at = [shapely.box(x, y, x + 1e-4, y + 1e-4) for x, y in places]
+    ids = {"origin_id": list("abcd"), "address": known}
     bring(store, gpd.GeoDataFrame(ids, geometry=at, crs=4326), "buildings", tmp_path)
     bring(store, happened(address=written), "incidents", tmp_path)
     placed = store.execute(sa.select(incidents.c.grid_code)).scalars().all()

@@ -25,8 +25,8 @@ from gis.importing.mapping import Mapping
 from gis.importing.parsing import Bools, mask, objects
 from gis.importing.placing import Placed, rounded
 from gis.importing.refusals import Sieve
-from gis.network.ranges import METRES, Found, Streets, one_of
-from gis.network.street_names import IS_HAN, Address, are_apart, by_commas, parse
+from gis.network.ranges import METRES, ONE_STRETCH_M, Found, Streets, one_of
+from gis.network.street_names import IS_HAN, Address, House, are_apart, by_commas, parse
 
 ONE_PLACE_M = 60.0
 """Registered addresses alike that lie within this of their middle are one place: a building's parts."""
@@ -75,7 +75,7 @@ class Gazetteer:
         left = [text for text in texts if text not in {**found, **elsewhere}]
         bare = {text: by_commas(text)[0] for text in left if "," in text or "，" in text}
         found |= self._registered(bare, behind)
-        found |= self._on_several_streets([Written(text, text, behind[text]) for text in found])
+        found |= self._on_several_streets(self._readings(list(found), behind), found)
         found |= elsewhere
         left = [text for text in left if text not in found]
         found |= self._on_streets([Written(text, text, behind[text]) for text in left])
@@ -163,13 +163,34 @@ class Gazetteer:
                 found[one.text] = places if isinstance(places, str) else one_of(address, places)
         return found
 
-    def _on_several_streets(self, written: Sequence[Written]) -> dict[str, Found | str]:
-        """Return of registered addresses which are house numbers on several streets of one name."""
-        return {
-            one.text: several
-            for one, address, places in self._possible(written)
-            if not isinstance(places, str) and isinstance(several := one_of(address, places), str)
-        }
+    def _on_several_streets(
+        self, written: Sequence[Written], known: dict[str, Found | str]
+    ) -> dict[str, Found | str]:
+        """Return of registered addresses which are house numbers on other streets of their name as well."""
+        doubts: dict[str, Found | str] = {}
+        for one, address, places in self._possible(written):
+            at = known[one.text]
+            if isinstance(places, str) or isinstance(at, str):
+                continue
+            if isinstance(several := one_of(address, places), str):
+                doubts[one.text] = several
+            elif isinstance(address, House) and (away := self._metres_beside(at, address)) > ONE_STRETCH_M:
+                doubts[one.text] = (
+                    f"it is registered {away:.0f} m from where {address.street} has that number"
+                )
+        return doubts
+
+    def _metres_beside(self, place: Found, house: House) -> float:
+        """Return how far a place lies from the nearest line that has a house's number."""
+        assert self.streets is not None
+        lines = [
+            self.streets.roads[side.row].line
+            for side in self.streets.sides(house.street)
+            if side.holds(house.number)
+        ]
+        scale = METRES * np.array([np.cos(np.radians(place.lat)), 1])
+        flat = shapely.transform(np.array(lines, dtype=object), lambda xy: xy * scale)
+        return float(shapely.distance(flat, shapely.Point(np.array(place[:2]) * scale)).min())
 
     def _possible(self, written: Sequence[Written]) -> list[tuple[Written, Address, list[Found] | str]]:
         """Return every place of addresses along their streets in the grids that they name, or why none."""
@@ -192,6 +213,20 @@ class Gazetteer:
         if self.streets is None:
             self.streets = load_streets(self.conn)
         return self.streets.places(address)
+
+    def _readings(self, texts: Sequence[str], behind: dict[str, frozenset[str]]) -> list[Written]:
+        """Return texts as they are, behind Chinese regions, and behind the comma of a region in front."""
+        plain = {text: text.replace("，", ",") for text in texts}
+        halves = {text: one.partition(",") for text, one in plain.items() if "," in one}
+        keys = dict(zip(halves, fold(self.conn, *(half[0] for half in halves.values())), strict=True))
+        known = regions.load(self.conn, keys.values(), self.asked)
+        later = [
+            Written(text, halves[text][2].strip(), regions.grids_in([key], known))
+            for text, key in keys.items()
+            if not regions.strangers([key], known)
+        ]
+        whole = [Written(text, text, behind[text]) for text in texts]
+        return [*whole, *later, *self._behind_regions(texts, behind)]
 
     def _behind_regions(self, texts: Sequence[str], behind: dict[str, frozenset[str]]) -> list[Written]:
         """Return the readings of texts whose street stands behind Chinese regions, the most of them last."""

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from gis.importing import staging
+from gis.importing import posting, staging
 from gis.importing.kinds import KINDS
 from gis.importing.refusals import Refusal
 from gis.importing.staging import STAGE
@@ -90,5 +90,5 @@ LATE: dict[str, list[Check]] = {
     **{name: [_REPEATED_ID] for name in KINDS},
     "incidents": [_REPEATED_ID, partial(repeated, "code"), taken_codes],
     "categories": [partial(repeated, "code"), no_tree],
-    "staff": [_REPEATED_ID, unknown_grids],
+    "staff": [_REPEATED_ID, unknown_grids, posting.too_soon],
 }

@@ -4,6 +4,8 @@
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from gis.importing import staging
+from gis.importing.refusals import Refusal
 from gis.importing.staging import STAGE
 
 # The city's day: who leaves later has the post now, and no other beside it.
@@ -33,18 +35,19 @@ _SPAN = "daterange(w.first, w.after)"
 # Other stretches of the same post that the row's runs into keep what lies outside of it.
 _RUN_INTO = f"""(o.staff_id, o.grid_id, o.post) = (w.staff_id, w.grid_id, w.post)
   AND o.id IS DISTINCT FROM w.same AND o.valid && {_SPAN}"""
-# Another open post ends when this one begins; it never was, if it began no earlier.
-_OTHER = f"""o.staff_id = w.staff_id AND (w.after IS NULL OR w.after > {TODAY}) AND upper_inf(o.valid)
+# Another post ends when this one begins; it never was, if it began no earlier.
+_OTHER = f"""o.staff_id = w.staff_id AND (w.after IS NULL OR w.after > {TODAY})
   AND (o.grid_id, o.post) IS DISTINCT FROM (w.grid_id, w.post) AND o.valid && {_SPAN}"""
 _BEGAN_LATER = "NOT (lower_inf(o.valid) OR lower(o.valid) < w.moved_on)"
 _HELD = f"""SELECT staff_id, grid_id, post, public_phone, valid FROM posts
   WHERE staff_id IN (SELECT p.id FROM {STAGE} s JOIN staff p USING (origin, origin_id))"""
+_LEAVING = f"""(SELECT p.id, s.valid_to FROM {STAGE} s JOIN staff p USING (origin, origin_id)
+  WHERE s.grid_code IS NULL AND s.valid_to IS NOT NULL)"""
 _STEPS = (
-    # Who leaves, and no grid is named, holds no post from that day on.
-    f"""UPDATE posts o SET valid = daterange(lower(o.valid), s.valid_to)
-    FROM {STAGE} s JOIN staff p ON (p.origin, p.origin_id) = (s.origin, s.origin_id)
-    WHERE o.staff_id = p.id AND s.grid_code IS NULL AND s.valid_to IS NOT NULL AND upper_inf(o.valid)
-      AND (lower_inf(o.valid) OR lower(o.valid) < s.valid_to)""",
+    # Who leaves, and no grid is named, holds no post from that day on, and none that was to come.
+    f"DELETE FROM posts o USING {_LEAVING} l WHERE o.staff_id = l.id AND lower(o.valid) >= l.valid_to",
+    f"""UPDATE posts o SET valid = o.valid * daterange(NULL, l.valid_to)
+    FROM {_LEAVING} l WHERE o.staff_id = l.id AND (upper_inf(o.valid) OR upper(o.valid) > l.valid_to)""",
     f"DELETE FROM posts o USING wanted w WHERE {_RUN_INTO} AND o.valid <@ {_SPAN}",
     f"UPDATE posts o SET valid = o.valid - {_SPAN} FROM wanted w WHERE {_RUN_INTO}",
     f"DELETE FROM posts o USING wanted w WHERE {_OTHER} AND {_BEGAN_LATER}",
@@ -59,6 +62,26 @@ _STEPS = (
 _COUNTED = f"""UPDATE staff SET batch_id = :batch WHERE batch_id <> :batch AND id IN (
   (SELECT staff_id FROM (TABLE held EXCEPT {_HELD}) gone)
   UNION (SELECT staff_id FROM ({_HELD} EXCEPT TABLE held) come))"""
+
+
+# A last day before the first of a post that has begun: as leaving it would say that it never was held.
+_TOO_SOON = f"""
+DELETE FROM {STAGE} s USING staff p WHERE (p.origin, p.origin_id) = (s.origin, s.origin_id)
+  AND s.valid_to IS NOT NULL AND s.valid_from IS NULL AND EXISTS (
+    SELECT FROM posts o JOIN grid_codes g ON g.id = o.grid_id WHERE o.staff_id = p.id
+      AND lower(o.valid) >= s.valid_to AND lower(o.valid) <= {TODAY}
+      AND (s.grid_code IS NULL OR (g.code, o.post) = (s.grid_code, s.post)
+        AND NOT EXISTS (SELECT FROM posts e WHERE (e.staff_id, e.grid_id, e.post) = (p.id, o.grid_id, o.post)
+          AND e.valid && daterange(NULL, s.valid_to))))
+RETURNING s.row_no, s.valid_to AS value"""
+
+
+def too_soon(conn: Connection) -> list[Refusal]:
+    """Take out staff whose last day lies before the first of a post that they hold or held."""
+    if not {"valid_to", "grid_code"} <= set(staging.columns_of(conn)):
+        return []
+    why = "lies before the first day of the post that it ends; correct it, or say that post's valid_from"
+    return [Refusal(row.row_no, "valid_to", why, str(row.value)) for row in conn.execute(sa.text(_TOO_SOON))]
 
 
 def merge(conn: Connection, batch: int, *, ends: bool) -> int:
