@@ -15,7 +15,7 @@ from gis.importing import mapping
 from gis.importing.frames import from_frame
 from gis.importing.job import Options, Outcome
 from gis.importing.run import run
-from gis.schema import grids, incidents
+from gis.schema import city, grids, incidents
 from tests import town
 
 STREETS = [("Hauptstraße", 1), ("Hauptstraße", 4.5), ("Theta Street", 1.5), ("解放路", 1), ("解放路", 4.5)]
@@ -197,6 +197,24 @@ def test_the_search_says_that_a_house_lies_elsewhere(store: Connection) -> None:
     (found,) = find(store, "10 Theta Street, Ostdorf", 5).matches
     assert found.score <= 0.55
     assert "of another region" in found.matched_by
+
+
+@pytest.mark.parametrize(
+    ("behind", "strange"),
+    [
+        ("", False), (", Town", False), (", Westdorf", False), (", Apt 3", False), (", 12345", False),
+        (", #2", False), (", Zürich", True), (", Paris, France", True), (", Town, Elsewhere", True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("house", ["10 Theta Street", "Theta Street 10"])
+def test_the_search_says_that_a_region_behind_a_house_is_unknown(
+    store: Connection, house: str, behind: str, *, strange: bool
+) -> None:
+    store.execute(sa.update(city).values(within=["Canton"]))
+    found = [one for one in find(store, house + behind, 5).matches if one.kind == "house"]
+    assert found
+    assert all(("no region that is known" in one.matched_by) is strange for one in found)
+    assert all((one.score < 0.5) is strange for one in found)
 
 
 @pytest.mark.parametrize(("code", "inside"), [("T1", True), ("T2", False)])

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from gis import city, grids
 from gis.addresses import along, regions
-from gis.addresses.parse import Reading, Variant, read, turned
+from gis.addresses.parse import ELSEWHERE, Reading, Variant, read, turned
 from gis.addresses.targets import BEGINS, EXACT, MIDDLE, MOST, PARTLY, Target, parameters
 from gis.db import Record
 from gis.errors import NotFound
@@ -116,7 +116,13 @@ def _houses(conn: Connection, text: str, wanted: Reading, asked: Asked | None) -
     ]
     readings = [(text, behind), *((rest, within) for rest, within in fronts[1:] if IS_HAN.match(rest))]
     tried = (_along(conn, written, within, asked) for written, within in readings)
-    return next(filter(None, tried), [])
+    found = next(filter(None, tried), [])
+    if not wanted.strangers:
+        return found
+    note = f", {', '.join(wanted.strangers)} is no region that is known here"
+    return [
+        replace(one, score=round(one.score - ELSEWHERE, 3), matched_by=one.matched_by + note) for one in found
+    ]
 
 
 def _along(conn: Connection, text: str, within: frozenset[str], asked: Asked | None) -> list[Match]:

@@ -13,6 +13,7 @@ from gis.addresses.normalise import fold, visible
 from gis.addresses.regions import Regions
 from gis.grids import Asked
 from gis.importing import coordinates
+from gis.network.street_names import by_commas
 
 _ROOM = re.compile(
     r"(?:第?[0-9a-z]+单元|第?[0-9]+[层楼]|[0-9a-z-]+[室房户]|(?<=[栋楼号])[0-9]+(?:-[0-9]+)*|(?<=单元)[0-9]+)$"
@@ -57,7 +58,7 @@ _BEHIND, _ASIDE = ", what stands behind it left out", ", regions aside"
 _UNITS = ", what may be a unit left out"
 _SHORTER, _RESTS = 6, 24
 """Readings that leave something out at the end, and those that leave regions out in front, at most."""
-_LEFT_OUT, _REREAD, _ELSEWHERE, _DOUBTFUL = 0.05, 0.02, 0.4, 0.25
+_LEFT_OUT, _REREAD, ELSEWHERE, _DOUBTFUL = 0.05, 0.02, 0.4, 0.25
 """What a reading loses for a thing left out, for a dash read as words, for a region that is none of ours, for
 the first of two numbers taken for a unit."""
 
@@ -95,6 +96,8 @@ class Reading:
     """The text as a code."""
     streets: tuple[str, str] | None
     """Two streets that cross, folded."""
+    strangers: tuple[str, ...]
+    """What stands behind its commas and is no region that is known, nor a unit."""
     crossing: Variant | None
     """The first of them, with what the regions behind a comma cost it."""
     places: tuple[tuple[float, float, str], ...]
@@ -123,7 +126,8 @@ def read(conn: Connection, text: str, asked: Asked | None) -> Reading | None:
     code = _CODE.search(plain)
     before = plain[: code.start()] if code else ""
     crossing = _Short(streets[0], behind=_parts_behind(plain)) if streets else None
-    texts = [part for one in (*raw, *filter(None, [crossing])) for part in (one.text, *one.behind)]
+    behind = _parts_behind(plain)
+    texts = [part for one in (*raw, *filter(None, [crossing])) for part in (one.text, *one.behind, *behind)]
     keys = dict(zip([*texts, *streets, before], fold(conn, *texts, *streets, before), strict=True))
     if not raw or not keys[raw[0].text]:
         return None
@@ -133,6 +137,7 @@ def read(conn: Connection, text: str, asked: Asked | None) -> Reading | None:
         known, whole, tuple(again for one in whole for again in turned(one)),
         tuple(_codes(plain, keys[before], code)), plain,
         (keys[streets[0]], keys[streets[1]]) if streets else None,
+        tuple(regions.strangers([keys[part] for part in behind if keys[part]], known)),
         _shortened(crossing, keys, known) if crossing else None, _places(plain),
     )  # fmt: skip
 
@@ -181,7 +186,7 @@ def _shortened(one: _Short, keys: dict[str, str], known: Regions) -> Variant:
         return units
     strangers = regions.strangers(parts, known)
     told = f", {', '.join(strangers)} is no region that is known here" if strangers else _ASIDE
-    left = units.but(units.key, _ELSEWHERE if strangers else _LEFT_OUT, told)
+    left = units.but(units.key, ELSEWHERE if strangers else _LEFT_OUT, told)
     return replace(left, within=regions.grids_in(parts, known))
 
 
@@ -247,9 +252,16 @@ def _streets(text: str) -> list[str]:
 
 
 def _parts_behind(text: str) -> tuple[str, ...]:
-    """Return what may be regions behind the commas of a crossing; a direction there is a street's."""
-    parts = [regions.POSTCODE.sub("", part).strip() for part in text.split(",")[1:]]
-    return tuple(part for part in parts if part and part.lower() not in _DIRECTIONS)
+    """Return what may be regions behind the commas of a house or crossing: no unit, number or direction."""
+    parts = [regions.POSTCODE.sub("", part).strip() for part in by_commas(text)[1]]
+    return tuple(
+        part
+        for part in parts
+        if part
+        and part.lower() not in _DIRECTIONS
+        and not _UNIT.search(f", {part}")
+        and not part[0].isdigit()
+    )
 
 
 def turned(one: Variant) -> list[Variant]:
@@ -262,7 +274,7 @@ def turned(one: Variant) -> list[Variant]:
         return []
     number, direction, street = found.groups()
     if direction and " " in street:
-        return [one.but(number + street, _ELSEWHERE, ", its direction left out")]
+        return [one.but(number + street, ELSEWHERE, ", its direction left out")]
     # North Ave is called so; it may be the one in the west.
     return [replace(one, key=f"{number}{way} {direction}{street}") for way in _DIRECTIONS]
 
