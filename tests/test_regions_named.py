@@ -252,6 +252,7 @@ def test_the_search_offers_the_number_on_each_street_of_the_name(
     [
         ("", None, [1, 1]), (", Westdorf", False, [0.95, 0.65]), (", T2", True, [0.95, 0.65]),
         (", Ostdorf, Town", True, [0.95, 0.65]), (", Potsdam", None, [0.6, 0.6]),
+        (", 430407002", True, [0.95, 0.65]),
     ],
 )  # fmt: skip
 def test_the_search_holds_crossings_against_the_regions_behind(
@@ -261,6 +262,8 @@ def test_the_search_holds_crossings_against_the_regions_behind(
     for x, y in ((0.5, 0.5), (4.5, 4.5)):
         middle = town.at(x, y)
         lines += [LineString([middle, town.at(x + 0.2, y)]), LineString([middle, town.at(x, y + 0.2)])]
+    store.execute(sa.update(grids).where(grids.c.code == "T2d").values(name="430407002"))
+    store.execute(sa.update(grids).where(grids.c.code == "T2e").values(name="430407002"))
     rows = {"origin_id": list("abcd"), "name": ["Elm St", "Oak St"] * 2, "class": "street"}
     bring(store, gpd.GeoDataFrame(rows, geometry=lines, crs=4326), "roads", tmp_path)
     found = [one for one in find(store, f"Elm St & Oak St{behind}", 5).matches if one.kind == "crossing"]

@@ -125,10 +125,10 @@ def read(conn: Connection, text: str, asked: Asked | None) -> Reading | None:
     raw, streets = _without_ends(_COMMA_BEHIND.sub(r"\1 ", plain)), _streets(plain)
     code = _CODE.search(plain)
     before = plain[: code.start()] if code else ""
-    crossing = _Short(streets[0], behind=_parts_behind(plain)) if streets else None
     behind = _parts_behind(plain)
-    texts = [part for one in (*raw, *filter(None, [crossing])) for part in (one.text, *one.behind, *behind)]
-    keys = dict(zip([*texts, *streets, before], fold(conn, *texts, *streets, before), strict=True))
+    crossing = _Short(streets[0], behind=behind) if streets else None
+    texts = [*(part for one in raw for part in (one.text, *one.behind)), *behind, *streets, before]
+    keys = dict(zip(texts, fold(conn, *texts), strict=True))
     if not raw or not keys[raw[0].text]:
         return None
     known = regions.load(conn, keys.values(), asked)
@@ -137,7 +137,8 @@ def read(conn: Connection, text: str, asked: Asked | None) -> Reading | None:
         known, whole, tuple(again for one in whole for again in turned(one)),
         tuple(_codes(plain, keys[before], code)), plain,
         (keys[streets[0]], keys[streets[1]]) if streets else None,
-        tuple(regions.strangers([keys[part] for part in behind if keys[part]], known)),
+        tuple(one for one in regions.strangers([keys[part] for part in behind], known)
+              if one and not one[0].isdigit()),
         _shortened(crossing, keys, known) if crossing else None, _places(plain),
     )  # fmt: skip
 
@@ -252,15 +253,10 @@ def _streets(text: str) -> list[str]:
 
 
 def _parts_behind(text: str) -> tuple[str, ...]:
-    """Return what may be regions behind the commas of a house or crossing: no unit, number or direction."""
+    """Return what may be regions or their codes behind the commas of a house or crossing."""
     parts = [regions.POSTCODE.sub("", part).strip() for part in by_commas(text)[1]]
     return tuple(
-        part
-        for part in parts
-        if part
-        and part.lower() not in _DIRECTIONS
-        and not _UNIT.search(f", {part}")
-        and not part[0].isdigit()
+        part for part in parts if part and part.lower() not in _DIRECTIONS and not _UNIT.search(f", {part}")
     )
 
 
