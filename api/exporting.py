@@ -193,3 +193,6 @@ def surveil(
         f"{found.view.start:%Y-%m-%d}: {len(found.grids)} series of {found.weeks} weeks, "
         f"{raised} alarms raised; by chance {found.expected_false:.2f}"
     )
+    new = [f"{one.category} (since {one.since})" for one in found.began if not one.tested]
+    if new:
+        out.print(f"came into use, not tested yet: {', '.join(new)}")

@@ -19,6 +19,7 @@ from gis.db import Record
 from gis.grids import Wish
 from layers import rising, surveillance
 from layers.stats.space_time import Cylinder
+from layers.stats.surveillance import FEWEST_WEEKS
 
 router = APIRouter()
 _INSIDE = "alarms of grids inside it"
@@ -26,6 +27,8 @@ _WHOLE = "none: judged for the whole city, which a scope does not see"
 Id = Annotated[int, Path(ge=1, lt=2**53)]
 _EVERYTHING = Look(Wish(), None, None, None, None, None, None)
 METHOD = {
+    "categories": "of a category that came into use (`began`) only weeks since then count; it is tested once "
+    f"{FEWEST_WEEKS} of them are recorded, and all together leave it out",
     "expected": "Noufaily et al. 2013 from up to 5 years of weeks; of few incidents the share of the whole's",
     "p": "chance of so many incidents or more: negative binomial, the mean's uncertainty included",
     "recurrence_weeks": "weeks in which chance alone shows one so unlikely, over all series of the whole "
@@ -172,6 +175,10 @@ def _surveyed(found: surveillance.Surveyed, raised: int) -> dict[str, Any]:
         "start": rfc3339(found.view.start), "end": rfc3339(found.view.end), "weeks": found.weeks,
         "series": len(found.grids), "unjudged": found.unjudged, "alarms": int(found.found.alarm.sum()),
         "raised": raised, "expected_false": found.expected_false,
+        "began": [
+            {"category": one.category, "since": one.since.isoformat(), "tested": one.tested}
+            for one in found.began
+        ],
         "recurrence_sure": found.weeks >= surveillance.SURE_WEEKS, "method": METHOD,
     }  # fmt: skip
 

@@ -126,21 +126,24 @@ def _scatter(counts: Integers, days: Integers) -> float:
     return max(float(excess[several].sum() / square), 0.0) if square else 0.0
 
 
-def reach(held: ArrayLike, steps: int) -> tuple[int, int]:
+def reach(held: ArrayLike, steps: int, places: int = 1) -> tuple[int, int]:
     """Return from which of so many steps on a series was recorded, and with which it ended, exclusively.
 
-    `held` are the steps (0 to `steps` - 1: days, weeks) that hold a record. Empty ones before the first and
-    after the last are quiet, unless they are more than lie between any two records (a season comes back) and
-    too many to believe: were each step as likely to hold one, the chance that none of them did is at most
-    UNBELIEVABLE (hypergeometric). A series without any record reaches over all steps.
+    `held` are the steps (0 to `steps` - 1: days, weeks) that hold a record, each once for every of so many
+    `places` (grids) that holds one in it: what begins everywhere at once is seen sooner than what one place
+    alone has. Empty ones before the first and after the last are quiet, unless they are more than lie between
+    any two records (a season comes back) and too many to believe: were each step and place as likely to hold
+    one, the chance that none of them did is at most UNBELIEVABLE (hypergeometric). A series without any
+    record reaches over all steps.
     """
-    some = np.unique(np.asarray(held, dtype=np.int64))
+    some = np.sort(np.asarray(held, dtype=np.int64))
     if not some.size:
         return 0, steps
     longest = int(np.diff(some).max(initial=1)) - 1
     before, behind = int(some[0]), int(steps - 1 - some[-1])
     begin, end = (
-        empty > longest and _none_of(steps, empty, some.size) <= UNBELIEVABLE for empty in (before, behind)
+        empty > longest and _none_of(steps * places, empty * places, some.size) <= UNBELIEVABLE
+        for empty in (before, behind)
     )
     return before if begin else 0, steps - behind if end else steps
 
@@ -152,5 +155,5 @@ def _none_of(steps: int, empty: int, held: int) -> float:
 
 
 def begun(held: NDArray[np.bool_]) -> int:
-    """Return from which step on a series was recorded; `held` says which steps (weeks) hold a record."""
-    return reach(np.flatnonzero(held), held.size)[0]
+    """Return from which step on a series was recorded; `held` (places, steps) says where and when it was."""
+    return reach(np.nonzero(held)[1], held.shape[1], len(held))[0]

@@ -36,6 +36,17 @@ _WEEK = timedelta(days=7)
 
 
 @dataclass(frozen=True)
+class Began:
+    """A category that came into use within the weeks looked at; all of them together leave it out."""
+
+    category: str
+    since: date
+    """Monday of its first week."""
+    tested: bool
+    """Whether FEWEST_WEEKS of it are recorded, so that its own series are judged."""
+
+
+@dataclass(frozen=True)
 class Surveyed:
     """The series judged of one week: those that held an incident in the weeks before it."""
 
@@ -46,6 +57,8 @@ class Surveyed:
     unjudged: int
     """Series that never held an incident before the week, or of a category that has been recorded for less
     than FEWEST_WEEKS: nobody can say what is usual there."""
+    began: list["Began"]
+    """Categories that came into use within these weeks, in their order."""
     grids: list[str]
     """Code of the grid of each series judged, shape (series,); the category beside it, None for all."""
     categories: list[str | None]
@@ -75,24 +88,43 @@ def survey(conn: Connection, view: View, week: date | None = None) -> Surveyed:
     before = backs[-1]
     grids, categories, counts = series(conn, view, before)
     recorded = np.isin(before - np.arange(before + 1), [0, *backs])
-    since = _recorded_since(counts, len(categories))
-    behind = recorded[:-1][::-1].cumsum()[::-1]  # recorded weeks from each one on
+    is_leaf = np.isin(grids.codes, list(grids.leaves.place))
+    counts, begins = _in_use(counts.reshape(len(grids.codes), len(categories), -1), is_leaf, recorded)
+    since = np.tile(begins, len(grids.codes))
+    behind = np.append(recorded[:-1][::-1].cumsum()[::-1], 0)  # recorded weeks from each one on
     judged = np.flatnonzero(counts[:, :-1].any(axis=1) & (behind[since] >= FEWEST_WEEKS))
-    first = np.datetime64(view.start.date()) - 7 * before
-    weeks: npt.NDArray[np.datetime64] = first + 7 * np.arange(before + 1)
+    monday = view.start.date() - before * _WEEK
+    weeks: npt.NDArray[np.datetime64] = np.datetime64(monday) + 7 * np.arange(before + 1)
     level = 1 / (RECURRENCE_WEEKS * max(len(judged), 1))
     return Surveyed(
         view, len(backs), len(counts) - len(judged),
+        [
+            Began(category, monday + int(begin) * _WEEK, bool(behind[begin] >= FEWEST_WEEKS))
+            for category, begin in zip(categories, begins, strict=True) if begin and category
+        ],
         [grids.codes[row // len(categories)] for row in judged.tolist()],
         [categories[row % len(categories)] or None for row in judged.tolist()],
         _watched(counts[judged].astype(np.float64), weeks, recorded, since[judged], level),
     )  # fmt: skip
 
 
-def _recorded_since(counts: npt.NDArray[np.int32], categories: int) -> npt.NDArray[np.int64]:
-    """Return from which week on each series' category has been recorded anywhere, shape (series,)."""
-    of = counts[:, :-1].reshape(-1, categories, counts.shape[1] - 1).sum(axis=0)
-    return np.tile([begun(held > 0) for held in of], len(counts) // categories)
+def _in_use(
+    counts: npt.NDArray[np.int32], is_leaf: npt.NDArray[np.bool_], recorded: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Return counts (series, weeks) of (grids, categories, weeks), and each category's first week in use.
+
+    A category came into use where the grids and weeks that hold it, the one judged included, lie too far
+    from the first week to be chance (`gis.recorded`). The first category, which holds all others, leaves out
+    those that did: the city did not become worse by what nobody recorded before.
+    """
+    known, counts = np.flatnonzero(recorded), counts.copy()
+
+    def first_week(row: int) -> int:
+        return int(known[begun(counts[is_leaf, row][:, known] > 0)])
+
+    begins = [first_week(row) for row in range(1, counts.shape[1])]
+    counts[:, 0] -= counts[:, 1:][:, np.array(begins) > 0].sum(axis=1)
+    return counts.reshape(-1, counts.shape[2]), np.array([first_week(0), *begins])
 
 
 def _watched(
