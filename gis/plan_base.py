@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import Lock
 from typing import TypeVar, cast
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy.engine import Connection
 
-from gis import coverage, faults
+from gis import coverage, faults, plan_outside
 from gis.errors import Faulty, NotDrawable, NotFound
 from gis.grids import Asked, current
 from gis.plan_diff import Delta, applied
@@ -142,7 +142,8 @@ def _read(conn: Connection, asked: Asked, scope: str) -> Coverage:
         raise NotFound(f"grid {scope} of scheme {asked.scheme} has no boundary on {asked.on}")
     shapes = dict(zip((row.code for row in rows), shapely.from_wkb([row[-1] for row in rows]), strict=True))
     members = [Grid(r.code, r.level, r.parent_code, r.name, r.display_order or 0, r.kind or "") for r in rows]
-    return laid(members, {c: _plain(shape) for c, shape in shapes.items()})
+    cov = laid(members, {c: _plain(shape) for c, shape in shapes.items()})
+    return replace(cov, outside=plan_outside.read(conn, asked, scope, cov))
 
 
 def laid(members: list[Grid], shapes: dict[str, BaseGeometry]) -> Coverage:

@@ -13,6 +13,7 @@ from gis.case import Fault
 from gis.errors import Faulty
 from gis.plan_around import surroundings
 from gis.plan_outlines import bent, followed
+from gis.plan_outside import as_theirs, new_overlaps
 from gis.publishing_proof import as_recorded, recorded
 from gis.settle import Coverage, is_grid
 from gis.tolerances import BEND_UNITS
@@ -28,7 +29,7 @@ def of_changed(conn: Connection, cov: Coverage, codes: Iterable[str]) -> list[Fa
         within = cov.shape(parent) if parent in cov.grids else cov.outline()
         around = surroundings(conn, lowest) if lowest else None
         found += faults.check(shapes, coverage.to_degrees(within), around)
-    return found
+    return as_theirs(cov, found)
 
 
 def of_all(conn: Connection, base: Coverage, cov: Coverage, codes: Iterable[str]) -> list[Fault]:
@@ -93,7 +94,8 @@ def _errors(cov: Coverage, base: Coverage | None = None) -> list[Fault]:
         below = {child: cov.shape(child) for child in cov.children.get(code, [])}
         there = faults.check(_degrees(below), coverage.to_degrees(outline), advice=False) if below else []
         found += [fault for fault in there if _mark(fault) not in told]
-    return [fault for fault in found if fault.severity == "error"]
+    found += new_overlaps(base, cov) if base is not None else []
+    return as_theirs(cov, [fault for fault in found if fault.severity == "error"])
 
 
 def _degrees(shapes: dict[str, BaseGeometry]) -> dict[str, BaseGeometry]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from gis import coverage, faults
+from gis import coverage, faults, redraw
 from gis.case import Fault
 from gis.coverage import Geoms
 from gis.crs import to_degrees
@@ -25,6 +25,7 @@ from gis.importing.parsing import LONGEST_ID
 from gis.importing.shapes import unwrapped
 from gis.importing.source import Chunk, ReadOptions, Source, one_array
 from gis.plan_outlines import bent_shape
+from gis.plan_outside import new_overlaps
 from gis.publishing_proof import as_written
 from gis.settle import Coverage, is_grid, same_shape
 
@@ -188,7 +189,8 @@ def bring(cov: Coverage, drawn: gpd.GeoDataFrame) -> Brought:
     if new:
         return Brought(None, new, notes)
     step = _step(cov, drawn, shapes)
-    return Brought(step, [], notes)
+    taken = new_overlaps(cov, redraw.apply(cov, step)) if step and cov.outside else []
+    return Brought(None if taken else step, taken, notes)
 
 
 def _refuse_formulas(cov: Coverage, drawn: gpd.GeoDataFrame) -> None:

@@ -12,6 +12,7 @@ from gis import coverage, plans
 from gis.access import Principal
 from gis.errors import BadInput, Emptied, Problem
 from gis.mend import Proposal, proposed
+from gis.plan_outside import owners
 from gis.plans import ANYWHERE, Done, Draft
 from gis.settle import Coverage, claimants, is_grid
 from gis.spare import spare_keys
@@ -31,11 +32,13 @@ class Mended:
 def proposals(cov: Coverage) -> list[Proposal]:
     """Who should have the ground of a draft that several claim, or none, and its slivers; largest first.
 
-    They are those of `safetymap mend`, for the ground that the scope's outline holds.
+    They are those of `safetymap mend`, for the ground that the scope's outline holds; what grids outside of
+    the scope own of it is not unowned.
     """
     alone = {code: cov.shapes[code] for code in sorted(filter(is_grid, cov.shapes))}
     parts = [(key, part) for key in sorted(spare_keys(cov)) for part in shapely.get_parts(cov.shapes[key])]
-    return proposed(alone, [(claimants(key), part) for key, part in parts])
+    free = [(claimants(key), part) for key, part in parts if claimants(key) or not owners(cov, part)]
+    return proposed(alone, free)
 
 
 def uppers(cov: Coverage, one: Proposal) -> list[str]:

@@ -10,7 +10,17 @@ import sqlalchemy as sa
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy.engine import Connection
 
-from gis import grids, plan_base, plan_codes, plan_faults, plan_input, plan_store, publishing_proof, redraw
+from gis import (
+    grids,
+    plan_base,
+    plan_codes,
+    plan_faults,
+    plan_input,
+    plan_outside,
+    plan_store,
+    publishing_proof,
+    redraw,
+)
 from gis.access import Principal
 from gis.errors import BadInput, Forbidden, Problem
 from gis.grids import Asked, Wish
@@ -159,6 +169,7 @@ def stepped(conn: Connection, here: Draft, params: Mapping[str, Any]) -> tuple[M
     if params.get("op") == "reshape" and (line := _trimmed(cov, read)) is not None:
         read, params = {**read, "line": line}, {**params, "line": shapely.geometry.mapping(line)}
     new = redraw.apply(cov, read)
+    plan_outside.refuse_new(here.base.cov, cov, new)
     given = [code for code in new.grids if code not in cov.grids]
     plan_codes.demand_free(conn, here.plan, [c for c in given if not c.startswith(LABEL)])
     # In the order in which the step gave them, so that it can be done anew elsewhere.

@@ -67,17 +67,29 @@ def is_grid(key: str) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
+class OutsideGrid:
+    """A version of a grid that is not of a coverage and has ground (units) within its outline."""
+
+    code: str
+    level: int
+    lowest: bool
+    shape: BaseGeometry
+
+
+@dataclass(frozen=True, eq=False)
 class Coverage:
     """Grids of all levels and the ground (units) of the lowest, spare and contested ground among it by key.
 
     `retired` codes are never given again. `outlines` are the recorded polygons (units) of upper grids that
     their children do not fit into: overlap or stray out of; those are the sum of what lies below them.
+    `outside` are grids of other scopes that own some of the ground, or will.
     """
 
     grids: Mapping[str, Grid]
     shapes: Mapping[str, BaseGeometry]
     retired: frozenset[str] = field(default_factory=frozenset)
     outlines: Mapping[str, BaseGeometry] = field(default_factory=dict)
+    outside: tuple[OutsideGrid, ...] = ()
 
     @cached_property
     def children(self) -> dict[str | None, list[str]]:

@@ -6,6 +6,7 @@ of it, no ground at all; then the recorded polygon is kept beside (`Coverage.out
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import shapely
@@ -224,7 +225,8 @@ def lay(
     if not same.equals_exact(owned) or not whole or not (rest.is_valid and owned.is_valid):
         raise NotDrawable("the grids overlap, or leave the ground of the plan; put the faults right first")
     retired = before.retired | set(gone)
-    after = Coverage(grids, lowest | shared_out(before, rest, grids), retired, before.outlines)
+    ground = lowest | shared_out(before, rest, grids)
+    after = replace(before, grids=grids, shapes=ground, retired=retired)
     return refuse_childless(after)
 
 
