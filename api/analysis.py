@@ -14,10 +14,10 @@ from api.access import Who, audience, demand_export
 from api.deps import Tested, TestedBack, Transaction, told_period, told_series, view
 from api.limits import heavy
 from gis import cells, city
+from gis.calendar import Festival
 from gis.clocks import rfc3339
 from gis.errors import BadInput
 from layers import comparing, emergence, timing
-from layers.calendar import Festival
 from layers.comparing import Compared
 from layers.stats.change import Change
 from layers.stats.profiles import Profile

@@ -10,12 +10,11 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from api import static
 from api.access import Who, audience
 from api.deps import Transaction, Wished
+from gis import calendar, grids, history
 from gis import city as cities
-from gis import grids, history
 from gis.clocks import rfc3339
 from gis.errors import BadInput
 from gis.record_span import Span, incident_span
-from layers import calendar
 from layers.public import public_span
 
 router = APIRouter()

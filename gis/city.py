@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.engine import Connection
 
+from gis import calendar
 from gis.db import Record
 from gis.errors import BadInput, NotFound
 from gis.importing import codes
@@ -207,13 +208,16 @@ def with_descendants(conn: Connection, code: str) -> tuple[str, ...]:
 
 
 def records_by_day(conn: Connection) -> Records:
-    """Return the local days on which the city recorded anything, and how much.
+    """Return the local days on which the city recorded anything, how much, and the days off of its calendar.
 
     They are of the whole city, whoever asks: answers tell which days were recorded, never these counts.
     """
     query = sa.text("SELECT day - date '1970-01-01', records FROM records_by_day(:most) ORDER BY 1")
     rows = conn.execute(query, {"most": ENOUGH}).all()
-    return Records(*np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 2).T)
+    days, counts = np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 2).T
+    known = calendar.of_zone(conn.execute(sa.select(city.c.timezone)).scalar() or "")
+    off = sorted((day - date(1970, 1, 1)).days for day in known.off) if known else []
+    return Records(days, counts, np.array(off, dtype=np.int64))
 
 
 def last_import(conn: Connection) -> datetime | None:

@@ -1,12 +1,13 @@
 """Which days a source recorded: empty days are quiet unless their run is too long to believe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import exp, lgamma
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
 UNBELIEVABLE = 1e-4
 """A run of empty days is a gap in the records where its chance anywhere in the span is at most this."""
 ENOUGH = 30
@@ -25,10 +26,12 @@ class Records:
     days: Integers
     counts: Integers
     """Records of each of them, ENOUGH at most."""
+    off: Integers = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Announced days off, whether they hold records or not; none where no calendar is known."""
 
     def and_one_on(self, day: int) -> "Records":
         """Return the same with one record on a later day."""
-        return Records(np.append(self.days, day), np.append(self.counts, 1))
+        return replace(self, days=np.append(self.days, day), counts=np.append(self.counts, 1))
 
 
 def recorded_days(records: Records) -> Integers:
@@ -36,35 +39,52 @@ def recorded_days(records: Records) -> Integers:
 
     A run of empty days is a gap where its chance is UNBELIEVABLE by either of two rates: how often the
     source's days are empty, which finds months that are lost, and how much it recorded around the run
-    (`_unusual`), which finds days that are lost in a source that is never quiet. Raises ValueError where
-    there is no record at all.
+    (`_unusual`), which finds days that are lost in a source that is never quiet. An announced day off is
+    held against the others of the span: of an office that is closed on them it says nothing.
+    Raises ValueError where there is no record at all.
     """
     held = records.days
     if not held.size:
         raise ValueError("records: there is no record at all")
     counts = np.zeros(held[-1] - held[0] + 1, dtype=np.int64)
     counts[held - held[0]] = records.counts
+    is_off = np.isin(np.arange(held[0], held[-1] + 1), records.off)
     empty = np.diff(held) - 1
-    gap = _rarely_empty(empty, len(counts), held.size)
+    before = np.append(0, is_off.cumsum())
+    off = before[held[1:] - held[0]] - before[held[:-1] - held[0] + 1]
+    of_off = _surprise_of_off(counts[is_off], off)
+    needed = np.log(len(counts) / UNBELIEVABLE)
+    ordinary = _surprise_of_each((~is_off).sum(), (counts[~is_off] > 0).sum(), empty - off)
+    gap = (empty > 0) & ((empty - off) * ordinary + of_off >= needed)
     known = _without(len(counts), held - held[0], gap)
     # No day near the run was busier: most runs of a small city are done with that.
     most = np.lib.stride_tricks.sliding_window_view(np.pad(counts, _REACH), 2 * _REACH + 1).max(axis=1)
     nearby = np.maximum(most[held[:-1] - held[0]], most[held[1:] - held[0]])
-    for run in np.flatnonzero(~gap & (empty * nearby >= np.log(len(counts) / UNBELIEVABLE))):
+    for run in np.flatnonzero(~gap & ((empty - off) * nearby + of_off >= needed)):
         first = int(held[run] + 1 - held[0])
-        gap[run] = _unusual(counts, known, first, first + int(empty[run]))
+        gap[run] = of_off[run] + _unusual(counts, known, is_off, first, first + int(empty[run])) >= needed
     return np.asarray(np.flatnonzero(_without(len(counts), held - held[0], gap)) + held[0], dtype=np.int64)
 
 
-def _rarely_empty(empty: Integers, span: int, held: int) -> NDArray[np.bool_]:
-    """Say which runs of empty days are too long for a source of which so many days of a span hold records.
+def _surprise_of_off(counts: Integers, empty: Integers) -> Floats:
+    """Return minus the logarithm of the chance of so many `empty` days off in a run, by all days off.
 
-    A day is empty with the share of empty days outside the run in question (half a day added, so that a
-    source without any quiet day has a share as well), and days are taken to be independent; the chance of
-    a run counts every day on which it could have begun.
+    Where every other one holds records, each is taken to be as busy as the quietest of them.
     """
-    share = (span - held - empty + 0.5) / (span - empty + 1)
-    return np.asarray((empty > 0) & (span * share**empty <= UNBELIEVABLE))
+    some = counts[counts > 0]
+    least = some.min() if some.size >= _WEEK else 0
+    quietest = np.where(empty == counts.size - some.size, least, 0)
+    return np.asarray(empty * np.maximum(_surprise_of_each(counts.size, some.size, empty), quietest))
+
+
+def _surprise_of_each(days: int, held: int, empty: Integers) -> Floats:
+    """Return minus the logarithm of the chance that a day is empty, for runs of so many `empty` ones.
+
+    Of the `days` of a span so many are `held`: it is the share of empty ones outside the run in question
+    (half a day added, so that a source without any quiet day has a share as well). Days are taken to be
+    independent; the chance of a run counts every day on which it could have begun.
+    """
+    return np.asarray(-np.log((days - held - empty + 0.5) / (days - empty + 1)))
 
 
 def _without(span: int, held: Integers, gap: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -75,23 +95,26 @@ def _without(span: int, held: Integers, gap: NDArray[np.bool_]) -> NDArray[np.bo
     return np.asarray(np.cumsum(opened[:-1]) == 0)
 
 
-def _unusual(counts: Integers, known: NDArray[np.bool_], first: int, end: int) -> bool:
-    """Say whether a run of empty days, `first` to `end` exclusively, has a tiny chance by the days around it.
+def _unusual(
+    counts: Integers, known: NDArray[np.bool_], is_off: NDArray[np.bool_], first: int, end: int
+) -> float:
+    """Return minus the logarithm of the chance of a run of empty days, `first` to `end` exclusively.
 
-    The four weeks before and those after, as far as they are `known`, tell the usual count of each day of the
-    week, so that season and days off are in it; of the two the quieter decides, since a source may change
-    at the run. Counts scatter as they do there (negative binomial), days on their own, and the mean is
-    known from so many records alone.
+    It is that of its days that are not off, by the days around it: the four weeks before and those after, as
+    far as they are `known` and not off, tell the usual count of each day of the week, so that season and
+    weekends are in it; of the two the quieter decides, since a source may change at the run. Counts scatter
+    as they do there (negative binomial), days on their own, and the mean is known from so many records alone.
     """
+    known = known & ~is_off
     before = _nearest(known[:first][::-1])
     sides = [first - 1 - before, end + _nearest(known[end:])]
     sides = [side for side in sides if side.size >= _WEEK]
-    if not sides:
-        return False
-    run, together = np.arange(first, end), np.concatenate(sides)
+    run = first + np.flatnonzero(~is_off[first:end])
+    if not sides or not run.size:
+        return 0.0
+    together = np.concatenate(sides)
     alpha = _scatter(counts[together], together)
-    least = min(_surprise(counts[side], side, run, alpha) for side in sides)
-    return bool(len(counts) * np.exp(-least) <= UNBELIEVABLE)
+    return min(_surprise(counts[side], side, run, alpha) for side in sides)
 
 
 def _nearest(known: NDArray[np.bool_]) -> Integers:

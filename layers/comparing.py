@@ -9,16 +9,17 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from gis import calendar
 from gis import cells as h3
 from gis import schema as t
+from gis.calendar import Festival
 from gis.city import the_city
 from gis.errors import BadInput
 from gis.grids import current
 from gis.record_span import Span
-from layers import calendar, periods
+from layers import periods
 from layers.began import narrowed
 from layers.by_grid import grid_counts
-from layers.calendar import Festival
 from layers.counts import counts
 from layers.expecting import closed_period, days_of, periods_before
 from layers.stats.change import FEW, Change, change_of_parts, change_of_whole

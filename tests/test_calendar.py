@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from api.main import make_app
 from gis import access
-from layers.calendar import DAY, Calendar, of_zone
+from gis.calendar import DAY, Calendar, of_zone
 from tests import town
 
 WEEK = "一二三四五六日"

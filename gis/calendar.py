@@ -3,11 +3,11 @@
 import tomllib
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-SETTINGS = Path(__file__).parent / "settings" / "calendars"
+SETTINGS = Path(__file__).parent / "calendars"
 DAY = timedelta(days=1)
 
 
@@ -37,14 +37,18 @@ class Calendar:
     """Saturdays and Sundays on which people work."""
     sources: tuple[str, ...]
 
+    @cached_property
+    def off(self) -> frozenset[date]:
+        """Return all announced days off."""
+        off = (one for one in self.festivals if one.is_holiday)
+        return frozenset(one.first + n * DAY for one in off for n in range((one.last - one.first).days + 1))
+
     def days_off(self, first: date, last: date) -> int | None:
         """Return how many announced days off lie from `first` to `last`; None beyond the years known."""
         years = {one.day.year for one in self.festivals}
         if not set(range(first.year, last.year + 1)) <= years:
             return None
-        off = (one for one in self.festivals if one.is_holiday)
-        days = {one.first + n * DAY for one in off for n in range((one.last - one.first).days + 1)}
-        return sum(first <= day <= last for day in days)
+        return sum(first <= day <= last for day in self.off)
 
     def within(self, first: date, last: date) -> Festival | None:
         """Return the festival that most days from `first` to `last` belong to, the first of several."""
