@@ -38,8 +38,8 @@ _EMERGING = {
     "Benjamini-Hochberg over all cells and steps, half of 5 % for each side",
     "trend": "Mann-Kendall with ties, its variance calibrated by the memory all series share, "
     "Benjamini-Hochberg over all cells",
-    "steps": "those that records hold: what lies before the first or after the last is left out",
-    "classes": "Esri's published rules of emerging hot spots, hot and cold",
+    "steps": "those that records hold whole: one that meets a gap is left out, those before and after count",
+    "classes": "Esri's published rules of emerging hot spots, hot and cold, over the steps used",
 }
 _KNOX = {
     "bands": "half open: a pair at the upper edge belongs to the next; the first row is the very same place",
@@ -163,13 +163,14 @@ def _compared(then: Compared | None, days_off: int | None) -> dict[str, Any] | N
 class EmergingTold(Told):
     """Cells that are, or lastingly were, hot or cold; `states` oldest step first.
 
-    `steps` were used of those `asked`; from `start` to `end`.
+    `steps` were used of those `asked`; from `start` to `end`. `step_starts`: when each of them begins.
     """
 
     began: list[dict[str, Any]]
     """Since when what the view is filtered by is recorded, where that is later than the records' begin."""
     res: int
     steps: int
+    step_starts: list[str]
     asked: int
     step_days: int
     basis: Literal["own"] = "own"
@@ -204,7 +205,8 @@ def emerging(
     if format == "json":
         columns |= {"states": found.state.tolist(), "counts": found.counts.tolist()}
     whole = _whole(found.start, found.end, _EMERGING, data) | {
-        "res": res, "steps": found.steps, "asked": steps, "step_days": step_days, "basis": "own",
+        "res": res, "steps": found.steps, "step_starts": [rfc3339(one) for one in found.starts],
+        "asked": steps, "step_days": step_days, "basis": "own",
         "judged": found.judged,
         "classes": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
     }  # fmt: skip

@@ -93,6 +93,12 @@ def has_class(place: City, counts: np.ndarray) -> bool:
     return bool((kind != "none").any())
 
 
+def has_class_beside_a_gap(place: City, counts: np.ndarray) -> bool:
+    """Say the same where one step amid the others was not recorded."""
+    kind = classed(np.delete(counts[:, 1:], PERIODS // 2, axis=1).astype(float), place.served.disc())[2]
+    return bool((kind != "none").any())
+
+
 def rolled(place: City, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return counts of the city, its districts and its grids, with their levels and families."""
     holds = sparse.csr_array((np.ones(len(place.grid)), (place.grid, np.arange(len(place.grid)))))
@@ -115,6 +121,7 @@ LOOKS: list[tuple[str, float, Callable[[City, np.ndarray], bool]]] = [
     ("any hot cell", 0.05, has_hot_cell),
     ("any cluster", 0.06, has_cluster),
     ("any emerging class", 0.06, has_class),
+    ("any emerging class beside a gap", 0.06, has_class_beside_a_gap),
     ("city row", 0.06, lambda place, counts: bool(departing(place, counts)[0])),
     ("any row", 0.08, lambda place, counts: bool(departing(place, counts).any())),
 ]

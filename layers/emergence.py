@@ -44,34 +44,41 @@ class Emerged:
     judged: int
     """Cells that were looked at."""
     steps: int
-    """Steps that were used; those that lie outside the records are left out."""
+    """Steps that were used; those that lie outside the records, or meet a gap of them, are left out."""
+    starts: list[datetime]
+    """When each of them begins, oldest first."""
 
 
 def emerging(conn: Connection, view: View, res: int, steps: int, step_days: int) -> Emerged:
     """Class every served cell over the last `steps` steps of `step_days` days before the view's end.
 
     Each step's disc is tested against its own mean step, times how all of them moved: a place that was always
-    busy is not emerging, and neither is a city in a busy month. Steps that were not recorded, and those
-    before them, are left out. Raises BadInput for a resolution that is not served, and where fewer than
-    MIN_STEPS are left.
+    busy is not emerging, and neither is a city in a busy month. Steps that were not recorded whole are left
+    out, those before and behind them count: the latest recorded one is the final one, streaks are of recorded
+    steps, and of these the trend needs the order alone. Raises BadInput for a resolution that is not served,
+    and where fewer than MIN_STEPS are left.
     """
     span, _ = narrowed(conn, view)
     end = closed_period(replace(view, start=None), span).end
     assert end
-    edges = _recorded(periods.steps(end, step_days, steps), span, step_days)
-    start, end = (edge.astimezone(end.tzinfo) for edge in (edges[0], edges[-1]))
+    edges = periods.steps(end, step_days, steps)
+    used = _recorded(edges, span, step_days)
+    starts = [edges[one].astimezone(end.tzinfo) for one in used]
+    edges = edges[used[0] : used[-1] + 2]
+    start, end = starts[0], edges[-1].astimezone(end.tzinfo)
     view = replace(view, start=start, end=end)
-    steps = len(edges) - 1
     of = served(conn, res, view)
     if not len(of.cells):
-        none = np.zeros((0, steps), dtype=np.int64)
-        return Emerged(of.cells, [], none[:, 0], none[:, 0], np.zeros(0), none, none, start, end, 0, steps)
-    table = by_step(conn, view, res, of, edges)
+        none = np.zeros((0, len(used)), dtype=np.int64)
+        return Emerged(
+            of.cells, [], none[:, 0], none[:, 0], np.zeros(0), none, none, start, end, 0, len(used), starts
+        )
+    table = by_step(conn, view, res, of, edges)[:, np.array(used) - used[0]]
     state, trend, kind, side = classed(table, of.disc())
     shown = np.flatnonzero(kind != Emerging.NONE)
     return Emerged(
         of.cells[shown], kind[shown].tolist(), side[shown], trend.direction(ALPHA)[shown], trend.p[shown],
-        state[shown], table[shown].astype(np.int64), start, end, len(of.cells), steps,
+        state[shown], table[shown].astype(np.int64), start, end, len(of.cells), len(used), starts,
     )  # fmt: skip
 
 
@@ -84,18 +91,16 @@ def classed(
     return state, trend, *classify(state, trend.direction(ALPHA))
 
 
-def _recorded(edges: list[datetime], span: Span, step_days: int) -> list[datetime]:
-    """Return the edges of the steps within the records. Raises BadInput where too few are left."""
+def _recorded(edges: list[datetime], span: Span, step_days: int) -> list[int]:
+    """Return which steps were recorded from their first day to their last. Raises BadInput for too few."""
     held = [one for one in range(len(edges) - 1) if span.holds(edges[one], edges[one + 1])]
-    # What lies before a gap in the records is as far as they reach back.
-    held = [one for one in held if all(each in held for each in range(one, held[-1]))]
     if len(held) < MIN_STEPS:
         raise BadInput(
             "steps",
             f"records hold {len(held)} of the {len(edges) - 1} steps of {step_days} days; {MIN_STEPS} are "
             "needed: ask for shorter ones (step_days), more, or a later end (to)",
         )
-    return edges[held[0] : held[-1] + 2]
+    return held
 
 
 def _standard(series: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

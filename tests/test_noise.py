@@ -24,6 +24,11 @@ def test_noise_stays_quiet() -> None:
     assert {name for name, share in found.items() if share > LIMITS[name] + 0.15} == set()
 
 
+def test_noise_beside_a_gap_emerges_nowhere() -> None:
+    found = shares(100, 0.3, 0.3, ["any emerging class beside a gap"])
+    assert list(found.values()) == [pytest.approx(0, abs=0.06)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("alpha", ALPHAS)
 @pytest.mark.parametrize("mean", MEANS)

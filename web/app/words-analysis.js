@@ -133,8 +133,8 @@ export const ANALYSIS = {
     "Each place is held against its own mean step and how the whole city moved",
   ],
   "emerging.left": [
-    "另有 {left} 段在资料起止之外，未采用",
-    "{left} more steps lie outside the records and are left out",
+    "另有 {left} 段资料不全（起止之外或有缺失），未采用",
+    "{left} more steps lie outside the records or meet a gap of them, and are left out",
   ],
   "risk.title": ["未来 {days} 天风险", "Risk of the next {days} days"],
   "risk.summary": [
