@@ -1,8 +1,10 @@
 """Since when, and until when, a category or a filtered view is recorded: the same wherever in the city."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import combinations
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from gis.city import records_by_day, the_city
+from gis.city import category_tree, records_by_day, the_city
 from gis.db import Record
 from gis.record_span import Span, incident_span, midnight
 from gis.recorded import reach, recorded_days
@@ -20,6 +22,9 @@ from layers.view import View, wanted_incidents
 Integers = npt.NDArray[np.int64]
 Days = dict[str, set[int | None]]
 """Day numbers by category; None for any day before the first that was asked for."""
+_MOST_ANDS = 3
+"""Conditions joined by AND in a filter that are looked at one by one."""
+_ANCIENT = datetime(1900, 1, 1, tzinfo=UTC)
 _EVER = datetime(2200, 1, 1, tzinfo=UTC)
 _OF_CITY = sa.text(
     "SELECT category, day - date '1970-01-01' FROM days_of_series(:categories, :source, :but, :colour, "
@@ -35,13 +40,68 @@ def is_filtered(view: View) -> bool:
 def narrowed(conn: Connection, view: View) -> tuple[Span, datetime | None]:
     """Return the span of the records of what a view is filtered by, and when they began if later than others.
 
-    Days before a category, a source or a colour came into use are not recorded ones of it.
+    Days before a category, a source or a colour came into use are not recorded ones of it, nor of any part.
     """
     span = incident_span(conn)
     if not is_filtered(view) or span.first is None:
         return span, None
-    (began,) = since(conn, view, span, span.first, [None])
-    return (span, None) if began is None else (span.since(began), began)
+    rows = _holding(conn, view)
+    begins = [day for whole in _wholes(view) for day in since(conn, whole, span, span.first, rows)]
+    found = [day for day in begins if day is not None]
+    return (span.since(max(found)), max(found)) if found else (span, None)
+
+
+def in_use(
+    conn: Connection, view: View, days: Integers, start: datetime, but: Collection[str]
+) -> tuple[int, int] | None:
+    """Return from which to which (exclusively) of some recorded days a view's filters were in use.
+
+    A part was in use no longer than what holds all of it: of a sensor that was switched off the rarest kind
+    ended as well. Sources in `but` are left out. None where the whole city held none from `start` on; of a
+    filter in CQL2 who sees a part of the city cannot say so.
+    """
+    rows, begin, end = _holding(conn, view), 0, len(days)
+    for whole in _wholes(view):
+        held = days_held(conn, whole, _ANCIENT, start, but)
+        for row in rows:
+            on = [day for day in _of_row(held, row) if day is not None]
+            if not on and (whole.scope is None or whole.filter is None):
+                return None
+            first, last = reach(np.flatnonzero(np.isin(days, on)), len(days))
+            begin, end = max(begin, first), min(end, last)
+    return begin, max(begin, end)
+
+
+def _wholes(view: View) -> list[View]:
+    """Return the views, of all categories, that hold all of a view's incidents: of fewer conditions."""
+    ands = view.filter[1:] if view.filter is not None and view.filter[0] == "and" else ()
+    if not 2 <= len(ands) <= _MOST_ANDS:
+        ands = () if view.filter is None else (view.filter,)
+    named = [(name, getattr(view, name)) for name in ("source", "colour")]
+    every: list[tuple[str, Any]] = [(name, value) for name, value in named if value is not None]
+    every += [("filter", one) for one in ands]
+    sizes = {1, len(every) - 1} if every else {0}
+    sizes |= {0} if view.categories is not None else set()
+    wide = replace(view, categories=None, source=None, colour=None, filter=None)
+    some = [replace(wide, **dict(kept)) for size in sorted(sizes) for kept in combinations(every, size)]
+    return list(dict.fromkeys([replace(view, categories=None), *some]))
+
+
+def _holding(conn: Connection, view: View) -> list[Collection[str] | None]:
+    """Return the categories of a view, and those of each category above them; None (all) for all."""
+    if view.categories is None:
+        return [None]
+    rows = category_tree(conn)
+    above = {str(row["code"]): str(row["parent"]) if row["parent"] else None for row in rows}
+
+    def chain(code: str | None) -> Iterator[str]:
+        while code is not None:
+            yield code
+            code = above[code]
+
+    below = {code: {one for one in above if code in chain(one)} for code in above}
+    holding = [codes for codes in below.values() if codes > set(view.categories)]
+    return [set(view.categories), *holding, None]
 
 
 def since(

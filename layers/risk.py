@@ -15,10 +15,10 @@ from gis import city
 from gis.cells import Cells
 from gis.db import columns
 from gis.errors import NotFound
-from gis.recorded import reach, recorded_days
+from gis.recorded import recorded_days
 from gis.schema import incidents
 from layers import promotion
-from layers.began import days_held, is_filtered
+from layers.began import in_use, is_filtered
 from layers.counts import cell_column
 from layers.served import Served, served
 from layers.stats import evaluate
@@ -233,12 +233,8 @@ def _in_use(conn: Connection, view: View, left_out: Collection[str]) -> Integers
     days = _observed(conn, view)
     if not days.size or not (left_out or is_filtered(view)):
         return days
-    held = days_held(conn, view, _ANCIENT, view.start or _ANCIENT, left_out)
-    every = [day for of_category in held.values() for day in of_category if day is not None]
-    if not every:
-        return days[:0]
-    begin, end = reach(np.flatnonzero(np.isin(days, every)), len(days))
-    return days[begin:end]
+    found = in_use(conn, view, days, view.start or _ANCIENT, left_out)
+    return days[:0] if found is None else days[slice(*found)]
 
 
 def _observed(conn: Connection, view: View) -> Integers:
