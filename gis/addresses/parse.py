@@ -127,7 +127,8 @@ def read(conn: Connection, text: str, asked: Asked | None) -> Reading | None:
     before = plain[: code.start()] if code else ""
     behind = _parts_behind(plain)
     crossing = _Short(streets[0], behind=behind) if streets else None
-    texts = [*(part for one in raw for part in (one.text, *one.behind)), *behind, *streets, before]
+    parts = [spelling for one in (*behind, *_all_behind(raw)) for spelling in regions.spellings(one)]
+    texts = [*(one.text for one in raw), *parts, *streets, before]
     keys = dict(zip(texts, fold(conn, *texts), strict=True))
     if not raw or not keys[raw[0].text]:
         return None
@@ -137,8 +138,8 @@ def read(conn: Connection, text: str, asked: Asked | None) -> Reading | None:
         known, whole, tuple(again for one in whole for again in turned(one)),
         tuple(_codes(plain, keys[before], code)), plain,
         (keys[streets[0]], keys[streets[1]]) if streets else None,
-        tuple(one for one in regions.strangers([keys[part] for part in behind], known)
-              if one and not one[0].isdigit()),
+        tuple(one for one in regions.strangers([*regions.settled(behind, keys, known).values()], known)
+              if not one[0].isdigit()),
         _shortened(crossing, keys, known) if crossing else None, _places(plain),
     )  # fmt: skip
 
@@ -172,9 +173,12 @@ def _without_ends(text: str) -> list[_Short]:
             found.append(replace(last, text=shorter, units=last.units + 1, dashed=dashed))
         else:
             shorter, _, part = last.text.rpartition(",")
-            behind = (regions.POSTCODE.sub("", part), *last.behind)
-            found.append(replace(last, text=shorter.strip(), behind=behind))
+            found.append(replace(last, text=shorter.strip(), behind=(part, *last.behind)))
     return [one for one in found if one.text][:_SHORTER]
+
+
+def _all_behind(raw: list[_Short]) -> Iterator[str]:
+    yield from (part for one in raw for part in one.behind)
 
 
 def _shortened(one: _Short, keys: dict[str, str], known: Regions) -> Variant:
@@ -182,7 +186,7 @@ def _shortened(one: _Short, keys: dict[str, str], known: Regions) -> Variant:
     units = Variant(keys[one.text], _LEFT_OUT * one.units, _UNITS if one.units else "")
     if one.dashed:
         units = units.but(units.key, _DOUBTFUL, "")
-    parts = [key for part in one.behind if (key := keys[part])]
+    parts = [*regions.settled(one.behind, keys, known).values()]
     if not parts:
         return units
     strangers = regions.strangers(parts, known)
@@ -254,7 +258,7 @@ def _streets(text: str) -> list[str]:
 
 def _parts_behind(text: str) -> tuple[str, ...]:
     """Return what may be regions or their codes behind the commas of a house or crossing."""
-    parts = [regions.POSTCODE.sub("", part).strip() for part in by_commas(text)[1]]
+    parts = [part.strip() for part in by_commas(text)[1]]
     return tuple(
         part for part in parts if part and part.lower() not in _DIRECTIONS and not _UNIT.search(f", {part}")
     )

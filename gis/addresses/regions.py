@@ -1,7 +1,7 @@
 """Regions in front of an address: which ones are this city's, and whether two texts differ by them alone."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -168,8 +168,38 @@ def cuts(text: str, names: Collection[str], *, by_form: bool = False) -> dict[in
     return found
 
 
-POSTCODE = re.compile(r"\s*\b(?:[0-9]{5,6}(?:-[0-9]{4})?|[a-z][0-9][a-z] ?[0-9][a-z][0-9])\b", re.IGNORECASE)
-"""Of China, the United States and Canada."""
+_POSTCODE = (
+    r"(?:[a-z]{1,2}-)?(?:[0-9]{4,6}(?:-[0-9]{3,4})?|[0-9]{2,3}-[0-9]{3,4}|[0-9]{3} [0-9]{2}"
+    r"|[0-9]{4}[a-z]{2}|[a-z]{1,2}[0-9][a-z0-9]? ?[0-9][a-z]{2}|[a-z][0-9][a-z] ?[0-9][a-z][0-9]"
+    r"|[a-z][0-9][0-9w] ?[a-z0-9]{4})"
+)
+"""412000, 02139-1234, D-10115, 00-950, 110 00, 1012 AB, SW1A 2AA, K1A 0B1, D02 X285."""
+_AT_END = rf"^\s*{_POSTCODE}(?![\w-])|(?<![\w-]){_POSTCODE}\s*$"
+_POSTCODES = [re.compile(form, re.IGNORECASE) for form in (_AT_END, r"^\s*[0-9]{4} [a-z]{2}(?!\w)")]
+
+
+def spellings(part: str) -> list[str]:
+    """Return what stands behind a comma as it is, and without the postcode that it may begin or end with."""
+    return [part.strip(), *(form.sub("", part).strip() for form in _POSTCODES)]
+
+
+def settled(parts: Iterable[str], keys: Mapping[str, str], known: Regions) -> dict[str, str]:
+    """Return the folded parts behind an address: without their postcodes, unless a grid has that code.
+
+    `keys`: all spellings of each, folded. What is a postcode alone is left out.
+    """
+    found = {}
+    for part in parts:
+        whole, bare, *more = (keys.get(one, "") for one in spellings(part))
+        named = (key for key in (whole, bare, *more) if key in known.codes or _is_whole(key, known.names))
+        if key := next(named, bare):
+            found[part] = key
+    return found
+
+
+def _is_whole(key: str, names: Collection[str]) -> bool:
+    """Tell whether a folded text is regions and nothing else."""
+    return bool(key) and len(key) in cuts(key, names)
 
 
 def strangers(parts: Sequence[str], known: Regions) -> list[str]:
@@ -179,7 +209,7 @@ def strangers(parts: Sequence[str], known: Regions) -> list[str]:
     """
     if known.open_above and parts and max(cuts(parts[0], known.city)) > 0:
         return []
-    return [part for part in parts if part not in known.codes and len(part) not in cuts(part, known.names)]
+    return [part for part in parts if part not in known.codes and not _is_whole(part, known.names)]
 
 
 def grids_in(parts: Iterable[str], known: Regions) -> frozenset[str]:

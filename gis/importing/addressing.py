@@ -85,30 +85,34 @@ class Gazetteer:
 
     def _behind_commas(self, texts: Sequence[str]) -> dict[str, frozenset[str]]:
         """Return the grids that texts name behind their commas."""
-        parts = {text: _regions_behind(text) for text in texts}
-        every = sorted({part for of in parts.values() for part in of})
-        keys = dict(zip(every, fold(self.conn, *every), strict=True))
-        known = regions.load(self.conn, keys.values(), self.asked)
-        return {text: regions.grids_in([keys[one] for one in of], known) for text, of in parts.items()}
+        behind, known = self._behind(texts)
+        return {text: regions.grids_in(parts.values(), known) for text, parts in behind.items()}
 
     def _elsewhere(self, texts: Sequence[str]) -> dict[str, Found | str]:
         """Return why addresses are none of this city's: behind their commas is no region of it."""
-        parts = {text: _regions_behind(text) for text in texts}
-        every = sorted({part for of in parts.values() for part in of})
-        keys = dict(zip(every, fold(self.conn, *every), strict=True))
-        known = regions.load(self.conn, keys.values(), self.asked)
+        behind, known = self._behind(texts)
         if not known.city:
             return {}
         strange = {
-            text: regions.strangers([keys[part] for part in of if not _UNIT.fullmatch(part)], known)
-            for text, of in parts.items()
+            text: regions.strangers(
+                [key for part, key in parts.items() if not _UNIT.fullmatch(part.strip())], known
+            )
+            for text, parts in behind.items()
         }
         return {
-            text: f"{', '.join(part for part in parts[text] if keys[part] in some)} is no region of the city "
-            "on that day (safetymap city set --within names them)"
+            text: f"{', '.join(part.strip() for part, key in behind[text].items() if key in some)} "
+            "is no region of the city on that day (safetymap city set --within names them)"
             for text, some in strange.items()
             if some
         }
+
+    def _behind(self, texts: Sequence[str]) -> tuple[dict[str, dict[str, str]], regions.Regions]:
+        """Return what stands behind the commas of texts with its folded form, and the regions it may name."""
+        parts = {text: by_commas(text)[1] for text in texts}
+        every = sorted({one for of in parts.values() for part in of for one in regions.spellings(part)})
+        keys = dict(zip(every, fold(self.conn, *every), strict=True))
+        known = regions.load(self.conn, keys.values(), self.asked)
+        return {text: regions.settled(of, keys, known) for text, of in parts.items()}, known
 
     def _registered(
         self, written: dict[str, str], needed: dict[str, frozenset[str]]
@@ -251,12 +255,6 @@ _UNIT = re.compile(
     re.IGNORECASE,
 )
 """What says where in or at a house, behind a comma, unless it is a grid's code: `N3`."""
-
-
-def _regions_behind(text: str) -> list[str]:
-    """Return what may be regions behind an address."""
-    parts = [regions.POSTCODE.sub("", part).strip() for part in by_commas(text)[1]]
-    return [part for part in parts if part]
 
 
 def _record(conn: Connection, on: date) -> Asked | None:
