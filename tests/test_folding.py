@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import Connection
 
 from gis.addresses.normalise import fold
+from gis.network.street_names import street_key
 
 ALIKE = [
     ("株洲市第一中学（东校区）", "株洲市第一中学(东校区)", "株洲市第一中学 东校区",
@@ -20,6 +21,9 @@ ALIKE = [
     ("Peña & Bénédict St", "Pena and Benedict Street", "PEÑA & BÉNÉDICT ST"),
     ("O'Brien's Court", "OBriens Ct", "O’Brien’s court"),
     ("Straße 5", "strasse 5", "STRASSE 5"),
+    ("Łódź", "Lodz", "ŁÓDŹ", "łodz"), ("Ørsted Æblevej", "ORSTED AEBLEVEJ"), ("Đakovo", "dakovo"),
+    ("Αθήνα", "ΑΘΗΝΑ", "αθηνα"), ("Οδός", "ΟΔΟΣ", "οδοσ"), ("Ёлочная", "ЕЛОЧНАЯ"), ("Þór", "thor"),
+    ("Işıklar", "ISIKLAR", "ışıklar"),
     ("龍泉花園3幢", "龙泉花园3幢", "龙泉花园3栋"),
     ("龙泉花园三栋", "龙泉花园3号楼", "龙泉花园3#楼", "龙泉花园３座", "龙泉花园三棟"),
     ("C501线", "Ｃ５０１线", "C五百零一线", "c五〇一線", "C 501 线"),
@@ -31,7 +35,7 @@ ALIKE = [
 ]  # fmt: skip
 APART = [
     ("1-2栋", "12栋"), ("3-502", "3502"), ("3 502", "3502"), ("North Charles St", "Northcharles St"),
-    ("1栋", "2栋"),
+    ("1栋", "2栋"), ("май", "маи"), ("が", "か"),
     ("一百五", "105"), ("三1号", "31号"), ("1一号", "11号"), ("百花路", "100花路"),
     ("东校区", "西校区"), ("21 1st St", "211 St"), ("101 A", "10 1A"),
 ]  # fmt: skip
@@ -45,6 +49,11 @@ def test_spellings_of_one_name_fold_alike(conn: Connection, spellings: tuple[str
 @pytest.mark.parametrize("pair", APART)
 def test_what_differs_stays_apart(conn: Connection, pair: tuple[str, str]) -> None:
     assert len(set(fold(conn, *pair))) == 2
+
+
+def test_streets_of_centre_lines_fold_their_letters_too() -> None:
+    assert street_key("Łódzka") == street_key("LODZKA")
+    assert street_key("Ørstedsgade") == street_key("orstedsgade")
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)))

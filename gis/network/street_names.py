@@ -104,7 +104,7 @@ Address = House | Block | Crossing
 
 def street_key(name: str) -> str:
     """Return a street's name as names are compared: `North Charles Street` is `N CHARLES ST`."""
-    folded = unicodedata.normalize("NFKD", name).upper()
+    folded = unicodedata.normalize("NFKD", name).upper().translate(_STROKES)
     letters = "".join(sign for sign in folded if not unicodedata.combining(sign))
     words = re.sub(r"[^\w\s]+", " ", re.sub(r"['’.]", "", letters)).split()
     short = [_COMPOUND.sub("STR", _SHORT.get(word, word.lstrip("0") or word)) for word in words]
@@ -113,6 +113,10 @@ def street_key(name: str) -> str:
     return " ".join(_as_ordinal(one, after) for one, after in pairwise([*short, ""]))
 
 
+_STROKES = str.maketrans(
+    {"Ł": "L", "Đ": "D", "Ð": "D", "Ø": "O", "Ħ": "H", "Ŧ": "T", "Æ": "AE", "Œ": "OE", "Þ": "TH"}
+)
+"""Letters that have no accent which Unicode takes away."""
 _COMPOUND = re.compile(r"(?<=\w{3})STR(?:ASSE|AAT)$")
 """`Bahnhofstraße`, `Kalverstraat`, which are also written `…str.`."""
 
