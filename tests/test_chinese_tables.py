@@ -80,7 +80,7 @@ def test_a_proposal_takes_shapes_by_what_they_are(store: Connection, tmp_path: P
         assert '"主干路" = "primary"' in proposed
 
 
-@pytest.mark.parametrize("sign", ["、", "|", "，", ",", "；", ";", "/"])
+@pytest.mark.parametrize("sign", ["、", "|", "，", ",", "；", ";", "/", "||", "、；", "| |"])
 def test_a_list_is_cut_at_whatever_sign_people_use(store: Connection, tmp_path: Path, sign: str) -> None:
     file = tmp_path / "队伍.csv"
     head, row = "编号,姓名,技能,经度,纬度", f'1,张三,"急救{sign} 灭火",113.005,27.045'

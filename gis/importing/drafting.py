@@ -219,11 +219,19 @@ def _split(values: pa.Array, signs: str | Sequence[str]) -> pa.Array:
     texts = as_text(values)
     every = ["|", signs] if isinstance(signs, str) else ["|", *signs]
     lists = pc.split_pattern_regex(texts, "|".join(map(re.escape, every)))
-    split = relisted(lists, pc.utf8_trim_whitespace(lists.flatten()))
+    split = _without_empty(relisted(lists, pc.utf8_trim_whitespace(lists.flatten())))
     if not mask(pc.starts_with(texts, "[")).any():
         return split
     each = zip(texts.to_pylist(), split.to_pylist(), strict=True)
     return pa.array([_json_list(text, parts) for text, parts in each], pa.list_(pa.string()))
+
+
+def _without_empty(lists: pa.Array) -> pa.Array:
+    """Return lists without their empty items: `a||b` is a and b, as an empty cell is nothing."""
+    if not mask(pc.equal(lists.flatten(), "")).any():
+        return lists
+    kept = [None if items is None else [one for one in items if one] for items in lists.to_pylist()]
+    return pa.array(kept, lists.type)
 
 
 def _json_list(text: str | None, parts: list[str]) -> list[str]:

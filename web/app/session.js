@@ -28,6 +28,7 @@ export async function signIn() {
   offered = await get("/session/demo").catch(() => []);
   draw();
   $("#session").showModal();
+  $("#session").querySelector("ul button, input").focus(); // not the first of all, which closes it
 }
 
 const title = ({ role, scope }) => [t(`role.${role}`), scope].filter(Boolean).join(" · ");
