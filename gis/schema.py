@@ -419,11 +419,13 @@ places = Table(
     comment="Key places and service points.",
 )
 
+_PART = "Number of the line in its row, from 1 in the order of drawing; 0 where the row is one line."
 roads = Table(
     "roads",
     metadata,
     columns.identity(),
     *columns.provenance(),
+    Column("part", sa.SmallInteger, nullable=False, server_default=sa.text("0"), comment=_PART),
     columns.text("name"),
     columns.text("class", required=True),
     Column("oneway", sa.Boolean, nullable=False, server_default=sa.false()),
@@ -435,7 +437,7 @@ roads = Table(
     columns.geometry("LINESTRING"),
     columns.one_of("left_parity", PARITIES),
     columns.one_of("right_parity", PARITIES),
-    UniqueConstraint("origin", "origin_id"),
+    UniqueConstraint("origin", "origin_id", "part"),
     columns.spatial("roads"),
     columns.key("name"),
     # Usage: a road by its name.

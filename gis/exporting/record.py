@@ -71,8 +71,8 @@ def _fields(kind: Kind) -> list[sa.ColumnElement[Any]]:
 def _plain(kind: Kind) -> Query:
     table = t.metadata.tables[kind.table]
     shape = [_wkb(table)] if kind.shape else []
-    order = ["origin", "origin_id"] if "origin" in table.c else ["code"]
-    return sa.select(*_fields(kind), *shape).order_by(*(table.c[name] for name in order))
+    order = [table.c[name] for name in ("origin", "origin_id", "part", "code") if name in table.c]
+    return sa.select(*_fields(kind), *shape).order_by(*order)
 
 
 def _incidents(kind: Kind) -> Query:

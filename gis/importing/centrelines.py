@@ -7,7 +7,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import shapely
+import sqlalchemy as sa
 from pyproj import Geod
+from shapely.geometry.base import BaseGeometry
+from sqlalchemy.engine import Connection
 
 from gis.importing.drafting import Draft
 from gis.importing.ground import only
@@ -15,6 +18,7 @@ from gis.importing.parsing import Bools, Floats, mask
 from gis.importing.placing import Placed
 from gis.importing.refusals import Sieve
 from gis.importing.road_words import AGAINST, BOTH
+from gis.importing.staging import STAGE
 
 Ints = npt.NDArray[np.int64]
 _GEOD = Geod(ellps="WGS84")
@@ -28,17 +32,49 @@ _ENDS, _SIDES = ("from", "to"), ("left", "right")
 def parts(made: Draft, where: Placed) -> tuple[Draft, Placed]:
     """Return rows with one line each: lines that continue each other joined, others as rows of their own.
 
-    A row of several lines becomes as many rows, whose ids end in /1, /2 …; house numbers are shared out by
-    length.
+    A row of several lines becomes as many rows of its id, numbered by `part` from 1 in the order in which
+    they are drawn; house numbers are shared out by length. `part` is 0 where a row is one line, or as the
+    file says; `parts` is missing then, else how many there are.
     """
+    if "part" not in made.columns:
+        made.columns["part"] = pa.nulls(len(made), pa.int64())
+    given = pc.fill_null(made.columns["part"], 0)
     several = made.sieve.ok & (shapely.get_type_id(where.shape) == shapely.GeometryType.MULTILINESTRING)
-    if not several.any():
-        return made, where
     shapes = where.shape.copy()
-    shapes[several] = shapely.line_merge(shapes[several])
+    shapes[several] = [_joined(shape) for shape in shapes[several]]
     lines, row = shapely.get_parts(only(made.sieve.ok, shapes), return_index=True)
+    numbered = mask(pc.greater(given, 0)) & made.sieve.ok & (np.bincount(row, minlength=len(made)) > 1)
+    made.sieve.refuse(numbered, "part", "is several lines; give each its own part, or the row none")
+    lines, row = lines[~numbered[row]], row[~numbered[row]]
     lines, row = _with_refused(lines, row, made.sieve.ok)
-    return _taken(made, row, lines), _placed(lines)
+    return _taken(made, row, lines, given), _placed(lines)
+
+
+_GONE = f"""
+DELETE FROM roads t USING (SELECT origin, origin_id, max(parts) AS parts FROM {STAGE} GROUP BY 1, 2) s
+WHERE (t.origin, t.origin_id) = (s.origin, s.origin_id)
+  AND CASE WHEN s.parts = 1 THEN t.part > 0 WHEN s.parts > 1 THEN t.part NOT BETWEEN 1 AND s.parts
+    ELSE t.part = 0 END"""  # noqa: S608 - the name of the stage is our own
+
+
+def take_out_parts(conn: Connection) -> int:
+    """Delete the lines that staged rows had and have no longer, and return how many.
+
+    Of a row whose parts the file numbers itself only what was one line is gone.
+    """
+    return conn.execute(sa.text(_GONE)).rowcount
+
+
+def _joined(shape: BaseGeometry) -> BaseGeometry:
+    """Return lines with those joined that continue each other, in the order in which they are drawn.
+
+    GEOS joins them and returns them by their place.
+    """
+    drawn, of = shapely.get_coordinates(shapely.get_parts(shape), return_index=True)
+    first = dict(zip(map(tuple, drawn[::-1]), of[::-1].tolist(), strict=True))
+    lines = shapely.get_parts(shapely.line_merge(shape))
+    begun = [min(first[tuple(at)] for at in shapely.get_coordinates(line)) for line in lines]
+    return shapely.MultiLineString(lines[np.argsort(begun, kind="stable")].tolist())
 
 
 def _with_refused(
@@ -56,33 +92,49 @@ def _placed(lines: npt.NDArray[np.object_]) -> Placed:
     return Placed(lines, shapely.get_x(middle), shapely.get_y(middle))
 
 
-def _taken(made: Draft, row: Ints, lines: npt.NDArray[np.object_]) -> Draft:
+def _taken(made: Draft, row: Ints, lines: npt.NDArray[np.object_], given: pa.Array) -> Draft:
     """Return the draft with the rows at `row`, some of them several times, each with its share."""
     chunk = replace(made.chunk, rows=made.chunk.rows[row], table=made.chunk.table.take(pa.array(row)))
     sieve = Sieve(chunk.rows, made.sieve.ok[row], made.sieve.refusals)
     columns = {name: values.take(pa.array(row)) for name, values in made.columns.items()}
     taken = Draft(chunk, sieve, columns)
-    count = np.bincount(row)[row]
+    count = np.bincount(row, minlength=len(made))[row]
     number = np.arange(len(row)) - np.searchsorted(row, row)
-    ending = pa.array([f"/{n + 1}" if of > 1 else "" for n, of in zip(number, count, strict=True)])
-    columns["origin_id"] = pc.binary_join_element_wise(columns["origin_id"], ending, "")
+    own = given.take(pa.array(row))
+    columns["part"] = pc.if_else(pa.array(count > 1), pa.array(number + 1), own)
+    columns["parts"] = pc.if_else(pc.greater(own, 0), None, pa.array(count))
     _share_numbers(taken, row, shapely.length(lines))
+    _cut_between(taken, number == 0, number == count - 1)
     return taken
 
 
+def _cut_between(made: Draft, first: Bools, last: Bools) -> None:
+    """Take from parts what only the whole row has: nodes at ends that are none of its own, and its length."""
+    whole = {"u": first, "u_level": first, "v": last, "v_level": last, "length_m": first & last}
+    for name, keeps in whole.items():
+        if name in made.columns:
+            made.columns[name] = pc.if_else(pa.array(keeps), made.columns[name], None)
+
+
 def _share_numbers(made: Draft, row: Ints, length: Floats) -> None:
-    """Give each part of a row the house numbers that fall on it, of the row's parity."""
+    """Give each part of a row the house numbers that fall on it, by its length; those of no part overlap."""
     length = np.nan_to_num(length)
     total = np.bincount(row, length)[row]
     end = np.cumsum(length) - (np.cumsum(np.bincount(row, length)) - np.bincount(row, length))[row]
-    split = np.bincount(row)[row] > 1
+    several = np.bincount(row)[row] > 1
+    before, behind = (
+        np.divide(done, total, out=np.zeros(len(row)), where=total > 0) for done in (end - length, end)
+    )
     for side in _SIDES:
         first, last = (_numbers(made, f"{side}_{name}") for name in _ENDS)
-        for name, done in (("from", end - length), ("to", end)):
-            share = np.divide(done, total, out=np.zeros(len(row)), where=total > 0)
-            number = first + 2 * np.round((last - first) * share / 2)
-            given = _numbers(made, f"{side}_{name}")
-            made.columns[f"{side}_{name}"] = _integers(np.where(split, number, given))
+        both = mask(pc.equal(made.text(f"{side}_parity"), "both")) | ((last - first) % 2 != 0)
+        step = np.where(last < first, -1, 1) * np.where(both, 1, 2)
+        count = (last - first) / step + 1
+        begin, until = np.round(count * before), np.round(count * behind)
+        none, split = until <= begin, several & (first > 0) & (last > 0)
+        for name, at in (("from", begin), ("to", until - 1)):
+            number = np.where(none, np.nan, first + step * at)
+            made.columns[f"{side}_{name}"] = _integers(np.where(split, number, (first, last)[name == "to"]))
 
 
 def _numbers(made: Draft, name: str) -> Floats:

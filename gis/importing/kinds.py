@@ -116,7 +116,7 @@ _ALL = (
         _FROM, _ID, Field("name", text, required=True), Field("kind", text, required=True), _ADDRESS,
     ), "any", stamped=True, inner=True),
     Kind("roads", "roads", (
-        _FROM, _ID, _NAME, Field("class", text, required=True),
+        _FROM, _ID, Field("part", integer(0, _SMALL)), _NAME, Field("class", text, required=True),
         Field("oneway", direction, empty=spoken.EMPTY_FLAG),
         Field("speed_kmh", speed(0.1, 500)), Field("length_m", number(0, 1_000_000, "metres")),
         Field("u", integer(-_BIG, _BIG)), Field("v", integer(-_BIG, _BIG)),

@@ -40,6 +40,20 @@ def repeated(key: str, conn: Connection, beside: str = "NULL") -> list[Refusal]:
     ]
 
 
+def repeated_parts(conn: Connection) -> list[Refusal]:
+    """Take out lines of which an earlier row of the file has the id, unless both say which part they are."""
+    rows = conn.execute(
+        sa.text(
+            f"DELETE FROM {STAGE} s USING (SELECT s.row_no, min(e.row_no) AS first FROM {STAGE} s "
+            f"JOIN {STAGE} e USING (origin, origin_id) WHERE e.row_no < s.row_no "
+            "AND (e.part = s.part OR e.parts IS NOT NULL OR s.parts IS NOT NULL) GROUP BY 1) twice "
+            "WHERE twice.row_no = s.row_no RETURNING s.row_no, s.origin_id AS value, twice.first"
+        )
+    ).all()
+    why = "occurs already in row {}; give each row its own, or each its part"
+    return [Refusal(row.row_no, "origin_id", why.format(row.first), row.value) for row in rows]
+
+
 def taken_codes(conn: Connection) -> list[Refusal]:
     """Take out incidents whose unified code another incident of the store bears."""
     rows = conn.execute(
@@ -88,6 +102,7 @@ def unknown_grids(conn: Connection) -> list[Refusal]:
 _REPEATED_ID = partial(repeated, "origin_id", beside="origin")
 LATE: dict[str, list[Check]] = {
     **{name: [_REPEATED_ID] for name in KINDS},
+    "roads": [repeated_parts],
     "incidents": [_REPEATED_ID, partial(repeated, "code"), taken_codes],
     "categories": [partial(repeated, "code"), no_tree],
     "staff": [_REPEATED_ID, unknown_grids, posting.too_soon],

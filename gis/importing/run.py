@@ -92,7 +92,7 @@ def examine(job: Job, chunk: Chunk) -> tuple[dict[str, pa.Array], list[Refusal]]
     if job.kind.name in DERIVE:
         where = DERIVE[job.kind.name](job, made, where)
     good = made.sieve.ok
-    wanted = {*metadata.tables[job.kind.table].c.keys(), *(field.name for field in job.kind.fields)}
+    wanted = {*metadata.tables[job.kind.table].c.keys(), *(field.name for field in job.kind.fields), "parts"}
     columns = {"row_no": pa.array(made.chunk.rows)} | {n: of for n, of in made.columns.items() if n in wanted}
     kept = {name: values.filter(pa.array(good)) for name, values in columns.items()}
     if where is not None:
@@ -147,7 +147,7 @@ def _judge(job: Job) -> None:
         job.notes.append(f"{told}, but the import says {job.datum}: check it before you commit")
     if job.parts:
         job.notes.append(
-            f"rows of several separate lines are cut into them: {job.parts} rows more, ids end in /1, /2 …"
+            f"rows of several separate lines are cut into them: {job.parts} rows more, numbered by part"
         )
     if job.ground.box is None and job.kind.shape:
         job.notes.append("no grids are loaded yet, so places were not checked against the city")
@@ -162,6 +162,8 @@ def _merge(conn: Connection, job: Job) -> Outcome:
         ends = "valid_to" in job.mapping.constants or bool(job.mapping.found("valid_to", job.source.columns))
         moved = posting.merge(conn, batch, ends=ends)
         merged = merged.with_updated(moved)
+    if job.kind.name == "roads" and (gone := centrelines.take_out_parts(conn)):
+        job.notes.append(f"{gone} lines are taken out that their rows no longer have")
     staging.add_cells(conn, np.fromiter(job.cells, np.uint64, len(job.cells)))
     conn.execute(batches.update().where(batches.c.id == batch).values(unchanged=merged.unchanged))
     return outcome(job, merged)

@@ -85,13 +85,13 @@ def ready(conn: Connection) -> None:
 def merge(conn: Connection, table: str, batch: int) -> Merged:
     """Bring the stage into `table`: new rows in, changed ones updated, others untouched.
 
-    Rows are the same by (origin, origin_id), categories by their code. Incidents that have been worked on
-    here (that have transitions) are no longer overwritten by their source.
+    Rows are the same by (origin, origin_id), lines by their part too, categories by their code. Incidents
+    that have been worked on here (that have transitions) are no longer overwritten by their source.
     """
     there = metadata.tables[table].c
     owned = "origin" in there
     bound: dict[str, object] = {"batch": batch} if owned else {}
-    keys = ["origin", "origin_id"] if owned else ["code"]
+    keys = [name for name in ("origin", "origin_id", "part") if name in there] if owned else ["code"]
     same = " AND ".join(f"t.{key} = s.{key}" for key in keys)
     names = [f'"{name}"' for name in columns_of(conn) if name in there and name not in keys]
     changed = _note_changes(conn, table, keys, f"{same} AND {_differ(names)}")

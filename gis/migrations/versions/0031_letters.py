@@ -36,7 +36,7 @@ def _fold_by(before: str, now: str) -> None:
     bind = op.get_bind()
     body = bind.exec_driver_sql(
         "SELECT pg_get_functiondef('public.fold_spelling(text)'::regprocedure)"
-    ).scalar()
+    ).scalar_one()
     if before not in body:
         raise RuntimeError("fold_spelling is not as revision 0008 made it")
     bind.exec_driver_sql(body.replace(before, now).replace("%", "%%"))
