@@ -1,18 +1,19 @@
-"""Which leaf grid owns each incident on the boundaries asked for, without asking each place anew."""
+"""Which grid owns each incident on the boundaries asked for: the lowest that its place lies in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
 from gis import locate
 from gis import schema as t
-from gis.db import columns
+from gis.db import Record, columns
 from gis.grids import Asked, current
 from gis.locate import Locator
 
@@ -20,54 +21,62 @@ Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Leaves:
-    """The leaves of a record of grids, by code; `believed` were the same all the time asked about."""
+class Owners:
+    """The grids of a record, by code: those without children first, then those above, the highest last.
+
+    The owner found at intake is not believed: it is of the scheme that was the default then, and of what was
+    known of its boundaries then.
+    """
 
     asked: Asked
+    tiers: list[list[str]]
     place: dict[str, int]
-    believed: frozenset[str]
-    kept: list[Locator] = field(default_factory=list)
-    """The leaves' shapes, once they were needed."""
+    kept: dict[int, Locator] = field(default_factory=dict)
+    """The shapes of a tier, once they were needed."""
 
-    def owners(
-        self, conn: Connection, codes: npt.ArrayLike, lon: npt.ArrayLike, lat: npt.ArrayLike
-    ) -> Integers:
-        """Return each incident's leaf, -1 for none: as found at intake where believed, else by its place.
+    def find(self, conn: Connection, lon: npt.ArrayLike, lat: npt.ArrayLike) -> Integers:
+        """Return by number the owner of each place (WGS-84 degrees, NaN for none), -1 for none.
 
-        `codes` (n,) are the owners at intake or None; `lon`, `lat` WGS-84 degrees, NaN without a place.
+        What lies in a grid and in none of its children is its own.
         """
-        found = np.array(
-            [self.place[code] if code in self.believed else -1 for code in np.asarray(codes).tolist()],
-            dtype=np.int64,
-        )
         x, y = np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64)
-        doubted = np.flatnonzero((found < 0) & np.isfinite(x))
-        if len(doubted):
-            found[doubted], _ = self._locator(conn).locate(x[doubted], y[doubted])
+        found = np.full(len(x), -1, dtype=np.int64)
+        for number, codes in enumerate(self.tiers):
+            left = np.flatnonzero((found < 0) & np.isfinite(x))
+            if not len(left):
+                break
+            owner, _ = self._locator(conn, number).locate(x[left], y[left])
+            found[left] = np.append([self.place[code] for code in codes], -1)[owner]
         return found
 
-    def _locator(self, conn: Connection) -> Locator:
-        if not self.kept:
-            g = t.grids.c
-            shapes = sa.select(g.code, sa.func.ST_AsBinary(g.geom).label("wkb")).where(current(self.asked))
+    def _locator(self, conn: Connection, number: int) -> Locator:
+        if number not in self.kept:
+            codes, g = self.tiers[number], t.grids.c
+            some = g.code == sa.any_(sa.cast(codes, ARRAY(sa.Text)))
+            shapes = sa.select(g.code, sa.func.ST_AsBinary(g.geom).label("wkb")).where(
+                current(self.asked), some
+            )
             by_code = {row.code: row.wkb for row in conn.execute(shapes)}
-            wkb = [bytes(by_code[code]) for code in self.place]
-            self.kept.append(locate.build(shapely.from_wkb(wkb), list(self.place)))
-        return self.kept[0]
+            self.kept[number] = locate.build(
+                shapely.from_wkb([bytes(by_code[code]) for code in codes]), codes
+            )
+        return self.kept[number]
 
 
-def leaves(parent: dict[str, str | None], since: dict[str, date | None], asked: Asked, start: date) -> Leaves:
-    """Return the leaves among grids given by their parents, `since` which day each has its boundary."""
-    codes = sorted(parent.keys() - set(parent.values()))
-    believed = frozenset(code for code in codes if (since[code] or start) <= start)
-    return Leaves(asked, {code: number for number, code in enumerate(codes)}, believed)
+def owners(found: Sequence[Record], asked: Asked) -> Owners:
+    """Return the owners among grids given by `code`, `level` and `parent_code`."""
+    above = {row.parent_code for row in found}
+    tiers: dict[float, list[str]] = {}
+    for row in found:
+        tiers.setdefault(row.level if row.code in above else np.inf, []).append(row.code)
+    ordered = [sorted(tiers[level]) for level in sorted(tiers, reverse=True)]
+    return Owners(asked, ordered, {code: at for at, code in enumerate(sorted(row.code for row in found))})
 
 
 def points(
     conn: Connection, conditions: list[sa.ColumnElement[bool]], *more: sa.ColumnElement[Any]
 ) -> list[Any]:
-    """Return owner at intake, lon, lat (NaN without a place) and `more` of incidents, a column each."""
+    """Return lon, lat (NaN without a place) and `more` of incidents, a column each."""
     i = t.incidents.c
     place = (sa.func.ST_X(i.geom).label("lon"), sa.func.ST_Y(i.geom).label("lat"))
-    query = sa.select(i.grid_code, *place, *more).where(*conditions)
-    return columns(conn, query, object, float, float, *[object] * len(more))
+    return columns(conn, sa.select(*place, *more).where(*conditions), float, float, *[object] * len(more))

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 from scipy import sparse
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
 from gis import schema as t
@@ -43,7 +42,7 @@ SERIOUS = ("yellow", "red")
 class Waiting:
     """The incidents of the period that a grid owns, one by one."""
 
-    leaf: Integers
+    owner: Integers
     category: Integers
     code: npt.NDArray[np.object_]
     closed: Bools
@@ -100,9 +99,9 @@ class Situation:
         """Return the unified codes of the incidents that a row counts, in their order."""
         return sorted(self.waiting.code[self.members(row)].tolist())
 
-    def _leaves(self, row: int) -> Bools:
+    def _owned_by(self, row: int) -> Bools:
         inside, holds, grid = (
-            np.zeros(len(self.grids.leaves.place), dtype=bool),
+            np.zeros(len(self.grids.owners.place), dtype=bool),
             self.grids.holds,
             self.row_grid[row],
         )
@@ -112,7 +111,7 @@ class Situation:
     def members(self, row: int) -> Bools:
         """Say which of the period's incidents a row counts."""
         of_category = self.within[self.row_category[row], self.waiting.category]
-        counted: Bools = self._leaves(row)[self.waiting.leaf] & of_category
+        counted: Bools = self._owned_by(row)[self.waiting.owner] & of_category
         return counted
 
     def closure(self, rows: Integers) -> Share:
@@ -140,7 +139,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     span, _ = narrowed(conn, view)
     view = closed_period(view, span)
     before = periods_before(view, span)
-    grids, tree = grids_of(conn, view, level, before[-1] if before else 0), _tree(conn)
+    grids, tree = grids_of(conn, view, level), _tree(conn)
     grids = with_whole(conn, view, grids) if level is None else grids
     known, shown = list(tree), _shown(tree, view, fine=fine)
     within = np.array([[_is_in(tree, code, row) for code in known] for row in shown])
@@ -176,15 +175,15 @@ def series(conn: Connection, view: View, before: int) -> tuple[Grids, list[str],
 
     Counts have the shape (grids * categories, before + 1), oldest first, rows in the order of grid, category.
     """
-    grids, tree = grids_of(conn, view, None, before), _tree(conn)
+    grids, tree = grids_of(conn, view, None), _tree(conn)
     known, shown = list(tree), _shown(tree, view, fine=False)
     found = counted(conn, view, grids, known, before)
     table = np.zeros((len(grids.codes), len(shown), before + 1), dtype=np.int32)
     for row, code in enumerate(shown):
         inside = np.array([_is_in(tree, one, code) for one in known])[found.category]
-        at = (found.leaf[inside], before - found.period[inside])
-        of_leaves = sparse.csr_array((found.count[inside], at), shape=(grids.holds.shape[1], before + 1))
-        table[:, row] = (grids.holds @ of_leaves).toarray()
+        at = (found.owner[inside], before - found.period[inside])
+        by_owner = sparse.csr_array((found.count[inside], at), shape=(grids.holds.shape[1], before + 1))
+        table[:, row] = (grids.holds @ by_owner).toarray()
     return grids, shown, table.reshape(-1, before + 1)
 
 
@@ -221,9 +220,9 @@ def _by_category(family: Integers, categories: int) -> Integers:
 
 
 def _rolled(history: Floats, grids: Grids, within: Bools) -> Floats:
-    """Sum (leaves, categories, periods) over the leaves of each grid and the categories of each row."""
-    leaves, categories, number = history.shape
-    by_grid = (grids.holds @ history.reshape(leaves, -1)).reshape(-1, categories, number)
+    """Sum (owners, categories, periods) over those in each grid and the categories of each row."""
+    owners, categories, number = history.shape
+    by_grid = (grids.holds @ history.reshape(owners, -1)).reshape(-1, categories, number)
     rolled: Floats = np.einsum("gcp,rc->grp", by_grid, within.astype(np.float64)).reshape(-1, number)
     return rolled
 
@@ -246,9 +245,9 @@ def _is_in(tree: dict[str, str | None], code: str, row: str) -> bool:
 
 @dataclass(frozen=True)
 class Counted:
-    """Incidents of a period and of some before it, by leaf, category and period; arrays of shape (n,)."""
+    """Incidents of a period and of some before it, by owner, category and period; arrays of shape (n,)."""
 
-    leaf: Integers
+    owner: Integers
     category: Integers
     period: Integers
     """0 is the period itself, 1 the one before."""
@@ -259,49 +258,33 @@ class Counted:
 
 
 def counted(conn: Connection, view: View, grids: Grids, known: list[str], before: int) -> Counted:
-    """Count a closed period and so many before it.
-
-    Incidents whose owner at intake is believed are counted by the database; the others' places are asked.
-    """
+    """Count a closed period and so many before it."""
     assert view.start
     assert view.end
-    i, conditions = t.incidents.c, wanted_incidents(window(view, before))
+    i = t.incidents.c
     period = periods.back(i.occurred_at, periods.edges(view.start, view.end, before)).label("period")
-    is_serious = i.colour.in_(SERIOUS)
-    summed = sa.select(
-        i.grid_code, i.category, period, sa.func.count(), sa.func.count().filter(is_serious)
-    ).where(*conditions).group_by(i.grid_code, i.category, period)  # fmt: skip
-    place, believed = {code: number for number, code in enumerate(known)}, grids.leaves.believed
-    rows = [
-        (grids.leaves.place[code], place[category], number, count, serious)
-        for code, category, number, count, serious in conn.execute(summed)
-        if code in believed
-    ]
-    of_believed = np.array(rows, dtype=np.int64).reshape(-1, 5).T
-    doubted = i.grid_code.is_(None) | ~(i.grid_code == sa.any_(sa.cast(sorted(believed), ARRAY(sa.Text))))
-    codes, lon, lat, category, numbers, serious = points(
-        conn, [*conditions, doubted], i.category, period, is_serious
+    lon, lat, category, numbers, serious = points(
+        conn, wanted_incidents(window(view, before)), i.category, period, i.colour.in_(SERIOUS)
     )
-    owner = grids.leaves.owners(conn, codes, lon, lat)
-    owned, number = owner >= 0, numbers.astype(np.int64)
-    single = (owner[owned], _places(category[owned], place), number[owned], np.ones(owned.sum()))
-    each = (*single, serious[owned].astype(np.float64))
-    leaf, kind, at, count, grave = (np.r_[a, b] for a, b in zip(of_believed, each, strict=True))
-    without = int((~owned & (number == 0)).sum())
-    return Counted(leaf, kind, at, count.astype(np.float64), grave.astype(np.float64), without)
+    owner, number = grids.owners.find(conn, lon, lat), numbers.astype(np.int64)
+    owned, place = owner >= 0, {code: number for number, code in enumerate(known)}
+    return Counted(
+        owner[owned], _places(category[owned], place), number[owned], np.ones(owned.sum()),
+        serious[owned].astype(np.float64), int((~owned & (number == 0)).sum()),
+    )  # fmt: skip
 
 
 def _history(
     conn: Connection, view: View, grids: Grids, known: list[str], before: list[int]
 ) -> tuple[tuple[Floats, Floats], int]:
-    """Return counts (leaves, categories, periods) of all and of SERIOUS, the present period first.
+    """Return counts (owners, categories, periods) of all and of SERIOUS, the present period first.
 
     Of the earlier periods those are counted that `before` names, as `periods_before` does.
     """
     back = max(before, default=0)
     found = counted(conn, view, grids, known, back)
-    every = np.zeros((len(grids.leaves.place), len(known), back + 1))
-    grave, where = np.zeros_like(every), (found.leaf, found.category, found.period)
+    every = np.zeros((len(grids.owners.place), len(known), back + 1))
+    grave, where = np.zeros_like(every), (found.owner, found.category, found.period)
     np.add.at(every, where, found.count)
     np.add.at(grave, where, found.serious)
     kept = [0, *before]
@@ -317,13 +300,13 @@ def _waiting(conn: Connection, view: View, grids: Grids, known: list[str]) -> Wa
     until = sa.func.coalesce(i.responded_at, sa.func.now())
     waited = sa.func.greatest(0, sa.func.date_part("epoch", until - i.reported_at))
     done = (i.state == "closed", i.responded_at.is_not(None), waited.label("waited"))
-    codes, lon, lat, category, code, closed, responded, seconds = points(
+    lon, lat, category, code, closed, responded, seconds = points(
         conn, wanted_incidents(view), i.category, i.code, *done
     )
-    leaf = grids.leaves.owners(conn, codes, lon, lat)
-    owned, place = leaf >= 0, {code: number for number, code in enumerate(known)}
+    owner = grids.owners.find(conn, lon, lat)
+    owned, place = owner >= 0, {code: number for number, code in enumerate(known)}
     return Waiting(
-        leaf[owned], _places(category[owned], place), code[owned], closed[owned].astype(bool),
+        owner[owned], _places(category[owned], place), code[owned], closed[owned].astype(bool),
         responded[owned].astype(bool), seconds[owned].astype(np.float64),
     )  # fmt: skip
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from gis.db import Record
 from gis.errors import BadInput
 from gis.grids import current
 from layers import periods
-from layers.owning import Leaves, leaves
+from layers.owning import Owners, owners
 from layers.stats.situation import ALONE
 from layers.view import View
 
@@ -28,14 +27,15 @@ WHOLE = ""
 
 @dataclass(frozen=True)
 class Grids:
-    """The grids that are spoken of, in the order of their codes, and which leaves lie in which."""
+    """The grids that are spoken of, in the order of their codes, and which grids lie in which."""
 
     codes: list[str]
     names: list[str]
     levels: Integers
-    leaves: Leaves
+    owners: Owners
+    """Of incidents, each of which is of one grid's own place or of none."""
     holds: sparse.csr_array
-    """(grids, leaves)."""
+    """(grids, owners)."""
     family: Integers
     """Equal for the children of one grid, and for grids of a level with nothing above; ALONE for a grid
     that is the whole of what is asked about."""
@@ -48,19 +48,16 @@ def window(view: View, before: int) -> View:
     return replace(view, start=periods.earlier(view.start, view.end, before))
 
 
-def grids_of(conn: Connection, view: View, level: int | None, before: int) -> Grids:
-    """Return the grids of a level, or of all, that a view shows, with the leaves of so many periods before.
+def grids_of(conn: Connection, view: View, level: int | None) -> Grids:
+    """Return the grids of a level, or of all, that a view shows.
 
     Raises BadInput where nothing of the level is to be seen.
     """
     g = t.grids.c
-    known = sa.select(g.code, g.name, g.level, g.parent_code, sa.func.lower(g.valid).label("since"))
+    known = sa.select(g.code, g.name, g.level, g.parent_code)
     found = conn.execute(known.where(current(view.asked)).order_by(g.code)).all()
     parent = {row.code: row.parent_code for row in found}
-    first = window(view, before).start
-    assert first
-    day = first.astimezone(ZoneInfo(the_city(conn).timezone)).date()
-    below = leaves(parent, {row.code: row.since for row in found}, view.asked, day)
+    below = owners(found, view.asked)
     chains = {code: _chain(parent, code) for code in parent}
     inside = [code for code in (view.scope and view.scope[1], view.area) if code]
     shown = [
@@ -81,10 +78,10 @@ def with_whole(conn: Connection, view: View, grids: Grids) -> Grids:
 
     That is in a city of several highest grids, whose swing no row would tell. A scope or an area is a grid.
     """
-    leaves_of_all = grids.holds.shape[1]
-    if view.scope or view.area or (grids.holds.sum(axis=1) == leaves_of_all).any():
+    all_owners = grids.holds.shape[1]
+    if view.scope or view.area or (grids.holds.sum(axis=1) == all_owners).any():
         return grids
-    all_of_them = sparse.csr_array(np.ones((1, leaves_of_all)))
+    all_of_them = sparse.csr_array(np.ones((1, all_owners)))
     return replace(
         grids, codes=[WHOLE, *grids.codes], names=[the_city(conn).name_zh, *grids.names],
         levels=np.r_[0, grids.levels], family=np.r_[ALONE, grids.family],
@@ -102,12 +99,12 @@ def _families(shown: Sequence[Record], inside: list[str]) -> Integers:
     )
 
 
-def _holds(codes: list[str], below: Leaves, chains: dict[str, list[str]]) -> sparse.csr_array:
+def _holds(codes: list[str], below: Owners, chains: dict[str, list[str]]) -> sparse.csr_array:
     place = {code: number for number, code in enumerate(codes)}
     pairs = [
         (place[above], number)
-        for leaf, number in below.place.items()
-        for above in chains[leaf]
+        for owner, number in below.place.items()
+        for above in chains[owner]
         if above in place
     ]
     rows, cols = np.array(pairs, dtype=np.int64).reshape(-1, 2).T

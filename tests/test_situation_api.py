@@ -14,6 +14,7 @@ from api.main import make_app
 from gis import access, schema
 from gis.grids import Wish, resolve
 from layers.situation import ALL, situation
+from layers.situation_grids import WHOLE
 from layers.view import View
 from tests import town
 
@@ -247,15 +248,55 @@ def test_the_database_keeps_letters_from_other_scopes(
         assert changed.rowcount == 0, "a commander issues nothing"
 
 
-def test_a_changed_boundary_asks_the_place_again(conn: Connection) -> None:
-    """The owner of intake is believed only while its boundary is the same."""
-    asked = resolve(conn, Wish())
+_OTHER_SCHEME = """
+INSERT INTO schemes (name, title_zh, title_en, is_default) VALUES ('fire', '消防', 'Fire', false);
+INSERT INTO levels (scheme, level, name_zh, name_en) VALUES ('fire', 1, '站', 'station');
+INSERT INTO grid_codes (scheme, code) VALUES ('fire', 'T1a'), ('fire', 'S');
+INSERT INTO grids (grid_id, scheme, code, level, name, geom, area_m2, valid, known)
+  SELECT c.id, 'fire', c.code, 1, c.code, g.geom, g.area_m2, g.valid, g.known
+  FROM grids g JOIN (VALUES ('T2', 'T1a'), ('T1', 'S')) AS o (was, now) ON o.was = g.code
+  JOIN grid_codes c ON c.scheme = 'fire' AND c.code = o.now
+"""
+_EXCHANGED = """
+UPDATE grids g SET geom = o.geom FROM grids o
+WHERE (g.code, o.code) IN (('T1b', 'T1c'), ('T1c', 'T1b'))
+"""
+
+
+@pytest.mark.parametrize(
+    ("scheme", "change"),
+    [
+        ("safety", "UPDATE incidents SET grid_code = 'T1a'"),
+        ("safety", "UPDATE incidents SET grid_code = NULL"),
+        ("safety", _EXCHANGED),
+        ("safety", "DELETE FROM grids WHERE code = 'T1b'"),
+        ("safety", "DELETE FROM grids WHERE code IN ('T2d', 'T2e', 'T1c')"),
+        ("fire", _OTHER_SCHEME),
+    ],
+    ids=[
+        "wrong at intake",
+        "none at intake",
+        "boundaries that come later",
+        "spare",
+        "spares",
+        "a scheme's own",
+    ],
+)
+def test_counts_are_of_the_places_within_the_boundaries_that_are_asked_for(
+    conn: Connection, scheme: str, change: str
+) -> None:
+    conn.execute(sa.text(change))
+    asked = resolve(conn, Wish(scheme=scheme))
     view = View(asked.scheme, asked.on, asked.known, start=START, end=START + timedelta(days=28))
-    conn.execute(schema.incidents.update().values(grid_code="T1a"))
-    wrong = situation(conn, view, 3).count.reshape(5, 3)[:, 0]
-    assert (wrong > 0).tolist() == [True, False, False, False, False], "what intake said, said of now"
-    later = sa.text("UPDATE grids SET valid = daterange('2025-06-01', NULL)")
-    conn.execute(later)
-    by_place = situation(conn, view, 3)
-    assert by_place.categories == [ALL, "01", "02"]
-    assert by_place.count.reshape(5, 3)[3, 2] == 30
+    counted = sa.text(
+        "SELECT g.code, count(i.id) FROM grids g LEFT JOIN incidents i ON ST_Covers(g.geom, i.geom) "
+        "AND i.occurred_at >= :start AND i.occurred_at < :end WHERE g.scheme = :scheme GROUP BY 1"
+    )
+    by_place = conn.execute(counted, {"scheme": scheme, "start": view.start, "end": view.end}).all()
+    found = situation(conn, view)
+    assert found.categories == [ALL, "01", "02"]
+    counts = found.count.reshape(-1, 3)[:, 0].astype(int).tolist()
+    whole = {WHOLE: sum(row.count for row in by_place)} if scheme == "fire" else {}
+    expected = whole | {row.code: row.count for row in by_place}
+    assert dict(zip(found.grids.codes, counts, strict=True)) == expected
+    assert sum(counts) > 100
