@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from shapely import LineString
 from sqlalchemy.engine import Connection
 
+from gis import schema
+from gis.addresses.match import find as search
 from gis.importing import mapping
 from gis.importing.frames import from_frame
 from gis.importing.job import Options, Outcome
@@ -310,6 +312,59 @@ def test_a_street_behind_a_region_is_placed_where_the_region_is(store: Connectio
     rows = stored(store)
     assert {key: row.placed_by for key, row in rows.items()} == {"1": "range", "2": "range", "6": "range"}
     assert all(row.grid_code == "T2e" for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "五一路",
+        "建设一路",
+        "中山五路",
+        "二七北路",
+        "第一大道",
+        "四川路",
+        "三十六巷",
+        "零陵路",
+        "一百五十巷",
+        "万达路",
+    ],
+)
+def test_a_street_with_a_numeral_in_its_name_is_found_behind_regions(
+    store: Connection, tmp_path: Any, name: str
+) -> None:
+    store.execute(sa.update(grids).where(grids.c.code == "T2").values(name="阳三石街道"))
+    store.execute(sa.update(schema.roads).where(schema.roads.c.name == "秋实路").values(name=name))
+    fronts = ["", "小镇", "阳三石街道", "湖南省小镇 阳三石街道 ", "小鎮陽三石街道"]
+    bring(store, happened([f"{front}{name}3号" for front in fronts]), refused=tmp_path / "r.csv")
+    assert [row.placed_by for row in stored(store).values()] == ["range"] * len(fronts)
+
+
+@pytest.mark.parametrize(
+    ("street", "written", "placed"),
+    [
+        ("203 Sokak", "203 Sokak 7", True), ("12 Eylül Caddesi", "12 Eylul Caddesi 7", True),
+        ("1425 Sokak", "1425 Sokak No: 7", True), ("Calle 45", "Calle 45 7", True),
+        ("Calle 45", "7 Calle 45", True), ("Platz 5", "Platz 5, 7", True), ("C-16", "C-16 7", True),
+        ("Rue du 8 Mai 1945", "Rue du 8 Mai 1945 7A", True), ("203 Sokak", "7 203 Sokak", True),
+        ("203 Sokak", "204 Sokak 7", False), ("Calle 45", "Calle 46 7", False),
+    ],
+)  # fmt: skip
+def test_a_number_behind_a_street_whose_name_holds_numbers(
+    store: Connection, tmp_path: Any, street: str, written: str, placed: bool
+) -> None:
+    store.execute(sa.update(schema.roads).where(schema.roads.c.name == "秋实路").values(name=street))
+    bring(store, happened([written]), refused=tmp_path / "r.csv")
+    assert len(stored(store)) == placed
+    if "," not in written:  # else the street itself is found
+        houses = [one for one in search(store, written, 5).matches if one.kind == "house"]
+        assert bool(houses) is placed
+
+
+def test_a_number_before_one_street_and_behind_another_is_refused(store: Connection, tmp_path: Any) -> None:
+    for name, number in (("秋实路", "Sokak 7"), ("N Charles St", "203 Sokak")):
+        store.execute(sa.update(schema.roads).where(schema.roads.c.name == name).values(name=number))
+    assert bring(store, happened(["203 Sokak 7"]), refused=tmp_path / "r.csv").refused == 1
+    assert "may be on SOKAK 7 or on 203 SOKAK" in (tmp_path / "r.csv").read_text("utf-8-sig")
 
 
 def test_coordinates_go_before_the_address_and_keep_their_datum(store: Connection) -> None:

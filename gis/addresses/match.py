@@ -17,7 +17,7 @@ from gis.errors import NotFound
 from gis.grids import Asked, Wish
 from gis.network.ranges import ONE_STRETCH_M, metres_apart
 from gis.network.ranges import Found as Place
-from gis.network.street_names import IS_HAN, House, are_apart, parse, street_key, without_number
+from gis.network.street_names import IS_HAN, House, are_apart, readings, street_key, without_number
 
 _PER_REGION = 0.01
 """What a match loses for each region that the text names and the thing found does not."""
@@ -127,13 +127,19 @@ def _houses(conn: Connection, text: str, wanted: Reading, asked: Asked | None) -
 
 def _along(conn: Connection, text: str, within: frozenset[str], asked: Asked | None) -> list[Match]:
     """Return where the house of an address may stand, worse outside of the grids that the text names."""
-    house = parse(text)
-    street = read(conn, without_number(text), asked) if isinstance(house, House) else None
-    if street is None:
+    houses = [one for one in readings(text) if isinstance(one, House)]
+    tried = (_of_house(conn, house, without_number(text, house), within, asked) for house in houses)
+    return next(filter(None, tried), [])
+
+
+def _of_house(
+    conn: Connection, house: House, written: str, within: frozenset[str], asked: Asked | None
+) -> list[Match]:
+    """Return where a house stands on the streets whose name may be written so."""
+    if (street := read(conn, written, asked)) is None:
         return []
     named = next(filter(None, (_roads(conn, ways, street, asked) for ways in (EXACT, BEGINS))), [])
     best = {match.address: match.score for match in reversed(_best(named))}
-    assert isinstance(house, House)
     places = [
         (name, score, place)
         for name, score in best.items()

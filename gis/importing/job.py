@@ -17,8 +17,8 @@ from gis.crs import DATUMS
 from gis.errors import BadInput
 from gis.importing import evidence as datum_evidence
 from gis.importing import ground as city_ground
-from gis.importing.addressing import Gazetteer
 from gis.importing.evidence import Evidence
+from gis.importing.gazetteer import Gazetteer
 from gis.importing.ground import Ground
 from gis.importing.kinds import Kind
 from gis.importing.mapping import Mapping, choose, missing, pick

@@ -8,9 +8,9 @@ from sqlalchemy.engine import Connection
 
 from gis.errors import BadInput
 from gis.importing import centrelines, grids, posting, staging, wide
-from gis.importing.addressing import Gazetteer
 from gis.importing.deriving import DERIVE, locate
 from gis.importing.drafting import draft
+from gis.importing.gazetteer import Gazetteer
 from gis.importing.job import Job, Options, Outcome, new_batch, outcome, prepare
 from gis.importing.kinds import KINDS
 from gis.importing.late import LATE

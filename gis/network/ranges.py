@@ -100,6 +100,14 @@ class Streets:
         meant = [one for one in self.names.get(parts(key).name, ()) if may_mean(key, one)]
         return self.rows[meant[0]] if len(meant) == 1 else []
 
+    def knows(self, address: Address) -> bool:
+        """Tell whether the streets of an address are here."""
+        if isinstance(address, Crossing):
+            return all(self.street(key) for key in address.streets)
+        if isinstance(address, House) and address.as_written:
+            return address.street in self.rows
+        return bool(self.street(address.street))
+
     def sides(self, key: str) -> Iterator[Side]:
         """Yield the sides of a street that have numbers."""
         for row in self.street(key):

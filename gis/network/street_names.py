@@ -236,6 +236,10 @@ _NUMBER_BEHIND = re.compile(
     r"(?P<number>\d+)(?:\s?[A-NP-WYZ]|\s?-\s?(?P<to>\d+)|\s+bis)?$",
     re.IGNORECASE,
 )
+_NUMBER_LAST = re.compile(
+    r"^(?P<street>(?=.*[^\W\d])\D*\d(?:.*?\S)??),?\s+(?:(?:n|no|nr)[.º°:]*\s*)?(?P<number>\d+)(?:\s?[A-NP-WYZ])?$",
+    re.IGNORECASE,
+)
 _UNIT = re.compile(r"\s+(?:APT|UNIT|SUITE|STE|RM|ROOM|FL|FLOOR)\b.*$|\s*#.*$", re.IGNORECASE)
 
 
@@ -282,9 +286,17 @@ def parse(text: str) -> Address | None:
     return next((found for reader in _READERS if (found := reader(plain)) is not None), None)
 
 
-def without_number(text: str) -> str:
+def readings(text: str) -> list[Address]:
+    """Return all that an address may say, the likeliest first: `203 Sokak 7` may be number 7 of 203 Sokak."""
+    plain = " ".join(_UNIT.sub("", by_commas(text)[0]).split())
+    return list(dict.fromkeys(found for reader in (*_READERS, _house_last) if (found := reader(plain))))
+
+
+def without_number(text: str, house: House | None = None) -> str:
     """Return an address without the number of its house, so that its street can be looked for."""
     plain = _UNIT.sub("", unicodedata.normalize("NFKC", text.translate(_FRACTIONS)).strip())
+    if house is not None and house == _house_last(last := " ".join(by_commas(plain)[0].split())):
+        return _NUMBER_LAST.sub(r"\g<street>", last)
     found = _HOUSE.match(plain) or _HOUSE_ZH.match(plain) or _NUMBER_BEHIND.match(by_commas(plain)[0])
     return found["street"] if found else plain
 
@@ -336,6 +348,12 @@ def _house_behind(text: str) -> House | None:
     key, last = street_key(found["street"]), found["street"].upper().split()[-1].rstrip(".")
     english = parts(key).kind and not last.startswith("STR")
     return None if english or key in _KINDS else House(int(found["number"]), key, as_written=True)
+
+
+def _house_last(text: str) -> House | None:
+    """Return a house whose number stands behind a street whose name holds numbers: `203 Sokak 7`."""
+    found = _NUMBER_LAST.match(text)
+    return House(int(found["number"]), street_key(found["street"]), as_written=True) if found else None
 
 
 def _crossing(text: str) -> Crossing | None:
