@@ -14,7 +14,7 @@ from gis import db, demo_keys
 from gis.db import Record
 from gis.errors import BadInput, NotFound
 from gis.importing import mapping
-from gis.importing.grids import declare
+from gis.importing.scheming import declare
 from gis.migrate import migrate
 from gis.schema import city, grids, incidents, levels, schemes
 

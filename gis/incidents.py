@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection
 
-from gis import clocks, lifelines
+from gis import clocks, grids, lifelines
 from gis.crs import WGS84
 from gis.db import Record
 from gis.errors import BadInput, NotFound, OtherRequest
@@ -25,7 +26,7 @@ from gis.importing import frames, ground, job, mapping, run, staging
 from gis.importing.kinds import KINDS
 from gis.importing.refusals import RefusedFile
 from gis.lifelines import NEXT
-from gis.schema import incidents, transitions
+from gis.schema import city, incidents, transitions
 
 CORRECTABLE = (
     "category", "source", "colour", "occurred_at", "occurred_until", "reported_at", "description", "address",
@@ -79,16 +80,17 @@ class Incident:
     description: str | None
     address: str | None
     accuracy_m: float | None
-    grid_code: str | None
     lon: float | None
     lat: float | None
+    grid_code: str | None
+    """The grid of the default scheme that owns the place on the day, as is known now."""
     next_states: tuple[str, ...]
     transitions: list[dict[str, Any]]
 
 
 def get(conn: Connection, incident_id: int) -> Incident:
     """Return an incident. Raises NotFound when there is none, or none that the asker may see."""
-    columns = [field.name for field in fields(Incident)][:-4]
+    columns = [field.name for field in fields(Incident)][:-5]
     place = (sa.func.ST_X(incidents.c.geom).label("lon"), sa.func.ST_Y(incidents.c.geom).label("lat"))
     one = sa.select(*(incidents.c[name] for name in columns), *place).where(incidents.c.id == incident_id)
     row = conn.execute(one).one_or_none()
@@ -98,7 +100,19 @@ def get(conn: Connection, incident_id: int) -> Incident:
     names = ("id", "from_state", "to_state", "at", "note", "corrects")
     steps = sa.select(*(t[name] for name in names)).where(t.incident_id == incident_id)
     life = [dict(step) for step in conn.execute(steps.order_by(t.id)).mappings()]
-    return Incident(**row._mapping, next_states=NEXT[row.state], transitions=life)
+    owner = _owner(conn, row.lon, row.lat, row.occurred_at)
+    return Incident(**row._mapping, grid_code=owner, next_states=NEXT[row.state], transitions=life)
+
+
+def _owner(conn: Connection, lon: float | None, lat: float | None, moment: datetime) -> str | None:
+    if lon is None or lat is None:
+        return None
+    zone = conn.execute(sa.select(city.c.timezone)).scalar() or "UTC"
+    try:
+        chain = grids.chain(conn, lon, lat, grids.Wish(on=moment.astimezone(ZoneInfo(zone)).date()))
+    except NotFound:
+        return None
+    return str(chain.links[0]["code"])
 
 
 def add(conn: Connection, report: Report) -> int:

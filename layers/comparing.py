@@ -227,9 +227,8 @@ def _by_cell(conn: Connection, views: list[View], res: int) -> tuple[list[str], 
 
 def _highest(conn: Connection, view: View) -> int:
     """Return the level of the area or scope that a view is of, 1 for the whole city."""
-    inside = [code for code in (view.area, view.scope and view.scope[1]) if code]
     g = t.grids.c
-    found = sa.select(sa.func.max(g.level)).where(current(view.asked), g.code.in_(inside))
+    found = sa.select(sa.func.max(g.level)).where(current(view.asked), g.code.in_(view.narrowest))
     return conn.execute(found).scalar() or 1
 
 

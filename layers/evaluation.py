@@ -86,7 +86,10 @@ def _check(conn: Connection, view: View, control: str, ring_m: float | None) -> 
     chains = {code: _chain(conn, view, code) for code in (view.area, control)}
     if view.area in chains[control] or control in chains[view.area]:
         raise BadInput("control", "must be another grid that lies outside the area, and does not hold it")
-    outside = view.scope and any(view.scope[1] not in chain for chain in chains.values())
+    inside = [code for code in view.narrowest if code != view.area]
+    outside = view.scope and (
+        not inside or any(code not in chain for code in inside for chain in chains.values())
+    )
     if outside or (view.scope and ring_m is not None):
         raise BadInput(
             "control", "area, control and ring must lie inside your scope; a ring reaches out of it"

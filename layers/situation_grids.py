@@ -59,7 +59,7 @@ def grids_of(conn: Connection, view: View, level: int | None) -> Grids:
     parent = {row.code: row.parent_code for row in found}
     below = owners(found, view.asked)
     chains = {code: _chain(parent, code) for code in parent}
-    inside = [code for code in (view.scope and view.scope[1], view.area) if code]
+    inside = view.narrowest
     shown = [
         row
         for row in found

@@ -48,6 +48,15 @@ class View:
         return Asked(self.scheme, self.on, self.known)
 
     @property
+    def narrowest(self) -> list[str]:
+        """The codes of the grids of the scheme asked for that all of an answer lies in: area and scope.
+
+        A scope in another scheme is none of them, whatever its code: its conditions are on places.
+        """
+        scope = self.scope[1] if self.scope is not None and self.scope[0].scheme == self.scheme else None
+        return [code for code in (self.area, scope) if code is not None]
+
+    @property
     def is_of_all_incidents(self) -> bool:
         """Whether no filter and no scope leaves incidents out."""
         narrowing = (

@@ -11,7 +11,9 @@ from gis import schema
 from gis.importing import mapping, proposing, reading
 from gis.importing.job import Options, rules
 from gis.importing.kinds import KINDS
+from gis.importing.mapping import Level, Scheme
 from gis.importing.run import run
+from gis.importing.scheming import declare
 from tests import town
 
 GUIDE = Path(__file__).parents[1] / "docs/own-city.zh-CN.md"
@@ -89,3 +91,30 @@ def test_a_list_is_cut_at_whatever_sign_people_use(store: Connection, tmp_path: 
     run(store, "responders", reading.read(file), options)
     skills = schema.responders.c.skills
     assert store.execute(sa.select(skills)).scalars().all() == [["急救", "灭火"]]
+
+
+@pytest.mark.parametrize(
+    ("own", "named", "goes_to"),
+    [(None, None, "safety"), ("社会治理", None, "社会治理"), ("社会治理", "社会治理", "社会治理")],
+)
+def test_grids_of_a_workbook_go_into_the_citys_own_scheme(
+    conn: Connection, tmp_path: Path, own: str | None, named: str | None, goes_to: str
+) -> None:
+    names = ("市", "街道") if own is None else ("城区", "社区")
+    if own:
+        given = [Level(level=n + 1, name_zh=name, name_en=name) for n, name in enumerate(names)]
+        declare(conn, [Scheme(name=own, title_zh=own, title_en=own, default=True, levels=given)])
+    square = "POLYGON ((113 27, 113.1 27, 113.1 27.1, 113 27.1, 113 27))"
+    head = "网格编码,网格名称,层级,上级编码,边界" + ",方案" * bool(named)
+    rows = [f'45,甲,{names[0]},,"{square}"', f'4501,乙,{names[1]},45,"{square}"']
+    if own is None:
+        rows = [rows[0], rows[1].replace("街道", "区县")]
+    file = tmp_path / "网格.csv"
+    file.write_text("\n".join([head, *(row + f",{named}" * bool(named) for row in rows)]), "utf-8")
+    outcome = run(conn, "grids", reading.read(file), Options(refused=tmp_path / "r.csv", datum="wgs84"))
+    assert (outcome.inserted, outcome.refused) == (2, 0), outcome.reasons
+    stored = conn.execute(
+        sa.select(schema.grids.c.scheme, schema.grids.c.level).order_by(schema.grids.c.code)
+    )
+    assert [tuple(row) for row in stored] == [(goes_to, 1), (goes_to, 2)]
+    assert conn.execute(sa.select(schema.schemes.c.name)).scalars().all() == [goes_to]

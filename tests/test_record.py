@@ -346,3 +346,33 @@ def test_a_post_that_is_held_is_exported_whenever_it_ends(
 
 def _day(text: str | None) -> date | None:
     return None if text is None else date.fromisoformat(text)
+
+
+_SECOND_SCHEME = """
+INSERT INTO schemes (name, title_zh, title_en, is_default) VALUES ('fire', '消防', 'Fire', false);
+INSERT INTO grid_codes (scheme, code) VALUES ('fire', 'T1a');
+INSERT INTO staff (origin, origin_id, batch_id, name)
+  SELECT 'odd', n::text, (SELECT min(id) FROM batches), n::text FROM generate_series(1, 3) n;
+INSERT INTO posts (staff_id, grid_id, post, valid)
+  SELECT p.id, g.id, 'warden', '[2024-01-01,)' FROM staff p JOIN grid_codes g
+  ON (p.origin_id, g.scheme, g.code) IN (('1', 'safety', 'T1a'), ('2', 'fire', 'T1a'), ('3', 'safety', 'T2d'))
+  WHERE p.origin = 'odd';
+UPDATE schemes SET is_default = false;
+UPDATE schemes SET is_default = true WHERE name = 'fire'
+"""
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_posts_come_back_into_their_own_scheme(store: Engine, tmp_path: Path, suffix: str) -> None:
+    with store.connect() as conn:
+        conn.execute(sa.text(_SECOND_SCHEME))
+        held = sa.text("SELECT staff_id, grid_id, post, valid FROM posts ORDER BY 1, 2")
+        before = conn.execute(held).all()
+        rows = record.read(conn, "staff")
+        WRITERS[suffix](rows, tmp_path / f"s{suffix}")
+        outcome = again(conn, "staff", tmp_path / f"s{suffix}", tmp_path)
+        after = conn.execute(held).all()
+        conn.rollback()
+    assert (outcome.unchanged, outcome.refused) == (len(rows), 0), outcome
+    assert after == before
+    assert len(before) >= 3

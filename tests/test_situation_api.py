@@ -300,3 +300,20 @@ def test_counts_are_of_the_places_within_the_boundaries_that_are_asked_for(
     expected = whole | {row.code: row.count for row in by_place}
     assert dict(zip(found.grids.codes, counts, strict=True)) == expected
     assert sum(counts) > 100
+
+
+@pytest.mark.parametrize("code", ["T1a", "T1", "T2e"])
+def test_a_scope_of_another_scheme_is_a_place_not_a_code(conn: Connection, code: str) -> None:
+    conn.execute(sa.text(_OTHER_SCHEME))
+    own, fire = resolve(conn, Wish()), resolve(conn, Wish(scheme="fire"))
+    view = View("fire", fire.on, fire.known, start=START, end=START + timedelta(days=28), scope=(own, code))
+    counted = sa.text(
+        "SELECT g.code, count(i.id) FROM grids g LEFT JOIN incidents i ON ST_Covers(g.geom, i.geom) "
+        "AND i.occurred_at >= :start AND i.occurred_at < :end AND ST_Covers((SELECT geom FROM grids s "
+        "WHERE s.scheme = 'safety' AND s.code = :code), i.geom) WHERE g.scheme = 'fire' GROUP BY 1"
+    )
+    asked = {"code": code, "start": view.start, "end": view.end}
+    by_place = {row.code: row.count for row in conn.execute(counted, asked)}
+    found = situation(conn, view)
+    counts = found.count.reshape(len(found.grids.codes), -1)[:, 0].astype(int).tolist()
+    assert dict(zip(found.grids.codes, counts, strict=True)) == by_place

@@ -92,6 +92,7 @@ def _staff(_kind: Kind) -> Query:
             p.staff_id,
             p.post,
             p.public_phone,
+            c.scheme,
             c.code,
             sa.func.lower(p.valid).label("valid_from"),
             sa.func.upper(p.valid).label("valid_to"),
@@ -110,8 +111,9 @@ def _staff(_kind: Kind) -> Query:
     )
     return (
         sa.select(
-            s.origin, s.origin_id, s.name, s.phone, open_posts.post, open_posts.code.label("grid_code"),
-            open_posts.valid_from, open_posts.valid_to, open_posts.public_phone,
+            s.origin, s.origin_id, s.name, s.phone, open_posts.post, open_posts.scheme,
+            open_posts.code.label("grid_code"), open_posts.valid_from,
+            open_posts.valid_to, open_posts.public_phone,
         )
         .join_from(t.staff, open_posts.staff_id.table, open_posts.staff_id == s.id, isouter=True)
         .order_by(s.origin, s.origin_id)

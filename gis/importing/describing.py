@@ -35,7 +35,8 @@ _DEFAULTS = {
     ("roads", "oneway"): "both ways", ("roads", "length_m"): "measured",
     ("roads", "u"): "the start's place", ("roads", "v"): "the end's place",
     ("roads", "left_parity"): "of the numbers", ("roads", "right_parity"): "of the numbers",
-    ("grids", "scheme"): "the default scheme", ("grids", "valid_from"): "see Grids",
+    ("grids", "scheme"): "the default scheme", ("staff", "scheme"): "the default scheme",
+    ("roads", "part"): "0, or from 1 where the row is several lines", ("grids", "valid_from"): "see Grids",
     ("grids", "display_order"): "what is known",
 }  # fmt: skip
 """What a row gets that says nothing."""

@@ -11,30 +11,28 @@ import pandas as pd
 import pyarrow.compute as pc
 import shapely
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.engine import Connection
 
 from gis import coverage, faults
 from gis.case import Fault, Surroundings
 from gis.crs import WGS84
 from gis.errors import BadInput
-from gis.importing import grid_faults, placing, staging, trees
+from gis.importing import grid_faults, placing, scheming, staging, trees
 from gis.importing.dissolving import with_levels
 from gis.importing.drafting import Draft, draft
 from gis.importing.grid_faults import Lost
 from gis.importing.job import Job, Options, Outcome, new_batch, outcome, prepare
 from gis.importing.kinds import KINDS, Field, Kind
-from gis.importing.mapping import Level, Mapping, Scheme, pick
+from gis.importing.mapping import Mapping, pick
 from gis.importing.parsing import identifier, mask
 from gis.importing.placing import Placed
 from gis.importing.revising import Change, lay, notes, publish
 from gis.importing.source import Chunk, Source
 from gis.importing.staging import Merged
 from gis.importing.timeline import Version
-from gis.schema import batches, city, levels, schemes
+from gis.schema import batches, city
 from gis.settings import settings
 
-_DECLARE = "declare it in the mapping's [[grids.schemes]], or by safetymap levels set"
 _SHOWN = 5
 _EXACT = 1e-3
 """Of a unit: what a double nearest to a decimal of seven places may differ from it."""
@@ -100,7 +98,7 @@ def _dissolved(conn: Connection, frame: pd.DataFrame, columns: tuple[str, ...]) 
         raise BadInput("--dissolve", "the file must hold rows of one scheme")
     scheme = str(frame["scheme"].iloc[0])
     top = conn.execute(sa.select(city.c.code)).scalar() or scheme
-    return with_levels(frame, columns, sorted(_known_levels(conn)[scheme]), str(top))
+    return with_levels(frame, columns, sorted(scheming.levels_of(conn)[scheme]), str(top))
 
 
 def _frame(conn: Connection, job: Job, extra: dict[str, str], lost: list[Lost]) -> pd.DataFrame:
@@ -108,24 +106,13 @@ def _frame(conn: Connection, job: Job, extra: dict[str, str], lost: list[Lost]) 
 
     A scheme's highest level has no parents.
     """
-    declare(conn, [*job.mapping.schemes, *_described(job)])
-    known = _known_levels(conn)
-    if not known:
-        raise BadInput("scheme", f"none is declared: {_DECLARE}")
-    usual = _usual(conn, job.mapping.schemes)
+    known, usual = scheming.declared(conn, job)
     frames = [_chunk_frame(job, chunk, known, usual, extra, lost) for chunk in job.source.chunks()]
     if not frames:
         raise BadInput("file", f"{job.source.name} has no rows below its header")
     frame = pd.concat(frames, ignore_index=True)
     _clear_parents(job, frame, known)
     return frame
-
-
-def _usual(conn: Connection, declared: list[Scheme]) -> str | None:
-    """Return the scheme of rows that name none: the only one that the mapping declares, else the default."""
-    if len(declared) == 1:
-        return declared[0].name
-    return conn.execute(sa.select(schemes.c.name).where(schemes.c.is_default)).scalar()
 
 
 def _clear_parents(job: Job, frame: pd.DataFrame, known: dict[str, set[int]]) -> None:
@@ -223,12 +210,12 @@ def _lost(made: Draft, chunk: Chunk) -> list[Lost]:
 def _check_rows(made: Draft, known: dict[str, set[int]]) -> None:
     scheme, level = made.text("scheme").to_pylist(), made.text("level").to_pylist()
     strange = np.array([one not in known for one in scheme], bool)
-    reason = f"is none of the schemes {', '.join(sorted(known))}; {_DECLARE}"
+    reason = f"is none of the schemes {', '.join(sorted(known))}; {scheming.DECLARE}"
     made.sieve.refuse(strange, "scheme", reason, scheme)
     strange = np.array(
         [rank not in known.get(one, ()) for one, rank in zip(scheme, level, strict=True)], bool
     )
-    made.sieve.refuse(strange, "level", f"is no level of its scheme; {_DECLARE}", level)
+    made.sieve.refuse(strange, "level", f"is no level of its scheme; {scheming.DECLARE}", level)
     if "valid_from" in made.columns and "valid_to" in made.columns:
         backwards = mask(pc.greater_equal(made.columns["valid_from"], made.columns["valid_to"]))
         made.sieve.refuse(
@@ -253,50 +240,6 @@ def _overlapping(made: Draft) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         bad[at] = any(other.start < mine.end and mine.start < other.end for other in others)
         others.append(mine)
     return bad
-
-
-def _described(job: Job) -> list[Scheme]:
-    """Return the schemes that the rows themselves describe, as our exports do; the first is the default."""
-    levels: dict[tuple[str, str, str], dict[int, Level]] = {}
-    for chunk in job.source.chunks():
-        made = draft(chunk, job.kind, job.mapping, job.rules)
-        for scheme, zh, en, level, level_zh, level_en in _distinct(made):
-            if scheme and level is not None and (zh or en) and (level_zh or level_en):
-                of = levels.setdefault((scheme, zh or en, en or zh), {})
-                of[level] = Level(level=level, name_zh=level_zh or level_en, name_en=level_en or level_zh)
-    return [
-        Scheme(name=name, title_zh=zh, title_en=en, default=at == 0, levels=[*of.values()])
-        for at, ((name, zh, en), of) in enumerate(levels.items())
-    ]
-
-
-_DESCRIBING = ("scheme", "scheme_zh", "scheme_en", "level", "level_zh", "level_en")
-
-
-def _distinct(made: Draft) -> list[tuple[Any, ...]]:
-    """Return how the rows of a draft describe schemes and levels, each way once, in their order."""
-    return list(dict.fromkeys(zip(*(made.text(name).to_pylist() for name in _DESCRIBING), strict=True)))
-
-
-def declare(conn: Connection, declared: list[Scheme]) -> None:
-    """Make the schemes that a mapping declares and the store lacks.
-
-    The first default stays the default; where none is called so, the first scheme is it.
-    """
-    for one in sorted(declared, key=lambda scheme: not scheme.default):
-        values = {"name": one.name, "title_zh": one.title_zh, "title_en": one.title_en}
-        default = ~sa.exists().where(schemes.c.is_default)
-        conn.execute(upsert(schemes).values(**values, is_default=default).on_conflict_do_nothing())
-        for level in one.levels:
-            row = {"scheme": one.name, **level.model_dump()}
-            conn.execute(upsert(levels).values(**row).on_conflict_do_nothing())
-
-
-def _known_levels(conn: Connection) -> dict[str, set[int]]:
-    known: dict[str, set[int]] = {}
-    for scheme, level in conn.execute(sa.select(levels.c.scheme, levels.c.level)):
-        known.setdefault(scheme, set()).add(level)
-    return known
 
 
 def _settled(

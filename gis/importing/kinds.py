@@ -77,7 +77,8 @@ _ALL = (
     ), "polygon"),
     Kind("staff", "staff", (
         _FROM, _ID, Field("name", text, required=True), Field("phone", text), Field("post", text),
-        Field("grid_code", identifier), Field("valid_from", day), Field("valid_to", day),
+        Field("scheme", identifier), Field("grid_code", identifier),
+        Field("valid_from", day), Field("valid_to", day),
         Field("public_phone", text),
     ), None),
     Kind("categories", "categories", (

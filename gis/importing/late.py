@@ -86,17 +86,21 @@ def no_tree(conn: Connection) -> list[Refusal]:
 
 
 def unknown_grids(conn: Connection) -> list[Refusal]:
-    """Take out staff whose grid is none of the default scheme."""
+    """Take out staff whose grid is none of its scheme, or of the default one where the row names none."""
+    scheme = "s.scheme" if "scheme" in staging.columns_of(conn) else "NULL"
     rows = conn.execute(
         sa.text(
             f"DELETE FROM {STAGE} s WHERE grid_code IS NOT NULL AND NOT EXISTS ("
-            "SELECT FROM grid_codes g JOIN schemes h ON h.name = g.scheme AND h.is_default "
-            "WHERE g.code = s.grid_code) RETURNING s.row_no, s.grid_code AS value"
+            "SELECT FROM grid_codes g JOIN schemes h ON h.is_default "
+            f"WHERE g.code = s.grid_code AND g.scheme = coalesce({scheme}, h.name)) "
+            f"RETURNING s.row_no, s.grid_code AS value, {scheme} AS scheme"
         )
     ).all()
-    return _refused(
-        rows, "grid_code", "is no grid of the default scheme; import the grids first, or correct it"
-    )
+    why = "is no grid of {}; import the grids first, or correct it"
+    return [
+        Refusal(row.row_no, "grid_code", why.format(row.scheme or "the default scheme"), str(row.value))
+        for row in rows
+    ]
 
 
 _REPEATED_ID = partial(repeated, "origin_id", beside="origin")

@@ -1,4 +1,4 @@
-"""Posts of staff: who answers for which grid of the default scheme, from which day."""
+"""Posts of staff: who answers for which grid, from which day."""
 # ruff: noqa: S608 - names of tables and columns are our own; values are bound
 
 import sqlalchemy as sa
@@ -22,7 +22,8 @@ SELECT p.id AS staff_id, g.id AS grid_id, s.post, s.public_phone, o.id AS same,
       AND EXISTS (SELECT FROM posts h WHERE h.staff_id = p.id) THEN {TODAY} END AS first,
   CASE WHEN :ends OR s.valid_to IS NOT NULL THEN s.valid_to ELSE upper(o.valid) END AS after
 FROM {STAGE} s JOIN staff p ON (p.origin, p.origin_id) = (s.origin, s.origin_id)
-JOIN schemes h ON h.is_default JOIN grid_codes g ON g.scheme = h.name AND g.code = s.grid_code
+JOIN schemes h ON h.is_default
+JOIN grid_codes g ON g.scheme = coalesce(s.scheme, h.name) AND g.code = s.grid_code
 LEFT JOIN LATERAL (
   SELECT o.id, o.valid FROM posts o WHERE (o.staff_id, o.grid_id, o.post) = (p.id, g.id, s.post)
     AND CASE WHEN s.valid_from IS NULL AND s.valid_to IS NULL
@@ -71,6 +72,7 @@ DELETE FROM {STAGE} s USING staff p WHERE (p.origin, p.origin_id) = (s.origin, s
     SELECT FROM posts o JOIN grid_codes g ON g.id = o.grid_id WHERE o.staff_id = p.id
       AND lower(o.valid) >= s.valid_to AND lower(o.valid) <= {TODAY}
       AND (s.grid_code IS NULL OR (g.code, o.post) = (s.grid_code, s.post)
+        AND g.scheme = coalesce(s.scheme, (SELECT name FROM schemes WHERE is_default))
         AND NOT EXISTS (SELECT FROM posts e WHERE (e.staff_id, e.grid_id, e.post) = (p.id, o.grid_id, o.post)
           AND e.valid && daterange(NULL, s.valid_to))))
 RETURNING s.row_no, s.valid_to AS value"""
@@ -80,8 +82,16 @@ def too_soon(conn: Connection) -> list[Refusal]:
     """Take out staff whose last day lies before the first of a post that they hold or held."""
     if not {"valid_to", "grid_code"} <= set(staging.columns_of(conn)):
         return []
+    _fill(conn)
     why = "lies before the first day of the post that it ends; correct it, or say that post's valid_from"
     return [Refusal(row.row_no, "valid_to", why, str(row.value)) for row in conn.execute(sa.text(_TOO_SOON))]
+
+
+def _fill(conn: Connection) -> None:
+    """Give the stage the columns that its file need not have."""
+    columns = ("scheme text", "public_phone text", "valid_from date", "valid_to date")
+    added = ", ".join(f"ADD COLUMN IF NOT EXISTS {column}" for column in columns)
+    conn.execute(sa.text(f"ALTER TABLE {STAGE} {added}"))
 
 
 def merge(conn: Connection, batch: int, *, ends: bool) -> int:
@@ -90,10 +100,7 @@ def merge(conn: Connection, batch: int, *, ends: bool) -> int:
     `ends`: the file has a column of last days, so that an empty one means that the post goes on. A post of
     another grid or name ends when the row's begins, or on `valid_to`.
     """
-    # A file need not have every column.
-    columns = ("public_phone text", "valid_from date", "valid_to date")
-    added = ", ".join(f"ADD COLUMN IF NOT EXISTS {column}" for column in columns)
-    conn.execute(sa.text(f"ALTER TABLE {STAGE} {added}"))
+    _fill(conn)
     conn.execute(sa.text("DROP TABLE IF EXISTS wanted, held"))
     conn.execute(sa.text(f"CREATE TEMP TABLE held ON COMMIT DROP AS {_HELD}"))
     conn.execute(sa.text(_WANTED), {"ends": ends})

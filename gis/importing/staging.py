@@ -94,7 +94,8 @@ def merge(conn: Connection, table: str, batch: int) -> Merged:
     keys = [name for name in ("origin", "origin_id", "part") if name in there] if owned else ["code"]
     same = " AND ".join(f"t.{key} = s.{key}" for key in keys)
     names = [f'"{name}"' for name in columns_of(conn) if name in there and name not in keys]
-    changed = _note_changes(conn, table, keys, f"{same} AND {_differ(names)}")
+    compared = [name for name in names if name != _AT_INTAKE]
+    changed = _note_changes(conn, table, keys, f"{same} AND {_differ(compared)}")
     sets = [f"{name} = {_theirs(name)}" for name in names] + ["batch_id = :batch"] * owned
     guard = _UNTOUCHED if table == "incidents" else "true"
     update = f"UPDATE {table} t SET {', '.join(sets)} FROM changed JOIN {STAGE} s USING ({', '.join(keys)})"
@@ -121,6 +122,8 @@ def _differ(names: list[str]) -> str:
     return f"ROW({ours}) IS DISTINCT FROM ROW({theirs})"
 
 
+_AT_INTAKE = '"grid_code"'
+"""What we found ourselves when a row came: boundaries that changed since do not change the row."""
 _NOW_IF_UNKNOWN = '"position_at"'
 """Where no time of a position is known, a new one is of now, a known one stays."""
 
