@@ -21,6 +21,9 @@ ALIKE = [
     ("Peña & Bénédict St", "Pena and Benedict Street", "PEÑA & BÉNÉDICT ST"),
     ("O'Brien's Court", "OBriens Ct", "O’Brien’s court"),
     ("Straße 5", "strasse 5", "STRASSE 5"),
+    ("Via Roma 35", "Via Roma n. 35", "VIA ROMA N° 35", "via roma n.35", "Via Roma nº 35", "Via Roma № 35"),
+    ("35 Main Street", "No. 35 Main St", "no 35 main st", "#35 Main Street"),
+    ("Lange Gasse 35", "Lange Gasse Nr. 35", "LANGE GASSE NR 35"), ("Şirin Cadde 35", "Sirin Cadde No:35"),
     ("Łódź", "Lodz", "ŁÓDŹ", "łodz"), ("Ørsted Æblevej", "ORSTED AEBLEVEJ"), ("Đakovo", "dakovo"),
     ("Αθήνα", "ΑΘΗΝΑ", "αθηνα"), ("Οδός", "ΟΔΟΣ", "οδοσ"), ("Ёлочная", "ЕЛОЧНАЯ"), ("Þór", "thor"),
     ("Işıklar", "ISIKLAR", "ışıklar"),
@@ -35,7 +38,9 @@ ALIKE = [
 ]  # fmt: skip
 APART = [
     ("1-2栋", "12栋"), ("3-502", "3502"), ("3 502", "3502"), ("North Charles St", "Northcharles St"),
-    ("1栋", "2栋"), ("май", "маи"), ("が", "か"),
+    ("1栋", "2栋"),
+    ("No-3", "3"), ("NR 12", "12"), ("N 300 W", "300 W"), ("Piano 5 Lane", "Pia 5 Lane"),
+    ("май", "маи"), ("が", "か"),
     ("一百五", "105"), ("三1号", "31号"), ("1一号", "11号"), ("百花路", "100花路"),
     ("东校区", "西校区"), ("21 1st St", "211 St"), ("101 A", "10 1A"),
 ]  # fmt: skip

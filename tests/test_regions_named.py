@@ -112,6 +112,19 @@ def test_a_registered_house_is_not_taken_for_one_of_another_street_of_its_name(
     assert [code[:2] for code in placed] == ([grid] if grid else [])
 
 
+@pytest.mark.parametrize("written", ["Via Roma 35", "Via Roma n. 35", "Via Roma nº 35", "VIA ROMA NO 35"])
+@pytest.mark.parametrize("known", ["Via Roma 35", "Via Roma n. 35", "Via Roma nº 35", "Via Roma No: 35"])
+def test_signs_of_numbers_are_none_of_an_address(
+    store: Connection, tmp_path: Path, known: str, written: str
+) -> None:
+    store.execute(sa.text("UPDATE roads SET name = 'Via Roma' WHERE name = 'Theta Street'"))
+    box = shapely.box(*town.at(4.5, 4.5), *town.at(4.51, 4.49))
+    there = gpd.GeoDataFrame({"origin_id": ["a"], "address": [known]}, geometry=[box], crs=4326)
+    bring(store, there, "buildings", tmp_path)
+    outcome = bring(store, happened(address=written), "incidents", tmp_path)
+    assert "from where VIA ROMA has that number" in next(iter(outcome.reasons))[1]
+
+
 @pytest.mark.parametrize(
     ("written", "grid"),
     [

@@ -232,12 +232,12 @@ _HOUSE_ZH = re.compile(
 _BARE_ZH = re.compile(r"^(?P<street>.+(?:路|街|巷|弄|(?<![国省县乡])道))(?P<number>\d+)$")
 """A number without 号; 国道320 is a road."""
 _NUMBER_BEHIND = re.compile(
-    r"^(?P<street>[^\W\d].*?[^\W\d]\.?),?\s+(?:(?:n|no|nr)[.º°]?\s*)?"
+    r"^(?P<street>[^\W\d].*?[^\W\d]\.?),?\s+(?:(?:n|no|nr|nro|num|numero)[.:º°]*\s*)?"
     r"(?P<number>\d+)(?:\s?[A-NP-WYZ]|\s?-\s?(?P<to>\d+)|\s+bis)?$",
     re.IGNORECASE,
 )
 _NUMBER_LAST = re.compile(
-    r"^(?P<street>(?=.*[^\W\d])\D*\d(?:.*?\S)??),?\s+(?:(?:n|no|nr)[.º°:]*\s*)?(?P<number>\d+)(?:\s?[A-NP-WYZ])?$",
+    r"^(?P<street>(?=.*[^\W\d])\D*\d(?:.*?\S)??),?\s+(?:(?:n|no|nr|nro|num|numero)[.:º°]*\s*)?(?P<number>\d+)(?:\s?[A-NP-WYZ])?$",
     re.IGNORECASE,
 )
 _UNIT = re.compile(r"\s+(?:APT|UNIT|SUITE|STE|RM|ROOM|FL|FLOOR)\b.*$|\s*#.*$", re.IGNORECASE)
@@ -253,6 +253,8 @@ _COMMA_BEHIND = re.compile(r"^\s*(\d+[A-Z]?),\s*(?=[A-Z])", re.IGNORECASE)
 """`12, King St W`."""
 
 
+_SIGN_BEFORE = re.compile(r"^\s*(?:(?:no|nr|nro|num|numero)[.:°]*|n[.°]+|#)\s*(?=\d+\s+\D)", re.IGNORECASE)
+"""`No. 35 Main Street`."""
 _FRACTIONS = str.maketrans(
     {sign: f" {unicodedata.normalize('NFKC', sign)} ".replace("⁄", "/") for sign in "½¼¾⅓⅔"}
 )
@@ -265,6 +267,7 @@ def by_commas(text: str) -> tuple[str, list[str]]:
     A direction there is the street's (`A St, NE`), and so is a number where there is none in front.
     """
     folded = _UNIT_BEFORE.sub("", unicodedata.normalize("NFKC", text.translate(_FRACTIONS)))
+    folded = _SIGN_BEFORE.sub("", folded)
     first, *rest = _COMMA_BEHIND.sub(r"\1 ", folded).split(",")
     if (
         rest
