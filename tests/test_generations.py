@@ -5,6 +5,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import pytest
+from shapely import affinity
 from sqlalchemy.engine import Connection
 
 from gis.errors import BadInput, NotFound
@@ -87,3 +88,17 @@ def test_generations_one_by_one_take_nothing_back_from_plans(conn: Connection, t
     for picture, days in (("aab", (None, EARLY)), ("abb", (EARLY, LATE)), ("bba", (LATE, None))):
         outcome = bring(conn, drawn(picture, valid_from=days[0], valid_to=days[1]), tmp_path)
         assert not [note for note in outcome.notes if "plans" in note]
+
+
+def test_the_map_before_may_come_again_where_its_lines_do_not_quite_meet(
+    conn: Connection, tmp_path: Path
+) -> None:
+    def unevenly(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+        apart = [affinity.translate(one, 3e-8, -2e-8 * (n % 2)) for n, one in enumerate(frame.geometry)]
+        return frame.set_geometry(apart)
+
+    before = unevenly(drawn("abab", valid_from=None, valid_to=LATE))
+    bring(conn, before, tmp_path)
+    bring(conn, unevenly(drawn("abab", valid_from=LATE)), tmp_path)
+    outcome = bring(conn, before, tmp_path)
+    assert (outcome.unchanged, outcome.inserted, outcome.updated) == (outcome.rows, 0, 0)

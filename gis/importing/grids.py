@@ -55,7 +55,7 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
     if options.dissolve:
         _refuse_lacking(job, lost, accepted=options.accept_faults)
         frame = _dissolved(conn, frame, tuple(by))
-    _refuse_broken(job, _laid(conn, frame, end=options.end))
+    _refuse_broken(job, _laid(conn, frame, end=options.end, settled=False))
     changes, found, snapped = _settled(conn, frame, end=options.end)
     found = grid_faults.explained(found, lost)
     _report_faults(job, found, accepted=options.accept_faults)
@@ -77,8 +77,8 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
     return outcome(job, merged)
 
 
-def _laid(conn: Connection, frame: pd.DataFrame, *, end: bool) -> list[Change]:
-    return [lay(conn, str(name), rows, end=end) for name, rows in frame.groupby("scheme")]
+def _laid(conn: Connection, frame: pd.DataFrame, *, end: bool, settled: bool = True) -> list[Change]:
+    return [lay(conn, str(name), rows, end=end, settled=settled) for name, rows in frame.groupby("scheme")]
 
 
 def _refuse_lacking(job: Job, lost: list[Lost], *, accepted: bool) -> None:
@@ -250,15 +250,17 @@ def _settled(
     xy = shapely.get_coordinates(given) * coverage.UNITS_PER_DEGREE
     if np.abs(xy - np.round(xy)).max(initial=0) < _EXACT:
         frame["geometry"] = coverage.to_degrees(coverage.to_units(given))
-        changes, found = _examined(conn, frame, end=end)
+        _, found = _examined(conn, frame, end=end, settled=False)
         if not any(fault.severity == "error" for fault in found):
-            return changes, found, {}
+            return _laid(conn, frame, end=end), found, {}
     snapped = _snap(frame)
     return *_examined(conn, frame, end=end), snapped
 
 
-def _examined(conn: Connection, frame: pd.DataFrame, *, end: bool) -> tuple[list[Change], list[Fault]]:
-    changes = _laid(conn, frame, end=end)
+def _examined(
+    conn: Connection, frame: pd.DataFrame, *, end: bool, settled: bool = True
+) -> tuple[list[Change], list[Fault]]:
+    changes = _laid(conn, frame, end=end, settled=settled)
     return changes, [fault for change in changes if change.new for fault in _faults(change)]
 
 

@@ -87,11 +87,14 @@ def _is_revived(change: Change, code: str, day: date) -> bool:
     return ended and in_force(change.after[code], day) is not None
 
 
-def lay(conn: Connection, scheme: str, rows: pd.DataFrame, *, end: bool = False) -> Change:
+def lay(
+    conn: Connection, scheme: str, rows: pd.DataFrame, *, end: bool = False, settled: bool = True
+) -> Change:
     """Return what laying the rows of a file over a scheme's known truth changes; writes nothing.
 
     `end`: what is known of a row's code from its last day on ends. Raises BadInput for a row without a first
-    day whose last days are known.
+    day whose last days are known as another's; not unless shapes are `settled`: before, none is like what is
+    known of it.
     """
     before = _known(conn, scheme)
     after = {code: list(versions) for code, versions in before.items()}
@@ -103,7 +106,7 @@ def lay(conn: Connection, scheme: str, rows: pd.DataFrame, *, end: bool = False)
         row = SimpleNamespace(**{str(name): value for name, value in values.items()})
         old = after.get(row.code, [])
         content = (row.level, row.parent_code, row.name, row.kind, wkb, _order(row, old))
-        new = overlay(old, _dated(row, content, old, day))
+        new = overlay(old, _dated(row, content, old, day, settled=settled))
         if row.valid_to is not None and in_force(new, row.valid_to) is not None:
             new = ended(new, row.valid_to) if end else new
             change.lasting += [] if end or _changes(new, row.valid_to) else [row.code]
@@ -114,11 +117,16 @@ def lay(conn: Connection, scheme: str, rows: pd.DataFrame, *, end: bool = False)
     return change
 
 
-def _dated(row: SimpleNamespace, content: tuple[Any, ...], old: list[Version], day: date) -> Version:
+def _dated(
+    row: SimpleNamespace, content: tuple[Any, ...], old: list[Version], day: date, *, settled: bool
+) -> Version:
+    new = Version(row.valid_from, row.valid_to, content)
     try:
-        return dated(Version(row.valid_from, row.valid_to, content), old, day)
+        return dated(new, old, day)
     except ValueError as error:
-        raise BadInput("valid_from", f"{row.code} {error}") from error
+        if settled:
+            raise BadInput("valid_from", f"{row.code} {error}") from error
+        return new
 
 
 def _changes(versions: list[Version], day: date) -> bool:
