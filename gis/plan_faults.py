@@ -16,7 +16,7 @@ from gis.plan_outlines import bent, followed
 from gis.plan_outside import as_theirs, new_overlaps
 from gis.publishing_proof import as_recorded, recorded
 from gis.settle import Coverage, is_grid
-from gis.tolerances import BEND_UNITS
+from gis.tolerances import BEND_UNITS, MATCH_UNITS
 
 
 def of_changed(conn: Connection, cov: Coverage, codes: Iterable[str]) -> list[Fault]:
@@ -60,13 +60,23 @@ def new_errors(before: Coverage, after: Coverage) -> list[Fault]:
     errors = _errors(after, before)
     old: dict[str, list[BaseGeometry]] = {}
     for fault in _errors(before) if errors else ():
-        old.setdefault(fault.kind, []).append(coverage.to_units(fault.geometry))
-    return [fault for fault in errors if not _was_there(fault, old.get(fault.kind, []))]
+        old.setdefault(_alike(fault.kind), []).append(coverage.to_units(fault.geometry))
+    return [fault for fault in errors if not _was_there(fault, old.get(_alike(fault.kind), []))]
+
+
+_ALIKE = {"hole": "gap", "orphan": "gap", "duplicate": "overlap"}
+
+
+def _alike(kind: str) -> str:
+    """One name for kinds that a fault passes between as grids beside it are split or merged."""
+    return _ALIKE.get(kind, kind)
 
 
 def _was_there(fault: Fault, old: list[BaseGeometry]) -> bool:
-    """Whether a fault lies within old ones of its kind, but for what bent vertices make of their border."""
+    """Whether a fault lies within old ones like it, but for what bent vertices make of their border."""
     there = coverage.to_units(fault.geometry)
+    core = shapely.buffer(there, -BEND_UNITS / 2)  # without hairs, where a vertex is on one side alone
+    there = there if core.is_empty else core
     near = [shape for shape in old if shapely.dwithin(shape, there, BEND_UNITS)]
     # Widened one by one: a union loses hairs.
     return bool(near) and bool(shapely.union_all(shapely.buffer(near, BEND_UNITS)).covers(there))
@@ -93,9 +103,15 @@ def _errors(cov: Coverage, base: Coverage | None = None) -> list[Fault]:
         outline = recorded(followed_on, base or cov, cov, code)
         below = {child: cov.shape(child) for child in cov.children.get(code, [])}
         there = faults.check(_degrees(below), coverage.to_degrees(outline), advice=False) if below else []
-        found += [fault for fault in there if _mark(fault) not in told]
+        found += [fault for fault in there if _mark(fault) not in told and not _is_hair(fault)]
     found += new_overlaps(base, cov) if base is not None else []
     return as_theirs(cov, [fault for fault in found if fault.severity == "error"])
+
+
+def _is_hair(fault: Fault) -> bool:
+    """Whether a fault is but the rounding where ground crossed a recorded outline: no step puts it right."""
+    rounding = fault.kind == "unmatched_vertices"
+    return rounding and bool(shapely.buffer(coverage.to_units(fault.geometry), -MATCH_UNITS / 2).is_empty)
 
 
 def _degrees(shapes: dict[str, BaseGeometry]) -> dict[str, BaseGeometry]:

@@ -158,7 +158,7 @@ def merge(base: Coverage, mine: Coverage, now: Coverage, takes: Mapping[str, str
     """
     ours, theirs = Side(base, mine), Side(base, now)
     if not theirs.changes:  # nobody published since
-        return Merged(mine if ours.touched else now)
+        return Merged(mine if ours.touched or ours.spare else now)
     ours = Side(base, _welded(ours, theirs))
     dropped, undone = _decided(ours, theirs, takes or {})
     kept, there = set(ours.touched) - dropped, set(theirs.touched) - undone

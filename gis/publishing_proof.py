@@ -7,6 +7,7 @@ the edges must be what they were, but for vertices beside them (`plan_outlines.b
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import shapely
@@ -15,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 from gis import coverage
 from gis.errors import Unexplained
 from gis.plan_diff import Change, Version, diff
-from gis.plan_outlines import Point, as_tees, bent, bent_shape, given, inserted_between, moved
+from gis.plan_outlines import Point, as_tees, bent, bent_shape, followed, given, inserted_between, moved
 from gis.settle import Coverage, combined, is_grid, same_shape, total, with_tees
 
 
@@ -25,6 +26,11 @@ class Ground:
 
     out: list[BaseGeometry] = field(default_factory=list)
     into: list[BaseGeometry] = field(default_factory=list)
+
+    @cached_property
+    def is_bent(self) -> bool:
+        """Whether the same ground comes as goes, but for vertices in the edges around it."""
+        return inserted_between(self.out, self.into) is not None
 
 
 def named(base: Coverage, draft: Coverage, undone: Iterable[str] = ()) -> frozenset[str]:
@@ -67,9 +73,12 @@ def within(stored: BaseGeometry, ground: Ground) -> Ground:
 
     What children have in common with others' grids, or stray into, is in more than one polygon, or in none.
     """
+    if ground.is_bent:
+        return Ground()
     out, into = total(ground.out), total(ground.into)
     gone, come = shapely.difference(out, into), shapely.difference(into, out)
-    return Ground(_areal(shapely.intersection(gone, stored)), _areal(shapely.difference(come, stored)))
+    lost = shapely.intersection(gone, stored, grid_size=1.0)
+    return Ground(_areal(lost), _areal(shapely.difference(come, stored, grid_size=1.0)))
 
 
 def _areal(shape: BaseGeometry) -> list[BaseGeometry]:
@@ -86,7 +95,10 @@ def as_written(old: Coverage, new: Coverage, code: str, stored: BaseGeometry | N
     lowest = code in new.shapes and code not in old.children
     if stored is None or lowest or code not in old.outlines:
         return new.shape(code)
-    return carried_on(stored, within(stored, passing(old, new, code)))
+    ground = passing(old, new, code)
+    if ground.is_bent:
+        return followed(old, replace(new, outlines={code: stored}))[code]
+    return carried_on(stored, within(stored, ground))
 
 
 def as_recorded(old: Coverage, new: Coverage) -> dict[str, Change]:
@@ -135,12 +147,21 @@ def _held(cov: Coverage, ground: list[BaseGeometry], but: str) -> list[BaseGeome
 
 
 def _combined(stored: BaseGeometry, ground: Ground) -> BaseGeometry:
-    """The same by edges; with each other's vertices where the store's outline lacks some of them."""
-    shape = combined([stored, *ground.into], ground.out)
-    if shape.is_valid:
-        return shape
-    one, *parts = coverage.match(np.array([stored, *ground.into, *ground.out], dtype=object))
-    return combined([one, *parts[: len(ground.into)]], parts[len(ground.into) :])
+    """The same by edges, with each other's vertices where the store's outline lacks some of them; else noded.
+
+    Edges that do not meet in their ends make no polygon: its area tells.
+    """
+    given = np.array([stored, *ground.into, *ground.out], dtype=object)
+    for every in (lambda: given, lambda: coverage.match(given)):
+        one, *parts = every()
+        into, out = parts[: len(ground.into)], parts[len(ground.into) :]
+        shape = combined([one, *into], out)
+        area = one.area + sum(p.area for p in into) - sum(p.area for p in out)
+        if shape.is_valid and abs(shape.area - area) <= 1:
+            return shape
+    left = shapely.difference(stored, shapely.union_all(ground.out), grid_size=1.0)
+    noded: BaseGeometry = shapely.normalize(shapely.union_all([left, *ground.into], grid_size=1.0))
+    return noded
 
 
 @dataclass

@@ -77,8 +77,25 @@ def _with_spare(
     for key in _claimed_twice(lowest, spare):
         del spare[key]
         outlines[key.removeprefix(SPARE)] = given[key.removeprefix(SPARE)]
+    outlines |= _unfit_above(Coverage(grids, lowest | spare), given, outlines)
     ground, owned = _proven(lowest | spare)
     return *_with_unfilled(grids, ground, owned, outlines), outlines
+
+
+def _unfit_above(there: Coverage, given: Shapes, outlines: Shapes) -> Shapes:
+    """The recorded polygons above some that children do not fit into, which the ground does not fit either.
+
+    They may well be what the recorded polygons right below add up to.
+    """
+    found: Shapes = {}
+    for code in outlines:
+        above = there.grids[code].parent
+        while above in given and above not in outlines and above not in found:
+            rest = _rest_of_matched(given[above], [there.shapes[key] for key in there.ground(above)])
+            if rest is None or not rest.is_empty:
+                found[above] = given[above]
+            above = there.grids[above].parent
+    return found
 
 
 def _with_unfilled(

@@ -119,7 +119,7 @@ def test_a_map_drawn_elsewhere_leaves_its_ground_to_the_parent() -> None:
     ("shape", "code", "unfit"),
     [
         (box(4.9, 0, 6, 2), "Q2", set()),  # overlaps Q1
-        (box(5, 0, 6, 2.2), "Q2", {"Q"}),  # strays out of its parent
+        (box(5, 0, 6, 2.2), "Q2", {"Q", "C"}),  # strays out of its parent, and of what is above it
         (box(3, 0, 6, 2.2), "Q", {"C"}),  # strays out of the scope
     ],
 )
