@@ -1,6 +1,6 @@
 """Publishing a plan: one transaction that brings it onto the ground as it is now and writes a revision."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -24,6 +24,7 @@ from gis.plan_diff import diff
 from gis.plan_prospect import Clash, Stretch, clashes, mark, otherwise, stretches
 from gis.plan_store import Plan
 from gis.plans import Draft
+from gis.publishing_proof import version_written
 from gis.settings import settings
 from gis.settle import is_grid
 
@@ -48,7 +49,19 @@ class Published:
 def conflicts(conn: Connection, plan_id: int) -> list[Clash]:
     """Return the grids that stand between a draft and its publication as things are, each with the day."""
     here = plans.draft(conn, plan_id)
-    return clashes(stretches(conn, here, plan_store.newest(conn)))
+    return _as_written(here, stretches(conn, here, plan_store.newest(conn)))
+
+
+def _as_written(here: Draft, found: list[Stretch]) -> list[Clash]:
+    """The grids in conflict, upper ones by the polygons that would be written, or stand in the store."""
+    base, mine, there = here.base.cov, here.cov, list[Clash]()
+    for stretch in found:
+        now = stretch.base.cov
+        for one in stretch.merged.conflicts:
+            ours, theirs = version_written(base, mine, one.mine), version_written(now, now, one.theirs)
+            there.append((replace(one, mine=ours, theirs=theirs), stretch.since))
+        base, mine = now, stretch.merged.cov
+    return there
 
 
 def resolve(conn: Connection, plan_id: int, code: str, take: str) -> list[Clash]:
@@ -59,7 +72,7 @@ def resolve(conn: Connection, plan_id: int, code: str, take: str) -> list[Clash]
     """
     here = plans.draft(conn, plan_id, lock=True)
     plans.demand(here.plan, "draft", "submitted", "approved")
-    found = {one.code: (one, day) for one, day in conflicts(conn, plan_id)}
+    found = {one.code: (one, day) for one, day in clashes(stretches(conn, here, plan_store.newest(conn)))}
     if code not in found:
         raise NotFound(f"grid {code} is not in conflict; GET /plans/{plan_id}/conflicts lists those that are")
     one, day = found[code]
@@ -133,7 +146,9 @@ def _merged(conn: Connection, here: Draft) -> list[Stretch]:
     there = stretches(conn, here, plan_store.newest(conn))
     clash = clashes(there)
     if clash:
-        raise Conflicted(_told(here.plan, clash), told(conn, here.plan.scheme, clash, "wgs84"))
+        raise Conflicted(
+            _told(here.plan, clash), told(conn, here.plan.scheme, _as_written(here, there), "wgs84")
+        )
     return there
 
 
