@@ -20,7 +20,7 @@ from gis.case import Fault
 from gis.coverage import Geoms
 from gis.crs import to_degrees
 from gis.errors import BadInput
-from gis.importing import codes, natures, quoting, sandbox
+from gis.importing import codes, natures, sandbox
 from gis.importing.parsing import LONGEST_ID
 from gis.importing.shapes import unwrapped
 from gis.importing.source import Chunk, ReadOptions, Source, one_array
@@ -167,10 +167,10 @@ def _refuse(bad: Any, field: str, reason: str) -> None:
 def bring(cov: Coverage, drawn: gpd.GeoDataFrame) -> Brought:
     """Compare a file's lowest grids with a draft: the step `adopt`, or the errors that the draft has not.
 
+    No format of plan files has formulas: a text that begins like one is a text, as in `rename`.
     Coordinates are put on the fixed precision and neighbours together; grids that then are what they were
     are left out.
     """
-    _refuse_formulas(cov, drawn)
     whole, lost = coverage.on_precision(drawn.geometry.to_numpy())
     _refuse(
         shapely.is_missing(whole), "geometry", "collapses: it is narrower than 1e-7 degree; draw it again"
@@ -191,22 +191,6 @@ def bring(cov: Coverage, drawn: gpd.GeoDataFrame) -> Brought:
     step = _step(cov, drawn, shapes)
     taken = new_overlaps(cov, redraw.apply(cov, step)) if step and cov.outside else []
     return Brought(None if taken else step, taken, notes)
-
-
-def _refuse_formulas(cov: Coverage, drawn: gpd.GeoDataFrame) -> None:
-    """Raise BadInput for the first text that would run as a formula and that the draft does not have."""
-    for name in ("code", "parent", "name"):
-        if name in drawn:
-            rows = zip(drawn["code"], drawn[name].fillna(""), strict=True)
-            runs = [
-                re.match(quoting.FORMULA, text) and not _has(cov, name, code, text) for code, text in rows
-            ]
-            _refuse(runs, name, "is a formula; write its value instead")
-
-
-def _has(cov: Coverage, name: str, code: str, text: str) -> bool:
-    """Whether a draft has a text already: as a code, or as the name of a code's grid."""
-    return text in cov.grids if name != "name" else code in cov.grids and text == cov.grids[code].name.strip()
 
 
 def _together(units: Geoms, cov: Coverage) -> tuple[Geoms, BaseGeometry]:

@@ -204,19 +204,28 @@ FORMULAS = ["=1+1", "-东门", "@A1", "+cmd|' /C calc'!A0", '=HYPERLINK("x")']
 @pytest.mark.parametrize("form", plan_files.FORMATS)
 @pytest.mark.parametrize("text", FORMULAS)
 def test_what_a_spreadsheet_would_run_comes_back_where_it_was(form: str, text: str, tmp_path: Path) -> None:
-    """A grid may be called so, as an import takes it with an apostrophe; only a new one is a formula."""
+    """No format of plan files has formulas: what one plan writes is read into it, and into another."""
     cov = draft()
     named = replace(cov, grids={**cov.grids, "0000": replace(cov.grids["0000"], name=text)})
     back = out_and_in(named, form, tmp_path)
     brought = plan_files.bring(named, back)
     assert (brought.step, brought.faults) == (None, [])
+    step = plan_files.bring(cov, back).step
+    assert step is not None
+    assert apply(cov, step).grids["0000"].name == text
     at = list(back["code"]).index("0101")
-    for column in ("name", "parent", "code"):
-        changed = back.copy()
-        changed.loc[at, column] = text
-        with pytest.raises(BadInput, match=f"row {at + 1} is a formula; write its value instead") as refused:
-            plan_files.bring(named, changed)
-        assert refused.value.field == column
+    back.loc[at, "code"] = text
+    step = plan_files.bring(cov, back).step
+    assert step is not None
+    there = apply(cov, step)
+    assert text in there.grids
+    assert "0101" not in there.grids
+    again = plan_files.bring(there, out_and_in(there, form, tmp_path))
+    assert (again.step, again.faults) == (None, [])
+    back.loc[at, "parent"] = text
+    with pytest.raises(BadInput, match="is no grid above the lowest of this draft") as refused:
+        plan_files.bring(cov, back)
+    assert refused.value.field == "parent"
 
 
 def test_the_only_layer_of_a_geopackage_is_taken_whatever_its_name(tmp_path: Path) -> None:
