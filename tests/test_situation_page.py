@@ -9,7 +9,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from sqlalchemy.engine import Engine
 
-from gis.access import NewKey
+from api.access import demand
+from gis.access import NewKey, Principal
+from gis.errors import Forbidden
 from layers.public import release_months
 from tests import town
 from tests.browsing import DRAWN, sign_in, until, window
@@ -222,3 +224,46 @@ def test_refusals_of_statistics_are_in_the_reader_s_language(visit: Visit) -> No
             assert not re.search("[a-z]{4}", said), (path, query, said)
             assert part in said, (path, query, said)
     assert "records begin on" in page.evaluate(ASK, ["/changes", OLD, "en"])
+
+
+WORDED = """async ([text, lang]) => {
+    const [{ inWords }, { speak }] = await Promise.all([import("/app/refusals.js"), import("/app/i18n.js")]);
+    speak(lang);
+    return inWords(text);
+}"""
+
+
+def test_refusals_of_rights_and_exports_are_in_the_reader_s_language(visit: Visit, address: str) -> None:
+    """Whoever may not: what is missing comes in Chinese, with the roles named."""
+    asked: list[tuple[str | None, str, dict[str, str], str]] = [
+        (None, "/situation", {}, "“指挥”"), (None, "/risk", {}, "登录"), (None, "/plans", {}, "登录"),
+        ("commander", "/situation", {"format": "csv"}, "导出"),
+        ("commander", "/changes", {"format": "csv"}, "导出"),
+        ("commander", "/risk", {"format": "csv"}, "导出"),
+    ]  # fmt: skip
+    pages = {role: visit(role, refused=True) for role in (None, "commander")}
+    for role, path, query, part in asked:
+        said = pages[role].evaluate(ASK, [path, query, "zh"])
+        assert part in said, (path, said)
+        assert not re.search("[a-z]{4}", said), (path, said)
+        assert re.search("[a-z]{4}", pages[role].evaluate(ASK, [path, query, "en"]))
+    answers = [
+        pages[None].request.post(f"{address}/session", data={"key": key}, headers={"Sec-Fetch-Site": site})
+        for key, site in (("nobody's", "same-origin"), ("nobody's", "cross-site"))
+    ]
+    others = [answer.json()["detail"] for answer in answers]
+    others += [
+        refusal(Principal("commander", full_role="approver"), "approver"),
+        refusal(Principal("field", full_role="field"), "planner"),
+    ]
+    for text in others:
+        said = pages[None].evaluate(WORDED, [text, "zh"])
+        assert re.search("[\u4e00-\u9fff]", said), (text, said)
+        assert not re.search("[a-z]{4}", said), (text, said)
+        assert pages[None].evaluate(WORDED, [text, "en"]) == text
+
+
+def refusal(who: Principal, role: str) -> str:
+    with pytest.raises(Forbidden) as raised:
+        demand(who, role)
+    return str(raised.value)

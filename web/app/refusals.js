@@ -1,8 +1,9 @@
-/** What the service refuses a question of statistics for, in the reader's language. */
+/** What the service refuses a question of statistics for, or its asker, in the reader's language. */
 
 import { language, t } from "./i18n.js";
 
-/** What the service says, and the words that say the same here; {1} and on are what its brackets hold. */
+/** What the service says, and the words that say the same here; {1} and on are what its brackets hold, and
+ * {role}, {own} the names of roles. */
 const KNOWN = [
   [/records begin on (\S+); ask for a period/, "refusal.before"],
   [/records end on (\S+); ask for a period/, "refusal.after"],
@@ -27,11 +28,20 @@ const KNOWN = [
   [/alarms are judged for the whole city/, "refusal.whole"],
   [/^(.+) silenced this alarm until (\S+);/, "refusal.silenced"],
   [/much is being worked out for others/, "refusal.busy"],
+  [/this is for role (?<role>\w+) and above; send an access key/, "refusal.nobody"],
+  [/this is for role (?<role>\w+) and above; the key is of role (?<own>\w+)/, "refusal.role"],
+  [/needs the second factor of role (?<own>\w+);/, "refusal.factor"],
+  [/exporting is a right of its own/, "refusal.export"],
+  [/the key is unknown, revoked or expired/, "refusal.key"],
+  [/the code is wrong, late or was used already/, "refusal.code"],
+  [/another site may not write here/, "refusal.site"],
+  [/X-CSRF-Token is missing or wrong/, "refusal.stale"],
 ];
 
 /** The same refusal as its reader understands it; what is not known stays as the service says it. */
 export function inWords(text) {
   if (language() !== "zh") return text;
   const [found, key] = KNOWN.map(([form, name]) => [form.exec(text), name]).find(([match]) => match) ?? [];
-  return found ? t(key, { ...found }) : text;
+  const roles = Object.entries(found?.groups ?? {}).map(([name, role]) => [name, t(`role.${role}`)]);
+  return found ? t(key, { ...found, ...Object.fromEntries(roles) }) : text;
 }
