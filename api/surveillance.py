@@ -28,7 +28,8 @@ Id = Annotated[int, Path(ge=1, lt=2**53)]
 _EVERYTHING = Look(Wish(), None, None, None, None, None, None)
 METHOD = {
     "categories": "of a category that came into use (`began`) only weeks since then count; it is tested once "
-    f"{FEWEST_WEEKS} of them are recorded, and all together leave it out",
+    f"{FEWEST_WEEKS} of them are recorded; all together leave it out once {surveillance.SPREAD} of the "
+    "lowest grids hold it",
     "expected": "Noufaily et al. 2013 from up to 5 years of weeks; of few incidents the share of the whole's",
     "p": "chance of so many incidents or more: negative binomial, the mean's uncertainty included",
     "recurrence_weeks": "weeks in which chance alone shows one so unlikely, over all series of the whole "

@@ -152,11 +152,10 @@ def _scatter(counts: Integers, days: Integers) -> float:
 def reach(held: ArrayLike, steps: int, places: int = 1) -> tuple[int, int]:
     """Return from which of so many steps on a series was recorded, and with which it ended, exclusively.
 
-    `held` are the steps (0 to `steps` - 1: days, weeks) that hold a record, each once for every of so many
-    `places` (grids) that holds one in it: what begins everywhere at once is seen sooner than what one place
-    alone has. Empty ones before the first and after the last are quiet, unless they are more than lie between
-    any two records (a season comes back) and too many to believe: were each step and place as likely to hold
-    one, the chance that none of them did is at most UNBELIEVABLE (hypergeometric). A series without any
+    `held` are the steps (0 to `steps` - 1: days, weeks) that hold a record, or the first ones of so many
+    `places`. Empty ones before the first and after the last are quiet, unless they are more than lie between
+    any two records (a season comes back) and too many to believe: were each step (and place) as likely to
+    hold one, the chance that none of them did is at most UNBELIEVABLE (hypergeometric). A series without any
     record reaches over all steps.
     """
     some = np.sort(np.asarray(held, dtype=np.int64))
@@ -178,5 +177,11 @@ def _none_of(steps: int, empty: int, held: int) -> float:
 
 
 def begun(held: NDArray[np.bool_]) -> int:
-    """Return from which step on a series was recorded; `held` (places, steps) says where and when it was."""
-    return reach(np.nonzero(held)[1], held.shape[1], len(held))[0]
+    """Return from which step on a series was recorded; `held` (places, steps) says where and when it was.
+
+    Either the steps before the last one say so, or in how many places it first came how near the end: what
+    is new in many at once came into use, what goes on in one place may be an outbreak.
+    """
+    by_step, _ = reach(np.flatnonzero(held[:, :-1].any(axis=0)), held.shape[1] - 1)
+    by_place, _ = reach(held.argmax(axis=1)[held.any(axis=1)], held.shape[1], len(held))
+    return max(by_step, by_place)

@@ -30,6 +30,8 @@ RECURRENCE_WEEKS = 13
 SURE_WEEKS = 156
 """With three years of past or more, quiet series alarmed 0.83 to 1.19 times as often as stated; with two, 0.6
 to 1.0 times (docs/proofs.md), and with less nobody has measured it."""
+SPREAD = 3
+"""Lowest grids from which on what came into use is no outbreak of one place."""
 MOST_SILENT_DAYS = 366
 """Whoever wants to hear nothing for longer says so again every year."""
 _WEEK = timedelta(days=7)
@@ -37,7 +39,7 @@ _WEEK = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Began:
-    """A category that came into use within the weeks looked at; all of them together leave it out."""
+    """A category that came into use within the weeks looked at."""
 
     category: str
     since: date
@@ -113,9 +115,10 @@ def _in_use(
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
     """Return counts (series, weeks) of (grids, categories, weeks), and each category's first week in use.
 
-    A category came into use where the grids and weeks that hold it, the one judged included, lie too far
-    from the first week to be chance (`gis.recorded`). The first category, which holds all others, leaves out
-    those that did: the city did not become worse by what nobody recorded before.
+    A category came into use where the weeks that hold it, or the first ones of the lowest grids, the week
+    judged included, lie too far from the first week to be chance (`gis.recorded`). The first category, which
+    holds all others, leaves out those of them that SPREAD grids hold: the city did not become worse by what
+    nobody recorded before. What is new in fewer may be an outbreak, and stays in it.
     """
     known, counts = np.flatnonzero(recorded), counts.copy()
 
@@ -123,7 +126,8 @@ def _in_use(
         return int(known[begun(counts[is_leaf, row][:, known] > 0)])
 
     begins = [first_week(row) for row in range(1, counts.shape[1])]
-    counts[:, 0] -= counts[:, 1:][:, np.array(begins) > 0].sum(axis=1)
+    wide = counts[is_leaf, 1:].any(axis=2).sum(axis=0) >= SPREAD
+    counts[:, 0] -= counts[:, 1:][:, (np.array(begins) > 0) & wide].sum(axis=1)
     return counts.reshape(-1, counts.shape[2]), np.array([first_week(0), *begins])
 
 

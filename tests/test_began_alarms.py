@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from api.cli import app
 from gis import db, schema
 from gis.grids import Wish, resolve
-from gis.recorded import reach
+from gis.recorded import begun
 from layers.surveillance import FEWEST_WEEKS, Surveyed, survey
 from layers.view import View
 from tests import town
@@ -123,11 +123,24 @@ def test_what_was_always_rare_did_not_come_into_use(long: int, a_year: int) -> N
     for _ in range(1000):
         held = rng.poisson(a_year / 52 / 20, (20, long)) > 0
         held[3, -int(rng.integers(1, 5)) :] = True
-        wrong += held[:, : long // 2].any() and reach(np.nonzero(held)[1], long, 20) != (0, long)
+        wrong += held[:, : long // 2].any() and begun(held) > 0
     assert wrong <= 3
 
 
-def test_the_bound_two_grids_at_once_after_a_hundred_silent_weeks() -> None:
-    """Less than that is an outbreak: one grid that never held any, or two after a shorter silence."""
-    for long, grids, begin in ((141, 1, 0), (90, 2, 0), (141, 2, 140), (60, 3, 59)):
-        assert reach([long - 1] * grids, long, 20) == (begin, long)
+@pytest.mark.parametrize(("long", "weeks"), [(43, 3), (110, 3), (160, 2), (265, 2)])
+def test_an_outbreak_of_what_never_was_in_one_grid_did_not_come_into_use(long: int, weeks: int) -> None:
+    held = np.zeros((20, long), dtype=bool)
+    held[3, -weeks:] = True
+    assert begun(held) == 0
+
+
+@pytest.mark.parametrize(
+    ("long", "grids", "is_new"),
+    [(141, 1, False), (90, 2, False), (141, 2, True), (60, 2, False), (60, 3, True)],
+)
+def test_the_bound_is_two_grids_at_once_after_a_hundred_silent_weeks(
+    long: int, grids: int, is_new: bool
+) -> None:
+    held = np.zeros((20, long), dtype=bool)
+    held[:grids, -1] = True
+    assert begun(held) == (long - 1 if is_new else 0)

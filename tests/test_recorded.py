@@ -58,7 +58,7 @@ def test_a_series_begins_with_its_first_record_where_silence_before_is_too_long(
     held: list[int], first: int
 ) -> None:
     """Silences behind the first record are a season's, or of a time without the thing."""
-    assert begun(np.array([held], dtype=bool)) == first
+    assert begun(np.array([[*held, 0]], dtype=bool)) == first
 
 
 def test_the_chance_that_none_falls_on_the_empty_ones_is_hypergeometric() -> None:
