@@ -254,7 +254,7 @@ class Counted:
     count: Floats
     serious: Floats
     without: int
-    """Incidents of the period that no grid owns."""
+    """Incidents of the period that lie in none of the grids which are spoken of."""
 
 
 def counted(conn: Connection, view: View, grids: Grids, known: list[str], before: int) -> Counted:
@@ -268,9 +268,10 @@ def counted(conn: Connection, view: View, grids: Grids, known: list[str], before
     )
     owner, number = grids.owners.find(conn, lon, lat), numbers.astype(np.int64)
     owned, place = owner >= 0, {code: number for number, code in enumerate(known)}
+    held = np.append(np.asarray(grids.holds.sum(axis=0)).ravel() > 0, False)
     return Counted(
         owner[owned], _places(category[owned], place), number[owned], np.ones(owned.sum()),
-        serious[owned].astype(np.float64), int((~owned & (number == 0)).sum()),
+        serious[owned].astype(np.float64), int((~held[owner] & (number == 0)).sum()),
     )  # fmt: skip
 
 

@@ -300,6 +300,13 @@ def test_counts_are_of_the_places_within_the_boundaries_that_are_asked_for(
     expected = whole | {row.code: row.count for row in by_place}
     assert dict(zip(found.grids.codes, counts, strict=True)) == expected
     assert sum(counts) > 100
+    i = schema.incidents.c
+    inside = (i.occurred_at >= START) & (i.occurred_at < START + timedelta(days=28))
+    number = conn.execute(sa.select(sa.func.count()).where(inside)).scalar_one()
+    for level in {1, 2, 3} if scheme == "safety" else {1}:
+        one = situation(conn, view, level)
+        rows = one.count.reshape(-1, 3)[:, 0].sum()
+        assert rows + one.without_grid == number, level
 
 
 @pytest.mark.parametrize("code", ["T1a", "T1", "T2e"])
