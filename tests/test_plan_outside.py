@@ -208,6 +208,24 @@ def test_a_grid_that_will_have_the_ground_counts_from_now_on(conn: Connection) -
         plans.take(conn, PLANNER, mine, TAKING[0])
 
 
+def test_an_upper_grid_gets_no_ground_of_its_level_outside(conn: Connection) -> None:
+    """P1 strays into W, where its parent does not reach: handed to Q1, the ground would be drawn into Q."""
+    stray = block(8, 10, 10, 12)
+    rows = [("U", None, block(0, 0, 20, 10)), ("W", None, block(0, 10, 20, 20)),
+            ("P", "U", block(0, 0, 10, 10)), ("Q", "U", block(10, 0, 20, 10)),
+            ("V", "W", block(0, 10, 20, 20)), ("P1", "P", block(0, 0, 10, 10) | stray),
+            ("Q1", "Q", block(10, 0, 20, 10)), ("V1", "V", block(0, 10, 20, 20) - stray)]  # fmt: skip
+    recorded.lay(conn, SCHEME, rows)
+    plan = begin(conn, "U")
+    step = {"op": "assign", "to": "Q1", "area": mapping(block(7.9, 8, 10, 12.1))}
+    with pytest.raises(Faulty, match=r"outside the scope: V \(3\d{6}\.\d\d m²\)"):
+        plans.take(conn, PLANNER, plan, step)
+    below = {**step, "area": mapping(block(7.9, 7, 10, 9.9))}
+    plans.take(conn, PLANNER, plan, below)
+    through(conn, plan)
+    assert overlaps(conn) == {}
+
+
 def strayed(rng: np.random.Generator) -> recorded.Rows:
     """Two townships of four villages, which stray into each other, leave ground unowned and overlap."""
     villages = {f"{p}{i}": cell(2 * (p == "Q") + i % 2, i // 2) for p in "PQ" for i in range(4)}
