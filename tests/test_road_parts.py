@@ -8,6 +8,7 @@ import shapely
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyproj import Geod
 from shapely import LineString, MultiLineString
 from sqlalchemy.engine import Connection
 
@@ -19,6 +20,8 @@ from gis.importing.run import run
 from gis.schema import roads
 from tests import town
 from tests.test_centrelines import bring, frame, stored
+
+GEOD = Geod(ellps="WGS84")
 
 
 def line(x: float, y: float = 1.0, length: float = 0.5) -> LineString:
@@ -46,6 +49,16 @@ def test_a_corrected_row_has_the_lines_of_the_correction(conn: Connection, befor
     )
     told = [note for note in outcome.notes if "taken out" in note]
     assert [int(note.split()[0]) for note in told] == [gone] * bool(gone)
+
+
+@pytest.mark.parametrize("lat", [0.0, 27.0, 52.2, 60.0, 70.0])
+def test_numbers_are_shared_by_metres_wherever_the_city_lies(conn: Connection, lat: float) -> None:
+    lon, at, _ = GEOD.fwd(21, lat, 90, 1000)
+    _, north, _ = GEOD.fwd(lon, at, 0, 1050)
+    _, begin, _ = GEOD.fwd(lon, at, 0, 50)
+    lines = [LineString([(21, lat), (lon, at)]), LineString([(lon, begin), (lon, north)])]
+    bring(conn, frame([MultiLineString(lines)], left_from=[1], left_to=[199]))
+    assert [(row.left_from, row.left_to) for row in stored(conn)] == [(1, 99), (101, 199)]
 
 
 def test_parts_take_no_other_rows_id(conn: Connection) -> None:
@@ -110,7 +123,7 @@ def test_numbers_run_in_the_order_of_drawing_each_on_one_line(
     step = (1 if (first - last) % 2 else 2) * (-1 if backwards else 1)
     given_numbers = list(range(first, last + step, step))
     assert [n for a, b in ranges for n in range(a, b + step, step)] == given_numbers
-    share = np.array([shapely.length(one) for one in lines])
+    share = np.array([GEOD.geometry_length(one) for one in lines])
     held = [0 if r.left_from is None else (r.left_to - r.left_from) // step + 1 for r in rows]
     assert np.abs(np.array(held) - share / share.sum() * len(given_numbers)).max() <= 1
     assert (rows[0].u, rows[-1].v) == (7, 9)

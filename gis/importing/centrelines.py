@@ -103,7 +103,10 @@ def _taken(made: Draft, row: Ints, lines: npt.NDArray[np.object_], given: pa.Arr
     own = given.take(pa.array(row))
     columns["part"] = pc.if_else(pa.array(count > 1), pa.array(number + 1), own)
     columns["parts"] = pc.if_else(pc.greater(own, 0), None, pa.array(count))
-    _share_numbers(taken, row, shapely.length(lines))
+    several = count > 1
+    metres = np.zeros(len(row))
+    metres[several] = [_GEOD.geometry_length(line) for line in lines[several]]
+    _share_numbers(taken, row, metres)
     _cut_between(taken, number == 0, number == count - 1)
     return taken
 
@@ -118,7 +121,6 @@ def _cut_between(made: Draft, first: Bools, last: Bools) -> None:
 
 def _share_numbers(made: Draft, row: Ints, length: Floats) -> None:
     """Give each part of a row the house numbers that fall on it, by its length; those of no part overlap."""
-    length = np.nan_to_num(length)
     total = np.bincount(row, length)[row]
     end = np.cumsum(length) - (np.cumsum(np.bincount(row, length)) - np.bincount(row, length))[row]
     several = np.bincount(row)[row] > 1
