@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 import sqlalchemy as sa
@@ -59,6 +60,18 @@ def test_numbers_are_shared_by_metres_wherever_the_city_lies(conn: Connection, l
     lines = [LineString([(21, lat), (lon, at)]), LineString([(lon, begin), (lon, north)])]
     bring(conn, frame([MultiLineString(lines)], left_from=[1], left_to=[199]))
     assert [(row.left_from, row.left_to) for row in stored(conn)] == [(1, 99), (101, 199)]
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 60), (2, 61), (60, 1), (1, 59), (2, 60)])
+@pytest.mark.parametrize("parity", [None, "both"])
+def test_parts_have_the_parity_of_the_whole(
+    conn: Connection, first: int, last: int, parity: str | None
+) -> None:
+    lines = MultiLineString([line(0.5, 1, 0.9), line(2, 1, 0.2), line(3, 1, 0.4)])
+    bring(conn, frame([lines], left_from=[first], left_to=[last], left_parity=pd.array([parity], "string")))
+    odd, even = first % 2 == last % 2 == 1, first % 2 == last % 2 == 0
+    whole = parity or ("odd" if odd else "even" if even else "both")
+    assert {row.left_parity for row in stored(conn)} == {whole}
 
 
 def test_parts_take_no_other_rows_id(conn: Connection) -> None:

@@ -129,7 +129,10 @@ def _share_numbers(made: Draft, row: Ints, length: Floats) -> None:
     )
     for side in _SIDES:
         first, last = (_numbers(made, f"{side}_{name}") for name in _ENDS)
-        both = mask(pc.equal(made.text(f"{side}_parity"), "both")) | ((last - first) % 2 != 0)
+        parity = _parity(made, side, first, last)
+        # That of the whole: a part of a mixed range may begin and end on even numbers.
+        made.columns[f"{side}_parity"] = pc.if_else(pa.array(several), parity, made.text(f"{side}_parity"))
+        both = mask(pc.equal(parity, "both")) | ((last - first) % 2 != 0)
         step = np.where(last < first, -1, 1) * np.where(both, 1, 2)
         count = (last - first) / step + 1
         begin, until = np.round(count * before), np.round(count * behind)
@@ -201,10 +204,14 @@ def tidy_numbers(made: Draft) -> None:
         there = (first > 0) & (last > 0)
         for name, values in zip(_ENDS, (first, last), strict=True):
             made.columns[f"{side}_{name}"] = _integers(np.where(there, values, np.nan))
-        mixed = first % 2 != last % 2
-        told = np.where(mixed, "both", np.where(first % 2 == 1, "odd", "even"))
-        parity = pc.coalesce(made.text(f"{side}_parity"), pa.array(told))
+        parity = _parity(made, side, first, last)
         made.columns[f"{side}_parity"] = pc.if_else(pa.array(there), parity, None)
+
+
+def _parity(made: Draft, side: str, first: Floats, last: Floats) -> pa.Array:
+    """Return the parity of a side: as the row says, else that of its first and last number."""
+    of_ends = np.where(first % 2 != last % 2, "both", np.where(first % 2 == 1, "odd", "even"))
+    return pc.coalesce(made.text(f"{side}_parity"), pa.array(of_ends))
 
 
 def measure(made: Draft, where: Placed) -> None:
