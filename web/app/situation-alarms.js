@@ -58,7 +58,12 @@ function gathering({ centre, members, days, observed, expected, ratio, p, recurr
   );
 }
 
-const judged = ({ series, weeks, raised }) => t("alarms.judged", { series, weeks, raised });
+/** What a judgement did, and which categories have been in use too short to be judged. */
+function judged({ series, weeks, raised, began }) {
+  const fresh = began.filter((one) => !one.tested);
+  const untested = fresh.map(({ category, since }) => t("alarms.untested", { category: categoryName(category), since }));
+  return [t("alarms.judged", { series, weeks, raised }), ...untested].join(" ");
+}
 
 function one(alarm, draw) {
   const { id, grid, category, count, expected, since, until, recurrence_weeks: weeks, recurrence_sure: sure } = alarm;

@@ -68,6 +68,7 @@ export const SITUATION = {
     "已研判 {series} 个序列（各 {weeks} 周历史），新增预警 {raised} 条",
     "{series} series judged on {weeks} weeks of past, {raised} alarms raised",
   ],
+  "alarms.untested": ["{category}自 {since} 起启用，时间太短，尚未研判。", "{category}: in use since {since}, too short to be judged."],
   "alarms.waits": ["待确认", "waits"],
   "alarms.seen": ["已由 {by} 确认", "seen by {by}"],
   "alarms.line": ["{since} 起一周 {count} 起，预期 {expected} 起", "week of {since}: {count}, expected {expected}"],
