@@ -42,6 +42,7 @@ _SOCKET_LIMIT = 107
 _START_TRIES = 5
 _HBA = """\
 local all {superuser} peer
+local replication {superuser} peer
 local all all scram-sha-256
 host all all 127.0.0.1/32 scram-sha-256
 """
@@ -234,7 +235,7 @@ def _initialise(cluster: Cluster) -> None:
         return
     part = cluster.home / "data.part"
     shutil.rmtree(part, ignore_errors=True)
-    words = f"-U {cluster.superuser} -A peer --auth-host=reject --encoding=UTF8 --locale=C.UTF-8".split()
+    words = f"-k -U {cluster.superuser} -A peer --auth-host=reject --encoding=UTF8 --locale=C.UTF-8".split()
     made = cluster.run("initdb", "-D", part, *words)
     if made.returncode:
         raise ClusterFailed(f"initdb: {made.stderr.strip()}")

@@ -32,9 +32,9 @@ _SETTINGS: dict[str, object] = {
     # Solid-state disks: a random page costs about as much as the next one.
     "random_page_cost": 1.1,
     "effective_io_concurrency": 200,
-    # Nobody replicates from here, and rows copied into a table made in the same transaction skip the log.
-    "wal_level": "minimal",
-    "max_wal_senders": 0,
+    # What a base backup, an archive of the log and a standby need.
+    "wal_level": "replica",
+    "max_wal_senders": 4,
     "max_wal_size": "'2GB'",
     "checkpoint_timeout": "'15min'",
     "wal_compression": "on",

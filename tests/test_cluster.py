@@ -59,6 +59,32 @@ def test_answers_with_postgis_and_our_settings(home: Path) -> None:
     assert ask(url, "SELECT datcollate FROM pg_database WHERE datname = current_database()") == "C.UTF-8"
 
 
+def test_a_base_backup_is_whole_and_answers_the_same(home: Path) -> None:
+    url = cluster.up(home)
+    write_row(url, 7)
+    one = cluster._find(home)
+    assert ask(url, "SHOW data_checksums") == "on"
+    copy = one.home / "copy"
+    made = one.run(
+        "pg_basebackup", "-D", copy, "-X", "stream", "-c", "fast", "-h", one.sockets, "-p", one.port
+    )
+    assert made.returncode == 0, made.stderr
+    verified = one.run("pg_verifybackup", copy)
+    assert verified.returncode == 0, verified.stderr
+    port = one.port + 50
+    started = one.run("pg_ctl", "start", "-w", "-D", copy, "-l", one.log, "-o", f"-p {port}")
+    assert started.returncode == 0, started.stderr
+    try:
+        again = url.replace(f"port={one.port}", f"port={port}")
+        assert ask(again, "SELECT array_agg(value) FROM kept") == ask(
+            url, "SELECT array_agg(value) FROM kept"
+        )
+    finally:
+        one.run("pg_ctl", "stop", "-w", "-D", copy, "-m", "fast")
+    copied = one.run("pg_checksums", "--check", "-D", copy)
+    assert "Bad checksums:  0" in copied.stdout, copied
+
+
 def test_is_reached_over_loopback_with_the_password_only(home: Path) -> None:
     url = sa.make_url(cluster.up(home))
     tcp = url.set(host="127.0.0.1", port=int(str(url.query["port"])), query={})
