@@ -112,6 +112,29 @@ def test_a_registered_house_is_not_taken_for_one_of_another_street_of_its_name(
     assert [code[:2] for code in placed] == ([grid] if grid else [])
 
 
+@pytest.mark.parametrize(
+    "behind", [", 00-950 Town", ", Town", ", Ostdorf", ", 3011 Town, Country", ", Apt 4", "，Town"]
+)
+@pytest.mark.parametrize("written", ["Theta Street 35", "35 Theta Street", "Theta Street 35, Town"])
+@pytest.mark.parametrize("far", [True, False])
+def test_what_stands_behind_a_registered_address_is_none_of_it(
+    store: Connection, tmp_path: Path, behind: str, written: str, *, far: bool
+) -> None:
+    where = (*town.at(4.5, 4.5), *town.at(4.51, 4.49)) if far else (*town.at(1.6, 0.7), *town.at(1.61, 0.71))
+    registered = written.partition(",")[0] + behind
+    there = gpd.GeoDataFrame(
+        {"origin_id": ["a", "b"], "address": [registered, "Theta Street 350, Town"]},
+        geometry=[shapely.box(*where), shapely.box(*town.at(0.1, 0.1), *town.at(0.11, 0.09))], crs=4326,
+    )  # fmt: skip
+    bring(store, there, "buildings", tmp_path)
+    outcome = bring(store, happened(address=written), "incidents", tmp_path)
+    assert outcome.inserted == (not far)
+    assert not far or "from where THETA ST has that number" in next(iter(outcome.reasons))[1]
+    if "," not in written:
+        first = find(store, written, 5).matches[0]
+        assert (first.kind, first.address) == ("building", registered)
+
+
 @pytest.mark.parametrize("written", ["Via Roma 35", "Via Roma n. 35", "Via Roma nº 35", "VIA ROMA NO 35"])
 @pytest.mark.parametrize("known", ["Via Roma 35", "Via Roma n. 35", "Via Roma nº 35", "Via Roma No: 35"])
 def test_signs_of_numbers_are_none_of_an_address(

@@ -10,14 +10,15 @@ from sqlalchemy.engine import Connection
 
 from gis import city, grids
 from gis.addresses import along, regions
+from gis.addresses.normalise import fold, visible
 from gis.addresses.parse import ELSEWHERE, Reading, Variant, read, turned
-from gis.addresses.targets import BEGINS, EXACT, MIDDLE, MOST, PARTLY, Target, parameters
+from gis.addresses.targets import ADDRESS_BEGINS, BEGINS, EXACT, MIDDLE, MOST, PARTLY, Target, parameters
 from gis.db import Record
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
 from gis.network.ranges import ONE_STRETCH_M, metres_apart
 from gis.network.ranges import Found as Place
-from gis.network.street_names import IS_HAN, House, are_apart, readings, street_key, without_number
+from gis.network.street_names import IS_HAN, House, are_apart, by_commas, readings, street_key, without_number
 
 _PER_REGION = 0.01
 """What a match loses for each region that the text names and the thing found does not."""
@@ -80,11 +81,28 @@ def find(conn: Connection, text: str, limit: int, wish: Wish = _NOW) -> Found:
         return Found([], more=False)
     found, more = _ask(conn, EXACT, wanted, asked)
     found += _at_coordinate(conn, wanted, asked)
+    found = found or _before_commas(conn, wanted, asked)
     found += _further_houses(found, _houses(conn, text, wanted, asked))
     if not found:
         found, more = _partly(conn, wanted, asked, limit)
     best = _best(found)
     return Found(best[:limit], more=more or len(best) > limit)
+
+
+def _before_commas(conn: Connection, wanted: Reading, asked: Asked | None) -> list[Match]:
+    """Return registered addresses that are the text but for what stands behind their comma."""
+    begun = [one for one in _ask(conn, ADDRESS_BEGINS, wanted, asked)[0] if "," in visible(one.address)]
+    firsts = fold(conn, *(by_commas(one.address)[0] for one in begun))
+    keys = {rest for one in wanted.whole for rest in wanted.without_regions(one.key)}
+    return [
+        replace(one, score=_MORE_BEHIND, matched_by=f"{one.matched_by}, with more behind its comma")
+        for one, first in zip(begun, firsts, strict=True)
+        if first in keys
+    ]
+
+
+_MORE_BEHIND = 0.95
+"""How well a registered address fits that has its postcode, its city or a unit behind a comma."""
 
 
 def _further_houses(found: list[Match], houses: list[Match]) -> list[Match]:
@@ -193,7 +211,7 @@ def _statement(ways: Iterable[Target], most: int) -> sa.CompoundSelect[Any]:
     )
 
 
-_BOUNDS = {EXACT: MOST, BEGINS: PARTLY, MIDDLE: PARTLY}
+_BOUNDS = {EXACT: MOST, ADDRESS_BEGINS: PARTLY, BEGINS: PARTLY, MIDDLE: PARTLY}
 _STATEMENTS = {ways: _statement(ways, most) for ways, most in _BOUNDS.items()}
 
 

@@ -38,6 +38,20 @@ _ENDING = " UNION ALL ".join(
 )
 
 
+_BEGUN = """
+SELECT q.n - 1 AS n, b.text, ST_X(b.point) AS lon, ST_Y(b.point) AS lat, b.point::text AS place
+FROM unnest(CAST(:rests AS text[])) WITH ORDINALITY AS q (rest, n), LATERAL (
+  SELECT address AS text, point FROM {table}
+  WHERE address_key ~>=~ q.rest AND address_key ~<~ (q.rest || U&'\\+10FFFF') AND address ~ '[,，]'
+    AND fold_text(split_part(replace(address, '，', ','), ',', 1)) = q.rest
+) b
+"""
+# Whatever has behind a comma what is left of an address: its postcode and city, or a unit.
+_BEGINNING = " UNION ALL ".join(_BEGUN.format(table=table) for table in ("buildings", "places"))
+_SHORTEST = 4
+"""Signs of an address that is looked for before a comma, at least."""
+
+
 class Written(NamedTuple):
     """A text, the address in it without regions in front, and the grids that it says it lies in."""
 
@@ -128,17 +142,25 @@ class Gazetteer:
         """Return what is known of registered addresses that are these but for the regions before either."""
         known = regions.load(self.conn, keys.values(), self.asked)
         rests = [
-            (text, key[at:])
+            (text, key[at:], front)
             for text, key in keys.items()
-            for at in regions.cuts(key, known.names, by_form=True)
+            for at, front in regions.cuts(key, known.names, by_form=True).items()
             if key[at:] and not (at and regions.is_number(key[at:]))
         ]
-        rows = self.conn.execute(sa.text(_ENDING), {"rests": [rest for _, rest in rests]}).all()
+        rows = self.conn.execute(sa.text(_ENDING), {"rests": [rest for _, rest, _ in rests]}).all()
         fitting = [
             (text, row, needed.get(text, frozenset()) | {*aligned.extra} - known.city)
             for row in rows
             if (aligned := regions.align(keys[text := rests[row.n][0]], row.key, known.names))
             and not are_apart(written[text], row.text)
+        ]
+        begun = [one for one in rests if len(one[1]) >= _SHORTEST and _DIGIT.search(one[1])]
+        rows = self.conn.execute(sa.text(_BEGINNING), {"rests": [rest for _, rest, _ in begun]}).all()
+        fitting += [
+            (text, row, needed.get(text, frozenset()) | {*front} - known.city)
+            for row in rows
+            for text, _, front in [begun[row.n]]
+            if not are_apart(written[text], row.text)
         ]
         named = {name for *_, names in fitting for name in names}
         held = regions.around(self.conn, [row.place for _, row, _ in fitting], named, self.asked)
@@ -272,6 +294,7 @@ def _outside(one: Written) -> str:
     return f"lies outside of {', '.join(sorted(one.regions))}"
 
 
+_DIGIT = re.compile("[0-9]")
 _UNIT = re.compile(
     r"(?:(?:apt|apartment|unit|suite|ste|room|rm|floor|fl|flat|bldg|building|lot|no)\b\.?|#)\s*[\w-]+"
     r"|[a-z]?[0-9]+[a-z]?|[0-9]+(?:st|nd|rd|th)?\s+(?:floor|fl)"
