@@ -64,6 +64,10 @@ ROWS = (0.5, 4.5, 0.7, 0.3, 4.3)
         ("西门社区解放路10号", "T2"), ("10 Theta Street, T1", "T1"), ("10 Theta Street, T2", None),
         ("10 Theta Street, t2e", None), ("10 Theta Street, T9", "T1"), ("Hauptstraße 10, T2", "T2"),
         ("Hauptstraße 10, t1, Town", "T1"), ("Gartenweg 5, T2", "T2"), ("Gartenweg 5, T1", "T1"),
+        ("Westdorf, Hauptstraße 10", "T1"), ("Ostdorf, Hauptstr. 10", "T2"), ("Town, 10 Theta Street", "T1"),
+        ("Ostdorf, 10 Theta Street", None), ("12345 Ostdorf, Hauptstraße 10", "T2"),
+        ("Town, Ostdorf, Gartenweg 5", "T2"), ("Hauptstraße, 10, Ostdorf", "T2"), ("T2, Hauptstraße 10", None),
+        ("Westdorf, Town", None), ("小镇，西门社区，解放路10号", "T2"),
         ("10 Theta Street, 430202", None), ("10 Theta Street, 430203", "T1"),
         ("10 Theta Street, 1234", None), ("10 Theta Street, 3011 Westdorf", "T1"),
         ("10 Theta Street, 3011 Ostdorf", None), ("10 Theta Street, Westdorf SW1A 2AA", "T1"),
@@ -227,6 +231,7 @@ def test_a_place_by_address_lies_in_its_recorded_grid(
     ("written", "east"),
     [
         ("Hauptstraße 10, Ostdorf", [True, False]), ("Hauptstraße 10, Westdorf", [False, True]),
+        ("Ostdorf, Hauptstraße 10", [True, False]), ("Town, Westdorf, Hauptstraße 10", [False, True]),
         ("Gartenweg 5, Ostdorf", [True, False]), ("Gartenweg 5, Westdorf", [False, True]),
         ("西门社区解放路10号", [True, False]),
     ],

@@ -76,6 +76,7 @@ def find(conn: Connection, text: str, limit: int, wish: Wish = _NOW) -> Found:
     is still to come.
     """
     asked = _record(conn, wish)
+    text = regions.behind(conn, [text], asked)[0]
     wanted = read(conn, text, asked)
     if wanted is None:
         return Found([], more=False)

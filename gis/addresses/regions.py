@@ -8,6 +8,7 @@ from itertools import takewhile
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from gis.addresses.normalise import fold
 from gis.grids import Asked, current
 from gis.schema import grids
 
@@ -200,6 +201,34 @@ def settled(parts: Iterable[str], keys: Mapping[str, str], known: Regions) -> di
 def _is_whole(key: str, names: Collection[str]) -> bool:
     """Tell whether a folded text is regions and nothing else."""
     return bool(key) and len(key) in cuts(key, names)
+
+
+def behind(conn: Connection, texts: Sequence[str], asked: Asked | None) -> list[str]:
+    """Return addresses with the regions that stand in front, before a comma, moved behind.
+
+    `Wawer, Łódzka 148` is `Łódzka 148, Wawer`. A number alone is none: `Hauptstraße, 12`.
+    """
+    split = [re.split(r"\s*[,，]\s*", text) for text in texts]
+    every = sorted({one for parts in split if len(parts) > 1 for part in parts for one in spellings(part)})
+    if not every:
+        return list(texts)
+    keys = dict(zip(every, fold(conn, *every), strict=True))
+    known = load(conn, keys.values(), asked)
+    return [_moved(text, parts, keys, known) for text, parts in zip(texts, split, strict=True)]
+
+
+def _moved(text: str, parts: list[str], keys: Mapping[str, str], known: Regions) -> str:
+    named = [
+        bool(key := settled([part], keys, known).get(part, "")) and _is_whole(key, known.names)
+        if len(parts) > 1
+        else False
+        for part in parts
+    ]
+    front = len(list(takewhile(bool, named)))
+    rest = parts[front:]
+    if not front or not rest or not re.search(r"[^\W\d].*\d|\d.*[^\W\d]{2}", rest[0]):
+        return text
+    return ", ".join([*rest, *parts[:front]])
 
 
 def strangers(parts: Sequence[str], known: Regions) -> list[str]:

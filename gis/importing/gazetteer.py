@@ -72,6 +72,12 @@ class Gazetteer:
     def find(self, texts: Sequence[str], on: date) -> dict[str, Found | str]:
         """Return where each address lies, or why it is not known; regions are those of a day."""
         self.asked = _record(self.conn, on)
+        read = dict(zip(texts, regions.behind(self.conn, texts, self.asked), strict=True))
+        found = self._find(list(dict.fromkeys(read.values())))
+        return {text: found[as_read] for text, as_read in read.items()}
+
+    def _find(self, texts: Sequence[str]) -> dict[str, Found | str]:
+        """Return where each address lies, or why it is not known; regions stand behind their commas."""
         found = self._registered({text: text for text in texts}, {})
         elsewhere = self._elsewhere([text for text in texts if text not in found])
         behind = self._behind_commas(texts)

@@ -114,7 +114,7 @@ def street_key(name: str) -> str:
 
 
 _STROKES = str.maketrans(
-    {"Ł": "L", "Đ": "D", "Ð": "D", "Ø": "O", "Ħ": "H", "Ŧ": "T", "Æ": "AE", "Œ": "OE", "Þ": "TH"}
+    {"Ł": "L", "Đ": "D", "Ð": "D", "Ø": "O", "Ħ": "H", "Ŧ": "T", "Æ": "AE", "Œ": "OE", "Þ": "TH", "ẞ": "SS"}
 )
 """Letters that have no accent which Unicode takes away."""
 _COMPOUND = re.compile(r"(?<=\w{3})STR(?:ASSE|AAT)$")
