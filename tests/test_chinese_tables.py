@@ -118,3 +118,27 @@ def test_grids_of_a_workbook_go_into_the_citys_own_scheme(
     )
     assert [tuple(row) for row in stored] == [(goes_to, 1), (goes_to, 2)]
     assert conn.execute(sa.select(schema.schemes.c.name)).scalars().all() == [goes_to]
+
+
+def test_levels_are_read_by_the_names_of_their_rows_scheme(conn: Connection, tmp_path: Path) -> None:
+    for name, names, default in (
+        ("城市管理", ("城区", "社区"), True),
+        ("公安", ("社区", "城区", "派出所"), False),
+    ):
+        given = [Level(level=n + 1, name_zh=one, name_en=one) for n, one in enumerate(names)]
+        declare(conn, [Scheme(name=name, title_zh=name, title_en=name, default=default, levels=given)])
+    square = '"POLYGON ((113 27, 113.1 27, 113.1 27.1, 113 27.1, 113 27))"'
+    rows = [
+        f"1,甲,城区,,{square},", f"11,乙,社区,1,{square},城市管理", f"1,甲,社区,,{square},公安",
+        f"11,乙,城区,1,{square},公安", f"111,丙,派出所,11,{square},公安", f"9,丁,派出所,1,{square},",
+    ]  # fmt: skip
+    file = tmp_path / "网格.csv"
+    file.write_text("\n".join(["网格编码,网格名称,层级,上级编码,边界,方案", *rows]), "utf-8")
+    outcome = run(conn, "grids", reading.read(file), Options(refused=tmp_path / "r.csv", datum="wgs84"))
+    assert (outcome.inserted, outcome.refused) == (5, 1), outcome.reasons
+    g = schema.grids.c
+    stored = conn.execute(sa.select(g.scheme, g.code, g.level).order_by(g.scheme, g.code)).all()
+    assert [tuple(row) for row in stored] == [
+        ("公安", "1", 1), ("公安", "11", 2), ("公安", "111", 3), ("城市管理", "1", 1), ("城市管理", "11", 2),
+    ]  # fmt: skip
+    assert "派出所" in (tmp_path / "r.csv").read_text("utf-8-sig")

@@ -106,12 +106,12 @@ def _frame(conn: Connection, job: Job, extra: dict[str, str], lost: list[Lost]) 
 
     A scheme's highest level has no parents.
     """
-    known, usual = scheming.declared(conn, job)
-    frames = [_chunk_frame(job, chunk, known, usual, extra, lost) for chunk in job.source.chunks()]
+    known = scheming.declared(conn, job)
+    frames = [_chunk_frame(job, chunk, known, extra, lost) for chunk in job.source.chunks()]
     if not frames:
         raise BadInput("file", f"{job.source.name} has no rows below its header")
     frame = pd.concat(frames, ignore_index=True)
-    _clear_parents(job, frame, known)
+    _clear_parents(job, frame, known.levels)
     return frame
 
 
@@ -129,17 +129,18 @@ def _clear_parents(job: Job, frame: pd.DataFrame, known: dict[str, set[int]]) ->
 
 
 def _chunk_frame(
-    job: Job, chunk: Chunk, known: dict[str, set[int]], usual: str | None, extra: dict[str, str],
-    lost: list[Lost],
-) -> pd.DataFrame:  # fmt: skip
+    job: Job, chunk: Chunk, known: scheming.Known, extra: dict[str, str], lost: list[Lost]
+) -> pd.DataFrame:
     job.rows += len(chunk) + len(chunk.broken)
     job.refused.add_broken(chunk)
-    made = draft(chunk, *_with_columns(job, extra), job.rules)
-    made.columns["scheme"] = pc.fill_null(made.text("scheme"), usual) if usual else made.text("scheme")
+    read = scheming.with_levels_read(chunk, job.mapping, known)
+    made = draft(read, *_with_columns(job, extra), job.rules)
+    scheme = made.text("scheme")
+    made.columns["scheme"] = pc.fill_null(scheme, known.usual) if known.usual else scheme
     where = placing.place(made, job.kind, job.mapping, job.source, job.ways)
     placing.check_range(made, where, job.ground)
     where = _on_precision(job, made, placing.shifted(where, job.said, made.sieve.ok))
-    _check_rows(made, known)
+    _check_rows(made, known.levels)
     for name, column in extra.items():
         made.sieve.refuse(
             mask(pc.is_null(made.text(name))), column, "is empty; --dissolve needs it in each row"

@@ -1,7 +1,9 @@
 """Schemes of grids and their levels, as a mapping, a file or a command declares them."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
+import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.engine import Connection
@@ -10,25 +12,63 @@ from gis.errors import BadInput
 from gis.importing.drafting import Draft, draft
 from gis.importing.job import Job
 from gis.importing.mapping import Level, Mapping, Scheme, ready
+from gis.importing.parsing import as_text
+from gis.importing.source import Chunk, one_array
 from gis.schema import levels, schemes
 
 DECLARE = "declare it in the mapping's [[grids.schemes]], or by safetymap levels set"
 
 
-def declared(conn: Connection, job: Job) -> tuple[dict[str, set[int]], str | None]:
-    """Make the schemes that a job's mapping and rows declare; return all with their levels and the usual one.
+class Known(NamedTuple):
+    """The schemes of the store: their levels, the names of these, and the scheme of rows that name none."""
 
-    The usual one is that of rows which name none. The mapping reads its levels' own names from now on.
-    Raises BadInput where there is no scheme.
+    levels: dict[str, set[int]]
+    names: dict[tuple[str | None, str], int]
+    usual: str | None
+
+
+def declared(conn: Connection, job: Job) -> Known:
+    """Make the schemes that a job's mapping and rows declare, and return all.
+
+    Raises BadInput where there is none.
     """
     wanted = _wanted(conn, job.mapping)
     declare(conn, [*wanted, *_described(job)])
     known = levels_of(conn)
     if not known:
         raise BadInput("scheme", f"none is declared: {DECLARE}")
-    usual = _usual(conn, wanted)
-    job.mapping = _with_own_levels(conn, job.mapping, usual)
-    return known, usual
+    return Known(known, _names(conn), _usual(conn, wanted))
+
+
+def with_levels_read(chunk: Chunk, mapping: Mapping, known: Known) -> Chunk:
+    """Return a chunk in which levels that are written by the names of their row's scheme are numbers."""
+    column = mapping.found("level", chunk.table.column_names)
+    if column is None or "level" in mapping.constants:
+        return chunk
+    written = as_text(one_array(chunk.table[column])).to_pylist()
+    numbers = [
+        known.names.get((scheme or known.usual, (level or "").strip()))
+        for scheme, level in zip(_schemes(chunk, mapping), written, strict=True)
+    ]
+    if not any(number is not None for number in numbers):
+        return chunk
+    read = [level if number is None else str(number) for level, number in zip(written, numbers, strict=True)]
+    at = chunk.table.column_names.index(column)
+    return replace(chunk, table=chunk.table.set_column(at, column, pa.array(read, pa.string())))
+
+
+def _schemes(chunk: Chunk, mapping: Mapping) -> list[str | None]:
+    column = mapping.found("scheme", chunk.table.column_names)
+    if "scheme" in mapping.constants or column is None:
+        return [str(mapping.constants.get("scheme", "")) or None] * len(chunk)
+    texts = as_text(one_array(chunk.table[column])).to_pylist()
+    return [text.strip() if text else None for text in texts]
+
+
+def _names(conn: Connection) -> dict[tuple[str | None, str], int]:
+    v = levels.c
+    rows = conn.execute(sa.select(v.scheme, v.level, v.name_zh, v.name_en)).all()
+    return {(row.scheme, name): row.level for row in rows for name in (row.name_en, row.name_zh) if name}
 
 
 def _wanted(conn: Connection, mapping: Mapping) -> list[Scheme]:
@@ -36,15 +76,6 @@ def _wanted(conn: Connection, mapping: Mapping) -> list[Scheme]:
     default = conn.execute(sa.select(schemes.c.name).where(schemes.c.is_default)).scalar()
     names = {one.name for one in mapping.schemes}
     return [] if mapping.name in ready() and default not in {None, *names} else mapping.schemes
-
-
-def _with_own_levels(conn: Connection, mapping: Mapping, scheme: str | None) -> Mapping:
-    """Return a mapping that reads levels by the names that the scheme itself gives them, too."""
-    v = levels.c
-    rows = conn.execute(sa.select(v.level, v.name_zh, v.name_en).where(v.scheme == scheme)).all()
-    own = {name: row.level for row in rows for name in (row.name_zh, row.name_en) if name}
-    read = {**mapping.values, "level": {**mapping.values.get("level", {}), **own}}
-    return mapping.model_copy(update={"values": read})
 
 
 def _usual(conn: Connection, declared: list[Scheme]) -> str | None:
