@@ -107,25 +107,35 @@ def incident_span(conn: Connection) -> Span:
 
 
 def recorded_runs(records: Records, now: datetime) -> tuple[Period, ...]:
-    """Return the runs of recorded days, by the city's clock.
+    """Return the runs of recorded days (`known_days`), by the city's clock.
 
-    Empty days after the last record are quiet ones up to last midnight, unless their run is too long to
-    believe (`gis.recorded`): then the records end with their last day. Today is recorded, up to now, once
-    it has a record.
+    Today is recorded, up to now, once it has a record.
     """
-    days = records.days
-    if not len(days):
-        return ()
     zone, today = now.tzinfo, (now.date() - _EPOCH).days
     assert isinstance(zone, ZoneInfo)
-    known = recorded_days(records)
-    if days[-1] < today and today - 1 in recorded_days(records.and_one_on(today)):
-        known = np.union1d(known, np.arange(days[-1], today))
+    known = known_days(records, today)
+    if not known.size:
+        return ()
     runs = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1)
     bounds = [(midnight(run[0], zone), midnight(run[-1] + 1, zone)) for run in runs]
     if known[-1] == today:
         bounds[-1] = (bounds[-1][0], now)
     return tuple(bounds)
+
+
+def known_days(records: Records, today: int) -> npt.NDArray[np.int64]:
+    """Return the numbers of the recorded days, rising; none without any record.
+
+    Empty days after the last record are quiet ones up to yesterday, unless their run is too long to believe
+    (`gis.recorded`): then the records end with their last day.
+    """
+    days = records.days
+    if not days.size:
+        return days
+    known = recorded_days(records)
+    if days[-1] < today and today - 1 in recorded_days(records.and_one_on(today)):
+        known = np.union1d(known, np.arange(days[-1], today))
+    return known
 
 
 def midnight(day: int, zone: ZoneInfo) -> datetime:

@@ -86,6 +86,26 @@ def names(tree: Tree | None, name: str) -> bool:
     )
 
 
+def values_of(tree: Tree | None, name: str) -> frozenset[Any] | None:
+    """Return the values that a filter lets a property have, where it names each of them; None where not.
+
+    Named by = or IN, alone, joined by AND with anything, or by OR with others that name some too.
+    """
+    operation, *operands = tree if isinstance(tree, tuple) else (None,)
+    if operation in _JOINS:
+        several = [values_of(one, name) for one in operands]
+        known = [one for one in several if one is not None]
+        if operation == "or":
+            return frozenset().union(*known) if len(known) == len(several) else None
+        return frozenset.intersection(*known) if known else None
+    if len(operands) != 2 or ("property", name) not in operands:
+        return None
+    if operation == "=":
+        return frozenset(one for one in operands if not _is_property(one))
+    is_list = operation == "in" and isinstance(operands[1], tuple) and operands[1][:1] == ("list",)
+    return frozenset(operands[1][1:]) if is_list else None
+
+
 def conditions(
     tree: Tree | None, layer: str, of: ReadOnlyColumnCollection[str, Any] | None = None
 ) -> list[Condition]:

@@ -15,9 +15,9 @@ from gis import city
 from gis.cells import Cells
 from gis.db import columns
 from gis.errors import NotFound
-from gis.recorded import recorded_days
+from gis.record_span import known_days
 from gis.schema import incidents
-from layers import promotion
+from layers import filters, promotion
 from layers.began import in_use, is_filtered
 from layers.counts import cell_column
 from layers.served import Served, served
@@ -114,19 +114,22 @@ class Skill:
 
 
 def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Collection[str] = ()) -> Risk:
-    """Return what each cell should expect in the `horizon_days` days after the last known incident.
+    """Return what each cell should expect in the `horizon_days` days behind the records.
 
-    A view without a source leaves LEFT_OUT out of training, but for those to `include`. `baseline` is the
-    plain long-run expectation, `expected` the live model's. Days before a category or source came into use
-    teach nothing, and 0 is expected of one that ended, and where nothing ever happened in the part of the
-    city that is looked at; their intervals say what may come all the same. Raises BadInput for a resolution
-    that is not served, NotFound where nothing of the kind was recorded in the whole city.
+    A view that names no source, in its filter either, leaves LEFT_OUT out of training, but for those to
+    `include`; where these alone recorded anything, nothing is said. The horizon begins on the day after the
+    records' end (`gis.record_span`): quiet days belong to them up to yesterday. `baseline` is the plain
+    long-run expectation, `expected` the live model's. Days before a category or source came into use teach
+    nothing, and 0 is expected of one that ended, and where nothing ever happened in the part of the city
+    that is looked at; their intervals say what may come all the same. Raises BadInput for a resolution that
+    is not served, NotFound where nothing of the kind was recorded in the whole city, or by sources that are
+    left out alone.
     """
     of = served(conn, res, view)
-    left_out = () if view.source else tuple(source for source in LEFT_OUT if source not in include)
+    named = view.source or filters.values_of(view.filter, "source") is not None
+    left_out = () if named else tuple(source for source in LEFT_OUT if source not in include)
     past = past_of(conn, view, res, of.cells, left_out)
-    if not past.observed.size:
-        raise NotFound("no incident to learn from in this view; widen the category or the area")
+    _refuse_nothing(conn, view, res, past, left_out)
     observed = _observed(conn, view)
     began, ended = (past.observed[end] if past.observed[end] != observed[end] else None for end in (0, -1))
     origin = int(observed[-1]) + 1
@@ -148,6 +151,31 @@ def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Col
         _day(origin), _skill(past, origin, of.inside_m2, model, live),
         int(past.day.size), int(missing), left_out, _day(began), _day(ended),
     )  # fmt: skip
+
+
+def _refuse_nothing(
+    conn: Connection, view: View, res: int, past: Past, left_out: Collection[str]
+) -> None:  # fmt: skip
+    """Raise NotFound where there is nothing to learn from, and be it because sources are left out.
+
+    What these alone recorded is not quiet, so that no 0 may be said of it, whoever sees how much of the city.
+    """
+    if past.day.size:
+        return
+    i = incidents.c
+    held = sa.select(i.source).where(cell_column(res).is_not(None), *wanted_incidents(view)).distinct()
+    alone = sorted(conn.execute(held.where(i.source.in_(left_out))).scalars()) if left_out else []
+    if not alone and past.observed.size:
+        return
+    if not alone and left_out and _in_use(conn, view, ()).size:
+        alone = sorted(left_out)  # elsewhere in the city
+    if not alone:
+        raise NotFound("no incident to learn from in this view; widen the category or the area")
+    names = ",".join(alone)
+    raise NotFound(
+        f"only {names} recorded anything of this, which is not learned from unless named; "
+        f"add include={names} or source={' or source='.join(alone)}"
+    )
 
 
 def _live(conn: Connection, view: View, res: int, of: Served, past: Past) -> tuple[str, Live]:
@@ -233,15 +261,18 @@ def _in_use(conn: Connection, view: View, left_out: Collection[str]) -> Integers
     days = _observed(conn, view)
     if not days.size or not (left_out or is_filtered(view)):
         return days
-    found = in_use(conn, view, days, view.start or _ANCIENT, left_out)
-    return days[:0] if found is None else days[slice(*found)]
+    # What went on up to the last record did not end in the quiet days behind it: offices may be closed.
+    held = days[days <= city.records_by_day(conn).days[-1]]
+    found = in_use(conn, view, held, view.start or _ANCIENT, left_out)
+    if found is None:
+        return days[:0]
+    return days[found[0] :] if found[1] == held.size else days[slice(*found)]
 
 
 def _observed(conn: Connection, view: View) -> Integers:
     """Return the days of the view's period that the city recorded, whatever else the view leaves out."""
-    held = city.records_by_day(conn)
-    days = recorded_days(held) if held.days.size else held.days
     zone = ZoneInfo(city.the_city(conn).timezone)
+    days = known_days(city.records_by_day(conn), _day_number(datetime.now(zone), zone))
     if view.start is not None:
         days = days[days >= _day_number(view.start, zone)]
     if view.end is not None:

@@ -51,7 +51,7 @@ def window(view: View, before: int) -> View:
 def grids_of(conn: Connection, view: View, level: int | None) -> Grids:
     """Return the grids of a level, or of all, that a view shows.
 
-    Raises BadInput where nothing of the level is to be seen.
+    Raises BadInput where nothing of the level, or of the area, is to be seen.
     """
     g = t.grids.c
     known = sa.select(g.code, g.name, g.level, g.parent_code)
@@ -66,11 +66,20 @@ def grids_of(conn: Connection, view: View, level: int | None) -> Grids:
         if level in {None, row.level} and all(code in chains[row.code] for code in inside)
     ]
     if not shown:
-        raise BadInput("level", f"there is no grid of level {level} to be seen here")
+        raise _nothing_of(view, level, chains)
     return Grids(
         [row.code for row in shown], [row.name for row in shown], np.array([row.level for row in shown]),
         below, _holds([row.code for row in shown], below, chains), _families(shown, inside),
     )  # fmt: skip
+
+
+def _nothing_of(view: View, level: int | None, chains: dict[str, list[str]]) -> BadInput:
+    scope = view.scope[1] if view.scope else None
+    if view.area and scope in view.narrowest and scope not in chains.get(view.area, []):
+        return BadInput("area", f"{view.area} does not lie inside your scope, {scope}; name a grid inside it")
+    if level is None:
+        return BadInput("scheme", f"there is no grid of {view.scheme} to be seen here yet; import its grids")
+    return BadInput("level", f"there is no grid of level {level} to be seen here")
 
 
 def with_whole(conn: Connection, view: View, grids: Grids) -> Grids:

@@ -149,19 +149,31 @@ def _watched(
 def _of_week(conn: Connection, view: View, span: Span, week: date | None) -> View:
     """Return the view of a week that is over and whose reports have come."""
     zone = ZoneInfo(the_city(conn).timezone)
-    settled = span.last or datetime.now(zone)
+    settled = span.recorded[-1][1] if span.recorded else datetime.now(zone)
     if span.delay is not None:
-        settled = min(settled, span.delay.settled)
-    # A week is whole where an incident of its last day, or of a later one, is in the record.
-    day_after = settled.astimezone(zone).date() + periods.DAY
-    latest = _monday(day_after)
+        settled = min(settled, span.delay.settled, key=periods.utc)
+    # The day of this moment is not over, or still filling up; those before it are in the record.
+    latest = _monday(settled.astimezone(zone).date())
     if week is not None and week >= latest:
         raise BadInput("week", f"the last week that is over and reported began on {latest - _WEEK}")
     if week is not None and span.first and week < span.first.date() - _WEEK:
         raise BadInput("week", f"records begin on {span.first.astimezone(zone).date()}")
     end = latest if week is None else _monday(week) + _WEEK
     start, until = (datetime.combine(day, time(), zone) for day in (end - _WEEK, end))
+    if span.recorded and not span.holds(start, until):
+        raise BadInput("week", _unrecorded(start, until, span))
     return replace(view, start=start, end=until)
+
+
+def _unrecorded(start: datetime, end: datetime, span: Span) -> str:
+    """Say which days of a week nobody recorded."""
+    bounds = [start, *(moment for part in span.parts(start, end) for moment in part), end]
+    gaps = [
+        f"{since:%Y-%m-%d} to {periods.last_moment(until):%Y-%m-%d}"
+        for since, until in zip(bounds[::2], bounds[1::2], strict=True)
+        if periods.utc(since) < periods.utc(until)
+    ]
+    return f"nobody recorded {', '.join(gaps)}; of a week with such days nothing can be said, name another"
 
 
 def _monday(day: date) -> date:

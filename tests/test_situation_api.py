@@ -233,6 +233,16 @@ def test_no_letter_without_evidence(asker: TestClient, keys: Keys, change: dict[
     assert "did not rise" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("path", ["/situation", "/stability-index", "/letters"])
+@pytest.mark.parametrize("area", ["T1", "T1a", "T1c"])
+def test_an_area_outside_of_a_scope_is_named(asker: TestClient, keys: Keys, path: str, area: str) -> None:
+    (problem,) = asker.get(path, headers=keys["T2"], params={"area": area}).json()["errors"]
+    assert problem["name"] == "area"
+    assert problem["reason"] == f"{area} does not lie inside your scope, T2; name a grid inside it"
+    (problem,) = asker.get("/situation", headers=keys["T2"], params={"level": 1}).json()["errors"]
+    assert problem["reason"] == "there is no grid of level 1 to be seen here"
+
+
 def test_the_database_keeps_letters_from_other_scopes(
     asker: TestClient, keys: Keys, service_engine: Engine
 ) -> None:

@@ -226,6 +226,25 @@ def test_refusals_of_statistics_are_in_the_reader_s_language(visit: Visit) -> No
     assert "records begin on" in page.evaluate(ASK, ["/changes", OLD, "en"])
 
 
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ("area: 2 does not lie inside your scope, 1; name a grid inside it", "不在您的辖区 1 之内"),
+        ("scheme: there is no grid of safety to be seen here yet; import its grids", "尚无网格"),
+        ("only sensor recorded anything of this, which is not learned from unless named; add", "感知设备"),
+        ("week: nobody recorded 2026-02-15 to 2026-02-22; of a week with such days nothing", "2026-02-15"),
+        ("week: records begin on 2024-05-25", "记录始于 2024-05-25"),
+        ("until: must lie in the future, by 366 days at most", "366"),
+        ("there is no alarm 7", "7"),
+    ],
+)
+def test_these_refusals_have_words_of_their_own(visit: Visit, said: str, word: str) -> None:
+    page = visit("commander", "map=13/27.025/113.03")
+    answer = page.evaluate(WORDED, [said, "zh"])
+    assert word in answer
+    assert page.evaluate(WORDED, [said, "en"]) == said
+
+
 WORDED = """async ([text, lang]) => {
     const [{ inWords }, { speak }] = await Promise.all([import("/app/refusals.js"), import("/app/i18n.js")]);
     speak(lang);
