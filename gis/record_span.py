@@ -64,6 +64,11 @@ class Span:
         runs = [(max(a, begin, key=_utc), b) for a, b in self.recorded if _utc(b) > _utc(begin)]
         return replace(self, first=begin, earliest=begin, earlier=0, recorded=tuple(runs))
 
+    def until(self, end: datetime) -> "Span":
+        """Return the span of a part of the records that ended then, at a local midnight."""
+        runs = [(a, min(b, end, key=_utc)) for a, b in self.recorded if _utc(a) < _utc(end)]
+        return replace(self, recorded=tuple(runs))
+
     def holds(self, start: datetime, end: datetime) -> bool:
         """Say whether a period was recorded from its first day to its last, so that it may be compared."""
         runs = [(_utc(a) - _DAY, _utc(b)) for a, b in self.recorded]

@@ -51,6 +51,21 @@ def narrowed(conn: Connection, view: View) -> tuple[Span, datetime | None]:
     return (span.since(max(found)), max(found)) if found else (span, None)
 
 
+def comparable(conn: Connection, view: View) -> Span:
+    """Return the span of `narrowed` up to the day from which on what the view is filtered by had ended.
+
+    Two periods say of a change only where both lie within it.
+    """
+    span, _ = narrowed(conn, view)
+    days = recorded_days(records_by_day(conn)) if is_filtered(view) and span.recorded else None
+    if days is None:
+        return span
+    found = in_use(conn, replace(view, start=None, end=None), days, _ANCIENT, ())
+    if found is None or found[1] == days.size:
+        return span
+    return span.until(midnight(days[found[1]], ZoneInfo(the_city(conn).timezone)))
+
+
 def in_use(
     conn: Connection, view: View, days: Integers, start: datetime, but: Collection[str]
 ) -> tuple[int, int] | None:

@@ -13,9 +13,11 @@ from sqlalchemy.engine import Connection
 
 from gis.errors import BadInput, NotFound
 from gis.grids import current, owned, shape
-from gis.record_span import incident_span
+from gis.record_span import Span, incident_span
 from gis.schema import COLOURS, grids, incidents
+from layers.began import comparable
 from layers.expecting import closed_period, follows, period_before
+from layers.periods import last_moment
 from layers.stats.displacement import Difference, difference
 from layers.view import View, wanted_incidents
 
@@ -53,8 +55,8 @@ class Evaluated:
 def evaluate(conn: Connection, view: View, control: str, ring_m: float | None) -> Evaluated:
     """Compare a view's area and period with the period before, beside a control area.
 
-    Raises BadInput where area and control are not two grids apart from each other, the records do not reach
-    back so far, or a scope does not hold what is asked about.
+    Raises BadInput where area and control are not two grids apart from each other, the records do not hold
+    both periods, or what is asked about came into use or ended within them, or a scope does not hold it.
     """
     if view.area is None or view.start is None:
         raise BadInput("area" if view.area is None else "from", "say where and since when the measure was")
@@ -62,8 +64,8 @@ def evaluate(conn: Connection, view: View, control: str, ring_m: float | None) -
     now = closed_period(view, span)
     _check(conn, now, control, ring_m)
     before = period_before(now)
-    if not follows(now, span):
-        raise BadInput("from", "the records do not hold all of this period and one of equal length before it")
+    if not follows(now, known := comparable(conn, now)):
+        raise _cannot_compare(known)
     both = (before, now)
     area, other = (_of(conn, both, owned(incidents.c.geom, now.asked, code)) for code in (view.area, control))
     ring = None if ring_m is None else _of(conn, both, _ring(now, control, ring_m))
@@ -71,6 +73,15 @@ def evaluate(conn: Connection, view: View, control: str, ring_m: float | None) -
     plain, weighted = difference(area, other), difference(area, other, [harm[each] for each in COLOURS])
     moved = None if ring is None else difference(area + ring, other)
     return Evaluated(now, area, other, ring, harm, plain, weighted, moved)
+
+
+def _cannot_compare(span: Span) -> BadInput:
+    since, until = span.recorded[0][0], last_moment(span.recorded[-1][1])
+    return BadInput(
+        "from",
+        f"the records of this, {since:%Y-%m-%d} to {until:%Y-%m-%d}, "
+        "do not hold all of this period and one of equal length before it",
+    )
 
 
 def weights() -> dict[str, float]:

@@ -13,7 +13,8 @@ from sqlalchemy.engine import Connection
 from gis import schema as t
 from gis.cells import Cells
 from gis.errors import BadInput
-from gis.record_span import Span, incident_span
+from gis.record_span import incident_span
+from layers.began import comparable
 from layers.counts import counts
 from layers.expecting import Ground, closed_period, follows, ground, period_before
 from layers.public import Released, released, widened
@@ -115,7 +116,7 @@ def hotspots(
     incidents, unplaced = _totals(conn, view)
     return Hotspots(
         of.cells[shown], found[shown].astype(np.int64), expected.mean[shown], _pick(laid.tested, shown),
-        _trend(conn, view, res, laid, shown, span), of.disc_share()[shown],
+        _trend(conn, view, res, laid, shown), of.disc_share()[shown],
         f"poisson-disc-bh/{known.basis}", view.start, view.end, incidents, unplaced, known.housed,
         _detectable(laid), len(of.cells),
         columns | ({} if clusters is None else {"cluster": _numbers(clusters, len(found))[shown]}),
@@ -211,9 +212,9 @@ def _only_counted(
 
 
 def _trend(
-    conn: Connection, view: View, res: int, laid: Laid, shown: npt.NDArray[np.int64], span: Span
+    conn: Connection, view: View, res: int, laid: Laid, shown: npt.NDArray[np.int64]
 ) -> list[str | None]:
-    if not follows(view, span):
+    if not follows(view, comparable(conn, view)):
         return [None] * len(shown)
     before = period_before(view)
     return [*trends(laid.found[shown], laid.of.spread(*counts(conn, before, res))[shown])]

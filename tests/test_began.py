@@ -1,5 +1,6 @@
 """A category or source that came into use late is not held against days on which nobody could record it."""
 
+import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -188,3 +189,44 @@ def test_the_days_of_a_series_are_no_table_of_the_public(service_engine: Engine)
         )
         assert conn.execute(left, {"n": "days_of_series"}).scalar_one() is False
     assert date(2025, 5, 1) == BEGAN.date()
+
+
+NO_CHANGE: list[Asked] = [
+    {"category": "02", "from_": "2025-05-01", "to": "2025-07-01"},
+    {"category": "02", "from_": "2025-04-15", "to": "2025-05-20"},
+    {"filter": "category LIKE '02%'", "from_": "2025-05-01", "to": "2025-06-15"},
+    {"category": "02", "source": "citizen", "from_": "2025-05-10", "to": "2025-07-01"},
+    {"source": "sensor", "from_": "2025-04-01", "to": "2025-06-01"},
+    {"category": "0102", "from_": "2025-03-20", "to": "2025-04-20"},
+    {"filter": "source = 'sensor'", "from_": "2025-05-01", "to": "2025-06-15"},
+]
+"""Questions across the day on which a category came into use, or a source was switched off."""
+
+
+@pytest.mark.parametrize("query", NO_CHANGE)
+def test_no_measure_is_judged_by_what_came_into_use_or_ended(asker: TestClient, query: Asked) -> None:
+    told = {name.rstrip("_"): value for name, value in query.items()}
+    answer = asker.get("/evaluation", params=told | {"area": "T2d", "control": "T1a"})
+    assert answer.status_code == 422, answer.text
+    assert re.search("the records of this, 202[45]-.*do not hold all of this period", answer.text)
+
+
+@pytest.mark.parametrize("query", NO_CHANGE)
+def test_no_hexagon_rises_or_falls_by_it(asker: TestClient, query: Asked) -> None:
+    cells = _ask(asker, "/hotspots", res=7, **query)["cells"]
+    assert {one["trend"] for one in cells} <= {None}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"from_": "2025-04-01", "to": "2025-05-01"},
+        {"category": "02", "from_": "2025-07-01", "to": "2025-08-01"},
+        {"source": "sensor", "from_": "2025-02-01", "to": "2025-03-01"},
+    ],
+)
+def test_both_tell_where_both_periods_are_recorded(asker: TestClient, query: Asked) -> None:
+    assert _ask(asker, "/evaluation", area="T2d", control="T1a", **query)["difference"] is not None
+    cells = _ask(asker, "/hotspots", res=7, **query)["cells"]
+    assert cells
+    assert None not in {one["trend"] for one in cells}
