@@ -71,7 +71,7 @@ def asker(
     with engine.begin() as conn:
         town.add_grids(conn)
         batch = town.add_city(conn)
-        town.add_incidents(conn, batch, [town.at(5.5, 4.5)] * 2, first=START - timedelta(days=200))
+        town.add_incidents(conn, batch, [town.at(5.5, 4.5)] * 2, first=START - timedelta(days=20))
         for place, counts in ((2.5, 4.5), (12, 4)), ((0.5, 0.5), (8, 8)):
             for first, count in zip((before, after), counts, strict=True):
                 town.add_incidents(conn, batch, [town.at(*place)] * count, first=first)
