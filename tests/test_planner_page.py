@@ -370,3 +370,19 @@ def test_both_languages_and_who_may_not(sit_down: Opener) -> None:
     expect(commander.locator("#new-plan")).to_have_count(0)
     _, stranger = sit_down("public")
     expect(stranger.locator("#panel")).to_contain_text("规划需要登录")
+
+
+def test_a_plan_of_another_scheme(sit_down: Opener, engine: Engine) -> None:
+    with engine.begin() as conn:
+        town.add_stations(conn)
+    _, page = sit_down("planner")
+    page.fill("#new-title", "消防方案")
+    page.select_option("#new-scheme", "fire")
+    page.fill("#new-scope", "F")
+    page.click("#new-plan .main")
+    expect(page.locator("#panel dl")).to_contain_text("消防网格")
+    expect(page.locator("#level option")).to_have_text(["大队", "站"])
+    expect(page.locator("#level option:checked")).to_have_text("站")
+    assert the_plan(page)["scheme"] == "fire"
+    page.click("#plan-back")
+    expect(page.locator(".plans li", has_text="消防方案")).to_contain_text("消防网格 · F")

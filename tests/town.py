@@ -191,3 +191,24 @@ def furnish(conn: Connection, houses: Iterable[tuple[float, float]] = ()) -> int
 def make_keys(conn: Connection, *roles: str) -> dict[str, access.NewKey]:
     """Make a key to the whole town for each role."""
     return {role: access.create_key(conn, role, scheme="safety", label=role) for role in roles}
+
+
+_STATIONS = """
+INSERT INTO schemes (name, title_zh, title_en, is_default) VALUES ('fire', '消防网格', 'Fire', false);
+INSERT INTO levels (scheme, level, name_zh, name_en)
+  VALUES ('fire', 1, '大队', 'brigade'), ('fire', 2, '站', 'station');
+INSERT INTO revisions (scheme, note) VALUES ('fire', 'founded');
+INSERT INTO grid_codes (scheme, code) VALUES ('fire', 'F'), ('fire', 'T1a'), ('fire', 'F2');
+INSERT INTO grids (grid_id, scheme, code, level, parent_code, name, geom, area_m2, valid, known)
+  SELECT c.id, 'fire', c.code, o.level, o.above, c.code, g.geom, g.area_m2, g.valid,
+    int4range((SELECT max(id) FROM revisions), NULL)
+  FROM (VALUES ('T', 'F', 1, NULL), ('T1', 'T1a', 2, 'F'), ('T2', 'F2', 2, 'F'))
+    AS o (was, now, level, above)
+  JOIN LATERAL (SELECT * FROM grids WHERE scheme = 'safety' AND code = o.was ORDER BY id LIMIT 1) g ON true
+  JOIN grid_codes c ON c.scheme = 'fire' AND c.code = o.now
+"""
+
+
+def add_stations(conn: Connection) -> None:
+    """Put a second scheme into the store, of two levels, in which a code of the first one is another grid's."""
+    conn.execute(sa.text(_STATIONS))

@@ -44,12 +44,15 @@ function newPlan() {
   const title = h("input", { id: "new-title", required: true, maxlength: 200 });
   const scope = h("input", { id: "new-scope", required: true, maxlength: 80, list: "new-scopes", autocomplete: "off" });
   const choices = h("datalist", { id: "new-scopes" });
+  const several = city.schemes.length > 1;
+  const scheme = h("select", { id: "new-scheme" }, city.schemes.map((one) =>
+    h("option", { value: one.name, selected: one.name === city.scheme }, schemeOf(one.name))));
   const chain = h("p", { class: "chain-choice" });
   const today = new Date().toLocaleDateString("sv", { timeZone: city.timezone });
   const day = h("input", { id: "new-day", type: "date", value: today, required: true });
   const onMap = async () => {
     const at = await sketch("place", t("new.where"));
-    const found = at && (await doing(chainAt, at[0]));
+    const found = at && (await doing(chainAt, at[0], scheme.value));
     if (!found) return;
     const upper = found.slice(1);
     fill(chain, upper.map((grid) => h("button", { type: "button", class: "button", onclick: () => (scope.value = grid.code) },
@@ -58,20 +61,27 @@ function newPlan() {
   };
   const begin = (event) => {
     event.preventDefault();
-    doing(create, { title: title.value, scope: scope.value.trim(), effective_on: day.value }).then((done) => done !== null && overview());
+    doing(create, { title: title.value, scheme: scheme.value, scope: scope.value.trim(), effective_on: day.value }).then((done) => done !== null && overview());
   };
   return block(t("new.title"), h("form", { class: "form", id: "new-plan", onsubmit: begin },
     h("label", {}, t("new.name"), title),
+    several && h("label", {}, t("record.scheme"), scheme),
     h("label", {}, t("new.scope"), scope, choices),
     button("new.pick", onMap), chain,
     h("label", {}, t("new.day"), day),
     h("button", { class: "button main" }, t("new.begin"))));
 }
 
+/** The title of a scheme of the city. */
+function schemeOf(name) {
+  const one = city.schemes.find((of) => of.name === name);
+  return one ? choose(one.title_zh, one.title_en) : name;
+}
+
 function list({ plans: found, more }) {
   const row = (plan) => h("li", {}, h("button", { type: "button", "data-plan": plan.id, onclick: () => doing(load, plan.id).then(overview) },
     h("strong", {}, plan.title), h("span", { class: `state ${plan.state}` }, t(`state.${plan.state}`)),
-    h("small", {}, `${plan.scope} · ${t("plan.from", { day: plan.effective_on })} · ${plan.author}`)));
+    h("small", {}, `${city.schemes.length > 1 ? `${schemeOf(plan.scheme)} · ` : ""}${plan.scope} · ${t("plan.from", { day: plan.effective_on })} · ${plan.author}`)));
   return block(t("plans.title"), found.length ? h("ul", { class: "plans" }, found.map(row)) : h("p", { class: "quiet" }, t("plans.none")),
     more && h("p", { class: "quiet" }, t("plans.more")));
 }
@@ -81,7 +91,7 @@ let shown = null;
 
 function drawPlan() {
   const { plan } = open;
-  const facts = [["plan.scope", `${plan.scope_name} ${plan.scope}`], ["plan.day", plan.effective_on], ["plan.author", plan.author],
+  const facts = [city.schemes.length > 1 && ["record.scheme", schemeOf(plan.scheme)], ["plan.scope", `${plan.scope_name} ${plan.scope}`], ["plan.day", plan.effective_on], ["plan.author", plan.author],
     plan.hands.length > 1 && ["plan.hands", plan.hands.join(choose("、", ", "))],
     plan.approver && ["plan.approver", plan.approver], plan.revision && ["plan.revision", String(plan.revision)],
     plan.note && ["plan.note", plan.note], ["plan.changed", String(changedGrids().length + open.gone.length)]].filter(Boolean);
@@ -138,7 +148,7 @@ async function sendBack() {
 }
 
 function picked() {
-  const levels = city.levels.filter(({ level }) => [...open.grids.values()].some(({ properties }) => properties.level === level));
+  const levels = open.levels.filter(({ level }) => [...open.grids.values()].some(({ properties }) => properties.level === level));
   const level = h("select", { id: "level", "aria-label": t("pick.level"), onchange: (event) => workOn(Number(event.target.value)) },
     levels.map(({ level: rank, name_zh, name_en }) => h("option", { value: rank, selected: rank === open.level }, choose(name_zh, name_en))));
   const codes = [...open.grids.values()].filter(({ properties }) => properties.level === open.level).map(({ properties }) => properties.code).sort();

@@ -8,7 +8,7 @@ import { tell } from "./toast.js";
 const listeners = [];
 
 /** `grids` by code; `level` is the one worked on; `picked` are codes in the order of picking. */
-export const open = { plan: null, grids: new Map(), base: null, faults: null, impact: null, moved: null,
+export const open = { plan: null, levels: [], grids: new Map(), base: null, faults: null, impact: null, moved: null,
   steps: [], conflicts: [], level: null, picked: [], gone: [], table: null, reasons: new Map(), halves: [], locked: new Set(), proposals: null,
   range: { low: 300, high: 500 }, across: false };
 
@@ -30,6 +30,7 @@ export async function create(body) {
 /** Open a plan and all it has; the finest level is worked on first. */
 export async function load(id) {
   open.plan = await get(`/plans/${id}`);
+  open.levels = (await get("/city", { scheme: open.plan.scheme })).levels;
   Object.assign(open, { picked: [], faults: null, impact: null, moved: null, conflicts: [], level: null,
     table: null, reasons: new Map(), halves: [], locked: new Set(recallLocks(id)), proposals: null });
   await refetch();

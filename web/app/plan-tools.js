@@ -121,7 +121,7 @@ async function confirmed(step) {
 
 function told({ grids, gone, step }) {
   const codes = grids.features.filter(({ properties }) => properties.change).map(({ properties }) => properties.code);
-  toast(t("step.done", { op: t(`tool.${step.op}`), codes: [...codes, ...gone].slice(0, 6).map(nameOf).join("、") }), "note");
+  toast(t("step.done", { op: t(`tool.${step.op}`), codes: [...codes, ...gone].slice(0, 6).map(nameOf).join(t("list.and")) }), "note");
   if (step.op !== "split") return;
   pickOnly(codes.filter((code) => open.grids.get(code)?.properties.change === "new"));
   nameHalves(codes.filter((code) => open.grids.get(code)?.properties.level === open.level));
@@ -195,4 +195,4 @@ function fromStreets([code]) {
 }
 
 /** Whose a place is, for choosing the scope of a new plan: the chain, highest level last. */
-export const chainAt = async ([lon, lat]) => (await get("/grids/at", { lon, lat })).chain;
+export const chainAt = async ([lon, lat], scheme) => (await get("/grids/at", { lon, lat, scheme })).chain;
