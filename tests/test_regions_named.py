@@ -67,7 +67,7 @@ ROWS = (0.5, 4.5, 0.7, 0.3, 4.3)
         ("Westdorf, Hauptstraße 10", "T1"), ("Ostdorf, Hauptstr. 10", "T2"), ("Town, 10 Theta Street", "T1"),
         ("Ostdorf, 10 Theta Street", None), ("12345 Ostdorf, Hauptstraße 10", "T2"),
         ("Town, Ostdorf, Gartenweg 5", "T2"), ("Hauptstraße, 10, Ostdorf", "T2"),
-        ("T2, Hauptstraße 10", None),
+        ("T2, Hauptstraße 10", "T2"),
         ("Westdorf, Town", None), ("小镇，西门社区，解放路10号", "T2"),
         ("10 Theta Street, 430202", None), ("10 Theta Street, 430203", "T1"),
         ("10 Theta Street, 1234", None), ("10 Theta Street, 3011 Westdorf", "T1"),
@@ -118,8 +118,12 @@ def test_a_registered_house_is_not_taken_for_one_of_another_street_of_its_name(
 
 
 @pytest.mark.parametrize(
-    "behind", [", 00-950 Town", ", Town", ", Ostdorf", ", 3011 Town, Country", ", Apt 4", "，Town"]
-)
+    "behind",
+    [
+        ", 00-950 Town", ", Town", ", Ostdorf", ", 3011 Town, Country", ", Apt 4", "，Town", " - 50100 Town",
+        " (T2)", "; Town",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("written", ["Theta Street 35", "35 Theta Street", "Theta Street 35, Town"])
 @pytest.mark.parametrize("far", [True, False])
 def test_what_stands_behind_a_registered_address_is_none_of_it(
@@ -138,6 +142,37 @@ def test_what_stands_behind_a_registered_address_is_none_of_it(
     if "," not in written:
         first = find(store, written, 5).matches[0]
         assert (first.kind, first.address) == ("building", registered)
+
+
+@pytest.mark.parametrize(
+    "registered",
+    [
+        "Theta Street, 35, 50100 Town", "Theta Street, 35, Town", "Theta Street, n. 35, 50100 Town (TO)",
+        "50100 Town, Theta Street 35", "T2, Theta Street 35", "Town, Ostdorf, Theta Street 35",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("written", ["Theta Street 35", "Theta Street, 35"])
+def test_numbers_and_regions_stand_anywhere_in_a_registered_address(
+    store: Connection, tmp_path: Path, registered: str, written: str
+) -> None:
+    box = shapely.box(*town.at(4.5, 4.5), *town.at(4.51, 4.49))
+    there = gpd.GeoDataFrame({"origin_id": ["a"], "address": [registered]}, geometry=[box], crs=4326)
+    bring(store, there, "buildings", tmp_path)
+    outcome = bring(store, happened(address=written), "incidents", tmp_path)
+    assert "from where THETA ST has that number" in next(iter(outcome.reasons))[1]
+
+
+@pytest.mark.parametrize(("code", "placed"), [("Q4", False), ("430209", False), ("Q5", True), ("9", False)])
+def test_the_code_of_a_grid_of_another_day_is_no_room(
+    store: Connection, tmp_path: Path, code: str, *, placed: bool
+) -> None:
+    if code != "Q5":
+        store.execute(
+            sa.text("INSERT INTO grid_codes (scheme, code) VALUES ('safety', :code)"), {"code": code}
+        )
+    outcome = bring(store, happened(address=f"10 Theta Street, {code}"), "incidents", tmp_path)
+    assert outcome.inserted == placed
+    assert placed or "is no region of the city on that day" in next(iter(outcome.reasons))[1]
 
 
 @pytest.mark.parametrize("written", ["Via Roma 35", "Via Roma n. 35", "Via Roma nº 35", "VIA ROMA NO 35"])

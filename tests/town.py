@@ -210,5 +210,5 @@ INSERT INTO grids (grid_id, scheme, code, level, parent_code, name, geom, area_m
 
 
 def add_stations(conn: Connection) -> None:
-    """Put a second scheme into the store, of two levels, in which a code of the first one is another grid's."""
+    """Put a second scheme of two levels into the store; a code of the first is another grid's in it."""
     conn.execute(sa.text(_STATIONS))

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from gis import city, grids
 from gis.addresses import along, regions
-from gis.addresses.normalise import fold, visible
+from gis.addresses.cores import MARK, cores
 from gis.addresses.parse import ELSEWHERE, Reading, Variant, read, turned
 from gis.addresses.targets import ADDRESS_BEGINS, BEGINS, EXACT, MIDDLE, MOST, PARTLY, Target, parameters
 from gis.db import Record
@@ -18,7 +18,7 @@ from gis.errors import NotFound
 from gis.grids import Asked, Wish
 from gis.network.ranges import ONE_STRETCH_M, metres_apart
 from gis.network.ranges import Found as Place
-from gis.network.street_names import IS_HAN, House, are_apart, by_commas, readings, street_key, without_number
+from gis.network.street_names import IS_HAN, House, are_apart, readings, street_key, without_number
 
 _PER_REGION = 0.01
 """What a match loses for each region that the text names and the thing found does not."""
@@ -82,7 +82,7 @@ def find(conn: Connection, text: str, limit: int, wish: Wish = _NOW) -> Found:
         return Found([], more=False)
     found, more = _ask(conn, EXACT, wanted, asked)
     found += _at_coordinate(conn, wanted, asked)
-    found = found or _before_commas(conn, wanted, asked)
+    found = found or _with_more_behind(conn, wanted, asked)
     found += _further_houses(found, _houses(conn, text, wanted, asked))
     if not found:
         found, more = _partly(conn, wanted, asked, limit)
@@ -90,20 +90,19 @@ def find(conn: Connection, text: str, limit: int, wish: Wish = _NOW) -> Found:
     return Found(best[:limit], more=more or len(best) > limit)
 
 
-def _before_commas(conn: Connection, wanted: Reading, asked: Asked | None) -> list[Match]:
-    """Return registered addresses that are the text but for what stands behind their comma."""
-    begun = [one for one in _ask(conn, ADDRESS_BEGINS, wanted, asked)[0] if "," in visible(one.address)]
-    firsts = fold(conn, *(by_commas(one.address)[0] for one in begun))
+def _with_more_behind(conn: Connection, wanted: Reading, asked: Asked | None) -> list[Match]:
+    """Return registered addresses that are the text but for what stands behind them."""
+    begun = [one for one in _ask(conn, ADDRESS_BEGINS, wanted, asked)[0] if MARK.search(one.address)]
     keys = {rest for one in wanted.whole for rest in wanted.without_regions(one.key)}
     return [
-        replace(one, score=_MORE_BEHIND, matched_by=f"{one.matched_by}, with more behind its comma")
-        for one, first in zip(begun, firsts, strict=True)
-        if first in keys
+        replace(one, score=_MORE_BEHIND, matched_by=f"{one.matched_by}, with more behind it")
+        for one, known_as in zip(begun, cores(conn, [one.address for one in begun], asked), strict=True)
+        if not keys.isdisjoint(known_as)
     ]
 
 
 _MORE_BEHIND = 0.95
-"""How well a registered address fits that has its postcode, its city or a unit behind a comma."""
+"""How well a registered address fits that has its postcode, its city or a unit behind it."""
 
 
 def _further_houses(found: list[Match], houses: list[Match]) -> list[Match]:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from gis.addresses.normalise import fold
 from gis.grids import Asked, current
-from gis.schema import grids
+from gis.schema import grid_codes, grids
 
 _FRONT, _LONGEST = 80, 24
 """Characters of a folded text in which regions are looked for; characters of one region, at most."""
@@ -36,13 +36,15 @@ _NUMBER = re.compile(r"[0-9号栋组附室单元层楼-]+")
 class Regions:
     """Folded names of regions: the city's own with those it lies in, and grids that a text may name.
 
-    `open_above`: nothing is known of what the city lies in. `codes`: whole texts that are a grid's code.
+    `open_above`: nothing is known of what the city lies in. `codes`: whole texts that are a grid's code;
+    `former`: those that are one on other days alone.
     """
 
     city: frozenset[str]
     grids: frozenset[str]
     open_above: bool
     codes: frozenset[str] = frozenset()
+    former: frozenset[str] = frozenset()
 
     @property
     def names(self) -> frozenset[str]:
@@ -71,7 +73,9 @@ def load(conn: Connection, texts: Iterable[str], asked: Asked | None) -> Regions
         upper = re.compile(_UPPER % "|".join(map(re.escape, sorted(names))))
         names |= {found[1] for text in texts if (found := upper.match(text)) and found[1]}
     named = frozenset(_grids(conn, texts, asked))
-    return Regions(frozenset(names), named, open_above, frozenset(_codes(conn, texts, asked)))
+    codes = frozenset(_codes(conn, texts, asked))
+    former = frozenset(_ever(conn, texts, asked)) - codes
+    return Regions(frozenset(names), named, open_above, codes, former)
 
 
 # Each name as it is, and its parts by commas: Washington, DC.
@@ -111,6 +115,14 @@ def _codes(conn: Connection, texts: list[str], asked: Asked | None) -> list[str]
         return []
     same = code_key == sa.any_(sa.cast(texts, sa.ARRAY(sa.Text)))
     return list(conn.execute(sa.select(code_key).where(current(asked), same).distinct()).scalars())
+
+
+def _ever(conn: Connection, texts: list[str], asked: Asked | None) -> list[str]:
+    if asked is None:
+        return []
+    key = sa.func.fold_text(grid_codes.c.code)
+    same = (grid_codes.c.scheme == asked.scheme) & (key == sa.any_(sa.cast(texts, sa.ARRAY(sa.Text))))
+    return list(conn.execute(sa.select(key).where(same).distinct()).scalars())
 
 
 def _parts(text: str) -> Iterator[str]:
@@ -192,7 +204,8 @@ def settled(parts: Iterable[str], keys: Mapping[str, str], known: Regions) -> di
     found = {}
     for part in parts:
         whole, bare, *more = (keys.get(one, "") for one in spellings(part))
-        named = (key for key in (whole, bare, *more) if key in known.codes or _is_whole(key, known.names))
+        codes = known.codes | known.former
+        named = (key for key in (whole, bare, *more) if key in codes or _is_whole(key, known.names))
         if key := next(named, bare):
             found[part] = key
     return found
@@ -219,7 +232,8 @@ def behind(conn: Connection, texts: Sequence[str], asked: Asked | None) -> list[
 
 def _moved(text: str, parts: list[str], keys: Mapping[str, str], known: Regions) -> str:
     named = [
-        bool(key := settled([part], keys, known).get(part, "")) and _is_whole(key, known.names)
+        bool(key := settled([part], keys, known).get(part, ""))
+        and (key in known.codes or _is_whole(key, known.names))
         if len(parts) > 1
         else False
         for part in parts

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from gis import grids
 from gis.addresses import along, regions
+from gis.addresses.cores import MARK, cores
 from gis.addresses.normalise import fold
 from gis.addresses.parse import without_rooms
 from gis.errors import NotFound
@@ -42,11 +43,10 @@ _BEGUN = """
 SELECT q.n - 1 AS n, b.text, ST_X(b.point) AS lon, ST_Y(b.point) AS lat, b.point::text AS place
 FROM unnest(CAST(:rests AS text[])) WITH ORDINALITY AS q (rest, n), LATERAL (
   SELECT address AS text, point FROM {table}
-  WHERE address_key ~>=~ q.rest AND address_key ~<~ (q.rest || U&'\\+10FFFF') AND address ~ '[,，]'
-    AND fold_text(split_part(replace(address, '，', ','), ',', 1)) = q.rest
+  WHERE address_key ~>=~ q.rest AND address_key ~<~ (q.rest || U&'\\+10FFFF') AND address ~ '[,，;；(（–—-]'
 ) b
 """
-# Whatever has behind a comma what is left of an address: its postcode and city, or a unit.
+# Whatever begins with what is left of an address: behind a comma there may be postcode and city, or a unit.
 _BEGINNING = " UNION ALL ".join(_BEGUN.format(table=table) for table in ("buildings", "places"))
 _SHORTEST = 4
 """Signs of an address that is looked for before a comma, at least."""
@@ -104,7 +104,12 @@ class Gazetteer:
             return {}
         strange = {
             text: regions.strangers(
-                [key for part, key in parts.items() if not _UNIT.fullmatch(part.strip())], known
+                [
+                    key
+                    for part, key in parts.items()
+                    if not _UNIT.fullmatch(part.strip()) or key in known.former
+                ],
+                known,
             )
             for text, parts in behind.items()
         }
@@ -154,20 +159,23 @@ class Gazetteer:
             if key[at:] and not (at and regions.is_number(key[at:]))
         ]
         rows = self.conn.execute(sa.text(_ENDING), {"rests": [rest for _, rest, _ in rests]}).all()
-        fitting = [
-            (text, row, needed.get(text, frozenset()) | {*aligned.extra} - known.city)
-            for row in rows
-            if (aligned := regions.align(keys[text := rests[row.n][0]], row.key, known.names))
-            and not are_apart(written[text], row.text)
-        ]
+        fitting, others = [], []
+        for row in rows:
+            text, rest, front = rests[row.n]
+            if aligned := regions.align(keys[text], row.key, known.names):
+                fitting.append((text, row, needed.get(text, frozenset()) | {*aligned.extra} - known.city))
+            elif MARK.search(row.text):
+                others.append((text, rest, front, row))
         begun = [one for one in rests if len(one[1]) >= _SHORTEST and _DIGIT.search(one[1])]
         rows = self.conn.execute(sa.text(_BEGINNING), {"rests": [rest for _, rest, _ in begun]}).all()
+        others += [(*begun[row.n], row) for row in rows]
+        known_as = cores(self.conn, [row.text for *_, row in others], self.asked)
         fitting += [
             (text, row, needed.get(text, frozenset()) | {*front} - known.city)
-            for row in rows
-            for text, _, front in [begun[row.n]]
-            if not are_apart(written[text], row.text)
+            for (text, rest, front, row), core in zip(others, known_as, strict=True)
+            if rest in core
         ]
+        fitting = [one for one in fitting if not are_apart(written[one[0]], one[1].text)]
         named = {name for *_, names in fitting for name in names}
         held = regions.around(self.conn, [row.place for _, row, _ in fitting], named, self.asked)
         places: dict[str, set[tuple[float, float]]] = {}
