@@ -127,6 +127,8 @@ grid_codes = Table(
     # Usage: one identity per code for ever; also the target of grids' composite key.
     UniqueConstraint("scheme", "code"),
     UniqueConstraint("id", "scheme", "code"),
+    # Usage: a code behind an address that is a grid's on another day.
+    Index("ix_grid_codes_key", sa.text("fold_text(code)")),
     comment="The identity of a grid: a code is given once and never reused.",
 )
 

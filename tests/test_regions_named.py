@@ -68,7 +68,10 @@ ROWS = (0.5, 4.5, 0.7, 0.3, 4.3)
         ("Ostdorf, 10 Theta Street", None), ("12345 Ostdorf, Hauptstraße 10", "T2"),
         ("Town, Ostdorf, Gartenweg 5", "T2"), ("Hauptstraße, 10, Ostdorf", "T2"),
         ("T2, Hauptstraße 10", "T2"),
-        ("Westdorf, Town", None), ("小镇，西门社区，解放路10号", "T2"),
+        ("Westdorf, Town", None), ("Town, Hauptstraße, 10, Ostdorf", "T2"),
+        ("Hauptstraße 10 (Ostdorf)", "T2"),
+        ("解放路１０號（西门社区）", "T2"), ("Nordstadt, Hauptstraße 10", None),
+        ("小镇，西门社区，解放路10号", "T2"),
         ("10 Theta Street, 430202", None), ("10 Theta Street, 430203", "T1"),
         ("10 Theta Street, 1234", None), ("10 Theta Street, 3011 Westdorf", "T1"),
         ("10 Theta Street, 3011 Ostdorf", None), ("10 Theta Street, Westdorf SW1A 2AA", "T1"),
@@ -139,9 +142,9 @@ def test_what_stands_behind_a_registered_address_is_none_of_it(
     outcome = bring(store, happened(address=written), "incidents", tmp_path)
     assert outcome.inserted == (not far)
     assert not far or "from where THETA ST has that number" in next(iter(outcome.reasons))[1]
-    if "," not in written:
-        first = find(store, written, 5).matches[0]
-        assert (first.kind, first.address) == ("building", registered)
+    for question in (written, f"Town, {written}", f"{written}, Town"):
+        first = find(store, question, 5).matches[0]
+        assert (first.kind, first.address) == ("building", registered), question
 
 
 @pytest.mark.parametrize(

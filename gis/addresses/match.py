@@ -18,7 +18,7 @@ from gis.errors import NotFound
 from gis.grids import Asked, Wish
 from gis.network.ranges import ONE_STRETCH_M, metres_apart
 from gis.network.ranges import Found as Place
-from gis.network.street_names import IS_HAN, House, are_apart, readings, street_key, without_number
+from gis.network.street_names import IS_HAN, House, are_apart, by_commas, readings, street_key, without_number
 
 _PER_REGION = 0.01
 """What a match loses for each region that the text names and the thing found does not."""
@@ -82,7 +82,8 @@ def find(conn: Connection, text: str, limit: int, wish: Wish = _NOW) -> Found:
         return Found([], more=False)
     found, more = _ask(conn, EXACT, wanted, asked)
     found += _at_coordinate(conn, wanted, asked)
-    found = found or _with_more_behind(conn, wanted, asked)
+    if not any(one.kind in _REGISTERED for one in found):
+        found += _with_more_behind(conn, text, wanted, asked)
     found += _further_houses(found, _houses(conn, text, wanted, asked))
     if not found:
         found, more = _partly(conn, wanted, asked, limit)
@@ -90,17 +91,29 @@ def find(conn: Connection, text: str, limit: int, wish: Wish = _NOW) -> Found:
     return Found(best[:limit], more=more or len(best) > limit)
 
 
-def _with_more_behind(conn: Connection, wanted: Reading, asked: Asked | None) -> list[Match]:
-    """Return registered addresses that are the text but for what stands behind them."""
-    begun = [one for one in _ask(conn, ADDRESS_BEGINS, wanted, asked)[0] if MARK.search(one.address)]
-    keys = {rest for one in wanted.whole for rest in wanted.without_regions(one.key)}
+def _with_more_behind(conn: Connection, text: str, wanted: Reading, asked: Asked | None) -> list[Match]:
+    """Return registered addresses that are a text but for what stands behind either; worse elsewhere."""
+    if (bare := read(conn, by_commas(text)[0], asked)) is None:
+        return []
+    begun = [one for one in _ask(conn, ADDRESS_BEGINS, bare, asked)[0] if MARK.search(one.address)]
+    keys = {rest for one in bare.whole for rest in bare.without_regions(one.key)}
+    known_as = cores(conn, [one.address for one in begun], asked)
+    found = [one for one, of in zip(begun, known_as, strict=True) if not keys.isdisjoint(of)]
+    within = frozenset(name for one in wanted.whole for name in one.within)
+    places = [along.ewkb(Place(one.lon, one.lat, 0, "")) for one in found]
+    held = regions.around(conn, places, within, asked, regions.NEAR)
+    loss = ELSEWHERE if wanted.strangers else 0.0
     return [
-        replace(one, score=_MORE_BEHIND, matched_by=f"{one.matched_by}, with more behind it")
-        for one, known_as in zip(begun, cores(conn, [one.address for one in begun], asked), strict=True)
-        if not keys.isdisjoint(known_as)
+        replace(
+            one,
+            score=round(_MORE_BEHIND - loss - _ANOTHERS * any((n, name) not in held for name in within), 3),
+            matched_by=f"{one.matched_by}, with more behind it",
+        )
+        for n, one in enumerate(found)
     ]
 
 
+_REGISTERED = ("building", "place")
 _MORE_BEHIND = 0.95
 """How well a registered address fits that has its postcode, its city or a unit behind it."""
 

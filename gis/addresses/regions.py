@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from gis.addresses.normalise import fold
 from gis.grids import Asked, current
+from gis.network.street_names import by_commas
 from gis.schema import grid_codes, grids
 
 _FRONT, _LONGEST = 80, 24
@@ -216,18 +217,23 @@ def _is_whole(key: str, names: Collection[str]) -> bool:
     return bool(key) and len(key) in cuts(key, names)
 
 
+_BRACKETED = re.compile(r"^(.*[^\s(（])\s*[(（]([^()（）]+)[)）]\s*$")
+"""What stands in brackets at the end of a text."""
+
+
 def behind(conn: Connection, texts: Sequence[str], asked: Asked | None) -> list[str]:
     """Return addresses with the regions that stand in front, before a comma, moved behind.
 
     `Wawer, Łódzka 148` is `Łódzka 148, Wawer`. A number alone is none: `Hauptstraße, 12`.
     """
-    split = [re.split(r"\s*[,，]\s*", text) for text in texts]
+    plain = [_BRACKETED.sub(r"\1, \2", text.replace("號", "号")) for text in texts]
+    split = [re.split(r"\s*[,，]\s*", text) for text in plain]
     every = sorted({one for parts in split if len(parts) > 1 for part in parts for one in spellings(part)})
     if not every:
-        return list(texts)
+        return plain
     keys = dict(zip(every, fold(conn, *every), strict=True))
     known = load(conn, keys.values(), asked)
-    return [_moved(text, parts, keys, known) for text, parts in zip(texts, split, strict=True)]
+    return [_moved(text, parts, keys, known) for text, parts in zip(plain, split, strict=True)]
 
 
 def _moved(text: str, parts: list[str], keys: Mapping[str, str], known: Regions) -> str:
@@ -240,7 +246,7 @@ def _moved(text: str, parts: list[str], keys: Mapping[str, str], known: Regions)
     ]
     front = len(list(takewhile(bool, named)))
     rest = parts[front:]
-    if not front or not rest or not re.search(r"[^\W\d].*\d|\d.*[^\W\d]{2}", rest[0]):
+    if not front or not rest or not re.search(r"[^\W\d].*\d|\d.*[^\W\d]{2}", by_commas(", ".join(rest))[0]):
         return text
     return ", ".join([*rest, *parts[:front]])
 

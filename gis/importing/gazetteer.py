@@ -113,9 +113,9 @@ class Gazetteer:
             )
             for text, parts in behind.items()
         }
+        why = "is no region of the city on that day (safetymap city set --within names them)"
         return {
-            text: f"{', '.join(part.strip() for part, key in behind[text].items() if key in some)} "
-            "is no region of the city on that day (safetymap city set --within names them)"
+            text: f"{_region_in_front(text) or _named(behind[text], some)} {why}"
             for text, some in strange.items()
             if some
         }
@@ -298,6 +298,16 @@ class Gazetteer:
 
 _FOLDED_LONGER, _FOLDED_SHORTER = 4, 8
 """Signs by which regions in front may be longer when folded (十 is 10), or shorter: spaces, commas."""
+
+
+def _named(parts: dict[str, str], some: Sequence[str]) -> str:
+    return ", ".join(part.strip() for part, key in parts.items() if key in some)
+
+
+def _region_in_front(text: str) -> str:
+    """Return what must be a region in front of a comma, as the house stands behind it; nothing else."""
+    first, *rest = by_commas(text)
+    return "" if _DIGIT.search(first) or not any(map(_DIGIT.search, rest[0])) else first.strip()
 
 
 def _street_of(address: Address) -> str:

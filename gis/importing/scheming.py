@@ -45,6 +45,8 @@ def with_levels_read(chunk: Chunk, mapping: Mapping, known: Known) -> Chunk:
     column = mapping.found("level", chunk.table.column_names)
     if column is None or "level" in mapping.constants:
         return chunk
+    if column == mapping.found("scheme", chunk.table.column_names):
+        return chunk  # the mapping's own words say both
     written = as_text(one_array(chunk.table[column])).to_pylist()
     numbers = [
         known.names.get((scheme or known.usual, (level or "").strip()))
@@ -62,7 +64,8 @@ def _schemes(chunk: Chunk, mapping: Mapping) -> list[str | None]:
     if "scheme" in mapping.constants or column is None:
         return [str(mapping.constants.get("scheme", "")) or None] * len(chunk)
     texts = as_text(one_array(chunk.table[column])).to_pylist()
-    return [text.strip() if text else None for text in texts]
+    words = mapping.values.get("scheme", {})
+    return [str(words.get(text, text)).strip() if text else None for text in texts]
 
 
 def _names(conn: Connection) -> dict[tuple[str | None, str], int]:
@@ -72,10 +75,14 @@ def _names(conn: Connection) -> dict[tuple[str | None, str], int]:
 
 
 def _wanted(conn: Connection, mapping: Mapping) -> list[Scheme]:
-    """Return the schemes that a mapping declares; a ready one only for a store that has no other."""
+    """Return the schemes that a mapping declares.
+
+    A ready one that leaves its rows' scheme open does so only for a store that has no other default.
+    """
     default = conn.execute(sa.select(schemes.c.name).where(schemes.c.is_default)).scalar()
-    names = {one.name for one in mapping.schemes}
-    return [] if mapping.name in ready() and default not in {None, *names} else mapping.schemes
+    is_open = mapping.name in ready() and "scheme" not in mapping.constants
+    has_other = default not in {None, *(one.name for one in mapping.schemes)}
+    return [] if is_open and has_other else mapping.schemes
 
 
 def _usual(conn: Connection, declared: list[Scheme]) -> str | None:
