@@ -290,7 +290,7 @@ def test_a_stranger_sees_the_public_part_and_signs_in(
     page.locator("#details button.link").click()
     page.locator("input[name=key]").fill("smk_wrong")
     page.get_by_role("button", name="登录", exact=True).click()
-    expect(page.locator("#session-fault")).to_contain_text("unknown")
+    expect(page.locator("#session-fault")).to_contain_text("密钥不存在")
     page.locator("input[name=key]").fill(commander)
     page.get_by_role("button", name="登录", exact=True).click()
     expect(page.locator("#who")).to_have_text("指挥")
