@@ -1,6 +1,7 @@
 """Change, emergence, near repeats and profiles over HTTP: rows as JSON or CSV, each with its test."""
 
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -72,11 +73,13 @@ class Told(BaseModel):
 class ChangesTold(Told):
     """Each compared is null where the data do not reach back so far, or no festival is known.
 
-    `days_off` are the announced holidays of the period, in each compared those of that one.
+    `days_off` are the announced holidays of the period, in each compared those of that one. `without` in each
+    are categories that came into use after its start in many grids: tests leave them out.
     """
 
     began: list[dict[str, Any]]
-    """Since when what the view is filtered by is recorded, where that is later than the records' begin."""
+    """Since when what the view is filtered by (`category` null) is recorded, where that is later than the
+    records' begin, and each category that is named in `without`."""
     now: int
     days_off: int | None
     before: dict[str, Any] | None
@@ -104,7 +107,7 @@ def changes(
         raise BadInput("level", "give either res (cells) or level (grids)")
     with transaction() as conn:
         found = comparing.changes(conn, seen := view(conn, look, who), res, level)
-        data = _series(conn, seen)
+        data = _series(conn, seen, found.began)
     keys = {"cell": found.keys} if found.names is None else {"code": found.keys, "name": found.names}
     columns: tables.Columns = {**keys, "now": found.now.tolist()}
     compared = {name: getattr(found, name) for name in _EARLIER}
@@ -157,7 +160,7 @@ def _compared(then: Compared | None, days_off: int | None) -> dict[str, Any] | N
     names = ("count", "difference", "percent", "p", "q", "told")
     bounds = {"start": rfc3339(then.start), "end": rfc3339(then.end)}
     told = {name: column[0] for name, column in zip(names, values, strict=True)}
-    return bounds | told | {"days_off": days_off}
+    return bounds | told | {"days_off": days_off, "without": [one.category for one in then.without]}
 
 
 class EmergingTold(Told):
@@ -328,8 +331,10 @@ def _data(conn: Connection, seen: View) -> dict[str, Any]:
     return {"data_version": city.data_version(conn)} | told_period(conn, seen)
 
 
-def _series(conn: Connection, seen: View) -> dict[str, Any]:
-    return {"data_version": city.data_version(conn)} | told_series(conn, seen)
+def _series(
+    conn: Connection, seen: View, rows: Mapping[str, datetime | None] | None = None
+) -> dict[str, Any]:
+    return {"data_version": city.data_version(conn)} | told_series(conn, seen, rows)
 
 
 def _whole(start: Any, end: Any, method: dict[str, str], data: dict[str, Any]) -> dict[str, Any]:

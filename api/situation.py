@@ -36,8 +36,9 @@ Id = Annotated[int, Path(ge=1, lt=2**53)]
 _METHOD = {
     "expected": f"share in up to {PERIODS} equal periods before, shrunk within level and category, "
     "of what the grid above holds now; of the whole: the mean of those periods",
-    "ratio": "count over expected, 95 % interval; ratio_high null beside a ratio: the past holds too little, "
-    "less than about one incident, for any upper end",
+    "compared": "count as it is tested: without what is new (`without`)",
+    "ratio": "compared over expected, 95 % interval; ratio_high null beside a ratio: the past holds too "
+    "little, less than about one incident, for any upper end",
     "p": "two-sided, negative binomial: the larger of those against the own past and the share of the grid "
     "above; of the whole: the larger of Poisson's and that of a t test over the periods before",
     "q": "p for all comparisons (Benjamini-Hochberg, the whole and its parts apart); departs: q <= 0.05",
@@ -86,6 +87,8 @@ class Told(BaseModel):
     """Days of the period asked for that nobody recorded, those to come included: left out, or inside it."""
     began: list[dict[str, Any]]
     """Categories that came into use within the periods, and since when: not tested. Null: all asked for."""
+    without: list[str]
+    """Those of them in many grids: what holds them is tested without them, and with them too if it fell."""
 
 
 class SituationTold(Told):
@@ -184,11 +187,11 @@ def _latest(conn: Connection, look: Look, who: Principal) -> View:
 
 
 def _data(conn: Connection, seen: View, found: situation.Situation) -> dict[str, Any]:
-    return {"data_version": city.data_version(conn)} | told_series(conn, seen, _began(found))
+    return {"data_version": city.data_version(conn)} | _series(conn, seen, found)
 
 
-def _began(found: situation.Situation) -> dict[str, datetime | None]:
-    return dict(zip(found.categories, found.began, strict=True))
+def _series(conn: Connection, seen: View, found: situation.Situation) -> dict[str, Any]:
+    return told_series(conn, seen, found.began_since) | {"without": found.without}
 
 
 def _whole(seen: View, rows: int, page: Page, data: dict[str, Any]) -> dict[str, Any]:
@@ -212,6 +215,7 @@ class Drafts(BaseModel):
     provisional: dict[str, Any] | None
     unrecorded: dict[str, Any] | None
     began: list[dict[str, Any]]
+    without: list[str]
     drafts: list[dict[str, Any]]
     kept: list[dict[str, Any]]
 
@@ -243,7 +247,7 @@ def list_letters(
         seen = _latest(conn, look, who)
         rows = situation.situation(conn, seen)
         drafts, total = letters.drafts(conn, rows, limit)
-        known = told_series(conn, seen, _began(rows))
+        known = _series(conn, seen, rows)
         kept = [_kept(row) for row in letters.kept(conn, limit)]
     found = [asdict(draft) for draft in drafts]
     return tables.json({"total": total, "limit": limit, **known, "drafts": found, "kept": kept})

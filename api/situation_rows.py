@@ -22,6 +22,7 @@ def situation_columns(found: Situation, rows: Integers) -> Columns:
         **_of_grids(found, found.row_grid[rows]),
         "category": [found.categories[number] or None for number in found.row_category[rows].tolist()],
         "count": found.count[rows].tolist(),
+        "compared": _compared(found, rows),
         **_departure(found, rows),
         **_change(found, rows),
         "closed": known(closed.value), "closed_low": known(closed.low), "closed_high": known(closed.high),
@@ -51,13 +52,20 @@ def _departure(found: Situation, rows: Integers) -> Columns:
     return columns | {"departs": [_WAYS[way] for way in d.departs[rows].tolist()]}
 
 
+def _compared(found: Situation, rows: Integers) -> list[int | None]:
+    if found.departure is None:
+        return [None] * len(rows)
+    return [None if each is None else int(each) for each in known(found.departure.count[rows])]
+
+
 def _change(found: Situation, rows: Integers) -> Columns:
     if found.before is None:
         return {name: [None] * len(rows) for name in ("before", "change_percent", "change_p")}
     changed = change(found.count[rows], found.before[rows])
     late = np.array([each is not None for each in found.began])[found.row_category[rows]]
-    columns = (found.before[rows].astype(np.float64), changed.percent, changed.p)
-    before, percent, p = (known(np.where(late, np.nan, column)) for column in columns)
+    before = known(np.where(late, np.nan, found.before[rows].astype(np.float64)))
+    apart = found.incomparable[rows]
+    percent, p = (known(np.where(apart, np.nan, column)) for column in (changed.percent, changed.p))
     whole = [None if value is None else int(value) for value in before]
     return {"before": whole, "change_percent": percent, "change_p": p}
 

@@ -17,6 +17,7 @@ from gis import cells, city
 from gis.clocks import rfc3339
 from gis.db import Record
 from gis.grids import Wish
+from gis.recorded import SPREAD
 from layers import rising, surveillance
 from layers.stats.space_time import Cylinder
 from layers.stats.surveillance import FEWEST_WEEKS
@@ -28,7 +29,7 @@ Id = Annotated[int, Path(ge=1, lt=2**53)]
 _EVERYTHING = Look(Wish(), None, None, None, None, None, None)
 METHOD = {
     "categories": "of a category that came into use (`began`) only weeks since then count; it is tested once "
-    f"{FEWEST_WEEKS} of them are recorded; all together leave it out once {surveillance.SPREAD} of the "
+    f"{FEWEST_WEEKS} of them are recorded; all together leave it out once {SPREAD} of the "
     "lowest grids hold it",
     "expected": "Noufaily et al. 2013 from up to 5 years of weeks; of few incidents the share of the whole's",
     "p": "chance of so many incidents or more: negative binomial, the mean's uncertainty included",

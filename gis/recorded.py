@@ -12,6 +12,8 @@ UNBELIEVABLE = 1e-4
 """A run of empty days is a gap in the records where its chance anywhere in the span is at most this."""
 ENOUGH = 30
 """Records of a day from which on more of them say nothing new: counts are known up to so many."""
+SPREAD = 3
+"""Lowest grids from which on what came into use is no outbreak of one place."""
 _WEEK = 7
 _AROUND = 4 * _WEEK
 """Days before a run of empty ones, and after it, whose counts say what was usual then."""
@@ -185,3 +187,12 @@ def begun(held: NDArray[np.bool_]) -> int:
     by_step, _ = reach(np.flatnonzero(held[:, :-1].any(axis=0)), held.shape[1] - 1)
     by_place, _ = reach(held.argmax(axis=1)[held.any(axis=1)], held.shape[1], len(held))
     return max(by_step, by_place)
+
+
+def is_wide(held: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say which series SPREAD places or more hold; `held` (places, series) is of the lowest grids.
+
+    A category that came into use and is wide is left out where all categories together are tested: the city
+    did not become worse by what nobody recorded before. What is new in fewer may be an outbreak, and stays.
+    """
+    return np.asarray(held.sum(axis=0) >= SPREAD)

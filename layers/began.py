@@ -126,13 +126,28 @@ def since(
 
     `start` lies within the records. A local midnight each.
     """
+    return [begin for begin, _ in uses(conn, view, span, start, rows)]
+
+
+def uses(
+    conn: Connection, view: View, span: Span, start: datetime, rows: Sequence[Collection[str] | None]
+) -> list[tuple[datetime | None, datetime | None]]:
+    """Return the same with the day from which on each row had ended, None for not ended.
+
+    Of what was in use before `start` only the days from then on say that.
+    """
     if span.first is None:
-        return [None] * len(rows)
+        return [(None, None)] * len(rows)
     zone, days = ZoneInfo(the_city(conn).timezone), recorded_days(records_by_day(conn))
     days = days[days >= _number(span.first, zone)]
     held = days_held(conn, replace(view, start=None, end=None), span.first, start)
-    begins = [_begin(_of_row(held, row), days) for row in rows]
-    return [None if day is None else midnight(day, zone) for day in begins]
+    late = days[days >= _number(start, zone)]
+    found = [_ends(_of_row(held, row), days, late) for row in rows]
+    return [(_midnight(begin, zone), _midnight(end, zone)) for begin, end in found]
+
+
+def _midnight(day: int | None, zone: ZoneInfo) -> datetime | None:
+    return None if day is None else midnight(day, zone)
 
 
 def _of_row(held: Days, row: Collection[str] | None) -> set[int | None]:
@@ -140,12 +155,13 @@ def _of_row(held: Days, row: Collection[str] | None) -> set[int | None]:
     return set().union(*(held[code] for code in wanted))
 
 
-def _begin(held: set[int | None], days: Integers) -> int | None:
-    if None in held:
-        return None
+def _ends(held: set[int | None], days: Integers, late: Integers) -> tuple[int | None, int | None]:
+    """Return the days on which what is `held` began and had ended, None for neither within the days."""
+    known = late if None in held else days
     some = [day for day in held if day is not None]
-    begin, _ = reach(np.flatnonzero(np.isin(days, some)), len(days))
-    return int(days[begin]) if begin else None
+    begin, end = reach(np.flatnonzero(np.isin(known, some)), len(known))
+    is_late = begin and None not in held
+    return int(known[begin]) if is_late else None, int(known[end]) if end < len(known) else None
 
 
 def days_held(

@@ -18,11 +18,12 @@ from gis.errors import BadInput
 from gis.grids import current
 from gis.record_span import Span
 from layers import periods
-from layers.began import narrowed
+from layers.began import narrowed, since
 from layers.by_grid import grid_counts
 from layers.counts import counts
 from layers.expecting import closed_period, days_of, periods_before
-from layers.stats.change import FEW, Change, change_of_parts, change_of_whole
+from layers.newcomers import Newcomer, codes_of, newcomers, topmost, with_below
+from layers.stats.change import FEW, Change, change_of_parts, change_of_whole, with_and_without
 from layers.stats.expectation import dispersion
 from layers.stats.situation import FEWEST_PERIODS
 from layers.view import View, wanted_incidents
@@ -45,6 +46,8 @@ class Compared:
     """Per row."""
     whole: Change
     """Everything, shape (1,), incidents without a place included."""
+    without: list[Newcomer]
+    """What came into use after its start in many grids: tested without it, and falls with it as well."""
 
     def told(self, change: Change) -> list[str | None]:
         """Return more, fewer or same for each comparison, by its adjusted p; None where it is not tested."""
@@ -77,13 +80,19 @@ class Changes:
     days_off: list[int | None]
     """Announced days off in this period and in each compared, in the order of the fields."""
 
+    @property
+    def began(self) -> dict[str, datetime | None]:
+        """Return since when the categories are in use that any comparison is tested without."""
+        every = [self.before, self.year, self.weekdays, self.festival]
+        return {one.category: one.since for each in every if each for one in each.without}
+
 
 def changes(conn: Connection, view: View, res: int | None, level: int | None) -> Changes:
     """Return counts of a view's period by cells at `res`, or by grids of a `level`, against earlier ones.
 
     How much the whole swings, and its parts beside it, is taken from up to twelve periods of equal length
-    before. None is compared in which a category or source was not in use yet. Raises BadInput for a
-    resolution or level that is not there.
+    before. None is compared in which a category or source was not in use yet; one that holds such in many
+    grids is tested without them. Raises BadInput for a resolution or level that is not there.
     """
     span, _ = narrowed(conn, view)
     now = closed_period(view, span)
@@ -96,24 +105,24 @@ def changes(conn: Connection, view: View, res: int | None, level: int | None) ->
     years = [_year_ago(now, zone), _days_earlier(now, zone, MATCHED_DAYS), festival]
     reached = [each if each and _comparable(now, each, span) else None for each in years]
     known = [now, *past, *(each for each in reached if each)]
-    keys, names, table = (
-        _by_cell(conn, known, res or USUAL_RES) if level is None else _by_grid(conn, known, level)
-    )
-    totals = np.array([_total(conn, each) for each in known])
-    behind = slice(1, len(past) + 1)
-    swing = Swing(totals[behind], table[behind])
     at = [1 if backs[:1] == [1] else None, *(None if each is None else known.index(each) for each in reached)]
-    some = np.flatnonzero(table[[0, *(each for each in at if each)]].any(axis=0))
-    before, year, weekdays, same = (
-        None
-        if each is None
-        else _compared([now, known[each]], table[[0, each]][:, some], totals[[0, each]], swing)
-        for each in at
-    )
+    new = _new(conn, now, {each: known[each] for each in at if each is not None}, span)
+    out = list(dict.fromkeys([frozenset[str](), *(codes_of(some) for some in new.values())]))
+    blocks = [_without(conn, known, codes) for codes in out]
+    keys, names, counted = _counted(conn, blocks, len(past), res, level)
+    tables = dict(zip(out, counted, strict=True))
+    all_of_it = counted[0]
+    some = np.flatnonzero(all_of_it.parts[[0, *new]].any(axis=0))
+
+    def compare(place: int) -> Compared:
+        rest = tables[codes_of(new[place])] if new[place] else None
+        return _compared(known, place, all_of_it, rest, some, new[place])
+
+    before, year, weekdays, same = (None if each is None else compare(each) for each in at)
     off = [_days_off(known[each], zone) if each is not None else None for each in (0, *at)]
     return Changes(
-        now.start, now.end, [keys[i] for i in some], names and [names[i] for i in some], table[0, some],
-        int(totals[0]), before, year, weekdays, same, celebrated, off,
+        now.start, now.end, [keys[i] for i in some], names and [names[i] for i in some],
+        all_of_it.parts[0, some], int(all_of_it.totals[0]), before, year, weekdays, same, celebrated, off,
     )  # fmt: skip
 
 
@@ -160,12 +169,69 @@ def _earlier(view: View, back: int) -> View:
     return replace(view, start=start, end=end)
 
 
-def _compared(views: list[View], rows: Integers, totals: Integers, swing: Swing) -> Compared:
-    now, then = views
+@dataclass(frozen=True)
+class Counted:
+    """Counts of the present period, of `past` periods before it and of others compared, in this order."""
+
+    totals: Integers
+    """Shape (views,)."""
+    parts: Integers
+    """Shape (views, parts)."""
+    past: int
+
+    def against(self, then: int, some: Integers, days: tuple[float, float]) -> tuple[Change, Change]:
+        """Compare some of the parts, and the whole, with a period by its place."""
+        behind, both = slice(1, self.past + 1), [0, then]
+        swing = Swing(self.totals[behind], self.parts[behind])
+        return swing.of_parts(self.parts[both][:, some], days), swing.of_whole(self.totals[both], days)
+
+
+def _counted(
+    conn: Connection, blocks: list[list[View]], past: int, res: int | None, level: int | None
+) -> tuple[list[str], list[str] | None, list[Counted]]:
+    """Return keys and names of the parts, and the counts of each block of views."""
+    every = [view for views in blocks for view in views]
+    by_part = _by_cell(conn, every, res or USUAL_RES) if level is None else _by_grid(conn, every, level)
+    keys, names, table = by_part
+    totals = np.array([_total(conn, each) for each in every])
+    halves = zip(np.split(totals, len(blocks)), np.split(table, len(blocks)), strict=True)
+    return keys, names, [Counted(whole, parts, past) for whole, parts in halves]
+
+
+def _new(conn: Connection, now: View, compared: dict[int, View], span: Span) -> dict[int, list[Newcomer]]:
+    """Return what came into use in many grids after the start of each period compared."""
+    starts = {place: then.start for place, then in compared.items() if then.start}
+    if not starts:
+        return {}
+    below, first = with_below(conn), min(starts.values(), key=periods.utc)
+    begins = since(conn, now, span, first, list(below.values()))
+    new = newcomers(conn, now, first, dict(zip(below, begins, strict=True)))
+    return {place: topmost([one for one in new if one.since > start]) for place, start in starts.items()}
+
+
+def _without(conn: Connection, views: list[View], codes: frozenset[str]) -> list[View]:
+    """Return the views without some categories."""
+    if not codes:
+        return views
+    left = [tuple(view.categories or with_below(conn)) for view in views]
+    kept = [tuple(one for one in codes_left if one not in codes) for codes_left in left]
+    return [replace(view, categories=some) for view, some in zip(views, kept, strict=True)]
+
+
+def _compared(
+    views: list[View], place: int, whole: Counted, rest: Counted | None, some: Integers, new: list[Newcomer]
+) -> Compared:  # fmt: skip
+    """Compare the first view with another: of all, and of the `rest` without what is new."""
+    now, then = views[0], views[place]
     assert then.start
     assert then.end
     days = days_of(now), days_of(then)
-    return Compared(then.start, then.end, swing.of_parts(rows, days), swing.of_whole(totals, days))
+    found = whole.against(place, some, days)
+    if rest is not None:
+        pairs = zip(found, rest.against(place, some, days), strict=True)
+        of_parts, of_whole = (with_and_without(*pair) for pair in pairs)
+        found = of_parts, of_whole
+    return Compared(then.start, then.end, *found, new)
 
 
 def _days_earlier(view: View, zone: ZoneInfo, days: int) -> View:

@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from gis.errors import BadInput, NotFound
 from gis.grids import current, owned, shape
 from gis.record_span import Span, incident_span
 from gis.schema import COLOURS, grids, incidents
-from layers.began import comparable
+from layers.began import comparable, uses
 from layers.expecting import closed_period, follows, period_before
+from layers.newcomers import spread, with_below
 from layers.periods import last_moment
 from layers.stats.displacement import Difference, difference
 from layers.view import View, wanted_incidents
@@ -56,7 +58,8 @@ def evaluate(conn: Connection, view: View, control: str, ring_m: float | None) -
     """Compare a view's area and period with the period before, beside a control area.
 
     Raises BadInput where area and control are not two grids apart from each other, the records do not hold
-    both periods, or what is asked about came into use or ended within them, or a scope does not hold it.
+    both periods, or what is asked about, or a category of it in many grids, came into use or ended within
+    them, or a scope does not hold it.
     """
     if view.area is None or view.start is None:
         raise BadInput("area" if view.area is None else "from", "say where and since when the measure was")
@@ -66,6 +69,7 @@ def evaluate(conn: Connection, view: View, control: str, ring_m: float | None) -
     before = period_before(now)
     if not follows(now, known := comparable(conn, now)):
         raise _cannot_compare(known)
+    _refuse_new(conn, now, before, span)
     both = (before, now)
     area, other = (_of(conn, both, owned(incidents.c.geom, now.asked, code)) for code in (view.area, control))
     ring = None if ring_m is None else _of(conn, both, _ring(now, control, ring_m))
@@ -73,6 +77,31 @@ def evaluate(conn: Connection, view: View, control: str, ring_m: float | None) -
     plain, weighted = difference(area, other), difference(area, other, [harm[each] for each in COLOURS])
     moved = None if ring is None else difference(area + ring, other)
     return Evaluated(now, area, other, ring, harm, plain, weighted, moved)
+
+
+def _refuse_new(conn: Connection, now: View, before: View, span: Span) -> None:
+    """Refuse periods within which a category came into use or ended in many grids: no measure did that."""
+    assert before.start
+    assert now.end
+    below = with_below(conn)
+    found = zip(below, uses(conn, now, span, before.start, list(below.values())), strict=True)
+    turns = {code: _turn(*ends, before.start, now.end) for code, ends in found}
+    late = {code: day for code, day in turns.items() if day is not None}
+    wide = (
+        spread(conn, replace(now, start=before.start), {code: below[code] for code in late}) if late else ()
+    )
+    code = next((code for code in below if code in wide), None)
+    if code is not None:
+        raise BadInput(
+            "category",
+            f"{code} came into use or ended on {late[code]:%Y-%m-%d}, within this period or that before it; "
+            f"name another category, or a filter that leaves {code} out",
+        )
+
+
+def _turn(began: datetime | None, ended: datetime | None, start: datetime, end: datetime) -> datetime | None:
+    """Return the day between two moments on which something came into use or had ended."""
+    return next((day for day in (began, ended) if day is not None and start < day < end), None)
 
 
 def _cannot_compare(span: Span) -> BadInput:

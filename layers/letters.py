@@ -32,6 +32,8 @@ MOST_CODES = 100
 """Codes of incidents that a letter names."""
 LANGUAGES = ("zh", "en")
 _EVERYTHING = {"zh": "全部", "en": "all"}
+_WITHOUT = {"zh": "（不含新启用的{}）", "en": " (without {}, which came into use lately)"}
+_JOIN = {"zh": "、", "en": ", "}
 Evidence = dict[str, Any]
 Texts = dict[str, dict[str, str]]
 
@@ -146,6 +148,7 @@ _ROWS: tuple[tuple[str, str, Callable[[Evidence], str]], ...] = (
         "Period before (p of E-test)",
         lambda e: "–" if e["before"] is None else f"{e['before']} ({e['change_p']:.3g})",
     ),
+    ("未计入的新启用类别", "Left out, came into use", lambda e: ", ".join(e.get("without", ())) or "–"),
     ("事件编号", "Incidents", _codes),
 )
 _TOLD = {"zh": {zh: told for zh, _, told in _ROWS}, "en": {en: told for _, en, told in _ROWS}}
@@ -187,7 +190,8 @@ def _evidence(found: Situation, row: int) -> Evidence:
     (low,), (high,) = d.interval(one)
     grid, category = _names(found, row)
     codes = found.codes(row)
-    now, before = int(found.count[row]), None if found.before is None else int(found.before[row])
+    now, comparable = int(d.count[row]), found.before is not None and not found.incomparable[row]
+    before = int(found.before[row]) if found.before is not None and comparable else None
     return {
         "grid": grid, "grid_name": found.grids.names[found.row_grid[row]], "category": category or ALL,
         "start": rfc3339(found.view.start), "end": rfc3339(found.view.end),
@@ -196,6 +200,7 @@ def _evidence(found: Situation, row: int) -> Evidence:
         "comparisons": found.comparisons, "periods": found.periods, "before": before,
         "change_p": None if before is None else e_test(now, before), "incidents": codes[:MOST_CODES],
         "incidents_left_out": max(0, now - MOST_CODES),
+        "without": found.without if now < found.count[row] else [],
     }  # fmt: skip
 
 
@@ -208,9 +213,13 @@ def _text(
     first, last = found.view.start.astimezone(zone), periods.last_moment(found.view.end).astimezone(zone)
     names = {str(row["code"]): str(row[f"name_{lang}"]) for row in category_tree(conn)}
     levels = {row["level"]: str(row[f"name_{lang}"]) for row in level_names(conn, found.view.scheme)}
+    category = names.get(evidence["category"], _EVERYTHING[lang])
+    if evidence["without"]:
+        without = _JOIN[lang].join(names[code] for code in evidence["without"])
+        category += _WITHOUT[lang].format(without)
     filled = evidence | {
         "grid_code": evidence["grid"],
-        "category": names.get(evidence["category"], _EVERYTHING[lang]),
+        "category": category,
         "level_name": levels[level],
         "start": f"{first:%Y-%m-%d}",
         "end": f"{last:%Y-%m-%d}",

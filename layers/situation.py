@@ -17,6 +17,7 @@ from gis.record_span import Span, incident_span
 from layers import periods
 from layers.began import narrowed, since
 from layers.expecting import closed_period, periods_before
+from layers.newcomers import Newcomer, codes_of, newcomers, topmost, with_below
 from layers.owning import points
 from layers.situation_grids import Grids, grids_of, window, with_whole
 from layers.stats.situation import (
@@ -27,6 +28,7 @@ from layers.stats.situation import (
     departures,
     median_time,
     share,
+    with_and_without,
 )  # fmt: skip
 from layers.view import View, wanted_incidents
 
@@ -59,6 +61,8 @@ class Situation:
     periods: int
     grids: Grids
     categories: list[str]
+    known: list[str]
+    """Categories of incidents."""
     row_grid: Integers
     row_category: Integers
     family: Integers
@@ -79,6 +83,34 @@ class Situation:
     """Incidents of the period that no grid owns; they are in no row."""
     began: list[datetime | None]
     """When each of `categories` came into use, None for before all periods: its rows are not tested."""
+    left_out: list[Newcomer]
+    """What came into use within the periods in many grids: the rows above it are tested without it."""
+    tested: Bools
+    """As `within`: which are counted where a row is tested."""
+
+    @property
+    def without(self) -> list[str]:
+        """Return the categories left out, without those below them."""
+        return [one.category for one in topmost(self.left_out)]
+
+    @property
+    def began_since(self) -> dict[str, datetime | None]:
+        """Return since when categories are in use, of those shown and of those left out."""
+        return dict(zip(self.categories, self.began, strict=True)) | {
+            one.category: one.since for one in topmost(self.left_out)
+        }
+
+    @cached_property
+    def incomparable(self) -> Bools:
+        """Say which rows hold what was not in use in all of the period before: no change is told."""
+        assert self.view.start
+        assert self.view.end
+        before = periods.earlier(self.view.start, self.view.end, 1)
+        fresh = codes_of(one for one in self.left_out if one.since > before)
+        late = np.array([each is not None for each in self.began])
+        with_fresh = self.within[:, [code in fresh for code in self.known]].any(axis=1)
+        rows: Bools = (late | with_fresh)[self.row_category]
+        return rows
 
     @property
     def comparisons(self) -> int:
@@ -96,8 +128,9 @@ class Situation:
         return ever[np.lexsort((-self.count[ever], d.p[ever], d.departs[ever] == 0))]
 
     def codes(self, row: int) -> list[str]:
-        """Return the unified codes of the incidents that a row counts, in their order."""
-        return sorted(self.waiting.code[self.members(row)].tolist())
+        """Return the unified codes of the incidents that a row was tested by, in their order."""
+        of_category = self.tested[self.row_category[row], self.waiting.category]
+        return sorted(self.waiting.code[self.members(row) & of_category].tolist())
 
     def _owned_by(self, row: int) -> Bools:
         inside, holds, grid = (
@@ -132,7 +165,8 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     """Return the situation of a view's period, of one level or of all, against up to PERIODS periods before.
 
     Rows are all categories together and those of the highest level, `fine` every one; a view with a category
-    has it and those directly below. Rows of a category that came into use within the periods are untested.
+    has it and those directly below. Rows of a category that came into use within the periods are untested;
+    those that hold one which many grids have are tested without it, and with it where they fell.
     A scope or area has only the grids inside it; a city of several highest grids has a row of the whole where
     no level is chosen. Raises BadInput where nothing of the level is to be seen.
     """
@@ -144,22 +178,27 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     known, shown = list(tree), _shown(tree, view, fine=fine)
     within = np.array([[_is_in(tree, code, row) for code in known] for row in shown])
     history, without = _history(conn, view, grids, known, before)
-    every, grave = (_rolled(each, grids, within) for each in history)
     group = (grids.levels[:, None] * len(shown) + np.arange(len(shown))).ravel()
     family = _by_category(grids.family, len(shown))
-    counts = every.astype(np.int64)
-    began = _began(conn, view, span, tree, shown, before[-1] if before else 0)
+    begins, new = _began(conn, view, span, before[-1] if before else 0)
+    began = [begins.get(code) for code in shown]
     known_rows = np.tile([each is None for each in began], len(grids.codes))
+    tested = _without(within, [code in codes_of(new) for code in known], began)
+    (every, departure), (_, serious) = (
+        _compared(each, grids, (within, tested), group, family, known_rows) for each in history
+    )
+    counts = every.astype(np.int64)
     return Situation(
         view=view,
         periods=len(before),
         grids=grids,
         categories=shown,
+        known=known,
         row_grid=np.repeat(np.arange(len(grids.codes)), len(shown)),
         row_category=np.tile(np.arange(len(shown)), len(grids.codes)),
         family=family,
-        departure=_tested(every, group, family, known_rows),
-        serious=_tested(grave, group, family, known_rows),
+        departure=departure,
+        serious=serious,
         count=counts[:, 0],
         before=counts[:, 1] if before[:1] == [1] else None,
         ever=every.sum(axis=1) > 0,
@@ -167,6 +206,8 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
         waiting=_waiting(conn, view, grids, known),
         without_grid=without,
         began=began,
+        left_out=new,
+        tested=tested,
     )
 
 
@@ -193,16 +234,42 @@ def _tree(conn: Connection) -> dict[str, str | None]:
 
 
 def _began(
-    conn: Connection, view: View, span: Span, tree: dict[str, str | None], shown: list[str], before: int
-) -> list[datetime | None]:
-    """Return of each category shown when it came into use, None for before the earliest period."""
+    conn: Connection, view: View, span: Span, before: int
+) -> tuple[dict[str, datetime | None], list[Newcomer]]:
+    """Return when each category, and all together, came into use, None for before the earliest period.
+
+    Beside it those of them that came into use in many grids.
+    """
     start = window(view, before).start
     assert start
     if not before:
-        return [None] * len(shown)
-    return since(
-        conn, view, span, start, [[code for code in tree if _is_in(tree, code, row)] for row in shown]
-    )
+        return {}, []
+    below = with_below(conn)
+    whole, *begins = since(conn, view, span, start, [None, *below.values()])
+    each = dict(zip(below, begins, strict=True))
+    return each | {ALL: whole}, newcomers(conn, view, start, each)
+
+
+def _without(within: Bools, new: list[bool], began: list[datetime | None]) -> Bools:
+    """Return `within` without the new categories of incidents, but in rows that are new themselves."""
+    tested, known = within.copy(), [each is None for each in began]
+    tested[np.ix_(known, new)] = False
+    return tested
+
+
+def _compared(
+    history: Floats, grids: Grids, within: tuple[Bools, Bools], group: Integers, family: Integers,
+    known: Bools,
+) -> tuple[Floats, Departure | None]:  # fmt: skip
+    """Return counts of rows (rows, periods) and their test: of all `within`, and of what is comparable."""
+    of_all, comparable = within
+    counts = _rolled(history, grids, of_all)
+    whole = _tested(counts, group, family, known)
+    if whole is None or np.array_equal(of_all, comparable):
+        return counts, whole
+    rest = _tested(_rolled(history, grids, comparable), group, family, known)
+    assert rest
+    return counts, with_and_without(whole, rest, known)
 
 
 def _tested(counts: Floats, group: Integers, family: Integers, known: Bools) -> Departure | None:

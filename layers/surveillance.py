@@ -16,7 +16,7 @@ from gis.clocks import in_city
 from gis.db import Record
 from gis.errors import BadInput, Forbidden, NotFound, Problem
 from gis.record_span import Span, incident_span
-from gis.recorded import begun
+from gis.recorded import begun, is_wide
 from gis.schema import grid_codes
 from gis.schema_situation import alarms
 from layers import periods
@@ -30,8 +30,6 @@ RECURRENCE_WEEKS = 13
 SURE_WEEKS = 156
 """With three years of past or more, quiet series alarmed 0.83 to 1.19 times as often as stated; with two, 0.6
 to 1.0 times (docs/proofs.md), and with less nobody has measured it."""
-SPREAD = 3
-"""Lowest grids from which on what came into use is no outbreak of one place."""
 MOST_SILENT_DAYS = 366
 """Whoever wants to hear nothing for longer says so again every year."""
 _WEEK = timedelta(days=7)
@@ -117,8 +115,7 @@ def _in_use(
 
     A category came into use where the weeks that hold it, or the first ones of the lowest grids, the week
     judged included, lie too far from the first week to be chance (`gis.recorded`). The first category, which
-    holds all others, leaves out those of them that SPREAD grids hold: the city did not become worse by what
-    nobody recorded before. What is new in fewer may be an outbreak, and stays in it.
+    holds all others, leaves out those of them that are wide.
     """
     known, counts = np.flatnonzero(recorded), counts.copy()
 
@@ -126,7 +123,7 @@ def _in_use(
         return int(known[begun(counts[is_leaf, row][:, known] > 0)])
 
     begins = [first_week(row) for row in range(1, counts.shape[1])]
-    wide = counts[is_leaf, 1:].any(axis=2).sum(axis=0) >= SPREAD
+    wide = is_wide(np.asarray((counts[is_leaf, 1:] > 0).any(axis=2)))
     counts[:, 0] -= counts[:, 1:][:, (np.array(begins) > 0) & wide].sum(axis=1)
     return counts.reshape(-1, counts.shape[2]), np.array([first_week(0), *begins])
 

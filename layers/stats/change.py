@@ -1,6 +1,6 @@
 """Whether this period differs from another: two counts, an exact test, percent only when earned."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -82,6 +82,20 @@ def change_of_whole(
     return _change(plain.now, plain.before, np.maximum(plain.p, swung), now_days, before_days)
 
 
+def with_and_without(whole: Change, rest: Change) -> Change:
+    """Return what may be said of counts that hold something which was not recorded in all of both periods.
+
+    `whole` compares with it and `rest` without it. A rise without it is a rise, whatever it added. A fall
+    without it may be no more than what it took over, and has to be one with it as well: p is the larger,
+    and 1 where both point apart. Counts are the whole's, without a percentage where it is in them.
+    """
+    apart = whole.difference * rest.difference < 0
+    p = np.where(rest.difference > 0, rest.p, np.maximum(rest.p, whole.p))
+    q = _adjusted(p := np.where(apart & ~np.isnan(p), 1.0, p))
+    is_held = (whole.now != rest.now) | (whole.before != rest.before)
+    return replace(whole, percent=np.where(is_held, np.nan, whole.percent), p=p, q=q)
+
+
 def _beside_others(a: Floats, b: Floats, alpha: float) -> Floats:
     """Return the two-sided p of a part's counts, given their sum and what all other parts hold.
 
@@ -100,11 +114,14 @@ def _beside_others(a: Floats, b: Floats, alpha: float) -> Floats:
 
 
 def _change(a: Floats, b: Floats, p: Floats, now_days: float, before_days: float) -> Change:
-    q = p if np.isnan(p).any() or not p.size else stats.false_discovery_control(p, method="bh")
     scaled = b * (now_days / before_days)
     enough = (a >= FEW) & (b >= FEW)
     percent = np.divide(100 * (a - scaled), scaled, out=np.full(a.shape, np.nan), where=enough)
-    return Change(a, b, a - scaled, percent, p, q)
+    return Change(a, b, a - scaled, percent, p, _adjusted(p))
+
+
+def _adjusted(p: Floats) -> Floats:
+    return p if np.isnan(p).any() or not p.size else stats.false_discovery_control(p, method="bh")
 
 
 @lru_cache(maxsize=65536)

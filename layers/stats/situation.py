@@ -144,6 +144,26 @@ def departures(
     return Departure(y, mean, size, share, usual, swing, past.shape[1], p, q, departs)
 
 
+def with_and_without(
+    whole: Departure, rest: Departure, known: NDArray[np.bool_], alpha: float = 0.05
+) -> Departure:
+    """Return of each `known` row what may be said where a part of it was not recorded in all of the past.
+
+    `whole` is the test with that part and `rest` the one without it. A rise without it is a rise, whatever
+    it added. A fall without it may be no more than what it took over: a row fell where it did with it as
+    well, by the less sure of both tests, and p is 1 where they point apart.
+    """
+    falls = rest.count < rest.expected
+    takes, apart = falls & (whole.p > rest.p), falls & (whole.count >= whole.expected)
+    of_row = [field.name for field in fields(Departure) if field.name != "periods"]
+    merged = {name: np.where(takes, getattr(whole, name), getattr(rest, name)) for name in of_row}
+    p, q = np.where(apart, 1.0, merged["p"]), np.full(known.size, np.nan)
+    q[known] = _adjusted(p[known], np.isfinite(merged["usual"][known]))
+    away = np.sign(merged["count"] - merged["expected"])
+    departs = np.where(q <= alpha, away, 0).astype(np.int64)
+    return replace(rest, **merged | {"p": p, "q": q, "departs": departs})
+
+
 def _expectations(
     y: Floats, past: Floats, groups: Integers, families: Integers
 ) -> tuple[Floats, Floats, Floats, Floats]:

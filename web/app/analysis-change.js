@@ -12,6 +12,7 @@ import { tell } from "./toast.js";
 
 const DEEPEST = 3;
 const PLACES = 5;
+const COMPARED = ["before", "year", "weekdays", "festival"];
 
 let level = DEEPEST;
 let waiting = null;
@@ -38,7 +39,8 @@ async function refresh() {
       get("/profiles", asked(), signal),
     ]);
     if (signal.aborted) return;
-    const late = caveat(change);
+    const without = COMPARED.flatMap((name) => change[name]?.without ?? []);
+    const late = caveat({ ...change, without: [...new Set(without)] });
     fill($("#change"), h("h2", {}, t("change.title")), late && h("p", { class: "quiet" }, late), compared(change), places(change), rhythm(profile));
   } catch (error) {
     if (error.status === 422) fill($("#change"), h("h2", {}, t("change.title")), h("p", { class: "quiet" }, error.message));

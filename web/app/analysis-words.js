@@ -1,5 +1,6 @@
 /** Numbers of a test as a person says them: never more than the numbers hold. */
 
+import { categoryName } from "./categories.js";
 import { h } from "./dom.js";
 import { locale, t } from "./i18n.js";
 
@@ -28,9 +29,10 @@ export function compared(n, expected) {
   return n >= FEW ? t("ratio.more", { percent: Math.round(100 * (ratio - 1)) }) : t("ratio.some");
 }
 
-/** What an answer says of the days of its period that are not, or not wholly, known; false where there are none. */
-export function caveat({ unrecorded, provisional: late }) {
-  const said = [missing(unrecorded), inside(unrecorded), filling(late)].filter(Boolean);
+/** What an answer says of days of its period that are not, or not wholly, known, and of categories that its tests
+ * leave out; false where there are none. */
+export function caveat({ unrecorded, provisional: late, began, without }) {
+  const said = [missing(unrecorded), inside(unrecorded), filling(late), leftOut(began, without)].filter(Boolean);
   return said.length > 0 && said.join(t("caveat.and"));
 }
 
@@ -45,6 +47,15 @@ function missing(found) {
 
 function inside(found) {
   return found?.inside > 0 && t("unrecorded.inside", { days: number(found.inside, 1) });
+}
+
+/** Categories that came into use within the periods compared, each with its day. */
+function leftOut(began, without = []) {
+  const named = without.map((code) => {
+    const since = began.find(({ category }) => category === code)?.since;
+    return t("without.one", { name: categoryName(code), since });
+  });
+  return named.length > 0 && t("without.all", { names: named.join(t("without.and")) });
 }
 
 function filling(late) {

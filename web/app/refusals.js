@@ -18,6 +18,7 @@ const KNOWN = [
   [/only (\S+) recorded anything of this, which is not learned from/, "refusal.leftout"],
   [/([\d,]+) incidents are more than ([\d,]+); ask for/, "refusal.many"],
   [/do not hold all of this period and one of equal length before it/, "refusal.noperiod"],
+  [/(\S+) came into use or ended on (\S+), within/, "refusal.newcomer"],
   [/say where and since when the measure was/, "refusal.measure"],
   [/control: must be another grid that lies outside the area/, "refusal.control"],
   [/area, control and ring must lie inside your scope/, "refusal.scope"],

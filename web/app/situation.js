@@ -85,8 +85,10 @@ const place = ({ code, name }) =>
   code ? h("button", { type: "button", class: "link", onclick: () => visitGrid(code) }, name) : h("strong", {}, t("situation.whole"));
 
 const kindOf = ({ category }) => (category ? categoryName(category) : t("category.all"));
-const line = ({ count, expected, low, high }) =>
-  t("situation.line", { count, expected: few(expected), low, high });
+const line = (row) => t("situation.line", { ...row, count: counted(row), expected: few(row.expected) });
+/** The count, and what of it is held against the past where that is not all. */
+const counted = ({ count, compared }) =>
+  compared === null || compared === count ? count : t("situation.compared", { count, compared });
 
 function verdict({ departs, q }) {
   if (q === null) return h("span", { class: "quiet" }, t("situation.unknown"));
@@ -174,7 +176,7 @@ function full(row) {
     place(row),
     levelName(row.level),
     kindOf(row),
-    row.count,
+    counted(row),
     row.expected === null ? "–" : `${few(row.expected)} (${row.low}–${row.high})`,
     verdict(row),
     row.q === null ? "–" : row.q < LEAST_Q ? `< ${LEAST_Q}` : number(row.q, 3),

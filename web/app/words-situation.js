@@ -24,6 +24,7 @@ export const SITUATION = {
   "situation.grid": ["网格", "Grid"],
   "situation.category": ["类别", "Category"],
   "situation.count": ["起数", "Count"],
+  "situation.compared": ["{count}（参与比较 {compared}）", "{count} ({compared} compared)"],
   "situation.expected": ["预期（95% 区间）", "Expected (95 %)"],
   "situation.told": ["判断", "Verdict"],
   "situation.q": ["校正后 q", "Adjusted q"],

@@ -1,0 +1,83 @@
+"""Categories that came into use in many grids within the periods of a question: tests leave them out."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis.city import category_tree
+from gis.grids import current
+from gis.recorded import is_wide
+from gis.schema import grids, incidents
+from layers.owning import owners, points
+from layers.view import View, wanted_incidents
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """A category that came into use, whatever it replaces or adds to."""
+
+    category: str
+    codes: frozenset[str]
+    """It and all below it."""
+    since: datetime
+
+
+def with_below(conn: Connection) -> dict[str, frozenset[str]]:
+    """Return the codes of each category and of all below it, in the order of the tree."""
+    above = {str(row["code"]): str(row["parent"]) if row["parent"] else None for row in category_tree(conn)}
+    found: dict[str, set[str]] = {code: set() for code in above}
+    for code in above:
+        one: str | None = code
+        while one is not None:
+            found[one].add(code)
+            one = above[one]
+    return {code: frozenset(codes) for code, codes in found.items()}
+
+
+def newcomers(
+    conn: Connection, view: View, start: datetime, begins: Mapping[str, datetime | None]
+) -> list[Newcomer]:
+    """Return which categories that `began` after `start` are wide by the end of a closed view.
+
+    What is new in fewer of the lowest grids may be an outbreak of one place, and is none of them.
+    """
+    late = {code: since for code, since in begins.items() if since is not None and since > start}
+    if not late:
+        return []
+    below = with_below(conn)
+    wide = spread(conn, replace(view, start=start), {code: below[code] for code in late})
+    return [Newcomer(code, below[code], since) for code, since in late.items() if code in wide]
+
+
+def spread(conn: Connection, view: View, rows: Mapping[str, Collection[str]]) -> set[str]:
+    """Return which rows of categories are wide: enough of the lowest grids hold incidents of them.
+
+    Of the whole city, as far as the asker sees it, whatever area is asked about.
+    """
+    g = grids.c
+    known = sa.select(g.code, g.level, g.parent_code).where(current(view.asked))
+    by = owners(conn.execute(known.order_by(g.code)).all(), view.asked)
+    if not by.tiers:
+        return set()
+    codes = tuple(sorted(set().union(*rows.values())))
+    of_them = wanted_incidents(replace(view, area=None, categories=codes))
+    lon, lat, category = points(conn, of_them, incidents.c.category)
+    owner, lowest = by.find(conn, lon, lat), [by.place[code] for code in by.tiers[0]]
+    held = np.zeros((len(by.place) + 1, len(rows)), dtype=bool)
+    for row, some in enumerate(rows.values()):
+        held[owner[np.isin(category.astype(str), list(some))], row] = True
+    return {code for code, is_one in zip(rows, is_wide(held[lowest]), strict=True) if is_one}
+
+
+def codes_of(found: Iterable[Newcomer]) -> frozenset[str]:
+    """Return the codes of all that they hold."""
+    return frozenset[str]().union(*(one.codes for one in found))
+
+
+def topmost(found: Collection[Newcomer]) -> list[Newcomer]:
+    """Return those that lie below no other of them: whoever names these names all."""
+    return [one for one in found if not any(one.codes < other.codes for other in found)]
