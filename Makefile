@@ -10,8 +10,8 @@ install: # install what is missing and make the empty store, without a demo (doc
 serve: # serve the city of this installation in the background (SAFETYMAP_PORT)
 	@scripts/serve.sh
 
-test: # run the tests, as many files at once as there are cores, at most four
-	@scripts/test.sh -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+test: # run the tests, as many files at once as there are cores, at most four; one that hangs fails and says where
+	@scripts/test.sh -m "not slow" --timeout 600 --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 prove: # run the long proofs
 	@scripts/test.sh -m slow

@@ -170,6 +170,7 @@ def test_up_killed_while_making_the_cluster_leaves_nothing_half() -> None:
         code = f"from pathlib import Path; from gis import cluster; cluster.up(Path({name!r}))"
         child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
         while not (Path(name) / "pg" / "data.part").exists():
+            assert child.poll() is None
             time.sleep(0.01)
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()

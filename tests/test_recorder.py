@@ -132,14 +132,16 @@ def test_a_file_that_is_just_begun_is_taken_over_by_nobody(tmp_path: Path) -> No
     watchers = [threading.Thread(target=look) for _ in range(3)]
     for one in watchers:
         one.start()
-    for n in range(300):
-        begun = audit_queue.begin(tmp_path)
-        begun.add(audit.entry(tmp_path, WHO, f"read {n}", ""))
-        assert begun.path.exists()
-        begun.done()
-    stop.set()
-    for one in watchers:
-        one.join()
+    try:
+        for n in range(300):
+            begun = audit_queue.begin(tmp_path)
+            begun.add(audit.entry(tmp_path, WHO, f"read {n}", ""))
+            assert begun.path.exists()
+            begun.done()
+    finally:  # else they would go on beside all other tests
+        stop.set()
+        for one in watchers:
+            one.join()
     assert taken == []
 
 
