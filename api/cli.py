@@ -9,7 +9,7 @@ import uvicorn
 from api import analysis_cli, city_cli, exporting, importing, keys_cli, mending
 from api.access import is_loopback
 from api.console import app, out, plain_errors
-from gis import cluster, db, demo_keys, loading
+from gis import cluster, db, demo_keys, loading, preflight
 from gis.errors import BadInput
 from gis.migrate import advice, migrate
 from gis.settings import settings
@@ -28,6 +28,7 @@ app.add_typer(db_app, name="db")
 @plain_errors
 def db_up() -> None:
     """Start the private cluster if none is configured, and bring the store to its newest revision."""
+    preflight.check(db.work_engine())
     with db.work_engine().begin() as conn:
         migrate(conn)
         told = advice(conn)
@@ -74,6 +75,12 @@ def db_reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] 
 
 def _settle_demo(host: str) -> None:
     """Lay ready the demo's keys where a demo city is loaded, which then is for this machine only."""
+    preflight.check(db.work_engine(), writes=False)
+    with db.work_engine().begin() as conn:
+        if preflight.is_standby(conn):
+            out.print("the database is a standby: it is read only, and nothing protected is given out")
+            return
+    preflight.check(db.work_engine())
     with db.work_engine().begin() as conn:
         migrate(conn)
         if not loading.is_demo(conn):

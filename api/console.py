@@ -46,7 +46,15 @@ def _of_database(error: BaseException | None) -> str:
         lack = _LACKS["53300"]
     if lack is not None:
         return f"the database: {lack}"
-    return f"the database does not answer: {str(error).splitlines()[0]}; try safetymap db up"
+    return f"the database does not answer: {_first_line(error)}; try safetymap db up"
+
+
+_OTHER_STORE = ("42P01", "42703", "42883", "42501")
+"""A table, column or function that is not there, or is not ours: PostgreSQL's codes."""
+
+
+def _first_line(error: BaseException | None) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
@@ -62,6 +70,12 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
             message = _variables(error)
         except (sa.exc.OperationalError, psycopg.OperationalError) as error:
             message = _of_database(getattr(error, "orig", error))
+        except sa.exc.ProgrammingError as error:
+            if getattr(error.orig, "sqlstate", None) not in _OTHER_STORE:
+                raise
+            message = (
+                f"the database has no store of this program: {_first_line(error.orig)}; run safetymap db up"
+            )
         except OSError as error:
             message = f"{error.filename or 'the system'}: {error.strerror or error}; choose another place"
         err.print(Text.assemble(("error:", "red"), f" {message}"), soft_wrap=True, highlight=False)

@@ -55,9 +55,10 @@ def statement(layer: Layer, seen: View) -> mvt.Cut:
 
 
 @lru_cache(maxsize=2000)
-def _entrance(who: Principal, *, is_planned_anew: bool) -> sql.Composed | None:
-    """Return what opens a transaction: it tells who asks, and how to plan; none where neither is needed."""
-    told = access.telling(who) | ({"plan_cache_mode": "force_custom_plan"} if is_planned_anew else {})
+def _entrance(who: Principal, role: str | None, *, is_planned_anew: bool) -> sql.Composed | None:
+    """Return what opens a transaction: the role, who asks, how to plan; none where none of it is needed."""
+    told = ({"role": role} if role else {}) | access.telling(who)
+    told |= {"plan_cache_mode": "force_custom_plan"} if is_planned_anew else {}
     calls = [sql.SQL("set_config({}, {}, true)").format(name, value) for name, value in told.items()]
     return sql.SQL("BEGIN; SELECT {}").format(sql.SQL(", ").join(calls)) if calls else None
 
@@ -67,6 +68,7 @@ class Cutters:
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
+        self._role: str | None = None
         self._idle: list[Cursor] = []
         """One of each connection: making another one for every tile costs a tenth of its time."""
         self._gate = asyncio.Semaphore(settings().tile_queries)
@@ -97,7 +99,7 @@ class Cutters:
         square = order.asked.tile
         cursor = self._idle.pop() if self._idle else await self._connect()
         try:
-            return await _cut(cursor, order, square)
+            return await _cut(cursor, order, square, self._role)
         except psycopg.errors.QueryCanceled as error:
             seconds = settings().tile_timeout_ms / 1000
             raise TileSlow(_SLOW.format(square, order.asked.group[0], seconds)) from error
@@ -115,13 +117,14 @@ class Cutters:
 
     async def _connect(self) -> Cursor:
         engine = await asyncio.to_thread(self._engines)
+        self._role = db.role_of(engine)
         conn = await db.awaited(engine, timeout_ms=settings().tile_timeout_ms)
         return conn.cursor(binary=True)
 
 
-async def _cut(cursor: Cursor, order: Order, square: Tile) -> bytes:
+async def _cut(cursor: Cursor, order: Order, square: Tile, role: str | None) -> bytes:
     """Run the statement; a setting of the transaction tells the database who asks, so it is gone after it."""
-    entrance = _entrance(order.who, is_planned_anew=bool(order.statement.fixed))
+    entrance = _entrance(order.who, role, is_planned_anew=bool(order.statement.fixed))
     if entrance is None:
         return await order.statement.fetch(cursor, square)
     conn = cursor.connection

@@ -22,6 +22,7 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.NotRecorded, 503),
     (errors.Busy, 503),
     (errors.NotReady, 503),
+    (errors.DatabaseUnfit, 503),
     (errors.TileSlow, 503),
     (errors.PublicationSlow, 503),
     (errors.Forbidden, 403),

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from api.console import app, out, plain_errors
 from api.packing import Zooms, pack
-from gis import audit, city, db, grids
+from gis import audit, city, db, grids, preflight
 from gis.access import COMMAND, Principal
 from gis.errors import BadInput, NotFound
 from gis.exporting import record
@@ -161,6 +161,7 @@ def refresh(
     # Here, not above: its statistics are half of what every other command would wait for.
     from layers.refresh import STEPS  # noqa: PLC0415
 
+    preflight.check(db.work_engine())
     with db.work_engine().begin() as conn:
         newest = city.last_import(conn)
     if since and (newest is None or newest < since.replace(tzinfo=UTC)):

@@ -13,6 +13,8 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.engine import Engine
 
+from gis.errors import DatabaseUnfit
+
 CHANNEL = "safetymap"
 NAME = "safetymap listener"
 """How the connection is called in pg_stat_activity."""
@@ -103,7 +105,7 @@ class Listener:
         while not self._stop.is_set():
             try:
                 self._listen()
-            except (psycopg.Error, sa.exc.SQLAlchemyError) as error:
+            except (psycopg.Error, sa.exc.SQLAlchemyError, DatabaseUnfit) as error:
                 log.warning("changes.cut_off", error=str(error).strip())
             finally:
                 self._heard_at = 0.0

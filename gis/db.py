@@ -1,15 +1,18 @@
 """Engine and pool: the one owner of connections to PostGIS."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import psycopg
 import sqlalchemy as sa
+from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
+from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine, make_url
 
-from gis import cluster
+from gis import cluster, database_url
+from gis.errors import DatabaseUnfit
 from gis.settings import settings
 
 Query = sa.Select[*tuple[Any, ...]]
@@ -17,33 +20,75 @@ Query = sa.Select[*tuple[Any, ...]]
 Record = sa.Row[*tuple[Any, ...]]
 """A row of any columns."""
 
-_OPTIONS = "-c timezone=UTC -c jit=off"
-"""JIT makes tiles 15 times slower; times are stored and compared in UTC."""
+_SETTINGS = {
+    "timezone": "UTC",
+    "jit": "off",
+    "client_encoding": "UTF8",
+    "datestyle": "ISO, MDY",
+    "intervalstyle": "postgres",
+    "search_path": "public",
+    "row_security": "on",
+}
+"""What every connection holds, whatever the database, the role or a pooler before it has set.
+
+JIT makes tiles 15 times slower; times are stored and compared in UTC. They are set by SQL: a pooler drops
+what comes with the start of a connection, or refuses it.
+"""
+_FROM_THE_FIRST: dict[str, Any] = {"client_encoding": "UTF8"}
+"""Even the first answer comes in it; poolers pass it on."""
+_SET = """
+SELECT set_config(name, value, %(local)s) FROM unnest(%(names)s::text[], %(values)s::text[]) s(name, value)
+"""
 
 
 def url() -> str:
     """Return the SQLAlchemy URL of the configured database, starting the private cluster if need be.
 
-    Raises ClusterFailed when the private cluster cannot be started.
+    Raises BadInput when the setting is no address of a PostgreSQL, ClusterFailed when the private cluster
+    cannot be started.
     """
     configured = settings().database_url
     if not configured:
         return cluster.up(settings().data_dir)
-    return make_url(configured).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    return database_url.read(configured, "SAFETYMAP_DATABASE_URL").render_as_string(hide_password=False)
 
 
 def make_engine(
-    database_url: str, *, pool_size: int = 5, timeout_ms: int | None = None, role: str | None = None
+    address: str, *, pool_size: int = 5, timeout_ms: int | None = None, role: str | None = None
 ) -> Engine:
-    """Return an engine over `database_url` whose pool never exceeds `pool_size` connections.
+    """Return an engine over the database at `address` whose pool never exceeds `pool_size` connections.
 
     `timeout_ms` bounds every statement; None leaves long work (imports, refresh) unbounded. `role` is put on
-    when connecting.
+    when connecting and again in each transaction: a pooler may give it a session of somebody else.
     """
-    options = _OPTIONS + (f" -c statement_timeout={timeout_ms}" if timeout_ms else "")
-    options += f" -c role={role}" if role else ""
-    there = make_url(database_url).update_query_dict({"options": options})
-    return sa.create_engine(there, pool_size=pool_size, max_overflow=0, pool_timeout=5)
+    bound = {"statement_timeout": str(timeout_ms)} if timeout_ms else {}
+    chosen = bound | ({"role": role} if role else {})
+    engine = sa.create_engine(
+        make_url(address), pool_size=pool_size, max_overflow=0, pool_timeout=5,
+        connect_args=_FROM_THE_FIRST, execution_options={"session": _SETTINGS | chosen},
+    )  # fmt: skip
+    event.listen(engine, "connect", partial(_settle, _SETTINGS | chosen))
+    if role:
+        event.listen(engine, "begin", partial(_settle_transaction, chosen))
+    return engine
+
+
+def _settle(chosen: dict[str, str], connection: psycopg.Connection[Any], _: object) -> None:
+    try:
+        connection.execute(_SET, _words(chosen, local=False))
+    except (InvalidParameterValue, InsufficientPrivilege) as error:
+        raise DatabaseUnfit(
+            f"the database: {error}; run `safetymap db up`, which says what is lacking"
+        ) from error
+    connection.commit()
+
+
+def _settle_transaction(chosen: dict[str, str], conn: Connection) -> None:
+    conn.exec_driver_sql(_SET, _words(chosen, local=True))
+
+
+def _words(chosen: dict[str, str], *, local: bool) -> dict[str, object]:
+    return {"names": list(chosen), "values": list(chosen.values()), "local": local}
 
 
 async def awaited(engine: Engine, *, timeout_ms: int) -> psycopg.AsyncConnection[Any]:
@@ -52,13 +97,23 @@ async def awaited(engine: Engine, *, timeout_ms: int) -> psycopg.AsyncConnection
     Every statement is a transaction of its own and bound by `timeout_ms`. Statements are planned once, for
     any values, unless a transaction says otherwise: for small tiles planning took longer than the rest.
     """
-    there = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    options = f"{engine.url.query.get('options', _OPTIONS)} -c statement_timeout={timeout_ms}"
-    options += " -c plan_cache_mode=force_generic_plan"
-    return await psycopg.AsyncConnection.connect(there, options=options, autocommit=True)
+    _, words = engine.dialect.create_connect_args(engine.url)
+    connection = await psycopg.AsyncConnection.connect(autocommit=True, **dict(words), **_FROM_THE_FIRST)
+    chosen = engine.get_execution_options()["session"] | {
+        "statement_timeout": str(timeout_ms),
+        "plan_cache_mode": "force_generic_plan",
+    }
+    await connection.execute(_SET, _words(chosen, local=False))
+    return connection
 
 
-def engine_of_service(database_url: str) -> Engine:
+def role_of(engine: Engine) -> str | None:
+    """Return the role that an engine's transactions put on, None where it logs in as what it works as."""
+    role: str | None = engine.get_execution_options()["session"].get("role")
+    return role
+
+
+def engine_of_service(address: str) -> Engine:
     """Return an engine as the service uses it: its role, a bounded pool, every statement under a timeout.
 
     In the private cluster the role has a login of its own; in a database of one's own it is put on.
@@ -66,7 +121,7 @@ def engine_of_service(database_url: str) -> Engine:
     chosen = settings()
     own = chosen.database_url is not None
     return make_engine(
-        database_url if own else cluster.service_url(chosen.data_dir, database_url),
+        address if own else cluster.service_url(chosen.data_dir, address),
         pool_size=chosen.pool_size,
         timeout_ms=chosen.statement_timeout_ms,
         role=cluster.SERVICE if own else None,
@@ -76,7 +131,11 @@ def engine_of_service(database_url: str) -> Engine:
 @lru_cache
 def service_engine() -> Engine:
     """Return the service's engine."""
-    return engine_of_service(settings().service_database_url or url())
+    configured = settings().service_database_url
+    if not configured:
+        return engine_of_service(url())
+    there = database_url.read(configured, "SAFETYMAP_SERVICE_DATABASE_URL")
+    return engine_of_service(there.render_as_string(hide_password=False))
 
 
 @lru_cache

@@ -40,6 +40,10 @@ class RoleMissing(Problem):
     """The database lacks the unprivileged role that the service works as."""
 
 
+class DatabaseUnfit(Problem):
+    """The database is not what we need; the text says what is lacking and the SQL that mends it."""
+
+
 class NewerStore(Problem):
     """The store was made by a newer program than this one."""
 

@@ -20,6 +20,7 @@ missing_packages() {
   has_python || echo python3 python3-venv
   [ "$purpose" = lint ] || has_postgis || echo postgresql-postgis
   [ "$purpose" != test ] || command -v chromium >/dev/null || echo chromium
+  [ "$purpose" != test ] || [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || echo pgbouncer
   # The browser driver's own Node links against it.
   [ "$purpose" != test ] || compgen -G '/usr/lib/*/libatomic.so.1' >/dev/null || echo libatomic1
 }
@@ -40,8 +41,8 @@ system_packages() {
   local wanted
   wanted=$(missing_packages | xargs)
   [ -n "$wanted" ] || return 0
-  if [[ "$wanted" =~ ^(chromium|libatomic1| )+$ ]] && ! command -v apt-get >/dev/null; then
-    say "There is no chromium here: tests in a browser are skipped."
+  if [[ "$wanted" =~ ^(chromium|libatomic1|pgbouncer| )+$ ]] && ! command -v apt-get >/dev/null; then
+    say "There is no apt-get here: tests that need $wanted are skipped."
     return 0
   fi
   command -v apt-get >/dev/null || fail "$wanted is missing and there is no apt-get here. Install Python ≥ 3.11 with venv" \

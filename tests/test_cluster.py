@@ -10,14 +10,20 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 import sqlalchemy as sa
+from fastapi.testclient import TestClient
 
-from gis import cluster, postgres
-from gis.errors import ClusterFailed, ClusterMissing
+from api.main import make_app
+from gis import access, cluster, db, postgres, preflight
+from gis.errors import ClusterFailed, ClusterMissing, DatabaseUnfit
+from gis.migrate import migrate
+from tests import town
+from tests.serving import wait
 
 
 @pytest.fixture(scope="module")
@@ -59,30 +65,64 @@ def test_answers_with_postgis_and_our_settings(home: Path) -> None:
     assert ask(url, "SELECT datcollate FROM pg_database WHERE datname = current_database()") == "C.UTF-8"
 
 
+@contextmanager
+def copied(home: Path, *words: str) -> Iterator[tuple[str, Path]]:
+    """A base backup of the cluster that runs beside it; its URL and where it lies."""
+    url = cluster.up(home)
+    one = cluster._find(home)
+    copy, port = one.home / "copy", one.port + 50
+    made = one.run(
+        "pg_basebackup", "-D", copy, "-X", "stream", "-c", "fast", "-h", one.sockets, "-p", one.port, *words
+    )
+    assert made.returncode == 0, made.stderr
+    verified = one.run("pg_verifybackup", copy)
+    assert verified.returncode == 0, verified.stderr
+    started = one.run("pg_ctl", "start", "-w", "-D", copy, "-l", one.log, "-o", f"-p {port}")
+    assert started.returncode == 0, started.stderr
+    try:
+        yield url.replace(f"port={one.port}", f"port={port}"), copy
+    finally:
+        one.run("pg_ctl", "stop", "-w", "-D", copy, "-m", "fast")
+        shutil.rmtree(copy)
+
+
 def test_a_base_backup_is_whole_and_answers_the_same(home: Path) -> None:
     url = cluster.up(home)
     write_row(url, 7)
     one = cluster._find(home)
     assert ask(url, "SHOW data_checksums") == "on"
-    copy = one.home / "copy"
-    made = one.run(
-        "pg_basebackup", "-D", copy, "-X", "stream", "-c", "fast", "-h", one.sockets, "-p", one.port
-    )
-    assert made.returncode == 0, made.stderr
-    verified = one.run("pg_verifybackup", copy)
-    assert verified.returncode == 0, verified.stderr
-    port = one.port + 50
-    started = one.run("pg_ctl", "start", "-w", "-D", copy, "-l", one.log, "-o", f"-p {port}")
-    assert started.returncode == 0, started.stderr
-    try:
-        again = url.replace(f"port={one.port}", f"port={port}")
-        assert ask(again, "SELECT array_agg(value) FROM kept") == ask(
-            url, "SELECT array_agg(value) FROM kept"
-        )
-    finally:
+    with copied(home) as (again, copy):
+        values = "SELECT array_agg(value) FROM kept"
+        assert ask(again, values) == ask(url, values)
         one.run("pg_ctl", "stop", "-w", "-D", copy, "-m", "fast")
-    copied = one.run("pg_checksums", "--check", "-D", copy)
-    assert "Bad checksums:  0" in copied.stdout, copied
+        checked = one.run("pg_checksums", "--check", "-D", copy)
+        assert "Bad checksums:  0" in checked.stdout, checked
+
+
+def test_a_standby_answers_the_public_when_the_primary_is_gone(home: Path, tmp_path: Path) -> None:
+    """What is protected is not given out there: nobody could record who read it."""
+    primary = db.make_engine(cluster.up(home))
+    with primary.begin() as conn:
+        migrate(conn)
+        town.add_grids(conn)
+        town.add_city(conn)
+        key = access.create_key(conn, "commander", scheme="safety", label="").key
+    with copied(home, "-R") as (address, _):
+        standby = db.make_engine(address)
+        preflight.check(standby, writes=False)
+        with pytest.raises(DatabaseUnfit, match="is a standby"):
+            preflight.check(standby)
+        standby.dispose()
+        primary.dispose()
+        cluster.down(home)
+        service = db.make_engine(cluster.service_url(home, address), timeout_ms=5000)
+        with TestClient(make_app(lambda: service, tmp_path)) as client:
+            assert client.get("/grids/at?lon=113.01&lat=27.04").status_code == 200
+            near, asked = "/responders/nearest?lon=113.01&lat=27.04", {"Authorization": f"Bearer {key}"}
+            wait(lambda: client.get(near, headers=asked).status_code == 503)
+            assert client.get("/grids/at?lon=113.01&lat=27.04").status_code == 200
+            assert client.get("/health/ready").status_code == 503
+        service.dispose()
 
 
 def test_is_reached_over_loopback_with_the_password_only(home: Path) -> None:
