@@ -42,7 +42,7 @@ def load(conn: Connection, which: sa.ColumnElement[bool], most: int | None = Non
             Road(
                 row.name, line, row.u, row.v,
                 _numbers(row.left_from, row.left_to, row.left_parity),
-                _numbers(row.right_from, row.right_to, row.right_parity),
+                _numbers(row.right_from, row.right_to, row.right_parity), row.name_key,
             )
             for row, line in zip(rows, lines, strict=True)
         ]

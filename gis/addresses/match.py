@@ -9,16 +9,15 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from gis import city, grids
-from gis.addresses import along, regions
-from gis.addresses.cores import MARK, cores
+from gis.addresses import along, regions, registered, written
 from gis.addresses.parse import ELSEWHERE, Reading, Variant, read, turned
-from gis.addresses.targets import ADDRESS_BEGINS, BEGINS, EXACT, MIDDLE, MOST, PARTLY, Target, parameters
+from gis.addresses.targets import BEGINS, EXACT, MIDDLE, MOST, PARTLY, Target, parameters
 from gis.db import Record
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
 from gis.network.ranges import ONE_STRETCH_M, metres_apart
 from gis.network.ranges import Found as Place
-from gis.network.street_names import IS_HAN, House, are_apart, by_commas, readings, street_key, without_number
+from gis.network.street_names import IS_HAN, House, are_apart, readings, street_key
 
 _PER_REGION = 0.01
 """What a match loses for each region that the text names and the thing found does not."""
@@ -76,41 +75,44 @@ def find(conn: Connection, text: str, limit: int, wish: Wish = _NOW) -> Found:
     is still to come.
     """
     asked = _record(conn, wish)
-    text = regions.behind(conn, [text], asked)[0]
-    wanted = read(conn, text, asked)
+    moved = regions.behind(conn, [text], asked)[0]
+    wanted = read(conn, moved, asked, as_stored=text)
     if wanted is None:
         return Found([], more=False)
     found, more = _ask(conn, EXACT, wanted, asked)
     found += _at_coordinate(conn, wanted, asked)
     if not any(one.kind in _REGISTERED for one in found):
-        found += _with_more_behind(conn, text, wanted, asked)
-    found += _further_houses(found, _houses(conn, text, wanted, asked))
+        found += _same_house(conn, text, asked)
+    found += _further_houses(found, _houses(conn, moved, wanted, asked))
     if not found:
         found, more = _partly(conn, wanted, asked, limit)
     best = _best(found)
     return Found(best[:limit], more=more or len(best) > limit)
 
 
-def _with_more_behind(conn: Connection, text: str, wanted: Reading, asked: Asked | None) -> list[Match]:
-    """Return registered addresses that are a text but for what stands behind either; worse elsewhere."""
-    if (bare := read(conn, by_commas(text)[0], asked)) is None:
-        return []
-    begun = [one for one in _ask(conn, ADDRESS_BEGINS, bare, asked)[0] if MARK.search(one.address)]
-    keys = {rest for one in bare.whole for rest in bare.without_regions(one.key)}
-    known_as = cores(conn, [one.address for one in begun], asked)
-    found = [one for one, of in zip(begun, known_as, strict=True) if not keys.isdisjoint(of)]
-    within = frozenset(name for one in wanted.whole for name in one.within)
-    places = [along.ewkb(Place(one.lon, one.lat, 0, "")) for one in found]
-    held = regions.around(conn, places, within, asked, regions.NEAR)
-    loss = ELSEWHERE if wanted.strangers else 0.0
+def _same_house(conn: Connection, text: str, asked: Asked | None) -> list[Match]:
+    """Return registered addresses that are the same house, whatever else they name; worse elsewhere."""
+    read = written.read(conn, [text], asked)[text]
+    rows = registered.by_house(conn, [read], asked, lambda house: house.street)[text]
+    same = [one for one in rows if one.same and not are_apart(text, one.row.text)]
+    named = [regions.grids_in(one.unexplained, read.known) for one in same]
+    held = regions.around(
+        conn, [one.row.place for one in same], {name for of in named for name in of}, asked, regions.NEAR
+    )
     return [
-        replace(
-            one,
-            score=round(_MORE_BEHIND - loss - _ANOTHERS * any((n, name) not in held for name in within), 3),
-            matched_by=f"{one.matched_by}, with more behind it",
-        )
-        for n, one in enumerate(found)
+        _match_of_house(one, read, inside=all((n, name) in held for name in of))
+        for n, (one, of) in enumerate(zip(same, named, strict=True))
     ]
+
+
+def _match_of_house(one: registered.Candidate, read: written.Written, *, inside: bool) -> Match:
+    other = one.is_of_other_postcode(read)
+    strange = one.is_strange(read)
+    score = _MORE_BEHIND - ELSEWHERE * strange - _ANOTHERS * (other or not inside)
+    why = ", another postcode" if other else ", of another region" if not inside else ", with more behind it"
+    kind, row = one.row.kind.removesuffix("s"), one.row
+    told = f", {read.named} is no region that is known here" if strange else why
+    return Match(kind, row.id, row.text, None, round(score, 3), f"{kind} address{told}", row.lon, row.lat)
 
 
 _REGISTERED = ("building", "place")
@@ -146,7 +148,7 @@ def _houses(conn: Connection, text: str, wanted: Reading, asked: Asked | None) -
         for at, front in regions.cuts(key, known.names).items()
     ]
     readings = [(text, behind), *((rest, within) for rest, within in fronts[1:] if IS_HAN.match(rest))]
-    tried = (_along(conn, written, within, asked) for written, within in readings)
+    tried = (_along(conn, one, within, asked) for one, within in readings)
     found = next(filter(None, tried), [])
     if not wanted.strangers:
         return found
@@ -159,15 +161,13 @@ def _houses(conn: Connection, text: str, wanted: Reading, asked: Asked | None) -
 def _along(conn: Connection, text: str, within: frozenset[str], asked: Asked | None) -> list[Match]:
     """Return where the house of an address may stand, worse outside of the grids that the text names."""
     houses = [one for one in readings(text) if isinstance(one, House)]
-    tried = (_of_house(conn, house, without_number(text, house), within, asked) for house in houses)
+    tried = (_of_house(conn, house, within, asked) for house in houses)
     return next(filter(None, tried), [])
 
 
-def _of_house(
-    conn: Connection, house: House, written: str, within: frozenset[str], asked: Asked | None
-) -> list[Match]:
+def _of_house(conn: Connection, house: House, within: frozenset[str], asked: Asked | None) -> list[Match]:
     """Return where a house stands on the streets whose name may be written so."""
-    if (street := read(conn, written, asked)) is None:
+    if (street := read(conn, house.written, asked)) is None:
         return []
     named = next(filter(None, (_roads(conn, ways, street, asked) for ways in (EXACT, BEGINS))), [])
     best = {match.address: match.score for match in reversed(_best(named))}
@@ -224,7 +224,7 @@ def _statement(ways: Iterable[Target], most: int) -> sa.CompoundSelect[Any]:
     )
 
 
-_BOUNDS = {EXACT: MOST, ADDRESS_BEGINS: PARTLY, BEGINS: PARTLY, MIDDLE: PARTLY}
+_BOUNDS = {EXACT: MOST, BEGINS: PARTLY, MIDDLE: PARTLY}
 _STATEMENTS = {ways: _statement(ways, most) for ways, most in _BOUNDS.items()}
 
 

@@ -119,8 +119,11 @@ class Reading:
         return {rest: left for at, left in found.items() if (rest := key[at:])}
 
 
-def read(conn: Connection, text: str, asked: Asked | None) -> Reading | None:
-    """Return how a text may be meant, regions checked against the record of grids; None for an empty one."""
+def read(conn: Connection, text: str, asked: Asked | None, as_stored: str = "") -> Reading | None:
+    """Return how a text may be meant, regions checked against the record of grids; None for an empty one.
+
+    `as_stored`: the text with its regions where they stand, as it may be stored itself.
+    """
     plain = visible(text)
     raw, streets = _without_ends(_COMMA_BEHIND.sub(r"\1 ", plain)), _streets(plain)
     code = _CODE.search(plain)
@@ -128,12 +131,13 @@ def read(conn: Connection, text: str, asked: Asked | None) -> Reading | None:
     behind = _parts_behind(plain)
     crossing = _Short(streets[0], behind=behind) if streets else None
     parts = [spelling for one in (*behind, *_all_behind(raw)) for spelling in regions.spellings(one)]
-    texts = [*(one.text for one in raw), *parts, *streets, before]
+    texts = [*(one.text for one in raw), *parts, *streets, before, as_stored]
     keys = dict(zip(texts, fold(conn, *texts), strict=True))
     if not raw or not keys[raw[0].text]:
         return None
     known = regions.load(conn, keys.values(), asked)
-    whole = tuple(_readings([_shortened(one, keys, known) for one in raw]))
+    stored = [Variant(keys[as_stored])] if as_stored else []
+    whole = tuple(_readings([*(_shortened(one, keys, known) for one in raw), *stored]))
     return Reading(
         known, whole, tuple(again for one in whole for again in turned(one)),
         tuple(_codes(plain, keys[before], code)), plain,

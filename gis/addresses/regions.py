@@ -127,9 +127,13 @@ def _ever(conn: Connection, texts: list[str], asked: Asked | None) -> list[str]:
 
 
 def _parts(text: str) -> Iterator[str]:
+    """Yield the parts of a text that may be a region's name: none begins or ends within a word."""
     text = text[:_FRONT]
-    for at in range(len(text)):
-        for end in range(at + 1, min(at + _LONGEST, len(text)) + 1):
+    ends = [at for at in range(len(text) + 1) if not _splits_word(text, at)]
+    for number, at in enumerate(ends):
+        for end in ends[number + 1 :]:
+            if end - at > _LONGEST:
+                break
             yield text[at:end]
 
 
@@ -192,6 +196,13 @@ _AT_END = rf"^\s*{_POSTCODE}(?![\w-])|(?<![\w-]){_POSTCODE}\s*$"
 _POSTCODES = [re.compile(form, re.IGNORECASE) for form in (_AT_END, r"^\s*[0-9]{4} [a-z]{2}(?!\w)")]
 
 
+def postcode(part: str) -> str:
+    """Return the postcode that a part begins or ends with, without blanks; "" where there is none."""
+    found = next((one for form in _POSTCODES if (one := form.search(part))), None)
+    bare = re.sub(r"[\s-]", "", found[0]).upper() if found else ""
+    return re.sub(r"^[A-Z]{1,2}(?=\d{4,5}$)", "", bare)
+
+
 def spellings(part: str) -> list[str]:
     """Return what stands behind a comma as it is, and without the postcode that it may begin or end with."""
     return [part.strip(), *(form.sub("", part).strip() for form in _POSTCODES)]
@@ -206,13 +217,13 @@ def settled(parts: Iterable[str], keys: Mapping[str, str], known: Regions) -> di
     for part in parts:
         whole, bare, *more = (keys.get(one, "") for one in spellings(part))
         codes = known.codes | known.former
-        named = (key for key in (whole, bare, *more) if key in codes or _is_whole(key, known.names))
+        named = (key for key in (whole, bare, *more) if key in codes or is_whole(key, known.names))
         if key := next(named, bare):
             found[part] = key
     return found
 
 
-def _is_whole(key: str, names: Collection[str]) -> bool:
+def is_whole(key: str, names: Collection[str]) -> bool:
     """Tell whether a folded text is regions and nothing else."""
     return bool(key) and len(key) in cuts(key, names)
 
@@ -239,7 +250,7 @@ def behind(conn: Connection, texts: Sequence[str], asked: Asked | None) -> list[
 def _moved(text: str, parts: list[str], keys: Mapping[str, str], known: Regions) -> str:
     named = [
         bool(key := settled([part], keys, known).get(part, ""))
-        and (key in known.codes or _is_whole(key, known.names))
+        and (key in known.codes or is_whole(key, known.names))
         if len(parts) > 1
         else False
         for part in parts
@@ -258,7 +269,7 @@ def strangers(parts: Sequence[str], known: Regions) -> list[str]:
     """
     if known.open_above and parts and max(cuts(parts[0], known.city)) > 0:
         return []
-    return [part for part in parts if part not in known.codes and not _is_whole(part, known.names)]
+    return [part for part in parts if part not in known.codes and not is_whole(part, known.names)]
 
 
 def grids_in(parts: Iterable[str], known: Regions) -> frozenset[str]:

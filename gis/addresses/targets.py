@@ -304,17 +304,14 @@ EXACT: tuple[Target, ...] = (
 )  # fmt: skip
 """Ways in which all of a text fits."""
 
-ADDRESS_BEGINS: tuple[Target, ...] = (
-    Target("building address", "building", 0.7, _starts(buildings, "address"), "begun"),
-    Target("place address", "place", 0.68, _starts(places, "address"), "begun"),
-)
 BEGINS: tuple[Target, ...] = (
     Target("place name", "place", 0.8, _starts(places, "name"), "begun"),
     Target("road name", "road", 0.75, _road_starts(), "begun"),
     Target("grid name", "grid", 0.75, _grid_starts(), "begun"),
     Target("grid code", "grid", 0.75, _grid_code_starts(), "begun"),
     Target("building name", "building", 0.7, _starts(buildings, "name"), "begun"),
-    *ADDRESS_BEGINS,
+    Target("building address", "building", 0.7, _starts(buildings, "address"), "begun"),
+    Target("place address", "place", 0.68, _starts(places, "address"), "begun"),
 )
 """Ways in which a text is the beginning of something."""
 

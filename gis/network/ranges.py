@@ -11,7 +11,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import nearest_points, substring
 
-from gis.network.street_names import Address, Block, Crossing, House, may_mean, parts, street_key
+from gis.network.street_names import IS_HAN, Address, Block, Crossing, House, may_mean, parts, street_key
 
 Lines = npt.NDArray[np.object_]
 METRES = 111_320.0
@@ -67,6 +67,8 @@ class Road(NamedTuple):
     v: int
     left: tuple[int, int, str] | None
     right: tuple[int, int, str] | None
+    folded: str = ""
+    """Its name as texts are compared: 51路 for 五一路."""
 
 
 class Found(NamedTuple):
@@ -92,6 +94,8 @@ class Streets:
             key = street_key(road.name)
             self.rows[key].append(row)
             self.names[parts(key).name].add(key)
+            if IS_HAN.search(road.folded) and (folded := street_key(road.folded)) != key:
+                self.rows[folded].append(row)
 
     def street(self, key: str) -> list[int]:
         """Return the lines of a street; one written without type or direction where only one can be meant."""
@@ -107,6 +111,16 @@ class Streets:
         if isinstance(address, House) and address.as_written:
             return address.street in self.rows
         return bool(self.street(address.street))
+
+    def called(self, house: House) -> str:
+        """Return the key that the street of a house has here, or as it is written where it is not here.
+
+        "" where the whole is a street's name itself: `Calle 45`.
+        """
+        if f"{house.street} {house.number}" in self.rows:
+            return ""
+        rows = self.rows.get(house.street) or ([] if house.as_written else self.street(house.street))
+        return street_key(self.roads[rows[0]].name) if rows else house.street
 
     def sides(self, key: str) -> Iterator[Side]:
         """Yield the sides of a street that have numbers."""

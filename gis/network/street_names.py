@@ -6,9 +6,11 @@ Abbreviations: USPS Publication 28, appendix C1 (street suffixes) and 233 (direc
 import re
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
+
+from gis.network.marks import split
 
 _TYPES = {
     "ALLEY": "ALY", "AVENUE": "AVE", "AV": "AVE", "BOULEVARD": "BLVD", "BRIDGE": "BRG", "CENTER": "CTR",
@@ -35,7 +37,8 @@ _ORDINALS = dict(
 )
 _NAMED = {"MOUNT": "MT", "SAINT": "ST", "FORT": "FT", "DOCTOR": "DR"}
 """Words of names, which are never left out."""
-_SHORT = _TYPES | _DIRECTIONS | _ORDINALS | _NAMED
+_ROMANCE = {"VLE": "VIALE", "CSO": "CORSO", "PZZA": "PIAZZA", "LGO": "LARGO", "AVDA": "AVENIDA"}
+_SHORT = _TYPES | _DIRECTIONS | _ORDINALS | _NAMED | _ROMANCE
 _KINDS = {*_TYPES.values(), "WAY", "ROW", "WALK"}
 _WAYS = {*_DIRECTIONS, *_DIRECTIONS.values()}
 
@@ -66,11 +69,16 @@ IS_HAN = re.compile(r"[\u3400-\u9fff]")
 
 @dataclass(frozen=True)
 class House:
-    """A house number on a street; `as_written`: the street is called exactly so, nothing is left out."""
+    """A house number on a street; `as_written`: the street is called exactly so, nothing is left out.
+
+    `suffix`: a letter, a fraction or the end of a span behind the number; `written`: the street as it stands.
+    """
 
     number: int
     street: str
     as_written: bool = False
+    suffix: str = field(default="", compare=False)
+    written: str = field(default="", compare=False)
 
     def on(self, name: str) -> str:
         """Return the address on a street of that name, in the order in which the street's language has it."""
@@ -119,6 +127,12 @@ _STROKES = str.maketrans(
 """Letters that have no accent which Unicode takes away."""
 _COMPOUND = re.compile(r"(?<=\w{3})STR(?:ASSE|AAT)$")
 """`Bahnhofstraße`, `Kalverstraat`, which are also written `…str.`."""
+
+
+def spelt_alike(word: str) -> list[str]:
+    """Return the spellings of a word that street names have as one: `garden` and `gdn`, lower case."""
+    short = _SHORT.get(word.upper(), word.upper())
+    return [one.lower() for one in {short, *(long for long, of in _SHORT.items() if of == short)}]
 
 
 def _direction_as_name(words: list[str]) -> int | None:
@@ -218,47 +232,54 @@ _APART = rf"\s+(?![NSEWXO]\b)[A-Z]\b(?!\s+(?:{'|'.join({*_TYPES, *_TYPES.values(
 # An X stands for a digit that is kept secret, an O for a zero. A fraction has a blank or dash in front.
 _HOUSE = re.compile(
     rf"^(?P<number>\d+)"
-    rf"(?:(?![NSEWXO]\b)[A-Z]\b|{_APART}|\s*-\s*(?:(?P<to>\d+)[A-Z]?|(?![NSEWXO]\b)[A-Z])"
+    rf"(?P<suffix>(?![NSEWXO]\b)[A-Z]\b|/[A-Z]\b|{_APART}|\s*-\s*(?:(?P<to>\d+)[A-Z]?|(?![NSEWXO]\b)[A-Z])"
     r"|(?:\s*-\s*|\s+)\d/\d\b)?"
     r"(?:\s+|\s*-?(?=[NSEW]\b))(?P<street>(?=.*[^\W\d]).+)$",
     re.IGNORECASE,
 )
 _HOUSE_ZH = re.compile(
-    r"^(?P<street>.*?\D)(?P<number>\d+)(?:-\d+)?号"
+    r"^(?P<street>.*?\D)(?P<number>\d+)(?P<suffix>-\d+)?号"
     r"(?:附\d+号?)?(?:第?\d+单元)?(?:第?\d+[层楼])?(?:[A-Z]?\d+[室房户]?)?$",
     re.IGNORECASE,
 )
 """Behind the number a room may stand; a building of an estate, 旁 or 对面 are elsewhere."""
-_BARE_ZH = re.compile(r"^(?P<street>.+(?:路|街|巷|弄|(?<![国省县乡])道))(?P<number>\d+)$")
+_BARE_ZH = re.compile(r"^(?P<street>.+(?:路|街|巷|弄|(?<![国省县乡])道))(?P<number>\d+)(?P<suffix>)$")
 """A number without 号; 国道320 is a road."""
+_SIGN = r"(?:(?:n\.?o|n|nr|nro|n[uú]m(?:ero)?|nummer|number|numer)\b[.°]*\s*)?"
+_SUFFIX = (
+    r"(?P<suffix>\s?/?\s?[A-NP-WYZ]|\s?-\s?(?P<to>\d+)|\s?/\s?\d+(?:\s?[A-Z])?|\s+\d/\d"
+    r"|\s+(?:bis|ter|quater))?$"
+)
 _NUMBER_BEHIND = re.compile(
-    r"^(?P<street>[^\W\d].*?[^\W\d]\.?),?\s+(?:(?:n|no|nr|nro|num|numero)[.:º°]*\s*)?"
-    r"(?P<number>\d+)(?:\s?[A-NP-WYZ]|\s?-\s?(?P<to>\d+)|\s+bis)?$",
-    re.IGNORECASE,
+    rf"^(?P<street>[^\W\d].*?[^\W\d]\.?),?\s+{_SIGN}(?P<number>\d+){_SUFFIX}", re.IGNORECASE
 )
 _NUMBER_LAST = re.compile(
-    r"^(?P<street>(?=.*[^\W\d])\D*\d(?:.*?\S)??),?\s+(?:(?:n|no|nr|nro|num|numero)[.:º°]*\s*)?(?P<number>\d+)(?:\s?[A-NP-WYZ])?$",
-    re.IGNORECASE,
+    rf"^(?P<street>(?=.*[^\W\d])\D*\d(?:.*?\S)??),?\s+{_SIGN}(?P<number>\d+){_SUFFIX}", re.IGNORECASE
 )
 _UNIT = re.compile(r"\s+(?:APT|UNIT|SUITE|STE|RM|ROOM|FL|FLOOR)\b.*$|\s*#.*$", re.IGNORECASE)
 
 
-_UNIT_BEFORE = re.compile(
-    r"^\s*(?:(?:(?:APT|APARTMENT|UNIT|SUITE|STE|RM|ROOM|FLAT|FL|FLOOR)\b\.?|#)\s*[\w-]+(?:\s*[,-]\s*|\s+)"
-    r"|[A-Z]?\d+[A-Z]?\s+-\s+|[A-Z]?\d+[A-Z]?\s*/\s*(?![2348]\s))(?=\d+\s+(?!(?:BLOCK|BLK)\b))",
-    re.IGNORECASE,
-)
-"""A unit in front of the number: `Unit 5 - 874 Sherbourne St`, `3/12 High St`; `11/2` may be 1½."""
-_COMMA_BEHIND = re.compile(r"^\s*(\d+[A-Z]?),\s*(?=[A-Z])", re.IGNORECASE)
-"""`12, King St W`."""
+_IS_NUMBER = re.compile(rf"\s*{_SIGN}\d{{1,4}}\s?[a-z]?\s*", re.IGNORECASE)
 
 
-_SIGN_BEFORE = re.compile(r"^\s*(?:(?:no|nr|nro|num|numero)[.:°]*|n[.°]+|#)\s*(?=\d+\s+\D)", re.IGNORECASE)
-"""`No. 35 Main Street`."""
-_FRACTIONS = str.maketrans(
-    {sign: f" {unicodedata.normalize('NFKC', sign)} ".replace("⁄", "/") for sign in "½¼¾⅓⅔"}
-)
-"""Signs that would else run into the number before them."""
+def parts_of(text: str) -> list[str]:
+    """Return the parts of an address by its commas, brackets and dashes, without a unit in front.
+
+    A direction there is the street's: `A St, NE`.
+    """
+    found: list[str] = []
+    for part in split(text):
+        if found and _IS_DIRECTION.match(re.sub(r"[\s.]", "", part).upper()):
+            found[-1] = f"{found[-1]} {part}"
+        else:
+            found.append(part)
+    return found or [""]
+
+
+def with_number(first: str, behind: str) -> str | None:
+    """Return a street with its number, which stands behind a comma: `Rua Augusta, 12`; None for all else."""
+    # Five digits are a postcode.
+    return f"{first} {behind.strip()}" if _IS_NUMBER.fullmatch(behind) else None
 
 
 def by_commas(text: str) -> tuple[str, list[str]]:
@@ -266,17 +287,9 @@ def by_commas(text: str) -> tuple[str, list[str]]:
 
     A direction there is the street's (`A St, NE`), and so is a number where there is none in front.
     """
-    folded = _UNIT_BEFORE.sub("", unicodedata.normalize("NFKC", text.translate(_FRACTIONS)))
-    folded = _SIGN_BEFORE.sub("", folded)
-    first, *rest = _COMMA_BEHIND.sub(r"\1 ", folded).split(",")
-    if (
-        rest
-        and not first[:1].isdigit()
-        and re.fullmatch(r"\s*(?:n[or]?[.º°]?\s*)?\d{1,4}\s?[a-z]?\s*", rest[0], re.IGNORECASE)
-    ):
-        first, rest = f"{first} {rest[0].strip()}", rest[1:]  # `Rua Augusta, 12`; five digits are a postcode
-    if rest and _IS_DIRECTION.match(re.sub(r"[\s.]", "", rest[0]).upper()):
-        first, rest = f"{first} {rest[0].strip()}", rest[1:]
+    first, *rest = parts_of(text)
+    if rest and not first[:1].isdigit() and (numbered := with_number(first, rest[0])):
+        first, rest = numbered, rest[1:]
     return first, rest
 
 
@@ -293,15 +306,6 @@ def readings(text: str) -> list[Address]:
     """Return all that an address may say, the likeliest first: `203 Sokak 7` may be number 7 of 203 Sokak."""
     plain = " ".join(_UNIT.sub("", by_commas(text)[0]).split())
     return list(dict.fromkeys(found for reader in (*_READERS, _house_last) if (found := reader(plain))))
-
-
-def without_number(text: str, house: House | None = None) -> str:
-    """Return an address without the number of its house, so that its street can be looked for."""
-    plain = _UNIT.sub("", unicodedata.normalize("NFKC", text.translate(_FRACTIONS)).strip())
-    if house is not None and house == _house_last(last := " ".join(by_commas(plain)[0].split())):
-        return _NUMBER_LAST.sub(r"\g<street>", last)
-    found = _HOUSE.match(plain) or _HOUSE_ZH.match(plain) or _NUMBER_BEHIND.match(by_commas(plain)[0])
-    return found["street"] if found else plain
 
 
 def _block_of(text: str) -> Block | None:
@@ -328,7 +332,14 @@ def _house(text: str) -> House | None:
     if found and not _is_span(found):
         return None
     found = found or _HOUSE_ZH.match(text) or _BARE_ZH.match(text)
-    return House(int(found["number"]), street_key(found["street"])) if found else None
+    return _made(found) if found else None
+
+
+def _made(found: re.Match[str], *, as_written: bool = False) -> House:
+    suffix = re.sub(r"^[/-](?=[A-Z])", "", re.sub(r"\s+", "", found["suffix"] or "").upper())
+    return House(
+        int(found["number"]), street_key(found["street"]), as_written, suffix, found["street"].strip()
+    )
 
 
 def _is_span(found: re.Match[str]) -> bool:
@@ -345,18 +356,23 @@ _WIDEST_HOUSE = 20
 
 def _house_behind(text: str) -> House | None:
     """Return a house whose number stands behind its street (`Via Roma 12`), which has no English type."""
-    found = _NUMBER_BEHIND.match(text)
-    if not found or not _is_span(found):
+    house = number_behind(text)
+    if house is None or not house.written:
         return None
-    key, last = street_key(found["street"]), found["street"].upper().split()[-1].rstrip(".")
-    english = parts(key).kind and not last.startswith("STR")
-    return None if english or key in _KINDS else House(int(found["number"]), key, as_written=True)
+    english = parts(house.street).kind and not house.written.upper().split()[-1].startswith("STR")
+    return None if english or house.street in _KINDS else house
+
+
+def number_behind(text: str) -> House | None:
+    """Return a house whose number stands behind its street, of whatever type."""
+    found = _NUMBER_BEHIND.match(text)
+    return _made(found, as_written=True) if found and _is_span(found) else None
 
 
 def _house_last(text: str) -> House | None:
     """Return a house whose number stands behind a street whose name holds numbers: `203 Sokak 7`."""
     found = _NUMBER_LAST.match(text)
-    return House(int(found["number"]), street_key(found["street"]), as_written=True) if found else None
+    return _made(found, as_written=True) if found and _is_span(found) else None
 
 
 def _crossing(text: str) -> Crossing | None:

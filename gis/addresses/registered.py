@@ -1,0 +1,187 @@
+"""Registered addresses that an address may be: found by an index of words, compared as both are read."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis.addresses import regions, written
+from gis.addresses.normalise import fold
+from gis.addresses.parse import without_rooms
+from gis.addresses.written import Written
+from gis.grids import Asked
+from gis.network.street_names import House, are_apart, spelt_alike
+
+_LETTERS = 4
+"""First letters of a word that the index has."""
+_WORDS = re.compile(r"[^0-9\s\u4e00-\u9fff-]+")
+_DOTTED = re.compile(r"\b[^\W\d_]\.[^\W\d_]+")
+"""`V.le` has no letters of `Viale` but the first."""
+_SHORTEST = 3
+_HAN_LAST = re.compile(r"[\u4e00-\u9fff]{1,2}$")
+
+_BY_WORDS = """
+SELECT q.n - 1 AS n, b.*
+FROM unnest(CAST(:asked AS text[])) WITH ORDINALITY AS q (words, n), LATERAL (
+  SELECT '{table}' AS kind, id, {name} AS text, {name}_key AS key, ST_X(point) AS lon, ST_Y(point) AS lat,
+    point::text AS place
+  FROM {table}
+  WHERE address_words(address_key) @> string_to_array(q.words, ' ')
+) b
+"""
+_BY_END = """
+SELECT q.n - 1 AS n, b.*
+FROM unnest(CAST(:asked AS text[])) WITH ORDINALITY AS q (rest, n), LATERAL (
+  SELECT '{table}' AS kind, id, {name} AS text, {name}_key AS key, ST_X(point) AS lon, ST_Y(point) AS lat,
+    point::text AS place
+  FROM {table}
+  WHERE reverse({name}_key) ~>=~ reverse(q.rest)
+    AND reverse({name}_key) ~<~ (reverse(q.rest) || U&'\\+10FFFF')
+) b
+"""
+"""Whatever ends with what is left of an address without the regions before it."""
+_TEXTS = (("buildings", "address"), ("places", "address"), ("places", "name"))
+
+
+def _all(statement: str, texts: Iterable[tuple[str, str]]) -> sa.TextClause:
+    return sa.text(" UNION ALL ".join(statement.format(table=table, name=name) for table, name in texts))
+
+
+_WORDED, _ENDING = _all(_BY_WORDS, _TEXTS[:2]), _all(_BY_END, _TEXTS)
+
+
+class Row(NamedTuple):
+    """A registered address or name; its place in WGS-84 degrees and as EWKB."""
+
+    kind: str
+    id: int
+    text: str
+    key: str
+    lon: float
+    lat: float
+    place: str
+
+
+class Candidate(NamedTuple):
+    """A registered address that may be the one looked for, as it is read itself.
+
+    `named`: folded regions and other things that were named beside the house and that must fit. `same`: it is
+    that house, with its letter or fraction; else another of its number. `by_text`: found by its text.
+    """
+
+    row: Row
+    read: Written
+    named: frozenset[str]
+    same: bool = True
+    by_text: bool = False
+
+    @property
+    def unexplained(self) -> frozenset[str]:
+        """What was named and it does not name itself."""
+        return self.named - self.read.own()
+
+    def is_of_other_postcode(self, one: Written) -> bool:
+        """Tell whether two postcodes differ; the longer of two that begin alike says more."""
+        mine, its = one.postcode, self.read.postcode
+        return bool(mine and its) and not (mine.startswith(its) or its.startswith(mine))
+
+    def is_strange(self, one: Written) -> bool:
+        """Tell whether something is named that is no region of the city and none of its own parts."""
+        fronts = self.unexplained - {*one.parts} - one.known.names - one.known.codes
+        return bool(fronts) or not self.unexplained.isdisjoint(one.strangers)
+
+
+Street = Callable[[House], str]
+"""What a house's street is called in the store."""
+
+
+def by_house(
+    conn: Connection, asked: Sequence[Written], record: Asked | None, street: Street
+) -> dict[str, list[Candidate]]:
+    """Return the registered addresses with a number on the streets that each of the texts may mean."""
+    wanted = list(_words(conn, asked))
+    found = conn.execute(_WORDED, {"asked": [words for _, words in wanted]}).all()
+    rows = {(wanted[row.n][0].text, row.kind, row.id): Row(*row[1:]) for row in found}
+    read = written.read(conn, [row.text for row in rows.values()], record)
+    texts = {one.text: one for one in asked}
+    candidates: dict[str, list[Candidate]] = defaultdict(list)
+    for (text, *_), row in rows.items():
+        candidates[text] += _candidates(texts[text], row, read[row.text], street)
+    return candidates
+
+
+def _candidates(one: Written, row: Row, other: Written, street: Street) -> Iterator[Candidate]:
+    numbers = {(street(house), house.number) for house in other.houses if street(house)}
+    letters = {(street(house), house.number, house.suffix) for house in other.houses}
+    shared = [house for house in one.houses if (street(house), house.number) in numbers]
+    same = [house for house in shared if (street(house), house.number, house.suffix) in letters]
+    if shared:
+        front = _front_of((same or shared)[0], one)
+        yield Candidate(row, other, frozenset((*front, *one.parts)), same=bool(same))
+
+
+def _front_of(house: House, of: Written) -> tuple[str, ...]:
+    return next((group.front for group in of.groups if house in group.addresses), ())
+
+
+def _words(conn: Connection, asked: Sequence[Written]) -> Iterator[tuple[Written, str]]:
+    """Yield the words by which the houses of texts are looked for: those of the street, and the number."""
+    houses = [(one, house) for one in asked for house in one.houses]
+    keys = fold(conn, *(_DOTTED.sub(" ", house.written) or house.written for _, house in houses))
+    for (one, house), key in zip(houses, keys, strict=True):
+        if han := _HAN_LAST.search(key):
+            yield one, f"{han[0]}{house.number}"
+            continue
+        numbers = {str(int(number)) for number in re.findall(r"\d+", key)}
+        for words in _of_street(key):
+            yield one, " ".join(sorted({*words, *numbers, str(house.number)}))
+
+
+def _of_street(key: str) -> list[set[str]]:
+    """Return the first letters of a street's words; each spelling of the longest, where all have several."""
+    spelt = {word: spelt_alike(word) for word in _WORDS.findall(key)}
+    sure = {word[:_LETTERS] for word, of in spelt.items() if len(of) == 1 and len(word) >= _SHORTEST}
+    longest = max(spelt, key=len, default="")
+    return [sure] if sure else [{one[:_LETTERS]} for one in spelt.get(longest, ())] or [set()]
+
+
+def by_text(conn: Connection, asked: Sequence[Written], record: Asked | None) -> dict[str, list[Candidate]]:
+    """Return what is registered under each text, or its name, but for rooms and for regions before either.
+
+    What is found without leaving a room out comes alone.
+    """
+    tried = [(one, n, key, whole) for one in asked for n, (key, whole) in enumerate(_texts(one))]
+    rests = [
+        (*of, key[at:])
+        for of in tried
+        for key in [of[2]]
+        for at in regions.cuts(key, of[0].known.names, by_form=True)
+        if key[at:] and not (at and regions.is_number(key[at:]))
+    ]
+    found = conn.execute(_ENDING, {"asked": [rest for *_, rest in rests]}).all()
+    first: dict[str, int] = {}
+    fitting: list[tuple[Written, int, Row, frozenset[str]]] = []
+    for number, *columns in found:
+        one, n, key, whole, _ = rests[number]
+        row = Row(*columns)
+        aligned = regions.align(key, row.key, one.known.names)
+        if aligned is None or are_apart(one.text, row.text):
+            continue
+        first[one.text] = min(n, first.get(one.text, n))
+        fitting.append((one, n, row, frozenset(aligned.extra) | frozenset(() if whole else one.parts)))
+    kept = [of for of in fitting if of[1] == first[of[0].text]]
+    read = written.read(conn, [row.text for *_, row, _ in kept], record)
+    candidates: dict[str, list[Candidate]] = defaultdict(list)
+    for one, _, row, named in dict.fromkeys(kept):
+        candidates[one.text].append(Candidate(row, read[row.text], named, by_text=True))
+    return candidates
+
+
+def _texts(one: Written) -> Iterator[tuple[str, bool]]:
+    """Yield the folded texts that may be registered, and whether all that is named stands in them."""
+    yield from ((key, True) for key in without_rooms(one.key))
+    if one.core_key != one.key:
+        yield from ((key, False) for key in without_rooms(one.core_key))
