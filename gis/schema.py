@@ -345,6 +345,7 @@ buildings = Table(
     columns.by_street("buildings", "address"),
     # Usage: a word anywhere in a name.
     columns.by_grams("buildings", "name"),
+    columns.by_words("buildings", "address"),
     comment="point = a point on the footprint, by which the building is owned and counted.",
 )
 
@@ -418,6 +419,7 @@ places = Table(
     columns.by_end("places", "address"),
     columns.by_street("places", "address"),
     columns.by_grams("places", "name"),
+    columns.by_words("places", "address"),
     comment="Key places and service points.",
 )
 

@@ -66,6 +66,12 @@ def by_street(table: str, of: str) -> Index:
     return Index(f"ix_{table}_{of}_street", sa.text(f"street_part({of}_key) text_pattern_ops"))
 
 
+def by_words(table: str, column: str) -> sa.Index:
+    """Return the index of an address by the words of its street and its numbers (revision 0035)."""
+    words = sa.text(f"address_words({column}_key)")
+    return sa.Index(f"ix_{table}_{column}_words", words, postgresql_using="gin")
+
+
 def by_grams(table: str, of: str) -> Index:
     """Return the index of pairs of neighbouring signs of a folded name, for words anywhere in it."""
     return Index(

@@ -49,7 +49,7 @@ WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
 _FUNCTIONS = """
 SELECT pg_get_functiondef(name::regproc)
 FROM unnest(ARRAY['plane_x', 'plane_y', 'square_of', 'widest_part', 'fold_spelling', 'han_number',
-  'fold_text', 'grams', 'street_part']) name
+  'fold_text', 'grams', 'street_part', 'address_words']) name
 """
 
 
