@@ -77,10 +77,11 @@ def _names(conn: Connection) -> dict[tuple[str | None, str], int]:
 def _wanted(conn: Connection, mapping: Mapping) -> list[Scheme]:
     """Return the schemes that a mapping declares.
 
-    A ready one that leaves its rows' scheme open does so only for a store that has no other default.
+    A ready one that leaves its rows' scheme open, with one for rows that name none, does so only for a store
+    that has no other default; one with several says each row's.
     """
     default = conn.execute(sa.select(schemes.c.name).where(schemes.c.is_default)).scalar()
-    is_open = mapping.name in ready() and "scheme" not in mapping.constants
+    is_open = mapping.name in ready() and "scheme" not in mapping.constants and len(mapping.schemes) == 1
     has_other = default not in {None, *(one.name for one in mapping.schemes)}
     return [] if is_open and has_other else mapping.schemes
 
