@@ -74,13 +74,14 @@ def make_engine(
 
 
 def _settle(chosen: dict[str, str], connection: psycopg.Connection[Any], _: object) -> None:
+    connection.autocommit = True  # what is set in a transaction that ends otherwise is lost
     try:
         connection.execute(_SET, _words(chosen, local=False))
     except (InvalidParameterValue, InsufficientPrivilege) as error:
         raise DatabaseUnfit(
             f"the database: {error}; run `safetymap db up`, which says what is lacking"
         ) from error
-    connection.commit()
+    connection.autocommit = False
 
 
 def _settle_transaction(chosen: dict[str, str], conn: Connection) -> None:
@@ -89,6 +90,11 @@ def _settle_transaction(chosen: dict[str, str], conn: Connection) -> None:
 
 def _words(chosen: dict[str, str], *, local: bool) -> dict[str, object]:
     return {"names": list(chosen), "values": list(chosen.values()), "local": local}
+
+
+def apart(engine: Engine) -> Connection:
+    """Return a connection beside an engine's pool, with nothing set on it."""
+    return sa.create_engine(engine.url, poolclass=sa.NullPool, connect_args=_FROM_THE_FIRST).connect()
 
 
 async def awaited(engine: Engine, *, timeout_ms: int) -> psycopg.AsyncConnection[Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from gis import db
 from gis.cluster import SERVICE
 from gis.errors import DatabaseUnfit
 
@@ -142,20 +143,14 @@ def _pooled_by_transaction(engine: Engine) -> Lack | None:
     first, or the first has got another one.
     """
     with ExitStack() as held:
-        first = held.enter_context(_apart(engine))
+        first = held.enter_context(db.apart(engine))
         mine, others = {_session(first)}, set()
         for _ in range(_PROBES):
             first.rollback()
-            others.add(_session(held.enter_context(_apart(engine))))
+            others.add(_session(held.enter_context(db.apart(engine))))
             if mine & others or mine != {_session(first)}:
                 return Lack("is behind a pooler that gives a session to others between transactions", _POOLED)
     return None
-
-
-def _apart(engine: Engine) -> Connection:
-    return sa.create_engine(
-        engine.url, poolclass=sa.NullPool, connect_args={"client_encoding": "UTF8"}
-    ).connect()
 
 
 def _session(conn: Connection) -> int:
