@@ -104,12 +104,8 @@ def test_a_revoked_key_is_refused_by_every_worker_within_a_second(
     assert {worker.get(NEAREST, headers=bearer(key)).status_code for worker in workers} == {200}
     with engine.begin() as conn:
         access.revoke_key(conn, access.keys(conn)[-1].id)
-    revoked = time.monotonic()
-    for worker in workers:
-        while worker.get(NEAREST, headers=bearer(key)).status_code == 200:
-            assert time.monotonic() - revoked < 1
-            time.sleep(0.01)
-        assert worker.get(NEAREST, headers=bearer(key)).status_code == 401
+    time.sleep(1)
+    assert {worker.get(NEAREST, headers=bearer(key)).status_code for worker in workers} == {401}
 
 
 def test_an_expired_key_is_refused(asker: TestClient, make_key: Make) -> None:
