@@ -74,7 +74,8 @@ class ChangesTold(Told):
     """Each compared is null where the data do not reach back so far, or no festival is known.
 
     `days_off` are the announced holidays of the period, in each compared those of that one. `without` in each
-    are categories that came into use after its start in many grids: tests leave them out.
+    are categories that came into use after its start in many grids: tests leave them out. A row that is not
+    `reported`, more than 5 % of its incidents being still to come, is not tested.
     """
 
     began: list[dict[str, Any]]
@@ -109,7 +110,7 @@ def changes(
         found = comparing.changes(conn, seen := view(conn, look, who), res, level)
         data = _series(conn, seen, found.began)
     keys = {"cell": found.keys} if found.names is None else {"code": found.keys, "name": found.names}
-    columns: tables.Columns = {**keys, "now": found.now.tolist()}
+    columns: tables.Columns = {**keys, "now": found.now.tolist(), "reported": found.reported.tolist()}
     compared = {name: getattr(found, name) for name in _EARLIER}
     for name, then in compared.items():
         columns |= _compared_columns(name, then, len(found.keys))

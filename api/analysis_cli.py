@@ -9,8 +9,8 @@ import typer
 from api.console import app, out, plain_errors
 from gis import city, db, grids
 from gis.errors import BadInput
-from gis.record_span import incident_span
 from gis.schema import COLOURS
+from layers.delays import view_span
 
 if TYPE_CHECKING:
     from layers.evaluation import Evaluated
@@ -52,7 +52,7 @@ def evaluate(
         grids.grid(conn, area, asked)
         found, missing = (
             evaluation.evaluate(conn, view, control, ring_m),
-            unrecorded(view, incident_span(conn)),
+            unrecorded(view, view_span(conn, view)),
         )
         if missing:
             cut = f"{missing.days:.4g} days of the period have no records and are left out"

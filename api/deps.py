@@ -18,10 +18,11 @@ from gis.access import Principal
 from gis.clocks import rfc3339
 from gis.errors import BadInput
 from gis.grids import Asked, Wish
-from gis.record_span import Span, incident_span
+from gis.record_span import Span
 from gis.schema import COLOURS, SOURCES
 from layers import filters, public
 from layers.began import narrowed
+from layers.delays import view_span
 from layers.provisional import Provisional, Unrecorded, provisional, unrecorded
 from layers.view import View
 
@@ -192,7 +193,7 @@ TestedBack = Annotated[Look, Depends(look_back_with_delay)]
 
 def told_period(conn: Connection, seen: View, span: Span | None = None) -> dict[str, Any]:
     """Return what an answer says of days of its period that are not, or not wholly, known: null for none."""
-    span = Span() if seen.suppressed else span or incident_span(conn)
+    span = Span() if seen.suppressed else span or view_span(conn, seen)
     late, missing = provisional(conn, seen, span), unrecorded(seen, span)
     return {"provisional": _told_provisional(late), "unrecorded": _told_unrecorded(missing)}
 

@@ -1,9 +1,11 @@
 """The effect of a measure over HTTP: an area's change beside a control's, with its interval."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
+from sqlalchemy.engine import Connection
 
 from api.access import Who, audience
 from api.codes import Code
@@ -14,6 +16,7 @@ from gis.clocks import rfc3339
 from gis.schema import COLOURS
 from layers import evaluation
 from layers.stats.displacement import Difference
+from layers.view import View
 
 router = APIRouter(dependencies=[Depends(heavy)])
 METHOD = {
@@ -63,7 +66,7 @@ def evaluate(
     """Answer whether incidents of `area` fell since `from` by more than those of a control area."""
     with transaction() as conn:
         found = evaluation.evaluate(conn, seen := view(conn, look, who), control, ring_m)
-        version, told = city.data_version(conn), told_period(conn, seen)
+        version, told = city.data_version(conn), _told(conn, seen, control)
     assert found.view.start
     assert found.view.end
     return {
@@ -75,6 +78,13 @@ def evaluate(
         "displaced": _difference(found.displaced),
         "method": METHOD, "data_version": version, **told,
     }  # fmt: skip
+
+
+def _told(conn: Connection, seen: View, control: str) -> dict[str, Any]:
+    """Return what is told of the period: of area and control that whose reports take longer."""
+    both = [told_period(conn, each) for each in (seen, replace(seen, area=control))]
+    late = [each for each in both if each["provisional"]]
+    return min(late, key=lambda each: each["provisional"]["since"]) if late else both[0]
 
 
 def _by_colour(counts: evaluation.Counts) -> dict[str, list[int]]:

@@ -16,7 +16,7 @@ from api.codes import Code
 from api.deps import Look, Looked, Tested, Transaction, told_series, view
 from api.limits import heavy
 from api.once import Made, RunOnce
-from api.situation_rows import index_columns, situation_columns
+from api.situation_rows import index_columns, late_rows, situation_columns
 from api.times import Time
 from gis import city
 from gis.access import Principal
@@ -37,6 +37,8 @@ _METHOD = {
     "expected": f"share in up to {PERIODS} equal periods before, shrunk within level and category, "
     "of what the grid above holds now; of the whole: the mean of those periods",
     "compared": "count as it is tested: without what is new (`without`)",
+    "unreported": "share still to be reported, by the delay of the row's own incidents (of fewer than 50: of "
+    "its category's); a row with more than 0.05, and more than the whole has, is not tested",
     "ratio": "compared over expected, 95 % interval; ratio_high null beside a ratio: the past holds too "
     "little, less than about one incident, for any upper end",
     "p": "two-sided, negative binomial: the larger of those against the own past and the share of the grid "
@@ -89,6 +91,8 @@ class Told(BaseModel):
     """Categories that came into use within the periods, and since when: not tested. Null: all asked for."""
     without: list[str]
     """Those of them in many grids: what holds them is tested without them, and with them too if it fell."""
+    unreported: dict[str, Any] | None
+    """How many `rows` are not tested since more than 5 % of them is still to be reported, some `named`."""
 
 
 class SituationTold(Told):
@@ -191,7 +195,8 @@ def _data(conn: Connection, seen: View, found: situation.Situation) -> dict[str,
 
 
 def _series(conn: Connection, seen: View, found: situation.Situation) -> dict[str, Any]:
-    return told_series(conn, seen, found.began_since) | {"without": found.without}
+    told = {"without": found.without, "unreported": late_rows(found)}
+    return told_series(conn, seen, found.began_since) | told
 
 
 def _whole(seen: View, rows: int, page: Page, data: dict[str, Any]) -> dict[str, Any]:
@@ -216,6 +221,7 @@ class Drafts(BaseModel):
     unrecorded: dict[str, Any] | None
     began: list[dict[str, Any]]
     without: list[str]
+    unreported: dict[str, Any] | None
     drafts: list[dict[str, Any]]
     kept: list[dict[str, Any]]
 

@@ -23,12 +23,37 @@ def situation_columns(found: Situation, rows: Integers) -> Columns:
         "category": [found.categories[number] or None for number in found.row_category[rows].tolist()],
         "count": found.count[rows].tolist(),
         "compared": _compared(found, rows),
+        "unreported": known(found.delays.share[rows].round(3)),
         **_departure(found, rows),
         **_change(found, rows),
         "closed": known(closed.value), "closed_low": known(closed.low), "closed_high": known(closed.high),
         "response_s": known(response[:, 0]), "response_low_s": known(response[:, 1]),
         "response_high_s": known(response[:, 2]),
     }  # fmt: skip
+
+
+MOST_LATE = 20
+"""Rows whose reports are late that are named; `rows` counts them all."""
+
+
+def late_rows(found: Situation) -> dict[str, Any] | None:
+    """Return which rows are not tested since too much of them is still to be reported; None for none.
+
+    Named are those of the highest grids and those of all categories together, the latest reported first.
+    """
+    late = ~found.delays.reported & found.ever
+    if not late.any():
+        return None
+    highest = found.grids.levels == found.grids.levels.min()
+    telling = late & (highest[found.row_grid] | (found.row_category == 0))
+    rows = np.flatnonzero(telling)
+    rows = rows[np.argsort(-found.delays.share[rows], kind="stable")][:MOST_LATE]
+    named = _of_grids(found, found.row_grid[rows]) | {
+        "category": [found.categories[number] or None for number in found.row_category[rows].tolist()],
+        "share": known(found.delays.share[rows].round(3)),
+    }
+    every = [dict(zip(named, values, strict=True)) for values in zip(*named.values(), strict=True)]
+    return {"rows": int(late.sum()), "named": every}
 
 
 def _of_grids(found: Situation, grids: Integers) -> Columns:

@@ -1,5 +1,6 @@
 """From when to when the city has records, and on which days between them nobody recorded anything."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -11,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from gis.city import records_by_day, the_city
 from gis.recorded import Records, recorded_days
-from gis.reporting_delay import Delay, reporting_delay
+from gis.reporting_delay import Conditions, Delay, reporting_delay
 from gis.schema import incidents
 
 FAR = 10
@@ -95,12 +96,15 @@ def first_in_use(days: npt.NDArray[np.int64]) -> int:
     return int(before[stray].max(initial=0))
 
 
-def incident_span(conn: Connection) -> Span:
-    """Return the span of the live incidents that may be seen, and the runs of days that the city recorded."""
+def incident_span(conn: Connection, parts: Sequence[Conditions] = ()) -> Span:
+    """Return the span of the live incidents that may be seen, and the runs of days that the city recorded.
+
+    The delay is that of the first of some `parts` of which enough is known (`gis.reporting_delay`).
+    """
     at, live = incidents.c.occurred_at, incidents.c.state != "withdrawn"
     found = sa.select(sa.func.count(), sa.func.min(at), sa.func.max(at)).where(live)
     count, earliest, last = conn.execute(found).one()
-    records, delay = records_by_day(conn), reporting_delay(conn)
+    records, delay = records_by_day(conn), reporting_delay(conn, parts)
     since = _since_in_use(conn, records)
     recorded = recorded_runs(records, datetime.now(since.tzinfo)) if since else ()
     if earliest is None or since is None or earliest >= since:

@@ -1,7 +1,9 @@
 """How long incidents take to be reported, and from which day on the record is therefore still filling up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -19,6 +21,8 @@ RIPE = timedelta(days=60)
 SHORT = timedelta(hours=12)
 """A shorter delay leaves no day unsettled."""
 _DAY = timedelta(days=1)
+Conditions = Sequence[sa.ColumnElement[bool]]
+"""On `incidents`."""
 
 
 @dataclass(frozen=True)
@@ -31,25 +35,50 @@ class Delay:
     """The first moment, a local midnight, of the days that are still filling up."""
 
 
-def reporting_delay(conn: Connection) -> Delay | None:
+def reporting_delay(conn: Connection, parts: Sequence[Conditions] = ()) -> Delay | None:
     """Return the delay of the live incidents that may be seen; None where none is known, or it is SHORT.
 
-    The record is as of the last report in it. Of what is known by its day alone, the delay counts from the
-    day's end.
+    It is that of the first of some `parts`, by their conditions on `incidents`, of which FEWEST are known; of
+    the whole where none is. The record is as of the last report in all of it. Of what is known by its day
+    alone, the delay counts from the day's end.
     """
-    i, live = incidents.c, incidents.c.state != "withdrawn"
-    as_of: datetime | None = conn.execute(sa.select(sa.func.max(i.reported_at)).where(live)).scalar()
+    as_of = reported_until(conn)
     if as_of is None:
         return None
-    by_day = sa.case((i.occurred_precision == "second", timedelta(0)), else_=_DAY)
-    waited = (i.reported_at - i.occurred_at - by_day).label("waited")
-    ripe = sa.select(waited).where(live, i.occurred_at < as_of - RIPE)
-    newest = ripe.order_by(i.occurred_at.desc()).limit(NEWEST).subquery()
-    usual = sa.func.percentile_disc(COMPLETE).within_group(newest.c.waited)
-    number, delay = conn.execute(sa.select(sa.func.count(), usual).select_from(newest)).one()
+    for conditions in (*parts, ()):
+        newest = ripe(as_of, conditions, waited().label("waited")).subquery()
+        usual = sa.func.percentile_disc(COMPLETE).within_group(newest.c.waited)
+        number, delay = conn.execute(sa.select(sa.func.count(), usual).select_from(newest)).one()
+        if number >= FEWEST:
+            break
     if number < FEWEST or delay < SHORT:
         return None
     return Delay(delay, _midnight(as_of - delay + _DAY / 2, ZoneInfo(the_city(conn).timezone)))
+
+
+def reported_until(conn: Connection) -> datetime | None:
+    """Return the moment that the record is as of: the last report of a live incident; None without any."""
+    live = incidents.c.state != "withdrawn"
+    found: datetime | None = conn.execute(
+        sa.select(sa.func.max(incidents.c.reported_at)).where(live)
+    ).scalar()
+    return found
+
+
+def waited() -> sa.ColumnElement[timedelta]:
+    """Return from occurrence to report; of what is known by its day alone, from that day's end."""
+    i = incidents.c
+    by_day = sa.case((i.occurred_precision == "second", timedelta(0)), else_=_DAY)
+    return i.reported_at - i.occurred_at - by_day
+
+
+def ripe(
+    as_of: datetime, conditions: Conditions, *columns: sa.ColumnElement[Any]
+) -> sa.Select[tuple[Any, ...]]:
+    """Return the query of the NEWEST live incidents that are old enough to tell how long they take."""
+    i = incidents.c
+    old = (i.state != "withdrawn", i.occurred_at < as_of - RIPE)
+    return sa.select(*columns).where(*old, *conditions).order_by(i.occurred_at.desc()).limit(NEWEST)
 
 
 def _midnight(moment: datetime, zone: ZoneInfo) -> datetime:

@@ -14,9 +14,10 @@ from sqlalchemy.engine import Connection
 
 from gis.city import category_tree, records_by_day, the_city
 from gis.db import Record
-from gis.record_span import Span, incident_span, midnight
+from gis.record_span import Span, midnight
 from gis.recorded import reach, recorded_days
 from gis.schema import incidents
+from layers.delays import view_span
 from layers.view import View, wanted_incidents
 
 Integers = npt.NDArray[np.int64]
@@ -42,7 +43,7 @@ def narrowed(conn: Connection, view: View) -> tuple[Span, datetime | None]:
 
     Days before a category, a source or a colour came into use are not recorded ones of it, nor of any part.
     """
-    span = incident_span(conn)
+    span = view_span(conn, view)
     if not is_filtered(view) or span.first is None:
         return span, None
     rows = _holding(conn, view)

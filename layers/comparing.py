@@ -19,7 +19,7 @@ from gis.grids import current
 from gis.record_span import Span
 from layers import periods
 from layers.began import narrowed, since
-from layers.by_grid import grid_counts
+from layers.by_grid import grid_counts, reported_grids
 from layers.counts import counts
 from layers.expecting import closed_period, days_of, periods_before
 from layers.newcomers import Newcomer, codes_of, newcomers, topmost, with_below
@@ -67,6 +67,8 @@ class Changes:
     names: list[str] | None
     """Of grids."""
     now: Integers
+    reported: npt.NDArray[np.bool_]
+    """Whether so much of a grid is reported that it is tested; of cells nobody can say."""
     incidents: int
     before: Compared | None
     """None where the data do not reach back so far."""
@@ -113,16 +115,19 @@ def changes(conn: Connection, view: View, res: int | None, level: int | None) ->
     tables = dict(zip(out, counted, strict=True))
     all_of_it = counted[0]
     some = np.flatnonzero(all_of_it.parts[[0, *new]].any(axis=0))
+    reported = np.ones(len(keys), dtype=bool) if level is None else reported_grids(conn, now, level)
 
     def compare(place: int) -> Compared:
         rest = tables[codes_of(new[place])] if new[place] else None
-        return _compared(known, place, all_of_it, rest, some, new[place])
+        found = _compared(known, place, all_of_it, rest, some, new[place])
+        return replace(found, rows=found.rows.among(reported[some]))
 
     before, year, weekdays, same = (None if each is None else compare(each) for each in at)
     off = [_days_off(known[each], zone) if each is not None else None for each in (0, *at)]
     return Changes(
         now.start, now.end, [keys[i] for i in some], names and [names[i] for i in some],
-        all_of_it.parts[0, some], int(all_of_it.totals[0]), before, year, weekdays, same, celebrated, off,
+        all_of_it.parts[0, some], reported[some], int(all_of_it.totals[0]), before, year, weekdays, same,
+        celebrated, off,
     )  # fmt: skip
 
 

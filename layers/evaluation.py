@@ -14,9 +14,10 @@ from sqlalchemy.engine import Connection
 
 from gis.errors import BadInput, NotFound
 from gis.grids import current, owned, shape
-from gis.record_span import Span, incident_span
+from gis.record_span import Span
 from gis.schema import COLOURS, grids, incidents
 from layers.began import comparable, uses
+from layers.delays import view_span
 from layers.expecting import closed_period, follows, period_before
 from layers.newcomers import spread, with_below
 from layers.periods import last_moment
@@ -63,8 +64,9 @@ def evaluate(conn: Connection, view: View, control: str, ring_m: float | None) -
     """
     if view.area is None or view.start is None:
         raise BadInput("area" if view.area is None else "from", "say where and since when the measure was")
-    span = incident_span(conn)
-    now = closed_period(view, span)
+    # What either of both is still waiting for would be taken for the measure's doing.
+    span, beside = view_span(conn, view), view_span(conn, replace(view, area=control))
+    now = closed_period(closed_period(view, span), beside)
     _check(conn, now, control, ring_m)
     before = period_before(now)
     if not follows(now, known := comparable(conn, now)):

@@ -13,9 +13,9 @@ from sqlalchemy.engine import Connection
 from gis import schema as t
 from gis.cells import Cells
 from gis.errors import BadInput
-from gis.record_span import incident_span
 from layers.began import comparable
 from layers.counts import counts
+from layers.delays import view_span
 from layers.expecting import Ground, closed_period, follows, ground, period_before
 from layers.public import Released, released, widened
 from layers.scanning import ALPHA, Laid, clusters_of, laid_over, stability
@@ -97,7 +97,7 @@ def hotspots(
     """
     if view.suppressed:
         return _told(conn, view, res)
-    span = incident_span(conn)
+    span = view_span(conn, view)
     if span.first is None:
         return _only_counted(view, *counts(conn, view, res), *_totals(conn, view))
     view = closed_period(view, span)

@@ -14,8 +14,8 @@ from gis.cells import Cells
 from gis.city import the_city
 from gis.db import columns
 from gis.errors import BadInput
-from gis.record_span import incident_span
 from layers.counts import cell_column
+from layers.delays import view_span
 from layers.expecting import closed_period
 from layers.periods import DAY, last_moment
 from layers.served import Served
@@ -49,7 +49,7 @@ def rising(conn: Connection, view: View, res: int) -> Rising:
     Local days are studied, STUDY_DAYS of them or as many as there are records after the first. Raises
     BadInput for fewer than FEWEST_DAYS, or for more than MOST incidents.
     """
-    span, zone = incident_span(conn), ZoneInfo(the_city(conn).timezone)
+    span, zone = view_span(conn, view), ZoneInfo(the_city(conn).timezone)
     closed = closed_period(replace(view, start=None), span)
     assert closed.start
     assert closed.end

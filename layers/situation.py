@@ -13,12 +13,14 @@ from sqlalchemy.engine import Connection
 
 from gis import schema as t
 from gis.city import category_tree, the_city
-from gis.record_span import Span, incident_span
+from gis.record_span import Span
 from layers import periods
 from layers.began import narrowed, since
+from layers.delays import view_span
 from layers.expecting import closed_period, periods_before
 from layers.newcomers import Newcomer, codes_of, newcomers, topmost, with_below
 from layers.owning import points
+from layers.situation_delays import RowDelays, row_delays
 from layers.situation_grids import Grids, grids_of, window, with_whole
 from layers.stats.situation import (
     ALONE,
@@ -87,6 +89,8 @@ class Situation:
     """What came into use within the periods in many grids: the rows above it are tested without it."""
     tested: Bools
     """As `within`: which are counted where a row is tested."""
+    delays: RowDelays
+    """Rows that reports are still expected of are not tested."""
 
     @property
     def without(self) -> list[str]:
@@ -102,21 +106,21 @@ class Situation:
 
     @cached_property
     def incomparable(self) -> Bools:
-        """Say which rows hold what was not in use in all of the period before: no change is told."""
+        """Say which rows hold what was not in use before, or is still to be reported: no change is told."""
         assert self.view.start
         assert self.view.end
         before = periods.earlier(self.view.start, self.view.end, 1)
         fresh = codes_of(one for one in self.left_out if one.since > before)
         late = np.array([each is not None for each in self.began])
         with_fresh = self.within[:, [code in fresh for code in self.known]].any(axis=1)
-        rows: Bools = (late | with_fresh)[self.row_category]
+        rows: Bools = (late | with_fresh)[self.row_category] | ~self.delays.reported
         return rows
 
     @property
     def comparisons(self) -> int:
         """Return how many rows were tested at once; all, where none could be."""
         late = np.array([each is not None for each in self.began])
-        return int((~late[self.row_category]).sum())
+        return int((~late[self.row_category] & self.delays.reported).sum())
 
     @cached_property
     def order(self) -> Integers:
@@ -182,7 +186,8 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     family = _by_category(grids.family, len(shown))
     begins, new = _began(conn, view, span, before[-1] if before else 0)
     began = [begins.get(code) for code in shown]
-    known_rows = np.tile([each is None for each in began], len(grids.codes))
+    delays = row_delays(conn, view, grids, known, within)
+    known_rows = np.tile([each is None for each in began], len(grids.codes)) & delays.reported
     tested = _without(within, [code in codes_of(new) for code in known], began)
     (every, departure), (_, serious) = (
         _compared(each, grids, (within, tested), group, family, known_rows) for each in history
@@ -208,6 +213,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
         began=began,
         left_out=new,
         tested=tested,
+        delays=delays,
     )
 
 
@@ -382,7 +388,7 @@ def _waiting(conn: Connection, view: View, grids: Grids, known: list[str]) -> Wa
 def last_days(conn: Connection, view: View, days: int = 30) -> View:
     """Return a view of the last days that hold incidents: to the end of the day of the last, or to now."""
     zone = ZoneInfo(the_city(conn).timezone)
-    span = incident_span(conn)
+    span = view_span(conn, view)
     last = span.last or datetime.now(zone)
     if span.delay is not None and not view.provisional:
         last = min(last, periods.last_moment(span.delay.settled))

@@ -15,11 +15,12 @@ from gis.city import the_city
 from gis.clocks import in_city
 from gis.db import Record
 from gis.errors import BadInput, Forbidden, NotFound, Problem
-from gis.record_span import Span, incident_span
+from gis.record_span import Span
 from gis.recorded import begun, is_wide
 from gis.schema import grid_codes
 from gis.schema_situation import alarms
 from layers import periods
+from layers.delays import view_span
 from layers.expecting import periods_before
 from layers.situation import series
 from layers.stats.surveillance import FEWEST_WEEKS, MOST_YEARS, Watch, watch
@@ -78,7 +79,7 @@ def survey(conn: Connection, view: View, week: date | None = None) -> Surveyed:
     """
     if view.scope is not None:
         raise Forbidden("alarms are judged for the whole city, each night or by who sees all of it")
-    span = incident_span(conn)
+    span = view_span(conn, view)
     view = _of_week(conn, view, span, week)
     backs = periods_before(view, span, 53 * MOST_YEARS)
     if len(backs) < FEWEST_WEEKS:

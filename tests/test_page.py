@@ -126,11 +126,14 @@ def test_hot_cells_are_the_service_s(visit: Callable[..., Page], address: str) -
     assert page.locator("#from").input_value() == asked["from"]
     assert page.locator("#to").input_value() == "2025-01-09", "whole days: the last one is asked for too"
     cells = page.request.get(f"{address}/hotspots", params=asked).json()["cells"]
-    told = {cell["cell"] for cell in cells if cell["significant"] and cell["count"]}
-    assert told
+    told = {cell["cell"] for cell in cells if cell["significant"]}
+    assert 0 in {cell["count"] for cell in cells if cell["significant"]}, "hot by its neighbours"
     assert _hot(page) == told
     shown = {cell["cell"] for cell in _drawn(page, "hotspots") if cell.get("shown")}
-    assert shown == {cell["cell"] for cell in cells if cell["count"]}
+    assert shown == {cell["cell"] for cell in cells if cell["count"] or cell["significant"]}
+    said = page.locator("#summary").inner_text()
+    assert f"{len(shown)} 个六边形" in said
+    assert f"{len(told)} 个显著多于预期" in said
     expect(page.locator("#legend")).to_contain_text("显著：多于偶然所能解释")
     expect(page.locator("#legend")).to_contain_text("仅为数量：与偶然无异")
 

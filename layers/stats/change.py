@@ -32,6 +32,12 @@ class Change:
     q: Floats
     """p adjusted for the number of comparisons (Benjamini-Hochberg)."""
 
+    def among(self, rows: NDArray[np.bool_]) -> "Change":
+        """Return the same with the tests of the marked ones alone; the others are not tested."""
+        p, q = (np.where(rows, values, np.nan) for values in (self.p, self.q))
+        q[rows] = _adjusted(p[rows])
+        return replace(self, percent=np.where(rows, self.percent, np.nan), p=p, q=q)
+
 
 def change(now: ArrayLike, before: ArrayLike, now_days: float = 1.0, before_days: float = 1.0) -> Change:
     """Compare counts of two periods, shape (n,) each, whose lengths may differ, by the E-test alone.

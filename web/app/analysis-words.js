@@ -31,8 +31,9 @@ export function compared(n, expected) {
 
 /** What an answer says of days of its period that are not, or not wholly, known, and of categories that its tests
  * leave out; false where there are none. */
-export function caveat({ unrecorded, provisional: late, began, without }) {
-  const said = [missing(unrecorded), inside(unrecorded), filling(late), leftOut(began, without)].filter(Boolean);
+export function caveat({ unrecorded, provisional: late, began, without, unreported }) {
+  const parts = [missing(unrecorded), inside(unrecorded), filling(late), lateRows(unreported), leftOut(began, without)];
+  const said = parts.filter(Boolean);
   return said.length > 0 && said.join(t("caveat.and"));
 }
 
@@ -56,6 +57,16 @@ function leftOut(began, without = []) {
     return t("without.one", { name: categoryName(code), since });
   });
   return named.length > 0 && t("without.all", { names: named.join(t("without.and")) });
+}
+
+/** Rows that are not tested since too much of them is still to be reported: some by name, and how many. */
+function lateRows(found) {
+  if (!found) return false;
+  const names = found.named.slice(0, 3).map(({ name, category }) => {
+    const what = category ? categoryName(category) : t("category.all");
+    return t("unreported.one", { name, what });
+  });
+  return t("unreported.rows", { rows: number(found.rows), names: names.join(t("without.and")) });
 }
 
 function filling(late) {

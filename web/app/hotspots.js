@@ -71,8 +71,7 @@ async function refresh() {
 
 function take(answer) {
   whole = answer;
-  // An empty cell may be significant for its neighbours' sake; it is they that are shown.
-  cells = new Map(unfolded(answer).filter(({ count }) => count > 0).map((cell) => [cell.cell, cell]));
+  cells = new Map(unfolded(answer).map((cell) => [cell.cell, cell]));
   breaks = geometric(quietCounts().reduce((most, count) => Math.max(most, count), 1));
   if (mode() === "hotspots") paint();
   say();

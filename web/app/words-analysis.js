@@ -9,6 +9,11 @@ export const ANALYSIS = {
     "自 {since} 起的数据仍在补报（九成在 {days} 天内上报，现有 {count} 起），数字还会增加",
     "From {since} on reports are still coming in (nine of ten within {days} days; {count} so far): counts will grow",
   ],
+  "unreported.one": ["{name}{what}", "{what} in {name}"],
+  "unreported.rows": [
+    "{rows} 行仍在补报（未到的超过二十分之一），未作检验：{names}等",
+    "{rows} rows, of which more than a twentieth is still to be reported, are not tested: {names} and so on",
+  ],
   "unrecorded.out": [
     "所选时段有 {days} 天没有记录（资料截至 {until}），未计入；比较的是等长的时段",
     "{days} days of the period have no records (they end at {until}) and are left out; it is compared with periods as long as what is left",
