@@ -1,7 +1,7 @@
 """Change, emergence, near repeats and profiles over HTTP: rows as JSON or CSV, each with its test."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from gis.calendar import Festival
 from gis.clocks import rfc3339
 from gis.errors import BadInput
 from layers import comparing, emergence, timing
+from layers.began import Silence
 from layers.comparing import Compared
 from layers.stats.change import Change
 from layers.stats.profiles import Profile
@@ -79,6 +80,7 @@ class ChangesTold(Told):
     """
 
     began: list[dict[str, Any]]
+    silent: list[dict[str, Any]]
     """Since when what the view is filtered by (`category` null) is recorded, where that is later than the
     records' begin, and each category that is named in `without`."""
     now: int
@@ -108,7 +110,7 @@ def changes(
         raise BadInput("level", "give either res (cells) or level (grids)")
     with transaction() as conn:
         found = comparing.changes(conn, seen := view(conn, look, who), res, level)
-        data = _series(conn, seen, found.began)
+        data = _series(conn, seen, found.silent)
     keys = {"cell": found.keys} if found.names is None else {"code": found.keys, "name": found.names}
     columns: tables.Columns = {**keys, "now": found.now.tolist(), "reported": found.reported.tolist()}
     compared = {name: getattr(found, name) for name in _EARLIER}
@@ -171,6 +173,7 @@ class EmergingTold(Told):
     """
 
     began: list[dict[str, Any]]
+    silent: list[dict[str, Any]]
     """Since when what the view is filtered by is recorded, where that is later than the records' begin."""
     res: int
     steps: int
@@ -332,9 +335,7 @@ def _data(conn: Connection, seen: View) -> dict[str, Any]:
     return {"data_version": city.data_version(conn)} | told_period(conn, seen)
 
 
-def _series(
-    conn: Connection, seen: View, rows: Mapping[str, datetime | None] | None = None
-) -> dict[str, Any]:
+def _series(conn: Connection, seen: View, rows: Mapping[str, Silence] | None = None) -> dict[str, Any]:
     return {"data_version": city.data_version(conn)} | told_series(conn, seen, rows)
 
 

@@ -1,6 +1,6 @@
 """What every route is handed: a connection in a transaction, a point on WGS-84, a view of the map."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -21,8 +21,9 @@ from gis.grids import Asked, Wish
 from gis.record_span import Span
 from gis.schema import COLOURS, SOURCES
 from layers import filters, public
-from layers.began import narrowed
+from layers.began import Silence, narrowed
 from layers.delays import view_span
+from layers.periods import last_moment
 from layers.provisional import Provisional, Unrecorded, provisional, unrecorded
 from layers.view import View
 
@@ -198,17 +199,30 @@ def told_period(conn: Connection, seen: View, span: Span | None = None) -> dict[
     return {"provisional": _told_provisional(late), "unrecorded": _told_unrecorded(missing)}
 
 
-def told_series(
-    conn: Connection, seen: View, rows: Mapping[str, datetime | None] | None = None
-) -> dict[str, Any]:
-    """Return the same of the records of what a view is filtered by, and what `began` later than others did.
+def told_series(conn: Connection, seen: View, rows: Mapping[str, Silence] | None = None) -> dict[str, Any]:
+    """Return the same of the records of what a view is filtered by, what `began` later, what was `silent`.
 
     `rows` are categories; what is asked for as a whole has none.
     """
-    span, began = narrowed(conn, seen)
-    every: list[tuple[str | None, datetime | None]] = [(None, began), *(rows or {}).items()]
-    late = [{"category": name, "since": f"{when:%Y-%m-%d}"} for name, when in every if when]
-    return told_period(conn, seen, span) | {"began": late}
+    span, silent = narrowed(conn, seen)
+    every = [*((None, one) for one in silent), *((name or None, one) for name, one in (rows or {}).items())]
+    began = [
+        {"category": name, "since": f"{one.until:%Y-%m-%d}"}
+        for name, one in every if one.since is None and one.until
+    ]  # fmt: skip
+    return told_period(conn, seen, span) | {"began": began, "silent": told_silent(every)}
+
+
+def told_silent(found: Iterable[tuple[str | None, Silence]]) -> list[dict[str, Any]]:
+    """Return when categories (None: what is asked for) were silent: first and last day, None for open."""
+    return [
+        {
+            "category": name,
+            "first": one.since and f"{one.since:%Y-%m-%d}",
+            "last": one.until and f"{last_moment(one.until):%Y-%m-%d}",
+        }
+        for name, one in found
+    ]  # fmt: skip
 
 
 def _told_unrecorded(found: Unrecorded | None) -> dict[str, Any] | None:

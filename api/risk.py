@@ -111,6 +111,8 @@ class Told(BaseModel):
     ended: str | None
     """Its last day, where it was not recorded any more since: 0 is expected; intervals reach to what would
     come were it taken up again, which nobody can foretell."""
+    paused: list[dict[str, str]]
+    """First and last day of each pause of it since then: of these days nothing is learned."""
     skill: Skill
     data_version: int
     cells: list[RiskCell]
@@ -213,6 +215,7 @@ def _found(
         "with_all_total": float(found.expected.sum() if found.with_all is None else found.with_all.sum()),
         "began": found.began and found.began.isoformat(),
         "ended": found.ended and found.ended.isoformat(),
+        "paused": [{"first": first.isoformat(), "last": last.isoformat()} for first, last in found.paused],
         "skill": _skill(found.skill, seen.area or (seen.scope and seen.scope[1]) or "city"),
         "data_version": version,
     }

@@ -89,6 +89,8 @@ class Told(BaseModel):
     """Days of the period asked for that nobody recorded, those to come included: left out, or inside it."""
     began: list[dict[str, Any]]
     """Categories that came into use within the periods, and since when: not tested. Null: all asked for."""
+    silent: list[dict[str, Any]]
+    """The same with those that paused or ended: first and last silent day, null for open; not tested."""
     without: list[str]
     """Those of them in many grids: what holds them is tested without them, and with them too if it fell."""
     unreported: dict[str, Any] | None
@@ -196,7 +198,7 @@ def _data(conn: Connection, seen: View, found: situation.Situation) -> dict[str,
 
 def _series(conn: Connection, seen: View, found: situation.Situation) -> dict[str, Any]:
     told = {"without": found.without, "unreported": late_rows(found)}
-    return told_series(conn, seen, found.began_since) | told
+    return told_series(conn, seen, found.silences) | told
 
 
 def _whole(seen: View, rows: int, page: Page, data: dict[str, Any]) -> dict[str, Any]:
@@ -220,6 +222,7 @@ class Drafts(BaseModel):
     provisional: dict[str, Any] | None
     unrecorded: dict[str, Any] | None
     began: list[dict[str, Any]]
+    silent: list[dict[str, Any]]
     without: list[str]
     unreported: dict[str, Any] | None
     drafts: list[dict[str, Any]]

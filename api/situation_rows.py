@@ -87,7 +87,7 @@ def _change(found: Situation, rows: Integers) -> Columns:
     if found.before is None:
         return {name: [None] * len(rows) for name in ("before", "change_percent", "change_p")}
     changed = change(found.count[rows], found.before[rows])
-    late = np.array([each is not None for each in found.began])[found.row_category[rows]]
+    late = found.is_silent[found.row_category[rows]]
     before = known(np.where(late, np.nan, found.before[rows].astype(np.float64)))
     apart = found.incomparable[rows]
     percent, p = (known(np.where(apart, np.nan, column)) for column in (changed.percent, changed.p))

@@ -70,6 +70,13 @@ class Span:
         runs = [(a, min(b, end, key=_utc)) for a, b in self.recorded if _utc(a) < _utc(end)]
         return replace(self, recorded=tuple(runs))
 
+    def without(self, since: datetime, until: datetime) -> "Span":
+        """Return the span of a part of the records that paused between two local midnights."""
+        left = [(a, min(b, since, key=_utc)) for a, b in self.recorded]
+        right = [(max(a, until, key=_utc), b) for a, b in self.recorded]
+        runs = sorted({(a, b) for a, b in left + right if _utc(a) < _utc(b)}, key=lambda run: _utc(run[0]))
+        return replace(self, recorded=tuple(runs))
+
     def holds(self, start: datetime, end: datetime) -> bool:
         """Say whether a period was recorded from its first day to its last, so that it may be compared."""
         runs = [(_utc(a) - _DAY, _utc(b)) for a, b in self.recorded]

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Run = tuple[int, int]
+"""First and end (exclusively) of a run of days."""
 UNBELIEVABLE = 1e-4
 """A run of empty days is a gap in the records where its chance anywhere in the span is at most this."""
 ENOUGH = 30
@@ -166,13 +168,13 @@ def reach(held: ArrayLike, steps: int, places: int = 1) -> tuple[int, int]:
     longest = int(np.diff(some).max(initial=1)) - 1
     before, behind = int(some[0]), int(steps - 1 - some[-1])
     begin, end = (
-        empty > longest and _none_of(steps * places, empty * places, some.size) <= UNBELIEVABLE
+        empty > longest and none_of(steps * places, empty * places, some.size) <= UNBELIEVABLE
         for empty in (before, behind)
     )
     return before if begin else 0, steps - behind if end else steps
 
 
-def _none_of(steps: int, empty: int, held: int) -> float:
+def none_of(steps: int, empty: int, held: int) -> float:
     """Return the chance that none of `held` of so many steps falls on the `empty` ones (hypergeometric)."""
     left = lgamma(steps - empty + 1) - lgamma(steps - empty - held + 1)
     return exp(left - lgamma(steps + 1) + lgamma(steps - held + 1))

@@ -1,7 +1,7 @@
-"""Since when, and until when, a category or a filtered view is recorded: the same wherever in the city."""
+"""When a category or a filtered view was silent, wherever in the city: not begun, paused or ended."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any
@@ -14,18 +14,19 @@ from sqlalchemy.engine import Connection
 
 from gis.city import category_tree, records_by_day, the_city
 from gis.db import Record
-from gis.record_span import Span, midnight
-from gis.recorded import reach, recorded_days
+from gis.record_span import Period, Span, first_in_use, midnight
+from gis.recorded import Run, recorded_days
 from gis.schema import incidents
+from gis.silences import silences
+from layers import periods
 from layers.delays import view_span
 from layers.view import View, wanted_incidents
 
 Integers = npt.NDArray[np.int64]
-Days = dict[str, set[int | None]]
-"""Day numbers by category; None for any day before the first that was asked for."""
+Days = dict[str, set[int]]
+"""Day numbers by category."""
 _MOST_ANDS = 3
 """Conditions joined by AND in a filter that are looked at one by one."""
-_ANCIENT = datetime(1900, 1, 1, tzinfo=UTC)
 _EVER = datetime(2200, 1, 1, tzinfo=UTC)
 _OF_CITY = sa.text(
     "SELECT category, day - date '1970-01-01' FROM days_of_series(:categories, :source, :but, :colour, "
@@ -38,18 +39,50 @@ def is_filtered(view: View) -> bool:
     return any(one is not None for one in (view.categories, view.source, view.colour, view.filter))
 
 
-def narrowed(conn: Connection, view: View) -> tuple[Span, datetime | None]:
-    """Return the span of the records of what a view is filtered by, and when they began if later than others.
+@dataclass(frozen=True)
+class Silence:
+    """A time in which a part of the records was silent, between local midnights."""
 
-    Days before a category, a source or a colour came into use are not recorded ones of it, nor of any part.
+    since: datetime | None
+    """None: it had not begun."""
+    until: datetime | None
+    """None: it has ended."""
+
+    def touches(self, start: datetime, end: datetime) -> bool:
+        """Say whether it meets a period."""
+        begins = self.since is None or periods.utc(self.since) < periods.utc(end)
+        return begins and (self.until is None or periods.utc(self.until) > periods.utc(start))
+
+    def covers(self, start: datetime, end: datetime) -> bool:
+        """Say whether it holds a whole period."""
+        begins = self.since is None or periods.utc(self.since) <= periods.utc(start)
+        return begins and (self.until is None or periods.utc(self.until) >= periods.utc(end))
+
+    def parts(self, *periods_: Period) -> bool:
+        """Say whether it meets some of the time that is compared, and not all of it: that changes counts."""
+        return any(self.touches(*one) for one in periods_) and not all(self.covers(*one) for one in periods_)
+
+    @property
+    def turn(self) -> datetime:
+        """Return the day that names it: on which it ended, or began where it goes on."""
+        day = self.until or self.since
+        assert day
+        return day
+
+
+def narrowed(conn: Connection, view: View) -> tuple[Span, list[Silence]]:
+    """Return the span of the records of what a view is filtered by, and when that was silent.
+
+    Days before a category, a source or a colour came into use, and those of a pause, are not recorded ones of
+    it, nor of any part. Of what ended the days behind its last are left: it holds nothing there.
     """
-    span = view_span(conn, view)
-    if not is_filtered(view) or span.first is None:
-        return span, None
-    rows = _holding(conn, view)
-    begins = [day for whole in _wholes(view) for day in since(conn, whole, span, span.first, rows)]
-    found = [day for day in begins if day is not None]
-    return (span.since(max(found)), max(found)) if found else (span, None)
+    span, silent = view_span(conn, view), silences_of(conn, view)
+    for one in silent:
+        if one.since is None and one.until is not None:
+            span = span.since(one.until)
+        elif one.since is not None and one.until is not None:
+            span = span.without(one.since, one.until)
+    return span, silent
 
 
 def comparable(conn: Connection, view: View) -> Span:
@@ -57,35 +90,57 @@ def comparable(conn: Connection, view: View) -> Span:
 
     Two periods say of a change only where both lie within it.
     """
-    span, _ = narrowed(conn, view)
-    days = recorded_days(records_by_day(conn)) if is_filtered(view) and span.recorded else None
-    if days is None:
-        return span
-    found = in_use(conn, replace(view, start=None, end=None), days, _ANCIENT, ())
-    if found is None or found[1] == days.size:
-        return span
-    return span.until(midnight(days[found[1]], ZoneInfo(the_city(conn).timezone)))
+    span, silent = narrowed(conn, view)
+    ended = next((one.since for one in silent if one.until is None), None)
+    return span if ended is None else span.until(ended)
+
+
+def silences_of(conn: Connection, view: View) -> list[Silence]:
+    """Return when what a view is filtered by was silent, rising; nothing of a view of everything."""
+    if not is_filtered(view):
+        return []
+    zone, records = ZoneInfo(the_city(conn).timezone), records_by_day(conn)
+    if not records.days.size:
+        return []
+    days = recorded_days(records)
+    days = days[first_in_use(days) :]
+    used = in_use(conn, replace(view, start=None, end=None), days, midnight(days[0], zone), ())
+    return [] if used is None else _silent(np.flatnonzero(~used), days, zone)
+
+
+def _silent(places: Integers, days: Integers, zone: ZoneInfo) -> list[Silence]:
+    """Return the silences of recorded days by their places."""
+    runs = [run for run in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if run.size]
+    ends = [(int(run[0]), int(run[-1]) + 1) for run in runs]
+    return [_silence((int(days[a]), int(np.append(days, days[-1] + 1)[b])), days, zone) for a, b in ends]
+
+
+def _silence(run: Run, days: Integers, zone: ZoneInfo) -> Silence:
+    first, end = run
+    return Silence(
+        None if first <= days[0] else midnight(first, zone), None if end > days[-1] else midnight(end, zone)
+    )
 
 
 def in_use(
     conn: Connection, view: View, days: Integers, start: datetime, but: Collection[str]
-) -> tuple[int, int] | None:
-    """Return from which to which (exclusively) of some recorded days a view's filters were in use.
+) -> npt.NDArray[np.bool_] | None:
+    """Say on which of some recorded days a view's filters were in use, by the records from `start` on.
 
     A part was in use no longer than what holds all of it: of a sensor that was switched off the rarest kind
     ended as well. Sources in `but` are left out. None where the whole city held none from `start` on; of a
     filter in CQL2 who sees a part of the city cannot say so.
     """
-    rows, begin, end = _holding(conn, view), 0, len(days)
+    rows, used, off = _holding(conn, view), np.ones(len(days), dtype=bool), records_by_day(conn).off
     for whole in _wholes(view):
-        held = days_held(conn, whole, _ANCIENT, start, but)
+        held = days_held(conn, whole, start, but)
         for row in rows:
-            on = [day for day in _of_row(held, row) if day is not None]
-            if not on and (whole.scope is None or whole.filter is None):
+            on = _of_row(held, row)
+            if not on.size and (whole.scope is None or whole.filter is None):
                 return None
-            first, last = reach(np.flatnonzero(np.isin(days, on)), len(days))
-            begin, end = max(begin, first), min(end, last)
-    return begin, max(begin, end)
+            for first, end in silences(on, days, off):
+                used[(days >= first) & (days < end)] = False
+    return used
 
 
 def _wholes(view: View) -> list[View]:
@@ -120,85 +175,49 @@ def _holding(conn: Connection, view: View) -> list[Collection[str] | None]:
     return [set(view.categories), *holding, None]
 
 
-def since(
-    conn: Connection, view: View, span: Span, start: datetime, rows: Sequence[Collection[str] | None]
-) -> list[datetime | None]:
-    """Return when each row's categories (None: all of the view's) came into use, None for before `start`.
-
-    `start` lies within the records. A local midnight each.
-    """
-    return [begin for begin, _ in uses(conn, view, span, start, rows)]
-
-
 def uses(
-    conn: Connection, view: View, span: Span, start: datetime, rows: Sequence[Collection[str] | None]
-) -> list[tuple[datetime | None, datetime | None]]:
-    """Return the same with the day from which on each row had ended, None for not ended.
-
-    Of what was in use before `start` only the days from then on say that.
-    """
-    if span.first is None:
-        return [(None, None)] * len(rows)
-    zone, days = ZoneInfo(the_city(conn).timezone), recorded_days(records_by_day(conn))
-    days = days[days >= _number(span.first, zone)]
-    held = days_held(conn, replace(view, start=None, end=None), span.first, start)
-    late = days[days >= _number(start, zone)]
-    found = [_ends(_of_row(held, row), days, late) for row in rows]
-    return [(_midnight(begin, zone), _midnight(end, zone)) for begin, end in found]
+    conn: Connection, view: View, rows: Sequence[Collection[str] | None]
+) -> list[list[Silence]]:  # fmt: skip
+    """Return when each row's categories (None: all of the view's) were silent, rising."""
+    zone, records = ZoneInfo(the_city(conn).timezone), records_by_day(conn)
+    if not records.days.size:
+        return [[] for _ in rows]
+    days = recorded_days(records)
+    days = days[first_in_use(days) :]
+    held = days_held(conn, replace(view, start=None, end=None), midnight(days[0], zone))
+    found = [silences(_of_row(held, row), days, records.off) for row in rows]
+    return [[_silence(run, days, zone) for run in runs] for runs in found]
 
 
-def _midnight(day: int | None, zone: ZoneInfo) -> datetime | None:
-    return None if day is None else midnight(day, zone)
+def _of_row(held: Days, row: Collection[str] | None) -> Integers:
+    some = held if row is None else [code for code in row if code in held]
+    return np.unique(np.array(sorted(set[int]().union(*(held[code] for code in some))), dtype=np.int64))
 
 
-def _of_row(held: Days, row: Collection[str] | None) -> set[int | None]:
-    wanted = held if row is None else [code for code in row if code in held]
-    return set().union(*(held[code] for code in wanted))
-
-
-def _ends(held: set[int | None], days: Integers, late: Integers) -> tuple[int | None, int | None]:
-    """Return the days on which what is `held` began and had ended, None for neither within the days."""
-    known = late if None in held else days
-    some = [day for day in held if day is not None]
-    begin, end = reach(np.flatnonzero(np.isin(known, some)), len(known))
-    is_late = begin and None not in held
-    return int(known[begin]) if is_late else None, int(known[end]) if end < len(known) else None
-
-
-def days_held(
-    conn: Connection, view: View, earliest: datetime, start: datetime, but: Collection[str] = ()
-) -> Days:
+def days_held(conn: Connection, view: View, start: datetime, but: Collection[str] = ()) -> Days:
     """Return the days from `start` to the records' end on which the whole city recorded a view's incidents.
 
-    Those before `start`, from `earliest` on, are told as None; sources in `but` are left out. A filter in
-    CQL2 is asked of what the asker may see.
+    Sources in `but` are left out. A filter in CQL2 is asked of what the asker may see.
     """
     ask = _of_city if view.filter is None else _of_filter
     found = Days()
-    for category, day in ask(conn, view, earliest, start, list(but)):
+    for category, day in ask(conn, view, start, list(but)):
         found.setdefault(category, set()).add(day)
     return found
 
 
-def _of_city(
-    conn: Connection, view: View, earliest: datetime, start: datetime, but: list[str]
-) -> Iterable[Record]:
+def _of_city(conn: Connection, view: View, start: datetime, but: list[str]) -> Iterable[Record]:
     given = {
         "categories": None if view.categories is None else list(view.categories), "source": view.source,
-        "but": but, "colour": view.colour, "earliest": earliest, "since": start, "until": view.end or _EVER,
+        "but": but, "colour": view.colour, "earliest": start, "since": start, "until": view.end or _EVER,
     }  # fmt: skip
     return conn.execute(_OF_CITY, given)
 
 
-def _of_filter(
-    conn: Connection, view: View, earliest: datetime, start: datetime, but: list[str]
-) -> Iterable[Record]:
+def _of_filter(conn: Connection, view: View, start: datetime, but: list[str]) -> Iterable[Record]:
     i, zone = incidents.c, the_city(conn).timezone
     local = sa.cast(sa.func.timezone(zone, i.occurred_at), sa.Date) - sa.cast("1970-01-01", sa.Date)
-    day = sa.case((i.occurred_at >= start, local)).label("day")
-    seen = wanted_incidents(replace(view, start=earliest, area=None))
-    return conn.execute(sa.select(i.category, day).where(*seen, i.source.not_in(but)).distinct())
-
-
-def _number(moment: datetime, zone: ZoneInfo) -> int:
-    return (moment.astimezone(zone).date() - datetime(1970, 1, 1, tzinfo=UTC).date()).days
+    seen = wanted_incidents(replace(view, start=start, area=None))
+    return conn.execute(
+        sa.select(i.category, local.label("day")).where(*seen, i.source.not_in(but)).distinct()
+    )

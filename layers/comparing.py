@@ -18,10 +18,10 @@ from gis.errors import BadInput
 from gis.grids import current
 from gis.record_span import Span
 from layers import periods
-from layers.began import narrowed, since
+from layers.began import Silence, narrowed, uses
 from layers.by_grid import grid_counts, reported_grids
 from layers.counts import counts
-from layers.expecting import closed_period, days_of, periods_before
+from layers.expecting import bounds, closed_period, days_of, periods_before
 from layers.newcomers import Newcomer, codes_of, newcomers, topmost, with_below
 from layers.stats.change import FEW, Change, change_of_parts, change_of_whole, with_and_without
 from layers.stats.expectation import dispersion
@@ -47,7 +47,7 @@ class Compared:
     whole: Change
     """Everything, shape (1,), incidents without a place included."""
     without: list[Newcomer]
-    """What came into use after its start in many grids: tested without it, and falls with it as well."""
+    """What was silent in either period in many grids: tested without it, and falls with it as well."""
 
     def told(self, change: Change) -> list[str | None]:
         """Return more, fewer or same for each comparison, by its adjusted p; None where it is not tested."""
@@ -83,10 +83,10 @@ class Changes:
     """Announced days off in this period and in each compared, in the order of the fields."""
 
     @property
-    def began(self) -> dict[str, datetime | None]:
-        """Return since when the categories are in use that any comparison is tested without."""
+    def silent(self) -> dict[str, Silence]:
+        """Return when the categories were silent that any comparison is tested without."""
         every = [self.before, self.year, self.weekdays, self.festival]
-        return {one.category: one.since for each in every if each for one in each.without}
+        return {one.category: one.silence for each in every if each for one in each.without}
 
 
 def changes(conn: Connection, view: View, res: int | None, level: int | None) -> Changes:
@@ -108,7 +108,7 @@ def changes(conn: Connection, view: View, res: int | None, level: int | None) ->
     reached = [each if each and _comparable(now, each, span) else None for each in years]
     known = [now, *past, *(each for each in reached if each)]
     at = [1 if backs[:1] == [1] else None, *(None if each is None else known.index(each) for each in reached)]
-    new = _new(conn, now, {each: known[each] for each in at if each is not None}, span)
+    new = _new(conn, now, {each: known[each] for each in at if each is not None})
     out = list(dict.fromkeys([frozenset[str](), *(codes_of(some) for some in new.values())]))
     blocks = [_without(conn, known, codes) for codes in out]
     keys, names, counted = _counted(conn, blocks, len(past), res, level)
@@ -163,7 +163,7 @@ def _enough(past: Integers) -> Integers:
 
 def _comparable(now: View, then: View, span: Span) -> bool:
     """Say whether both periods were recorded from their first day to their last."""
-    return all(each.start and each.end and span.holds(each.start, each.end) for each in (now, then))
+    return all(span.holds(*bounds(each)) for each in (now, then))
 
 
 def _earlier(view: View, back: int) -> View:
@@ -203,15 +203,20 @@ def _counted(
     return keys, names, [Counted(whole, parts, past) for whole, parts in halves]
 
 
-def _new(conn: Connection, now: View, compared: dict[int, View], span: Span) -> dict[int, list[Newcomer]]:
-    """Return what came into use in many grids after the start of each period compared."""
-    starts = {place: then.start for place, then in compared.items() if then.start}
-    if not starts:
+def _new(conn: Connection, now: View, compared: dict[int, View]) -> dict[int, list[Newcomer]]:
+    """Return what many grids hold that was silent in a part of the present period and of each compared."""
+    if not compared:
         return {}
-    below, first = with_below(conn), min(starts.values(), key=periods.utc)
-    begins = since(conn, now, span, first, list(below.values()))
-    new = newcomers(conn, now, first, dict(zip(below, begins, strict=True)))
-    return {place: topmost([one for one in new if one.since > start]) for place, start in starts.items()}
+    below = with_below(conn)
+    silent = dict(zip(below, uses(conn, now, list(below.values())), strict=True))
+
+    def of(then: View) -> list[Newcomer]:
+        assert then.start
+        both = bounds(then), bounds(now)
+        changed = {code: one for code, each in silent.items() for one in each if one.parts(*both)}
+        return topmost(newcomers(conn, now, then.start, changed))
+
+    return {place: of(then) for place, then in compared.items()}
 
 
 def _without(conn: Connection, views: list[View], codes: frozenset[str]) -> list[View]:

@@ -2,7 +2,6 @@
 
 import tomllib
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ from gis.errors import BadInput, NotFound
 from gis.grids import current, owned, shape
 from gis.record_span import Span
 from gis.schema import COLOURS, grids, incidents
-from layers.began import comparable, uses
+from layers.began import Silence, comparable, silences_of, uses
 from layers.delays import view_span
-from layers.expecting import closed_period, follows, period_before
-from layers.newcomers import spread, with_below
+from layers.expecting import bounds, closed_period, follows, period_before
+from layers.newcomers import newcomers, with_below
 from layers.periods import last_moment
 from layers.stats.displacement import Difference, difference
 from layers.view import View, wanted_incidents
@@ -70,8 +69,8 @@ def evaluate(conn: Connection, view: View, control: str, ring_m: float | None) -
     _check(conn, now, control, ring_m)
     before = period_before(now)
     if not follows(now, known := comparable(conn, now)):
-        raise _cannot_compare(known)
-    _refuse_new(conn, now, before, span)
+        raise _cannot_compare(known, silences_of(conn, now))
+    _refuse_new(conn, now, before)
     both = (before, now)
     area, other = (_of(conn, both, owned(incidents.c.geom, now.asked, code)) for code in (view.area, control))
     ring = None if ring_m is None else _of(conn, both, _ring(now, control, ring_m))
@@ -81,36 +80,33 @@ def evaluate(conn: Connection, view: View, control: str, ring_m: float | None) -
     return Evaluated(now, area, other, ring, harm, plain, weighted, moved)
 
 
-def _refuse_new(conn: Connection, now: View, before: View, span: Span) -> None:
-    """Refuse periods within which a category came into use or ended in many grids: no measure did that."""
+def _refuse_new(conn: Connection, now: View, before: View) -> None:
+    """Refuse periods in a part of which a category of many grids was silent: no measure did that."""
     assert before.start
-    assert now.end
-    below = with_below(conn)
-    found = zip(below, uses(conn, now, span, before.start, list(below.values())), strict=True)
-    turns = {code: _turn(*ends, before.start, now.end) for code, ends in found}
-    late = {code: day for code, day in turns.items() if day is not None}
-    wide = (
-        spread(conn, replace(now, start=before.start), {code: below[code] for code in late}) if late else ()
-    )
-    code = next((code for code in below if code in wide), None)
-    if code is not None:
+    below, both = with_below(conn), (bounds(before), bounds(now))
+    found = zip(below, uses(conn, now, list(below.values())), strict=True)
+    silent = {code: one for code, each in found for one in each if one.parts(*both)}
+    one = next(iter(newcomers(conn, now, before.start, silent)), None)
+    if one is not None:
+        code, silence = one.category, one.silence
+        is_pause = silence.since is not None and silence.until is not None
+        how = "paused until" if is_pause else "came into use or ended on"
         raise BadInput(
             "category",
-            f"{code} came into use or ended on {late[code]:%Y-%m-%d}, within this period or that before it; "
+            f"{code} {how} {silence.turn:%Y-%m-%d}, within this period or that before it; "
             f"name another category, or a filter that leaves {code} out",
         )
 
 
-def _turn(began: datetime | None, ended: datetime | None, start: datetime, end: datetime) -> datetime | None:
-    """Return the day between two moments on which something came into use or had ended."""
-    return next((day for day in (began, ended) if day is not None and start < day < end), None)
-
-
-def _cannot_compare(span: Span) -> BadInput:
+def _cannot_compare(span: Span, silent: list[Silence]) -> BadInput:
     since, until = span.recorded[0][0], last_moment(span.recorded[-1][1])
+    pauses = [
+        f", paused from {one.since:%Y-%m-%d} to {last_moment(one.until):%Y-%m-%d}"
+        for one in silent if one.since is not None and one.until is not None
+    ]  # fmt: skip
     return BadInput(
         "from",
-        f"the records of this, {since:%Y-%m-%d} to {until:%Y-%m-%d}, "
+        f"the records of this, {since:%Y-%m-%d} to {until:%Y-%m-%d}{''.join(pauses)}, "
         "do not hold all of this period and one of equal length before it",
     )
 

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from gis import schema as t
 from gis.db import columns
-from gis.record_span import Span
+from gis.record_span import Period, Span
 from layers import periods
 from layers.counts import cell_column, counts
 from layers.provisional import recorded_part, settled_part
@@ -104,6 +104,13 @@ def periods_before(view: View, span: Span, most: int = PERIODS) -> list[int]:
 def follows(view: View, span: Span) -> bool:
     """Say whether a closed period and the one just before it were recorded."""
     return periods_before(view, span, 1) == [1]
+
+
+def bounds(view: View) -> Period:
+    """Return the start and the end of a closed period."""
+    assert view.start
+    assert view.end
+    return view.start, view.end
 
 
 def days_of(view: View) -> float:

@@ -1,4 +1,4 @@
-"""Categories that came into use in many grids within the periods of a question: tests leave them out."""
+"""Categories that were silent in many grids within the periods of a question: tests leave them out."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,18 +12,19 @@ from gis.city import category_tree
 from gis.grids import current
 from gis.recorded import is_wide
 from gis.schema import grids, incidents
+from layers.began import Silence
 from layers.owning import owners, points
 from layers.view import View, wanted_incidents
 
 
 @dataclass(frozen=True)
 class Newcomer:
-    """A category that came into use, whatever it replaces or adds to."""
+    """A category that came into use, paused or ended, whatever it replaces or adds to."""
 
     category: str
     codes: frozenset[str]
     """It and all below it."""
-    since: datetime
+    silence: Silence
 
 
 def with_below(conn: Connection) -> dict[str, frozenset[str]]:
@@ -38,19 +39,16 @@ def with_below(conn: Connection) -> dict[str, frozenset[str]]:
     return {code: frozenset(codes) for code, codes in found.items()}
 
 
-def newcomers(
-    conn: Connection, view: View, start: datetime, begins: Mapping[str, datetime | None]
-) -> list[Newcomer]:
-    """Return which categories that `began` after `start` are wide by the end of a closed view.
+def newcomers(conn: Connection, view: View, start: datetime, silent: Mapping[str, Silence]) -> list[Newcomer]:
+    """Return which categories that were `silent` at times are wide from `start` to the end of a closed view.
 
     What is new in fewer of the lowest grids may be an outbreak of one place, and is none of them.
     """
-    late = {code: since for code, since in begins.items() if since is not None and since > start}
-    if not late:
+    if not silent:
         return []
     below = with_below(conn)
-    wide = spread(conn, replace(view, start=start), {code: below[code] for code in late})
-    return [Newcomer(code, below[code], since) for code, since in late.items() if code in wide]
+    wide = spread(conn, replace(view, start=start), {code: below[code] for code in silent})
+    return [Newcomer(code, below[code], one) for code, one in silent.items() if code in wide]
 
 
 def spread(conn: Connection, view: View, rows: Mapping[str, Collection[str]]) -> set[str]:

@@ -76,6 +76,8 @@ class Risk:
     ended: date | None
     """Its last day, where so many days without any since then are not to be believed: 0 is expected, and
     intervals reach from 0 to what would come were it taken up again."""
+    paused: list[tuple[date, date]]
+    """First and last days of pauses between them, of which nothing is learned."""
 
     def only(self, wanted: npt.NDArray[np.bool_]) -> "Risk":
         """Return the same answer with some of its cells; ranks and the whole stay what they were."""
@@ -150,7 +152,16 @@ def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Col
         _rank(forecast.mean, of.inside_m2), _rank(standing.mean, of.inside_m2), with_all if missing else None,
         _day(origin), _skill(past, origin, of.inside_m2, model, live),
         int(past.day.size), int(missing), left_out, _day(began), _day(ended),
+        _pauses(past.observed, observed),
     )  # fmt: skip
+
+
+def _pauses(used: Integers, observed: Integers) -> list[tuple[date, date]]:
+    """Return the first and last of each run of observed days that are not in use, between two that are."""
+    between = observed[(observed > used[0]) & (observed < used[-1])]
+    left = np.flatnonzero(~np.isin(between, used))
+    runs = [run for run in np.split(left, np.flatnonzero(np.diff(left) > 1) + 1) if run.size]
+    return [(_day(int(between[run[0]])), _day(int(between[run[-1]]))) for run in runs]
 
 
 def _refuse_nothing(
@@ -266,7 +277,9 @@ def _in_use(conn: Connection, view: View, left_out: Collection[str]) -> Integers
     found = in_use(conn, view, held, view.start or _ANCIENT, left_out)
     if found is None:
         return days[:0]
-    return days[found[0] :] if found[1] == held.size else days[slice(*found)]
+    # Quiet days behind the last record are in use as the day of that record is.
+    behind = days[held.size :] if found[-1] else days[:0]
+    return np.concatenate([held[found], behind])
 
 
 def _observed(conn: Connection, view: View) -> Integers:

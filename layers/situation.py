@@ -13,11 +13,10 @@ from sqlalchemy.engine import Connection
 
 from gis import schema as t
 from gis.city import category_tree, the_city
-from gis.record_span import Span
 from layers import periods
-from layers.began import narrowed, since
+from layers.began import Silence, narrowed, uses
 from layers.delays import view_span
-from layers.expecting import closed_period, periods_before
+from layers.expecting import bounds, closed_period, period_before, periods_before
 from layers.newcomers import Newcomer, codes_of, newcomers, topmost, with_below
 from layers.owning import points
 from layers.situation_delays import RowDelays, row_delays
@@ -83,10 +82,10 @@ class Situation:
     waiting: Waiting
     without_grid: int
     """Incidents of the period that no grid owns; they are in no row."""
-    began: list[datetime | None]
-    """When each of `categories` came into use, None for before all periods: its rows are not tested."""
+    silent: list[Silence | None]
+    """When each of `categories` was silent in some of the periods, None for never: its rows are untested."""
     left_out: list[Newcomer]
-    """What came into use within the periods in many grids: the rows above it are tested without it."""
+    """What was silent in some of the periods in many grids: the rows above it are tested without it."""
     tested: Bools
     """As `within`: which are counted where a row is tested."""
     delays: RowDelays
@@ -98,29 +97,29 @@ class Situation:
         return [one.category for one in topmost(self.left_out)]
 
     @property
-    def began_since(self) -> dict[str, datetime | None]:
-        """Return since when categories are in use, of those shown and of those left out."""
-        return dict(zip(self.categories, self.began, strict=True)) | {
-            one.category: one.since for one in topmost(self.left_out)
-        }
+    def silences(self) -> dict[str, Silence]:
+        """Return when categories were silent, of those shown and of those left out."""
+        shown = {code: one for code, one in zip(self.categories, self.silent, strict=True) if one}
+        return shown | {one.category: one.silence for one in topmost(self.left_out)}
+
+    @property
+    def is_silent(self) -> Bools:
+        """Say of which of `categories` the rows are not tested, for their silence."""
+        return np.array([each is not None for each in self.silent])
 
     @cached_property
     def incomparable(self) -> Bools:
-        """Say which rows hold what was not in use before, or is still to be reported: no change is told."""
-        assert self.view.start
-        assert self.view.end
-        before = periods.earlier(self.view.start, self.view.end, 1)
-        fresh = codes_of(one for one in self.left_out if one.since > before)
-        late = np.array([each is not None for each in self.began])
+        """Say which rows hold what was silent just before, or is still to be reported: no change is told."""
+        now, before = bounds(self.view), bounds(period_before(self.view))
+        fresh = codes_of(one for one in self.left_out if one.silence.parts(before, now))
         with_fresh = self.within[:, [code in fresh for code in self.known]].any(axis=1)
-        rows: Bools = (late | with_fresh)[self.row_category] | ~self.delays.reported
+        rows: Bools = (self.is_silent | with_fresh)[self.row_category] | ~self.delays.reported
         return rows
 
     @property
     def comparisons(self) -> int:
         """Return how many rows were tested at once; all, where none could be."""
-        late = np.array([each is not None for each in self.began])
-        return int((~late[self.row_category] & self.delays.reported).sum())
+        return int((~self.is_silent[self.row_category] & self.delays.reported).sum())
 
     @cached_property
     def order(self) -> Integers:
@@ -169,7 +168,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     """Return the situation of a view's period, of one level or of all, against up to PERIODS periods before.
 
     Rows are all categories together and those of the highest level, `fine` every one; a view with a category
-    has it and those directly below. Rows of a category that came into use within the periods are untested;
+    has it and those directly below. Rows of a category that was silent in some of the periods are untested;
     those that hold one which many grids have are tested without it, and with it where they fell.
     A scope or area has only the grids inside it; a city of several highest grids has a row of the whole where
     no level is chosen. Raises BadInput where nothing of the level is to be seen.
@@ -184,11 +183,11 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     history, without = _history(conn, view, grids, known, before)
     group = (grids.levels[:, None] * len(shown) + np.arange(len(shown))).ravel()
     family = _by_category(grids.family, len(shown))
-    begins, new = _began(conn, view, span, before[-1] if before else 0)
-    began = [begins.get(code) for code in shown]
+    found, new = _silent(conn, view, before[-1] if before else 0)
+    silent = [found.get(code) for code in shown]
     delays = row_delays(conn, view, grids, known, within)
-    known_rows = np.tile([each is None for each in began], len(grids.codes)) & delays.reported
-    tested = _without(within, [code in codes_of(new) for code in known], began)
+    known_rows = np.tile([each is None for each in silent], len(grids.codes)) & delays.reported
+    tested = _without(within, [code in codes_of(new) for code in known], silent)
     (every, departure), (_, serious) = (
         _compared(each, grids, (within, tested), group, family, known_rows) for each in history
     )
@@ -210,7 +209,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
         within=within,
         waiting=_waiting(conn, view, grids, known),
         without_grid=without,
-        began=began,
+        silent=silent,
         left_out=new,
         tested=tested,
         delays=delays,
@@ -239,26 +238,23 @@ def _tree(conn: Connection) -> dict[str, str | None]:
     return {str(row["code"]): str(row["parent"]) if row["parent"] else None for row in category_tree(conn)}
 
 
-def _began(
-    conn: Connection, view: View, span: Span, before: int
-) -> tuple[dict[str, datetime | None], list[Newcomer]]:
-    """Return when each category, and all together, came into use, None for before the earliest period.
+def _silent(conn: Connection, view: View, before: int) -> tuple[dict[str, Silence], list[Newcomer]]:
+    """Return which categories, and all together, were silent in a part of so many periods and this one.
 
-    Beside it those of them that came into use in many grids.
+    Beside it those of them that were so in many grids.
     """
-    start = window(view, before).start
-    assert start
     if not before:
         return {}, []
-    below = with_below(conn)
-    whole, *begins = since(conn, view, span, start, [None, *below.values()])
-    each = dict(zip(below, begins, strict=True))
-    return each | {ALL: whole}, newcomers(conn, view, start, each)
+    below, seen = with_below(conn), bounds(window(view, before))
+    every = zip([ALL, *below], uses(conn, view, [None, *below.values()]), strict=True)
+    found = {code: one for code, each in every for one in each if one.parts(seen)}
+    rest = {code: one for code, one in found.items() if code != ALL}
+    return found, newcomers(conn, view, seen[0], rest)
 
 
-def _without(within: Bools, new: list[bool], began: list[datetime | None]) -> Bools:
-    """Return `within` without the new categories of incidents, but in rows that are new themselves."""
-    tested, known = within.copy(), [each is None for each in began]
+def _without(within: Bools, new: list[bool], silent: list[Silence | None]) -> Bools:
+    """Return `within` without the categories left out, but in rows that are silent themselves."""
+    tested, known = within.copy(), [each is None for each in silent]
     tested[np.ix_(known, new)] = False
     return tested
 

@@ -119,10 +119,10 @@ def test_places_of_a_late_category_emerge_in_its_own_steps(asker: TestClient) ->
 
 
 def test_what_always_was_is_told_as_ever(asker: TestClient) -> None:
-    for category, new in ((None, [SINCE]), ("01", []), ("0101", [])):
+    for category, new, ended in ((None, [SINCE], ["0102"]), ("01", [], ["0102"]), ("0101", [], [])):
         found = _ask(asker, "/changes", category=category, level=1, **MAY)
         assert found["began"] == new
-        assert found["year"]["without"] == [one["category"] for one in new]
+        assert found["year"]["without"] == [*ended, *(one["category"] for one in new)]
 
 
 def test_a_late_category_is_expected_at_its_own_rate(asker: TestClient) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
-from gis.recorded import ENOUGH, Records, _none_of, begun, recorded_days
+from gis.recorded import ENOUGH, Records, begun, none_of, recorded_days
 
 
 def records(counts: np.ndarray) -> Records:
@@ -64,7 +64,7 @@ def test_a_series_begins_with_its_first_record_where_silence_before_is_too_long(
 def test_the_chance_that_none_falls_on_the_empty_ones_is_hypergeometric() -> None:
     for steps, empty, held in ((100, 30, 20), (50, 3, 20), (2000, 900, 5), (10, 5, 5)):
         wanted = hypergeom.pmf(0, steps, empty, held)
-        assert _none_of(steps, empty, held) == pytest.approx(wanted, rel=1e-9)
+        assert none_of(steps, empty, held) == pytest.approx(wanted, rel=1e-9)
 
 
 def _years(rng: np.random.Generator, a_day: float, days: int = 1000) -> np.ndarray:

@@ -60,6 +60,7 @@ function summary(answer) {
     t("risk.model", { model: modelName(answer.model) }),
     skill,
     answer.began !== null && t("risk.began", { day: answer.began }),
+    ...answer.paused.map((pause) => t("risk.paused", pause)),
     answer.ended !== null && t("risk.ended", { day: answer.ended, high: answer.total_high95 }),
     answer.trained_on === 0 && t("risk.quiet", { high: answer.total_high95 }),
     answer.left_out > 0 && t("risk.leftout", left),

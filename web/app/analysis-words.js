@@ -31,8 +31,16 @@ export function compared(n, expected) {
 
 /** What an answer says of days of its period that are not, or not wholly, known, and of categories that its tests
  * leave out; false where there are none. */
-export function caveat({ unrecorded, provisional: late, began, without, unreported }) {
-  const parts = [missing(unrecorded), inside(unrecorded), filling(late), lateRows(unreported), leftOut(began, without)];
+export function caveat({ unrecorded, provisional: late, silent = [], without = [], unreported }) {
+  const isOut = ({ category }) => category !== null && without.includes(category);
+  const parts = [
+    missing(unrecorded),
+    inside(unrecorded),
+    filling(late),
+    lateRows(unreported),
+    silence("silent.untested", silent.filter((one) => !isOut(one))),
+    silence("silent.without", silent.filter(isOut)),
+  ];
   const said = parts.filter(Boolean);
   return said.length > 0 && said.join(t("caveat.and"));
 }
@@ -50,13 +58,13 @@ function inside(found) {
   return found?.inside > 0 && t("unrecorded.inside", { days: number(found.inside, 1) });
 }
 
-/** Categories that came into use within the periods compared, each with its day. */
-function leftOut(began, without = []) {
-  const named = without.map((code) => {
-    const since = began.find(({ category }) => category === code)?.since;
-    return t("without.one", { name: categoryName(code), since });
+/** What was silent in a part of the periods compared, each with its first and last day; false for nothing. */
+function silence(words, found) {
+  const names = found.map(({ category, first, last }) => {
+    const name = category === null ? t("silent.asked") : categoryName(category);
+    return t(first === null ? "silent.began" : last === null ? "silent.ended" : "silent.paused", { name, first, last });
   });
-  return named.length > 0 && t("without.all", { names: named.join(t("without.and")) });
+  return names.length > 0 && t(words, { names: names.join(t("without.and")) });
 }
 
 /** Rows that are not tested since too much of them is still to be reported: some by name, and how many. */

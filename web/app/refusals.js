@@ -17,6 +17,8 @@ const KNOWN = [
   [/no incident to learn from in this view/, "refusal.nothing"],
   [/only (\S+) recorded anything of this, which is not learned from/, "refusal.leftout"],
   [/([\d,]+) incidents are more than ([\d,]+); ask for/, "refusal.many"],
+  [/paused from (\S+) to (\S+), do not hold all of this period/, "refusal.paused"],
+  [/(\S+) paused until (\S+), within/, "refusal.paused.category"],
   [/do not hold all of this period and one of equal length before it/, "refusal.noperiod"],
   [/(\S+) came into use or ended on (\S+), within/, "refusal.newcomer"],
   [/say where and since when the measure was/, "refusal.measure"],

@@ -1,0 +1,95 @@
+"""When a part of the records was silent: before it began, in pauses, and after it ended."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gis.recorded import UNBELIEVABLE, Run, none_of, reach
+
+Integers = NDArray[np.int64]
+_SIDE: Final = 56
+"""Recorded days before a run of empty ones, and after it, that say how often days are empty; as many as the
+run has, where it is longer."""
+_FEWEST: Final = 7
+"""Fewer days on a side say nothing."""
+_LONGER: Final = 3
+"""How many times as long as any other run of empty days around it a pause is: records come in clumps."""
+_YEAR: Final = 364
+_ALIKE: Final = 0.1
+"""Where the same days of another year hold no more than this share of what is usual, it is a season."""
+
+
+def silences(held: Integers, days: Integers, off: Integers) -> list[Run]:
+    """Return the runs of days (first, end exclusively) in which a part of the records was silent, rising.
+
+    `held` are the days that hold a record of it, among the recorded `days` of the city; all are numbers since
+    1970-01-01, rising. A run open to the past ends where the part began (`gis.recorded.reach`), one open to
+    the future begins where it had ended, and a closed one is a pause. Announced days `off` are in no pause
+    of their own. Without any record of the part nothing is silent: it is quiet.
+    """
+    held = np.intersect1d(held, days, assume_unique=True)
+    if not held.size:
+        return []
+    working = days[(days >= held[0]) & (days <= held[-1])]
+    pairs = _pauses(held, np.setdiff1d(working, np.setdiff1d(off, held)))
+    # Days off beside a pause belong to it.
+    pauses = [(int(days[np.searchsorted(days, last) + 1]), end) for last, end in pairs]
+    paused = [(days >= first) & (days < end) for first, end in pauses]
+    rest = days[~np.logical_or.reduce(paused)] if paused else days
+    begin, end = reach(np.searchsorted(rest, held), len(rest))
+    found = [(int(rest[0]), int(rest[begin])), *pauses] if begin else pauses
+    return [*found, (int(rest[end]), int(days[-1]) + 1)] if end < len(rest) else found
+
+
+def _pauses(held: Integers, days: Integers) -> list[Run]:
+    """Return pairs of held days between which too many are empty to believe, by the days around them.
+
+    Of the two sides the quieter decides: were each day of it and of the run as likely to hold a record, the
+    chance that none falls on the run (hypergeometric), in any of the runs, is at most UNBELIEVABLE. A season,
+    silent in other years as well, is no pause.
+    """
+    if len(held) < 2:
+        return []
+    place = np.searchsorted(days, held)
+    runs = np.diff(place) - 1
+    return [
+        (int(held[one]), int(held[one + 1]))
+        for one in np.flatnonzero(runs >= _LONGER)
+        if _is_pause(place, int(place[one]), int(place[one + 1]))
+        and not _is_season(held, days, int(place[one]), int(place[one + 1]))
+    ]
+
+
+def _is_pause(place: Integers, last: int, first: int) -> bool:
+    """Say whether the days between the `last` held one and the `first` after it are too many to believe."""
+    run = first - last - 1
+    reach = max(_SIDE, run)
+    before, behind = min(reach, last - int(place[0])), min(reach, int(place[-1]) - first)
+    left = place[(place >= last - before) & (place <= last)]
+    right = place[(place >= first) & (place <= first + behind)]
+    sides = [(before, left), (behind, right)]
+    known = [(long, some) for long, some in sides if long >= _FEWEST]
+    if not known or run < _LONGER * max(int(np.diff(some).max(initial=1)) - 1 for _, some in known):
+        return False
+    # The held day beside the run is one by its choice, and says nothing.
+    chance = max(none_of(long + run, run, len(some) - 1) for long, some in known)
+    return chance * len(place) <= UNBELIEVABLE
+
+
+def _is_season(held: Integers, days: Integers, last: int, first: int) -> bool:
+    """Say whether the same days of the year before or after are as silent as those between two held ones.
+
+    The middle half of them, since festivals move by weeks from year to year.
+    """
+    around = max(_SIDE, first - last - 1)
+    near = days[max(0, last - around) : first + around]
+    usual = np.isin(near, held).sum() / max(len(near) - (first - last - 1), 1)
+    quarter = (first - last - 1) // 4
+    run = days[last + 1 + quarter : first - quarter]
+    for by in (-_YEAR, _YEAR):
+        alike = np.intersect1d(days, run + by, assume_unique=True)
+        alike = alike[(alike >= held[0]) & (alike <= held[-1])]
+        if 2 * len(alike) >= len(run) and np.isin(alike, held).sum() <= _ALIKE * usual * len(alike):
+            return True
+    return False
