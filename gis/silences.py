@@ -70,7 +70,8 @@ def _is_pause(place: Integers, last: int, first: int) -> bool:
     right = place[(place >= first) & (place <= first + behind)]
     sides = [(before, left), (behind, right)]
     known = [(long, some) for long, some in sides if long >= _FEWEST]
-    if not known or run < _LONGER * max(int(np.diff(some).max(initial=1)) - 1 for _, some in known):
+    # What was rare before and breaks out was in use all along; what came back yesterday may have paused.
+    if before < _FEWEST or run < _LONGER * max(int(np.diff(some).max(initial=1)) - 1 for _, some in known):
         return False
     # The held day beside the run is one by its choice, and says nothing.
     chance = max(none_of(long + run, run, len(some) - 1) for long, some in known)

@@ -65,6 +65,15 @@ def test_busy_and_quiet_weeks_make_few(a_day: float, most: int) -> None:
     assert sum(bool(of(a_day * week, rng)) for week in weeks) <= most
 
 
+@pytest.mark.parametrize("before", [1, 2, 3, 10])
+def test_an_outbreak_of_what_was_rare_ends_no_pause(before: int) -> None:
+    rng = np.random.default_rng(before)
+    for _ in range(50):
+        rare = rng.choice(DAYS[:1200], before, replace=False)
+        held = np.union1d(rare, DAYS[1240:1268])
+        assert [run for run in silences(held, DAYS, NONE) if run[0] > DAYS[0]] == []
+
+
 def test_days_off_are_no_pause() -> None:
     rates = np.full(len(DAYS), 5.0)
     off = DAYS[600:614]
