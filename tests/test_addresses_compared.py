@@ -59,6 +59,13 @@ HAN_ODD = [
     "{s}{n}号旁", "{s}{n}号对面", "天元区{s}{n}号", "{s}{n}号至{m}号", "{s}{n}号门口", "{s}口{n}",
     "长沙市{s}{n}号",
 ]  # fmt: skip
+UNREAD = [
+    "{s} {n}/3/5", "{s} {n}/Stg. 2/4. Stock/Tür 17", "{s} {n}/EG", "{s} {n} Objekt 3", "{s} ONr. {n}",
+    "{s} Nr. {n}/1. OG", "{s} {n} Hof", "{s} {n}-hs", "{s} {n} II", "{s} {n}A-1", "{s} {n} zwart",
+    "{s} {n} t/m 200", "{s} {n} a-b", "{s} {n} 3-hoog", "{s} {n} & 182", "Nebengasse 500 / {s} {n}",
+    "{s} {n} 1234 AB", "{s} {n}, zwart", "{s} {n} hinten links", "{s} {n}-2", "{s} {n} ?", "{s} {n}+{m}",
+]  # fmt: skip
+"""Registered with something behind the number that no reading knows."""
 NEAR_M = 300.0
 
 
@@ -156,6 +163,22 @@ def test_every_spelling_is_the_same_place_or_refused(store: Connection, seed: in
     assert wrong == []
     assert refused == []
     assert placed > len(houses) * (5 if han else 15)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_stands_behind_a_registered_number_hides_it_from_nobody(store: Connection, seed: int) -> None:
+    houses = build(store, seed, registered=UNREAD)
+    texts = {(house, form): house.write(form) for house in houses for form in (*PLAIN, *WITH_UNIT)}
+    texts |= {(house, "itself"): house.registered for house in houses if house.registered}
+    found = Gazetteer(store).find(sorted(set(texts.values())), date(2024, 5, 1))
+    places = {key: at for key, text in texts.items() if (at := place(found[text]))}
+    wrong = [
+        (house.registered, texts[house, form])
+        for (house, form), at in places.items()
+        if house.at is None or metres(at, house.at) > NEAR_M
+    ]
+    assert wrong == []
+    assert len(places) > len(houses) * 10
 
 
 @pytest.mark.parametrize("seed", [7, 8])
@@ -262,3 +285,87 @@ def test_regions_stand_anywhere_around_a_crossing(store: Connection, front: str)
     assert bare is None
     assert here is not None
     assert metres(here, town.at(0.5, 0.5)) < ONE_HOUSE_M
+
+
+def add_street(conn: Connection, name: str) -> int:
+    """Put a street with the numbers 1 to 99 into the store, far from THERE; return a batch."""
+    batch = conn.execute(sa.text("SELECT min(id) FROM batches")).scalar_one()
+    line = shapely.LineString([HERE, town.at(0.6, 0.5)])
+    conn.execute(
+        schema.roads.insert().values(
+            origin="t", origin_id=name, batch_id=batch, name=name, length_m=100, u=1, v=2,
+            geom=f"SRID=4326;{line.wkt}", left_from=1, left_to=99, left_parity="odd", right_from=2,
+            right_to=98, right_parity="even", **{"class": "residential"},
+        )
+    )  # fmt: skip
+    return int(batch)
+
+
+@pytest.mark.parametrize(
+    ("registered", "plain"),
+    [(f"Långa Gatan {{n}} {tail}", "Långa Gatan {n}") for tail in (
+        "lgh 1101", "ö.g.", "nb", "B lgh 1203", "A 5", "as. 3", "C 23 b", "st. th", "1.th.", "4. sal tv",
+        "Planta Baja", "PB", "entre X e Y", "esq. Hidalgo", "Despacho 301", "Of. 12", '7mo. "C"', "R/C",
+        "I. em. 3.", "Núm. Int. 2", "e/ Callao y Uruguay",
+    )]
+    + [(form, "{n} High Road") for form in (
+        "{n} bis High Road", "{n} B High Road", "Unit 3/{n} High Road", "U3 {n} High Road",
+        "Villa 3/{n} High Road", "{n} High Road Rear", "{n}/3 High Road", "No. {n}, 2nd Floor, High Road",
+        "H.No. {n} High Road", "Door No. {n}, High Road", "Plot No. {n}, High Road", "{n} High Road Bât. B",
+        "{n} High Road 3e étage gauche",
+    )],
+)  # fmt: skip
+def test_a_number_is_held_against_whatever_stands_beside_it(
+    store: Connection, registered: str, plain: str
+) -> None:
+    batch = add_street(store, "Långa Gatan" if "Gatan" in plain else "High Road")
+    town.add_building(store, batch, registered.format(n=38), THERE)
+    texts = [registered.format(n=38), plain.format(n=38), plain.format(n=39)]
+    found = Gazetteer(store).find(texts, date(2024, 5, 1))
+    assert "is registered" in str(found[texts[0]])
+    assert "is registered" in str(found[texts[1]])
+    assert isinstance(found[texts[2]], Found), "another number of the street has its place"
+    offered = [one.address for one in find(store, texts[1], 5).matches]
+    assert texts[0] in offered
+
+
+@pytest.mark.parametrize(
+    ("registered", "others"),
+    [
+        ("House No. 4, Sector 30",
+         ["House No. 5, Sector 30", "Sector 30", "30 Sector", "Sector 30, House No. 5"]),
+        ("Villa 7, Street 50", ["Villa 8, Street 50", "Street 50"]),
+        ("Plot 8, Phase 70", ["Plot 9, Phase 70", "Phase 70"]),
+        ("Gate 2, Terminal 80", ["Gate 3, Terminal 80", "Terminal 80"]),
+        ("Warehouse 5, Zone 95", ["Warehouse 6, Zone 95", "Zone 95"]),
+        ("Block 3, Street 40, House 4",
+         ["Block 4, Street 40, House 4", "Sector 12, House No. 4", "Street 40",
+          "Block 3, Street 41, House 4"]),
+    ],
+)  # fmt: skip
+def test_a_house_is_no_unit_of_a_numbered_region(
+    store: Connection, registered: str, others: list[str]
+) -> None:
+    assert questions(store, [(registered, HERE)], [registered, *others]) == [True, *[None] * len(others)]
+
+
+@pytest.mark.parametrize(
+    "registered",
+    ["House 12, Street 40", "House No. 12, Street 40", "House 12 Street 40", "H 12, Street 40, F-8"],
+)
+def test_a_number_is_held_on_a_street_whose_name_ends_in_one(store: Connection, registered: str) -> None:
+    batch = add_street(store, "Street 40")
+    town.add_building(store, batch, registered, THERE)
+    texts = ["12 Street 40", "Street 40 12", "12, Street 40", registered, "14 Street 40"]
+    found = Gazetteer(store).find(texts, date(2024, 5, 1))
+    assert [isinstance(found[text], Found) for text in texts] == [False] * 4 + [True]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Tower 1, 20 Farm Road", "Tower 2, 20 Farm Road"),
+     ("Block A 12, Lake Road 3", "Block B 12, Lake Road 3"),
+     ("High Street 9, Centro", "High Street 9, Nord")],
+)  # fmt: skip
+def test_each_of_two_parts_is_found_letter_by_letter(store: Connection, one: str, other: str) -> None:
+    assert questions(store, [(one, HERE), (other, THERE)], [one, other]) == [True, False]

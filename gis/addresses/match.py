@@ -81,38 +81,58 @@ def find(conn: Connection, text: str, limit: int, wish: Wish = _NOW) -> Found:
         return Found([], more=False)
     found, more = _ask(conn, EXACT, wanted, asked)
     found += _at_coordinate(conn, wanted, asked)
+    unread: list[Match] = []
     if not any(one.kind in _REGISTERED for one in found):
-        found += _same_house(conn, text, asked)
+        same, unread = _same_house(conn, text, asked)
+        found += same
     found += _further_houses(found, _houses(conn, moved, wanted, asked))
+    found += [] if any(one.kind in _REGISTERED for one in found) else unread
     if not found:
         found, more = _partly(conn, wanted, asked, limit)
     best = _best(found)
     return Found(best[:limit], more=more or len(best) > limit)
 
 
-def _same_house(conn: Connection, text: str, asked: Asked | None) -> list[Match]:
-    """Return registered addresses that are the same house, whatever else they name; worse elsewhere."""
+def _same_house(conn: Connection, text: str, asked: Asked | None) -> tuple[list[Match], list[Match]]:
+    """Return registered addresses that are the same house, worse elsewhere, and others of its number."""
     read = written.read(conn, [text], asked)[text]
-    rows = registered.by_house(conn, [read], asked, lambda house: house.street)[text]
-    same = [one for one in rows if one.same and not are_apart(text, one.row.text)]
-    named = [regions.grids_in(one.unexplained, read.known) for one in same]
+    streets = _AsWritten(frozenset(house.street for house in read.houses))
+    rows = registered.by_house(conn, [read], asked, streets)[text]
+    rows = [one for one in rows if not are_apart(text, one.row.text)]
+    named = [regions.grids_in(one.unexplained, read.known) for one in rows]
     held = regions.around(
-        conn, [one.row.place for one in same], {name for of in named for name in of}, asked, regions.NEAR
+        conn, [one.row.place for one in rows], {name for of in named for name in of}, asked, regions.NEAR
     )
-    return [
-        _match_of_house(one, read, inside=all((n, name) in held for name in of))
-        for n, (one, of) in enumerate(zip(same, named, strict=True))
+    found = [
+        (one, _match_of_house(one, read, inside=all((n, name) in held for name in of)))
+        for n, (one, of) in enumerate(zip(rows, named, strict=True))
     ]
+    return [match for one, match in found if one.same], [match for one, match in found if not one.same]
 
 
 def _match_of_house(one: registered.Candidate, read: written.Written, *, inside: bool) -> Match:
     other = one.is_of_other_postcode(read)
     strange = one.is_strange(read)
-    score = _MORE_BEHIND - ELSEWHERE * strange - _ANOTHERS * (other or not inside)
-    why = ", another postcode" if other else ", of another region" if not inside else ", with more behind it"
+    fits = _MORE_BEHIND if one.same else _HOUSE_ON_STREET
+    score = fits - ELSEWHERE * strange - _ANOTHERS * (other or not inside)
+    more = ", with more behind it" if one.same else ", a house of that number"
+    why = ", another postcode" if other else ", of another region" if not inside else more
     kind, row = one.row.kind.removesuffix("s"), one.row
     told = f", {read.named} is no region that is known here" if strange else why
     return Match(kind, row.id, row.text, None, round(score, 3), f"{kind} address{told}", row.lon, row.lat)
+
+
+@dataclass(frozen=True)
+class _AsWritten:
+    """Streets by their names alone: known are those that the text itself may mean."""
+
+    meant: frozenset[str]
+
+    def called(self, house: House) -> str:
+        return house.street
+
+    def knows(self, house: House) -> bool:
+        return house.street in self.meant
 
 
 _REGISTERED = ("building", "place")

@@ -2,8 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -94,12 +94,18 @@ class Candidate(NamedTuple):
         return bool(fronts) or not self.unexplained.isdisjoint(one.strangers)
 
 
-Street = Callable[[House], str]
-"""What a house's street is called in the store."""
+class Streets(Protocol):
+    """What is known of streets."""
+
+    def called(self, house: House, /) -> str:
+        """Return what a house's street is called in the store; "" for no street."""
+
+    def knows(self, house: House, /) -> bool:
+        """Tell whether it is a street of the store."""
 
 
 def by_house(
-    conn: Connection, asked: Sequence[Written], record: Asked | None, street: Street
+    conn: Connection, asked: Sequence[Written], record: Asked | None, streets: Streets
 ) -> dict[str, list[Candidate]]:
     """Return the registered addresses with a number on the streets that each of the texts may mean."""
     wanted = list(_words(conn, asked))
@@ -109,18 +115,53 @@ def by_house(
     texts = {one.text: one for one in asked}
     candidates: dict[str, list[Candidate]] = defaultdict(list)
     for (text, *_), row in rows.items():
-        candidates[text] += _candidates(texts[text], row, read[row.text], street)
+        candidates[text] += _candidates(texts[text], row, read[row.text], streets)
     return candidates
 
 
-def _candidates(one: Written, row: Row, other: Written, street: Street) -> Iterator[Candidate]:
-    numbers = {(street(house), house.number) for house in other.houses if street(house)}
-    letters = {(street(house), house.number, house.suffix) for house in other.houses}
-    shared = [house for house in one.houses if (street(house), house.number) in numbers]
-    same = [house for house in shared if (street(house), house.number, house.suffix) in letters]
-    if shared:
+def _candidates(one: Written, row: Row, other: Written, streets: Streets) -> Iterator[Candidate]:
+    numbers = {(streets.called(house), house.number) for house in other.houses}
+    shared = [house for house in one.houses if (of := _number(house, streets))[0] and of in numbers]
+    same = [house for house in shared if _is_same(house, one, other, streets)]
+    if shared and not _contradict(one, other, streets):
         front = _front_of((same or shared)[0], one)
         yield Candidate(row, other, frozenset((*front, *one.parts)), same=bool(same))
+    elif _may_mean(one, other, streets):
+        yield Candidate(row, other, frozenset(one.parts), same=False)
+
+
+def _number(house: House, streets: Streets) -> tuple[str, int]:
+    return streets.called(house), house.number
+
+
+def _is_same(house: House, one: Written, other: Written, streets: Streets) -> bool:
+    """Tell whether two addresses share a house by its letter too, as their core or on a street that is known.
+
+    What only stands beside the core of one may be a region: `House No. 4, Sector 30`.
+    """
+    of = (*_number(house, streets), house.suffix)
+    alike = [its for its in other.houses if (*_number(its, streets), its.suffix) == of]
+    beside = house in one.beside or all(its in other.beside for its in alike)
+    return bool(alike) and (not beside or streets.knows(house))
+
+
+def _contradict(one: Written, other: Written, streets: Streets) -> bool:
+    """Tell whether two addresses give one thing different numbers: `Tower 1` and `Tower 2` of a street."""
+    mine, its = (
+        {street: {of.number for of in each.houses if streets.called(of) == street} for street in called}
+        for each in (one, other)
+        for called in [{streets.called(of) for of in each.houses} - {""}]
+    )
+    return any(mine[street].isdisjoint(its[street]) for street in mine.keys() & its)
+
+
+def _may_mean(one: Written, other: Written, streets: Streets) -> bool:
+    """Tell whether a registered address that is on no other known street may hold the number of one."""
+    streets_of = {streets.called(house) for house in one.houses if streets.knows(house)}
+    if any(streets.knows(house) and streets.called(house) not in streets_of for house in other.houses):
+        return False
+    numbers = {_number(house, streets) for house in other.numbers}
+    return any(streets.knows(house) and _number(house, streets) in numbers for house in one.houses)
 
 
 def _front_of(house: House, of: Written) -> tuple[str, ...]:

@@ -3,14 +3,16 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from sqlalchemy.engine import Connection
 
-from gis.addresses import regions
+from gis.addresses import regions, unread
 from gis.addresses.normalise import fold
 from gis.addresses.regions import Regions
 from gis.grids import Asked
+from gis.network.marks import clean
 from gis.network.street_names import (
     IS_HAN,
     Address,
@@ -37,7 +39,8 @@ class Written:
     """An address by its parts; regions, units and strangers are folded.
 
     `core`: the house or name itself, as it stands. `parts`: regions and strangers behind or before it,
-    without postcodes. `houses`: every house that it may be, for comparing alone.
+    without postcodes. `houses`: every house that it may be, for comparing alone; `beside`: those of them that
+    another part says than the core. `pieces`: the text between its commas, whole.
     """
 
     text: str
@@ -46,6 +49,8 @@ class Written:
     core_key: str
     groups: tuple[Group, ...]
     houses: tuple[House, ...]
+    beside: frozenset[House]
+    pieces: tuple[str, ...]
     parts: tuple[str, ...]
     strangers: frozenset[str]
     named: str
@@ -54,6 +59,11 @@ class Written:
     postcode: str
     unit: str
     known: Regions
+
+    @cached_property
+    def numbers(self) -> frozenset[House]:
+        """Every house that may be meant where something stands by its number that nobody can read."""
+        return frozenset((*self.houses, *unread.houses(self.pieces)))
 
     def own(self) -> set[str]:
         """Return every region or other thing that it names beside the house."""
@@ -171,12 +181,14 @@ def _written(text: str, of: _Parts, keys: dict[str, str], known: Regions) -> Wri
     behind = of.behind()
     groups = tuple(_groups(of.cores, keys, known))
     houses = [one for group in groups for one in group.addresses if isinstance(one, House)]
-    loose = [house for core in (*of.cores, *of.others) if (house := number_behind(core))]
-    loose += [one for core in of.others for one in readings(core) if isinstance(one, House)]
+    houses += [house for core in of.cores if (house := number_behind(core))]
+    beside = [house for core in of.others if (house := number_behind(core))]
+    beside += [one for core in of.others for one in readings(core) if isinstance(one, House)]
     strangers = regions.strangers([*behind.values()], known) if known.city else []
     return Written(
-        text, keys[text], of.core, keys[of.core], groups, tuple(dict.fromkeys([*houses, *loose])),
-        tuple(behind.values()), frozenset(strangers),
+        text, keys[text], of.core, keys[of.core], groups, tuple(dict.fromkeys([*houses, *beside])),
+        frozenset(beside).difference(houses), tuple(clean(text).split(",")), tuple(behind.values()),
+        frozenset(strangers),
         ", ".join(part for part, key in behind.items() if key in strangers),
         regions.grids_in(behind.values(), known), of.postcode(), keys[of.unit], known,
     )  # fmt: skip

@@ -33,6 +33,15 @@ class Try(NamedTuple):
     """The grids that the text names with it."""
 
 
+class Closeness(NamedTuple):
+    """How close a registered address is to one that is named, beside being that house."""
+
+    text: bool
+    """It is the same text."""
+    postcode: bool
+    unit: bool
+
+
 @dataclass
 class Question:
     """A text with what it may be: registered addresses, and places along streets."""
@@ -64,16 +73,13 @@ class Gazetteer:
         """Return where each address lies, or why it is not known; regions are those of a day."""
         self.asked = _record(self.conn, on)
         read = list(written.read(self.conn, texts, self.asked).values())
-        on_street = registered.by_house(self.conn, read, self.asked, self._called)
+        on_street = registered.by_house(self.conn, read, self.asked, self.streets)
         by_text = registered.by_text(self.conn, read, self.asked)
         questions = [
             Question(one, [*on_street[one.text], *by_text[one.text]], list(self._tries(one))) for one in read
         ]
         self._hold(questions)
         return {one.read.text: self._answer(one) for one in questions}
-
-    def _called(self, house: House) -> str:
-        return self.streets.called(house)
 
     def _answer(self, one: Question) -> Found | str:
         """Return the place on which all agree that is known of a text."""
@@ -97,15 +103,13 @@ class Gazetteer:
         named = regions.grids_in(row.unexplained, one.known)
         return all((row.row.place, name) in self.held for name in named)
 
-    def _doubt(
-        self, one: Question, rows: Sequence[Candidate], place: Found, best: tuple[bool, bool]
-    ) -> str | None:
+    def _doubt(self, one: Question, rows: Sequence[Candidate], place: Found, best: Closeness) -> str | None:
         """Return why a registered address is not where its street has its number."""
         tries = one.tries or [again for row in rows for again in self._tries(row.read)]
         several = (one_of(again.address, of) for again in tries if (of := self._inside(again)))
-        if not best[0] and (doubt := next((of for of in several if isinstance(of, str)), None)):
+        if not best.postcode and (doubt := next((of for of in several if isinstance(of, str)), None)):
             return doubt
-        houses = {house for read in (one.read, *(row.read for row in rows)) for house in read.houses}
+        houses = {house for read in (one.read, *(row.read for row in rows)) for house in read.numbers}
         away = sorted((self._metres_beside(place, house), house.street) for house in houses)
         if away and ONE_STRETCH_M < away[0][0] < np.inf:
             return f"it is registered {away[0][0]:.0f} m from where {away[0][1]} has that number"
@@ -122,7 +126,10 @@ class Gazetteer:
             if not in_grids and row.read.postcode and row.read.postcode == one.read.postcode:
                 return f"it is registered outside of {', '.join(sorted(one.read.grids))}"
             place = Found(row.row.lon, row.row.lat, 0.0, "address")
-            away = min((self._metres_beside(place, house) for house in row.read.houses), default=np.inf)
+            away = min(
+                (self._metres_beside(place, house) for house in {*row.read.numbers, *one.read.houses}),
+                default=np.inf,
+            )
             if in_grids and ONE_STRETCH_M < away < np.inf:
                 return f"{row.row.text} is registered {away:.0f} m from where its street has that number"
         return None
@@ -131,7 +138,7 @@ class Gazetteer:
         """Return how far a place lies from the nearest line that has a house's number; inf where none has."""
         lines = [
             self.streets.roads[side.row].line
-            for side in self.streets.sides(self._called(house))
+            for side in self.streets.sides(self.streets.called(house))
             if side.holds(house.number)
         ]
         if not lines:
@@ -172,7 +179,7 @@ class Gazetteer:
                 yield Try(known[0], several if len(known) > 1 else self.streets.places(known[0]), within)
 
     def _meant(self, address: Address) -> object:
-        return (self._called(address), address.number) if isinstance(address, House) else address
+        return (self.streets.called(address), address.number) if isinstance(address, House) else address
 
     def _hold(self, questions: Sequence[Question]) -> None:
         """Find out which grids that texts name hold which places; a range's may lie beside a border."""
@@ -193,9 +200,9 @@ class Gazetteer:
             self.held |= {(every[number], name) for number, name in held}
 
 
-def _closeness(row: Candidate, one: Written) -> tuple[bool, bool]:
-    """Return whether a registered address has the postcode and the unit that are named."""
-    return bool(one.postcode) and bool(row.read.postcode), bool(one.unit) and row.read.unit == one.unit
+def _closeness(row: Candidate, one: Written) -> Closeness:
+    postcode = bool(one.postcode) and bool(row.read.postcode)
+    return Closeness(row.read.key == one.key, postcode, bool(one.unit) and row.read.unit == one.unit)
 
 
 def _street_of(address: Address) -> str:

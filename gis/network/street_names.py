@@ -245,7 +245,9 @@ _HOUSE_ZH = re.compile(
 """Behind the number a room may stand; a building of an estate, 旁 or 对面 are elsewhere."""
 _BARE_ZH = re.compile(r"^(?P<street>.+(?:路|街|巷|弄|(?<![国省县乡])道))(?P<number>\d+)(?P<suffix>)$")
 """A number without 号; 国道320 is a road."""
-_SIGN = r"(?:(?:n\.?o|n|nr|nro|n[uú]m(?:ero)?|nummer|number|numer)\b[.°]*\s*)?"
+_SIGN = (
+    r"(?:(?:n\.?o|n|(?:[oh]|haus|huis)?nr|nro|n[uú]m(?:ero)?|(?:haus|huis)?nummer|number|numer)\b[.°]*\s*)?"
+)
 _SUFFIX = (
     r"(?P<suffix>\s?/?\s?[A-NP-WYZ]|\s?-\s?(?P<to>\d+)|\s?/\s?\d+(?:\s?[A-Z])?|\s+\d/\d"
     r"|\s+(?:bis|ter|quater))?$"

@@ -1,0 +1,48 @@
+"""Houses that an address may mean though nobody can read what stands by the number: `Gasse 12/3/5`."""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import permutations
+
+from gis.network.street_names import House, number_behind, readings
+
+_NUMBER = re.compile(r"\d+")
+_JOINED = re.compile(r"\s+[/&+]\s*|\s*[/&+]\s+")
+"""Between two addresses of one house: `Platz 5 / Gasse 7`."""
+_OF_NUMBER = re.compile(r"(?:\d*[^\W\d]?|bis|ter|quater)", re.IGNORECASE)
+_MOST_BEHIND = 3
+"""Words behind a street that stands behind its number: `60 rue Haute 3e étage gauche`."""
+
+
+def houses(parts: Sequence[str]) -> Iterator[House]:
+    """Yield each house that the parts of an address may name, whatever else stands in them.
+
+    For comparing alone, on streets that are known: most of what comes is on none.
+    """
+    parts = [part.strip() for part in parts]
+    for part in parts:
+        for piece in _JOINED.split(part):
+            for number in _NUMBER.finditer(piece):
+                yield from _of(piece[: number.end()])
+                yield from _in_front(number[0], piece[number.end() :])
+    for name, beside in permutations(parts, 2):
+        for number in _NUMBER.findall(beside):
+            yield from _of(f"{name} {number}")
+
+
+def _of(text: str) -> Iterator[House]:
+    found = [number_behind(text), *readings(text)]
+    yield from (one for one in found if isinstance(one, House))
+
+
+def _in_front(number: str, behind: str) -> Iterator[House]:
+    """Yield the houses whose number stands in front of the street and what belongs to either."""
+    words = re.split(r"[\s/]+", behind.strip(" ,.-/"))
+    if words and _OF_NUMBER.fullmatch(words[0]):
+        yield from _cut(number, words[1:])
+    yield from _cut(number, words)
+
+
+def _cut(number: str, words: Sequence[str]) -> Iterator[House]:
+    for cut in range(min(_MOST_BEHIND + 1, len(words))):
+        yield from _of(" ".join((number, *words[: len(words) - cut])))
