@@ -369,3 +369,38 @@ def test_a_number_is_held_on_a_street_whose_name_ends_in_one(store: Connection, 
 )  # fmt: skip
 def test_each_of_two_parts_is_found_letter_by_letter(store: Connection, one: str, other: str) -> None:
     assert questions(store, [(one, HERE), (other, THERE)], [one, other]) == [True, False]
+
+
+@pytest.mark.parametrize(
+    "form", ["{}, {} Veldhaven", "{} {}, Veldhaven", "{1} Veldhaven, {0}", "{} ({})", "{}; {}"]
+)
+def test_the_letters_of_a_postcode_count(store: Connection, form: str) -> None:
+    store.execute(sa.update(schema.city).values(name_en="Veldhaven"))
+    codes = ["1012 AB", "1012AB", "NL-1012 AB", "1012", "1012 ZZ", "1012ZZ", "1013"]
+    texts = [form.format("Hoofdstraat 70", code) for code in codes]
+    found = questions(store, [("Hoofdstraat 70, 1012 AB Veldhaven", HERE)], texts)
+    assert found == [True] * 4 + [None] * 3
+
+
+@pytest.mark.parametrize("said", ["CP {}", "C.P. {}", "{}", "PLZ {}", "CAP {}", "NPA: {}"])
+def test_a_postcode_may_say_that_it_is_one(store: Connection, said: str) -> None:
+    known = [("Calle Doble 5, CP 85000 Town", HERE), ("Calle Doble 5, 85001 Town", THERE)]
+    texts = [f"Calle Doble 5, {said.format(code)}{town}" for code in (85000, 85001) for town in ("", " Town")]
+    assert questions(store, known, texts) == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Avenida Juárez 12", "Av. Juárez 12"), ("Av. Juárez 12", "Avda. Juárez 12"),
+     ("Prolongación Hidalgo 12", "Prol. Hidalgo 12"), ("Privada Luna 12", "Priv. Luna 12"),
+     ("Gran Avenida 12", "Gran Avenida 12"), ("Avinguda Diagonal 12", "Av. Diagonal 12"),
+     ("Avenue Foch 12", "12 av. Foch")],
+)  # fmt: skip
+def test_short_forms_of_streets_are_held_and_found(store: Connection, one: str, other: str) -> None:
+    name = one.rsplit(" ", 1)[0]
+    batch = add_street(store, name)
+    found = Gazetteer(store).find([one, other], date(2024, 5, 1))
+    assert [isinstance(found[text], Found) for text in (one, other)] == [True, True]
+    town.add_building(store, batch, other, THERE)
+    found = Gazetteer(store).find([one, other], date(2024, 5, 1))
+    assert ["is registered" in str(found[text]) for text in (one, other)] == [True, True]

@@ -191,16 +191,22 @@ _POSTCODE = (
     r"|[0-9]{4}[a-z]{2}|[a-z]{1,2}[0-9][a-z0-9]? ?[0-9][a-z]{2}|[a-z][0-9][a-z] ?[0-9][a-z][0-9]"
     r"|[a-z][0-9][0-9w] ?[a-z0-9]{4})"
 )
-"""412000, 02139-1234, D-10115, 00-950, 110 00, 1012 AB, SW1A 2AA, K1A 0B1, D02 X285."""
-_AT_END = rf"^\s*{_POSTCODE}(?![\w-])|(?<![\w-]){_POSTCODE}\s*$"
-_POSTCODES = [re.compile(form, re.IGNORECASE) for form in (_AT_END, r"^\s*[0-9]{4} [a-z]{2}(?!\w)")]
+"""412000, 02139-1234, D-10115, 00-950, 110 00, 1012AB, SW1A 2AA, K1A 0B1, D02 X285."""
+_APART = r"(?:[a-z]{1,2}-)?[0-9]{4} [a-z]{2}"
+"""1012 AB, which may be 1012 of a town whose name begins with two letters: 5000 La Paz."""
+_SAID = r"(?:(?:c\.? ?p|p\.?l\.?z|n\.?p\.?a|c\.?a\.?p|zip|pin)\b\.?:?\s*)?"
+_POSTCODES = [
+    re.compile(rf"^\s*{_SAID}{code}(?![\w-])|(?<![\w-]){_SAID}{code}\s*$", re.IGNORECASE)
+    for code in (_POSTCODE, _APART)
+]
 
 
 def postcode(part: str) -> str:
-    """Return the postcode that a part begins or ends with, without blanks; "" where there is none."""
-    found = next((one for form in _POSTCODES if (one := form.search(part))), None)
-    bare = re.sub(r"[\s-]", "", found[0]).upper() if found else ""
-    return re.sub(r"^[A-Z]{1,2}(?=\d{4,5}$)", "", bare)
+    """Return the longest postcode that a part begins or ends with, without blanks; "" where there is none."""
+    found = [one[0] for form in _POSTCODES if (one := form.search(part))]
+    said = max(found, key=len, default="")
+    bare = re.sub(r"[\s-]", "", re.sub(rf"^\s*{_SAID}", "", said, flags=re.IGNORECASE)).upper()
+    return re.sub(r"^[A-Z]{1,2}(?=\d{4,5}(?:[A-Z]{2})?$)", "", bare)
 
 
 def spellings(part: str) -> list[str]:
@@ -218,7 +224,8 @@ def settled(parts: Iterable[str], keys: Mapping[str, str], known: Regions) -> di
         whole, bare, *more = (keys.get(one, "") for one in spellings(part))
         codes = known.codes | known.former
         named = (key for key in (whole, bare, *more) if key in codes or is_whole(key, known.names))
-        if key := next(named, bare):
+        alone = "" in spellings(part)
+        if key := next(named, "" if alone else bare):
             found[part] = key
     return found
 

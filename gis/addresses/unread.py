@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import permutations
 
-from gis.network.street_names import House, number_behind, readings
+from gis.network.street_names import IS_HAN, House, number_behind, readings
 
 _NUMBER = re.compile(r"\d+")
 _JOINED = re.compile(r"\s+[/&+]\s*|\s*[/&+]\s+")
@@ -17,9 +17,10 @@ _MOST_BEHIND = 3
 def houses(parts: Sequence[str]) -> Iterator[House]:
     """Yield each house that the parts of an address may name, whatever else stands in them.
 
-    For comparing alone, on streets that are known: most of what comes is on none.
+    For comparing alone, on streets that are known: most of what comes is on none. Of Chinese texts nothing
+    comes: their units and estates are read.
     """
-    parts = [part.strip() for part in parts]
+    parts = [part.strip() for part in parts if not IS_HAN.search(part)]
     for part in parts:
         for piece in _JOINED.split(part):
             for number in _NUMBER.finditer(piece):

@@ -109,10 +109,12 @@ class Gazetteer:
         several = (one_of(again.address, of) for again in tries if (of := self._inside(again)))
         if not best.postcode and (doubt := next((of for of in several if isinstance(of, str)), None)):
             return doubt
-        houses = {house for read in (one.read, *(row.read for row in rows)) for house in read.numbers}
-        away = sorted((self._metres_beside(place, house), house.street) for house in houses)
+        texts = [one.read, *(row.read for row in rows)]
+        sure = {house for read in texts for house in read.houses}
+        houses = {house for read in texts for house in read.numbers}
+        away = sorted((self._metres_beside(place, each), each not in sure, each.street) for each in houses)
         if away and ONE_STRETCH_M < away[0][0] < np.inf:
-            return f"it is registered {away[0][0]:.0f} m from where {away[0][1]} has that number"
+            return f"it is registered {away[0][0]:.0f} m from where {away[0][2]} has that number"
         return None
 
     def _doubt_of_range(self, one: Question) -> str | None:

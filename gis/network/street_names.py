@@ -13,7 +13,8 @@ from typing import NamedTuple
 from gis.network.marks import split
 
 _TYPES = {
-    "ALLEY": "ALY", "AVENUE": "AVE", "AV": "AVE", "BOULEVARD": "BLVD", "BRIDGE": "BRG", "CENTER": "CTR",
+    "ALLEY": "ALY", "AVENUE": "AVE", "AV": "AVE", "AVDA": "AVE", "AVENIDA": "AVE", "AVINGUDA": "AVE",
+     "BOULEVARD": "BLVD", "BRIDGE": "BRG", "CENTER": "CTR",
     "CENTRE": "CTR", "CIRCLE": "CIR",
     "CIRC": "CIR", "CRCL": "CIR", "COURT": "CT", "CRT": "CT", "CRESCENT": "CRES",
     "DRIVE": "DR", "EXPRESSWAY": "EXPY",
@@ -37,7 +38,9 @@ _ORDINALS = dict(
 )
 _NAMED = {"MOUNT": "MT", "SAINT": "ST", "FORT": "FT", "DOCTOR": "DR"}
 """Words of names, which are never left out."""
-_ROMANCE = {"VLE": "VIALE", "CSO": "CORSO", "PZZA": "PIAZZA", "LGO": "LARGO", "AVDA": "AVENIDA"}
+_ROMANCE = {
+    "VLE": "VIALE", "CSO": "CORSO", "PZZA": "PIAZZA", "LGO": "LARGO", "PROL": "PROLONGACION",
+    "PRIV": "PRIVADA", "CDA": "CERRADA"}  # fmt: skip
 _SHORT = _TYPES | _DIRECTIONS | _ORDINALS | _NAMED | _ROMANCE
 _KINDS = {*_TYPES.values(), "WAY", "ROW", "WALK"}
 _WAYS = {*_DIRECTIONS, *_DIRECTIONS.values()}
@@ -361,7 +364,9 @@ def _house_behind(text: str) -> House | None:
     house = number_behind(text)
     if house is None or not house.written:
         return None
-    english = parts(house.street).kind and not house.written.upper().split()[-1].startswith("STR")
+    english = parts(house.street).kind and not house.written.upper().split()[-1].startswith(
+        ("STR", "AVENIDA")
+    )
     return None if english or house.street in _KINDS else house
 
 
