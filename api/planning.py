@@ -357,7 +357,8 @@ def impact(
     """Answer what changes owner: counts of all, lists of at most `limit` by id, and each grid's work.
 
     All of it is what a publication would write onto the map as it is now; `against` says which map that is,
-    and what stands in the way.
+    and what stands in the way. `lineage` leaves out what passes between two grids where it is on average less
+    than 2.2 cm wide (twice its area over its perimeter): a strip that ends in points, up to 4.4 cm.
     """
     with transaction() as conn:
         there = prospect(conn, plan_id)
@@ -370,7 +371,7 @@ def impact(
 class Wanted(BaseModel):
     """The range of households that unit grids should have, and under which grid.
 
-    `across`: ground may pass from one parent to another.
+    `across`: ground may pass from one parent to another; `keep`: grids that stay as they are.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -379,6 +380,7 @@ class Wanted(BaseModel):
     high: Annotated[Real, Field(gt=0, le=1e6, allow_inf_nan=False)] = 500
     under: Code | None = None
     across: Flag = False
+    keep: Annotated[list[Code], Field(max_length=2000)] = Field(default_factory=list)
 
 
 @router.post("/plans/{plan_id}/suggest", dependencies=[Depends(heavy)], openapi_extra=EDIT)
@@ -386,7 +388,9 @@ def suggest(once: RunOnce, who: Who, plan_id: Id, body: Wanted) -> Response:
     """Bring unit grids into a range of households by steps of the draft, taken and undone as one."""
 
     def work(conn: Connection) -> Made:
-        done = plan_suggest.rebalance(conn, who, plan_id, body.under, body.low, body.high, across=body.across)
+        done = plan_suggest.rebalance(
+            conn, who, plan_id, body.under, body.low, body.high, across=body.across, keep=body.keep
+        )
         return Made({"plan": planning_told.whole(conn, plan_store.get(conn, plan_id)), **asdict(done)})
 
     return once(work)

@@ -1,6 +1,7 @@
 """Suggestions on a draft: nothing torn or faulty, submittable, one step to undo, reasons for the rest."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def people(conn: Connection, batch: int, homes: dict[str, tuple[Where, int]]) ->
     enter(conn, COMMAND)
 
 
-def suggested(conn: Connection, scope: str, low: float, high: float, **how: bool) -> tuple[int, Suggested]:
+def suggested(conn: Connection, scope: str, low: float, high: float, **how: Any) -> tuple[int, Suggested]:
     plan = plans.create(conn, PLANNER, scope, "t", None, None).id
     return plan, plan_suggest.rebalance(conn, PLANNER, plan, None, low, high, **how)
 
@@ -110,6 +111,29 @@ def test_a_grid_far_below_the_range_is_merged(asking: Connection, batch: int) ->
     _, done = suggested(asking, "T2", 200, 300)
     assert [step["op"] for step in done.taken] == ["merge"]
     assert (done.grids, done.in_range) == ((2, 1), (1, 1))
+
+
+@pytest.mark.parametrize("keep", [["T1a"], ["T1b"], ["T1c"], ["T1a", "T1c"]])
+def test_grids_that_are_kept_stay_to_the_byte(asking: Connection, batch: int, keep: list[str]) -> None:
+    """A suggestion is made around them: of three neighbours in a row each would give, take or be merged."""
+    people(asking, batch, {"a": ((0.2, 0.2, 1.8, 2.8), 40), "b": ((2.2, 0.2, 3.8, 1.8), 3),
+                           "c": ((4.2, 0.2, 5.8, 2.8), 25)})  # fmt: skip
+    plan, free = suggested(asking, "T1", 120, 250)
+    moved = plan_store.changes_of(asking, free.steps[0])
+    assert {"T1a", "T1b"} <= moved.keys()
+    plan, done = suggested(asking, "T1", 120, 250, keep=keep)
+    base, here = plans.draft(asking, plan, at=0).cov, plans.draft(asking, plan).cov
+    whole(base, here)
+    assert all(here.geometry(code).equals(base.geometry(code)) for code in keep)
+    assert done.grids[0] == 3 - len(keep)
+    assert not {one.code for one in done.unresolved} & set(keep)
+    assert bool(done.steps) == (len(keep) == 1), "what is left still finds its balance"
+
+
+def test_where_all_are_kept_nothing_is_suggested(asking: Connection, batch: int) -> None:
+    people(asking, batch, {"d": ((0.2, 3.2, 2.8, 4.8), 20)})
+    with pytest.raises(BadInput, match="keep: every grid there stays"):
+        suggested(asking, "T2", 100, 210, keep=["T2d", "T2e"])
 
 
 def test_of_two_alike_the_grid_that_has_a_code_stays(asking: Connection, batch: int) -> None:

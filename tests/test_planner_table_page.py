@@ -280,9 +280,9 @@ def _suggest_and_take_it_back(page: Page) -> None:
     page.fill("#high", "30")
     with page.expect_request("**/suggest") as asked:
         page.click("#suggest-do")
-    assert asked.value.post_data_json == {"low": 20, "high": 30, "across": False}
+    assert asked.value.post_data_json == {"low": 20, "high": 30, "across": False, "keep": []}
     expect(page.locator("#steps li")).to_have_count(steps + 1)
-    expect(page.locator("#grids-table tr[data-code=T2e] small")).to_have_text("没有楼栋")
+    expect(page.locator("#grids-table tr[data-code=T2e] small")).to_have_text("无人居住")
     expect(page.locator("#grids-table tr[data-code=T2d] small")).not_to_be_empty()
     assert page.locator("#evening").get_attribute("open") is not None, "unfolded as it was"
     assert _shapes(page) != before

@@ -63,19 +63,28 @@ export function fill(element, ...children) {
 
 const named = (element, kind) => [...element.querySelectorAll(`${kind}[id]`)];
 
-/** Replace what an element holds, and keep what its reader did there: folds, words typed in, the place of the cursor. */
+/** Replace what an element holds, and keep what its reader did there: folds, words typed in, the place of the cursor.
+    Where that place is gone or cannot be used any more, the cursor goes on to what stands after it, else before it. */
 export function refill(element, ...children) {
   const folds = new Map(named(element, "details").map(({ id, open }) => [id, open]));
   const typed = new Map(named(element, "input").filter(isTyped).map(({ id, value }) => [id, value]));
-  const { id, selectionStart } = document.activeElement ?? {};
-  const within = id && element.contains(document.activeElement);
+  const { selectionStart } = document.activeElement ?? {};
+  const places = element.contains(document.activeElement) ? placesFrom(element, document.activeElement) : [];
   fill(element, ...children);
   for (const one of named(element, "details")) one.open = folds.get(one.id) ?? one.open;
   for (const one of named(element, "input")) one.value = typed.get(one.id) ?? one.value;
-  const again = within && element.querySelector(`#${CSS.escape(id)}`);
-  if (!again) return;
-  again.focus({ preventScroll: true });
-  if (selectionStart !== null && again.type === "text") again.setSelectionRange(selectionStart, selectionStart);
+  const found = places.map((id) => element.querySelector(`#${CSS.escape(id)}`)).find((one) => one && !one.disabled && one.getClientRects().length);
+  if (!found) return;
+  found.focus({ preventScroll: found.id === places[0] });
+  if (found.id === places[0] && selectionStart !== null && found.type === "text") found.setSelectionRange(selectionStart, selectionStart);
+}
+
+/** Where the cursor may be put, best first: the ids of an element that has the focus, of those after it, and before. */
+function placesFrom(element, focused) {
+  if (!focused.id) return [];
+  const all = [...element.querySelectorAll("button[id], input[id], select[id], textarea[id], summary[id], a[id]")];
+  const at = all.indexOf(focused);
+  return [...all.slice(at), ...all.slice(0, at).reverse()].map(({ id }) => id);
 }
 
 const isTyped = ({ type, value, defaultValue }) => ["text", "number", "date"].includes(type) && value !== defaultValue;

@@ -5,7 +5,7 @@ import { get } from "./api.js";
 import { $, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
 import { closeOther, drawOther } from "./plan-other.js";
-import { changedGrids, onOpen, open, plans } from "./plan-store.js";
+import { countChanged, onOpen, open, plans } from "./plan-store.js";
 import { doing } from "./plan-tools.js";
 
 const NONE = "";
@@ -51,7 +51,7 @@ onOpen((what) => {
 });
 
 function figures() {
-  const here = { changed: changedGrids().length + open.gone.length, faults: open.faults, impact: open.impact, table: open.table };
+  const here = { changed: countChanged(), faults: open.faults, impact: open.impact, table: open.table };
   const differing = other.grids.features.filter(({ properties }) => ["new", "changed"].includes(properties.change)).length;
   const there = { ...other, changed: differing + other.grids.gone.length };
   const rows = [

@@ -17,7 +17,7 @@ export function files() {
     if (!answer) return;
     const faults = answer.faults && !answer.plan ? answer.faults.features.length : 0;
     if (faults) toast(t("files.faulty", { count: faults }));
-    else toast(t("files.done", { count: answer.grids.features.length }), "note");
+    else toast(t("files.done", { count: answer.codes.length }), "note");
   };
   const file = h("input", { type: "file", id: "file", accept: ".gpkg,.geojson,.json,.zip,.fgb,.kml", onchange: chosen });
   return h("details", { class: "block", id: "files" }, h("summary", {}, t("files.title")),

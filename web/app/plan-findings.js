@@ -3,6 +3,7 @@
 import { $, h, refill } from "./dom.js";
 import { pick as choose, locale, t } from "./i18n.js";
 import { zoomTo } from "./plan-map.js";
+import { inPlanWords, obstacle } from "./plan-refusals.js";
 import { nameOf, named, onOpen, open } from "./plan-store.js";
 import { onChange } from "./state.js";
 
@@ -25,19 +26,20 @@ function show() {
 const block = (title, id, ...content) => h("section", { class: "block", id }, h("h2", {}, title), content);
 const number = (value) => value?.toLocaleString(locale(), { maximumFractionDigits: 1 }) ?? "–";
 
-function faults({ features, errors, advice, new_errors: fresh }) {
+function faults(found) {
+  const { features, errors, advice } = found;
+  const why = obstacle(found);
   const row = ({ properties: fault, geometry }) => h("li", {}, h("button", { type: "button", class: `fault ${fault.severity}`, onclick: () => zoomTo([geometry], 160) },
     h("b", {}, t(`severity.${fault.severity}`)), h("span", {}, named(choose(fault.message_zh, fault.message_en), fault.codes))));
-  const verdict = fresh ? t("faults.stop", { count: fresh }) : t("faults.none");
   return block(t("faults.title", { errors, advice }), "faults",
-    h("p", { class: fresh ? "verdict bad" : "verdict good", role: "status" }, verdict),
+    h("p", { class: why ? "verdict bad" : "verdict good", role: "status" }, why || t("faults.none")),
     features.length > 0 && h("details", { id: errors > 0 ? "faults-errors" : "faults-advice", open: errors > 0 || features.length < 8 }, h("summary", {}, t("faults.list", { count: features.length })),
       h("ul", { class: "faults" }, features.slice(0, MOST).map(row)), features.length > MOST && h("p", { class: "quiet" }, t("faults.more", { count: MOST }))));
 }
 
 /** Of which map the impact is told, where that is not the one of the plan's day alone. */
 function told({ final, conflicts, until, why }) {
-  if (!final) return h("p", { class: "verdict bad", id: "impact-against" }, why ?? t("impact.conflicts", { codes: conflicts.map(nameOf).join(", ") }));
+  if (!final) return h("p", { class: "verdict bad", id: "impact-against" }, why ? inPlanWords(why) : t("impact.conflicts", { codes: conflicts.map(nameOf).join(t("list.and")) }));
   return until && h("p", { class: "quiet", id: "impact-against" }, t("impact.until", { day: until }));
 }
 

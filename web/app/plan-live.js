@@ -15,7 +15,7 @@ let waiting = 0;
 export function followPlans() {
   if (session().role === "public" || session().role === "field") return;
   const stream = new EventSource("/events");
-  stream.addEventListener("plan", look);
+  for (const of of ["plan", "revision"]) stream.addEventListener(of, look);
   stream.addEventListener("reset", () => startAnew(stream));
   stream.addEventListener("error", () => stream.readyState === EventSource.CLOSED && startAnew(stream));
   addEventListener("pagehide", () => stream.close());

@@ -31,6 +31,6 @@ function row({ properties: one, geometry }) {
   return h("li", {},
     h("button", { type: "button", class: "fault", onclick: () => zoomTo([geometry], 160) },
       h("b", {}, t(`mend.${one.kind}`)), h("span", {}, `${one.codes.map(nameOf).join(t("list.and"))} · ${number(one.area_m2)} m² · ${way}`)),
-    one.to && h("button", { type: "button", class: "link", "data-accept": one.number, onclick: () => doing(mend, [one.number]) }, t("mend.accept")),
+    one.to && h("button", { type: "button", class: "link", id: `accept-${one.number}`, "data-accept": one.number, onclick: () => doing(mend, [one.number]) }, t("mend.accept")),
     !one.sure && h("small", {}, t("mend.meant")));
 }

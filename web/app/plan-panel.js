@@ -5,8 +5,9 @@ import { pick as choose, t } from "./i18n.js";
 import { sketch } from "./plan-draw.js";
 import { overview, zoomTo } from "./plan-map.js";
 import { mending } from "./plan-mend.js";
-import { act, changedGrids, codeOf, create, leave, load, nameHalves, nameOf, onOpen, open, pick, pickOnly, plans, redo, resolve, suggest, take, workOn } from "./plan-store.js";
+import { act, codeOf, countChanged, create, isLabel, leave, load, nameHalves, nameOf, onOpen, open, pick, pickOnly, plans, redo, resolve, suggest, take, workOn } from "./plan-store.js";
 import { comparison } from "./plan-compare.js";
+import { obstacle } from "./plan-refusals.js";
 import { asked, canEdit, chainAt, doing } from "./plan-tools.js";
 import { session, signIn } from "./session.js";
 import { onChange } from "./state.js";
@@ -94,13 +95,13 @@ function drawPlan() {
   const facts = [city.schemes.length > 1 && ["record.scheme", schemeOf(plan.scheme)], ["plan.scope", `${plan.scope_name} ${plan.scope}`], ["plan.day", plan.effective_on], ["plan.author", plan.author],
     plan.hands.length > 1 && ["plan.hands", plan.hands.join(choose("、", ", "))],
     plan.approver && ["plan.approver", plan.approver], plan.revision && ["plan.revision", String(plan.revision)],
-    plan.note && ["plan.note", plan.note], ["plan.changed", String(changedGrids().length + open.gone.length)]].filter(Boolean);
+    plan.note && ["plan.note", plan.note], ["plan.changed", String(countChanged())]].filter(Boolean);
   (shown === plan.id ? refill : fill)($("#panel"),
     block(null, h("p", {}, button("plan.back", leave, "link")),
       h("h2", { class: "plan-title" }, plan.title, h("span", { class: `state ${plan.state}`, id: "state" }, t(`state.${plan.state}`))),
       h("dl", {}, facts.flatMap(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, value)])),
       plan.newest > plan.based_on && plan.state !== "published" && h("p", { class: "note" }, t("plan.moved_on")), life()),
-    open.conflicts.length > 0 && conflicts(), canEdit() && naming(), canEdit() && picked(), canEdit() && evening(), canEdit() && mending(), steps(), comparison(), files());
+    open.conflicts.length > 0 && mayPlan() && conflicts(), canEdit() && naming(), canEdit() && picked(), canEdit() && evening(), canEdit() && mending(), steps(), comparison(), files());
   shown = plan.id;
 }
 
@@ -134,10 +135,9 @@ const seen = () => (open.impact?.against.final ? { against: open.impact.against.
 
 /** Why a draft cannot be submitted yet, in words; empty where nothing stands in the way. */
 function hindrance() {
-  const { faults, gone } = open;
-  if (!changedGrids().length && !gone.length) return t("submit.unchanged");
-  if (!faults) return t("submit.checking");
-  return faults.new_errors ? t("faults.stop", { count: faults.new_errors }) : "";
+  const { faults } = open;
+  if (!countChanged()) return t("submit.unchanged");
+  return faults ? obstacle(faults) : t("submit.checking");
 }
 
 /** Ask why a plan is sent back; whoever drew it reads that. */
@@ -172,7 +172,7 @@ function naming() {
   };
   const label = ([code, input]) => h("label", {}, codeOf(code), input);
   return block(t("halves.title"), h("form", { class: "form", id: "halves", onsubmit: give }, inputs.map(label),
-    h("button", { class: "button main" }, t("halves.give"))));
+    h("button", { class: "button main", id: "halves-give" }, t("halves.give"))));
 }
 
 function evening() {
@@ -189,7 +189,7 @@ function evening() {
 
 /** Say what a suggestion did, and which grids stay out of the range and why. */
 function tellSuggested(answer) {
-  if (answer) toast(t("suggest.told", { grids: changedGrids().length }), "note");
+  if (answer) toast(answer.codes.length ? t("suggest.told", { grids: answer.codes.length }) : t("suggest.nothing"), "note");
 }
 
 function conflicts() {
@@ -204,13 +204,16 @@ function conflicts() {
 /** Steps taken together that have a name of their own. */
 const GROUPS = { suggest: "suggest.title" };
 
+/** The grids that a step changed, each once: one that got its code was called by a label before. */
+const changedBy = ({ op, codes }) => (op === "recode" ? codes.filter((code) => !isLabel(code)) : codes);
+
 /** The tree of steps, newest first: those undone are pale, and one that can be done again says so. */
 function steps() {
   const done = new Set();
   const parents = new Map(open.steps.map((step) => [step.id, step.parent]));
   for (let at = open.plan.head; at; at = parents.get(at) ?? null) done.add(at);
   const row = (step) => h("li", { class: done.has(step.id) ? "" : "undone", "aria-current": step.id === open.plan.head ? "step" : null },
-    h("span", {}, t(GROUPS[step.params.title] ?? `tool.${step.op}`)), h("small", {}, step.codes.slice(0, 4).map(nameOf).join(t("list.and"))),
-    canEdit() && open.plan.can_redo.includes(step.id) && h("button", { type: "button", class: "link", onclick: () => doing(redo, step.id) }, t("tool.redo")));
+    h("span", {}, t(GROUPS[step.params.title] ?? `tool.${step.op}`)), h("small", {}, changedBy(step).slice(0, 4).map(nameOf).join(t("list.and"))),
+    canEdit() && open.plan.can_redo.includes(step.id) && h("button", { type: "button", class: "link", id: `redo-${step.id}`, onclick: () => doing(redo, step.id) }, t("tool.redo")));
   return block(t("steps.title"), open.steps.length ? h("ol", { class: "steps", id: "steps" }, open.steps.map(row)) : h("p", { class: "quiet" }, t("steps.none")));
 }

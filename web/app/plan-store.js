@@ -59,20 +59,39 @@ async function refetch() {
 }
 
 /** Take one step of redrawing; gives the service's answer. */
-export const take = async (step) => unlessLocked(await post("/steps", { ...step, head: open.plan.head }));
-export const drawNew = async (wanted) => unlessLocked(await post("/draw", wanted));
-export const undo = async () => follow(await post("/undo"));
-export const redo = async (step) => follow(await post("/redo", step && { step }));
+export const take = (step) => move("/steps", { ...step, head: open.plan.head });
+export const drawNew = (wanted) => move("/draw", wanted);
+export const undo = () => move("/undo");
+export const redo = (step) => move("/redo", step && { step });
 
-/** A step that changes a locked grid is taken back at once, and says which. */
+/** Move the draft by a request of the service, and follow where it stands then. */
+const move = async (rest, body) => follow(await unlessLocked(await post(rest, body)));
+
+/** Hold what moved the draft against the locks: a step, taken or taken back, that changes a locked grid is
+    turned round at once, and says which. Gives the answer with the `codes` that the step changed, gone ones too. */
 async function unlessLocked(answer) {
-  const changed = answer.grids.features.filter(({ properties }) => properties.change !== "bent");
-  const codes = [...changed.map(({ properties }) => properties.code), ...answer.gone];
+  const crossed = answer.step?.id ?? answer.steps[0];
+  if (!crossed) return { ...answer, codes: [] };
+  const { codes } = (await get(path("/steps"), { before: crossed + 1, limit: 1 })).steps[0];
+  try {
+    refuseLocked(codes, "lock.held");
+  } catch (refused) {
+    open.plan = (await (answer.plan.head === crossed ? post("/undo") : post("/redo", { step: crossed }))).plan;
+    await listSteps();
+    say("plan");
+    throw refused;
+  }
+  return { ...answer, codes };
+}
+
+async function listSteps() {
+  open.steps = (await get(path("/steps"), { limit: 200 })).steps;
+}
+
+/** Refuse to change grids of which some are locked. */
+function refuseLocked(codes, why) {
   const held = codes.filter((code) => open.locked.has(code));
-  if (!held.length) return follow(answer);
-  open.plan = (await post("/undo")).plan;
-  say("plan");
-  throw new Refused(t("lock.held", { names: held.map(nameOf).join(t("list.and")) }), 422);
+  if (held.length) throw new Refused(t(why, { names: held.map(nameOf).join(t("list.and")) }), 422);
 }
 
 /** Offer names for what a split made of a grid. */
@@ -100,22 +119,29 @@ async function follow(answer) {
     open.grids.set(code, grid);
   }
   open.picked = open.picked.filter((code) => open.grids.has(code));
-  open.steps = (await get(path("/steps"), { limit: 200 })).steps;
+  await listSteps();
   say("plan", "grids", "picked");
   weigh().catch(tell);
   return answer;
 }
 
-/** Ask what is wrong, what would change owner, what each grid has now, and how the draft differs in all. */
+let weighing = 0;
+
+/** Ask what is wrong, what would change owner, what each grid has now, how the draft differs in all, and what of it
+    must be decided: whenever the draft moved, a conflict was decided, or the map of the city is another. */
 async function weigh() {
-  const { id, head } = open.plan;
-  const isOver = () => open.plan?.id !== id || open.plan.head !== head;
+  const { id } = open.plan;
+  const mine = ++weighing;
+  const isOver = () => open.plan?.id !== id || mine !== weighing;
   const [faults, impact, differing] = await Promise.all([
     get(path("/faults")), get(path("/impact"), { limit: 100 }), get(path("/grids"), { changed: true }),
   ]);
   if (isOver()) return;
+  const isTorn = faults.against.conflicts.length > 0 && UNDECIDED.includes(open.plan.state);
+  const { conflicts } = isTorn ? await get(path("/conflicts")) : { conflicts: [] };
+  if (isOver()) return;
   mark(differing);
-  Object.assign(open, { faults, impact });
+  Object.assign(open, { faults, impact, conflicts });
   say("faults", "impact", "grids");
   const [moved, table] = [await get(path("/impact"), { format: "geojson", limit: 1000 }), await get(path("/table"), open.range)];
   if (isOver()) return;
@@ -132,6 +158,9 @@ function mark({ features, gone }) {
 
 /** The grids that the draft made or changed; one that only got a vertex is not among them. */
 export const changedGrids = () => [...open.grids.values()].filter(({ properties }) => ["new", "changed"].includes(properties.change));
+
+/** How many grids the draft as a whole made, changed or took away. */
+export const countChanged = () => changedGrids().length + open.gone.length;
 
 /** Measure the grids by another range of households. */
 export async function measureBy(range) {
@@ -161,18 +190,30 @@ export function lock(code) {
   say("locked", "picked");
 }
 
-/** Look whether others changed the open plan; then it is loaded anew. Gives whether it was. */
+/** Look whether others changed the open plan; then it is loaded anew. Gives whether it was. Where they published, or
+    decided a conflict of it, it is weighed anew. */
 export async function catchUp() {
   if (!open.plan) return false;
   const { id, head, state } = open.plan;
   const now = await get(`/plans/${id}`);
-  if (open.plan?.id !== id || open.plan.head !== head || (now.head === head && now.state === state)) return false;
+  if (open.plan?.id !== id || open.plan.head !== head) return false;
+  if (now.head === head && now.state === state) {
+    if (JSON.stringify(now) !== JSON.stringify(open.plan)) await weighAgain(now);
+    return false;
+  }
   await load(id);
   return true;
 }
 
-/** What is refused while grids are in conflict. */
-const NEED_DECISIONS = ["submit", "approve", "publish"];
+/** Weigh a plan whose draft is as it was, but not what becomes of it. */
+async function weighAgain(plan) {
+  open.plan = plan;
+  say("plan");
+  await weigh();
+}
+
+/** States of a plan in which conflicts can be decided. */
+const UNDECIDED = ["draft", "submitted", "approved"];
 
 /** Submit, withdraw, approve, reject, reopen or publish; what stands in the way of publishing is kept. */
 export async function act(what, body) {
@@ -182,22 +223,20 @@ export async function act(what, body) {
     await load((answer.plan ?? answer).id);
     return answer;
   } catch (error) {
-    if (NEED_DECISIONS.includes(what) && error.status === 409) await askConflicts();
+    if (error.status === 409) await weighAgain(await get(path()));
     throw error;
   }
 }
 
-async function askConflicts() {
-  open.conflicts = (await get(path("/conflicts"))).conflicts;
-  say("plan");
-}
-
+/** Decide a conflict. Theirs takes from the draft what it draws of the grids decided together; mine leaves it as it is. */
 export async function resolve(code, choice) {
+  const { with: together } = open.conflicts.find((one) => one.code === code);
+  if (choice === "theirs") refuseLocked([...new Set([code, ...together])], "lock.decides");
   const { plan, conflicts } = await post("/resolve", { code, take: choice });
-  open.plan = plan;
   open.conflicts = conflicts;
+  open.plan = plan;
   await refetch();
-  say("plan", "grids");
+  await weighAgain(plan);
 }
 
 /** Bring in a file drawn elsewhere as a step; where it has errors they are shown in place of the draft's. */
@@ -205,7 +244,7 @@ export async function bring(file) {
   const headers = { Accept: "application/json", "X-CSRF-Token": session().csrf ?? "" };
   const answer = await fetch(`${path("/import")}?name=${encodeURIComponent(file.name)}`, { method: "POST", headers, body: file });
   const told = await answer.json();
-  if (answer.ok) return follow(told);
+  if (answer.ok) return follow(await unlessLocked(told));
   if (!told.faults) throw new Refused(told.detail, answer.status);
   const { length } = told.faults.features;
   open.faults = { ...told.faults, errors: length, advice: 0, new_errors: length };
@@ -215,24 +254,20 @@ export async function bring(file) {
 
 /** Ask who should have contested ground and nobody's, or take some of that: "sure", or numbers of the list. */
 export async function mend(accept) {
-  if (accept) await unlessLocked(await post("/mend", { accept, head: open.plan.head }));
+  if (accept) await move("/mend", { accept, head: open.plan.head });
   open.proposals = (await post("/mend", {})).proposals;
   say("plan");
 }
 
-/** Let the service suggest steps that even the grids out. */
+/** Let the service suggest steps that even the grids out; the locked ones stay as they are. */
 export async function suggest(body) {
-  const before = new Map([...open.locked].map((code) => [code, open.grids.get(code)?.properties.area_m2]));
-  const answer = await post("/suggest", body);
+  const answer = await unlessLocked(await post("/suggest", { ...body, keep: [...open.locked] }));
   open.range = { low: body.low, high: body.high };
   open.across = body.across;
   await load(open.plan.id);
   open.reasons = new Map((answer.unresolved ?? []).map(({ code, reason }) => [code, reason]));
   say("table");
-  const held = [...before].filter(([code, area]) => Math.abs((open.grids.get(code)?.properties.area_m2 ?? 0) - area) > 1);
-  if (!held.length) return answer;
-  await undo();
-  throw new Refused(t("lock.held", { names: held.map(([code]) => nameOf(code)).join(t("list.and")) }), 422);
+  return answer;
 }
 
 /** Pick a grid, or put it back. */
@@ -261,7 +296,7 @@ export function nameOf(code) {
 }
 
 /** Grids that a draft made have labels until it is handed over. */
-const isLabel = (code) => code.startsWith("~");
+export const isLabel = (code) => code.startsWith("~");
 
 let gave = { of: null, names: new Map() };
 

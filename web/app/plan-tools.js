@@ -1,7 +1,7 @@
 /** The planner's tools: what may be done with the grids picked, as one row of labelled buttons. */
 
 import { get } from "./api.js";
-import { $, fill, h } from "./dom.js";
+import { $, h, refill } from "./dom.js";
 import { t } from "./i18n.js";
 import { cancel, sketch, whatIsAt } from "./plan-draw.js";
 import { trace } from "./plan-map.js";
@@ -49,7 +49,7 @@ function show() {
   const button = (tool) => h("button", { type: "button", id: `tool-${tool.name}`, class: "button", disabled: !tool.ready(),
     title: t(`tool.${tool.name}.how`), "aria-pressed": String(using === tool.name), onclick: () => use(tool) }, t(`tool.${tool.name}`));
   const { can_undo: back, can_redo: again } = open.plan;
-  fill(
+  refill(
     $("#toolbar"),
     h("button", { type: "button", id: "undo", class: "button", disabled: !back, title: "Ctrl+Z", onclick: () => doing(undo) }, t("tool.undo")),
     h("button", { type: "button", id: "redo", class: "button", disabled: !again.length, title: "Ctrl+Y", onclick: () => doing(redo) }, t("tool.redo")),
@@ -119,9 +119,8 @@ async function confirmed(step) {
   }
 }
 
-function told({ grids, gone, step }) {
-  const codes = grids.features.filter(({ properties }) => properties.change).map(({ properties }) => properties.code);
-  toast(t("step.done", { op: t(`tool.${step.op}`), codes: [...codes, ...gone].slice(0, 6).map(nameOf).join(t("list.and")) }), "note");
+function told({ codes, step }) {
+  toast(t("step.done", { op: t(`tool.${step.op}`), codes: codes.slice(0, 6).map(nameOf).join(t("list.and")) }), "note");
   if (step.op !== "split") return;
   pickOnly(codes.filter((code) => open.grids.get(code)?.properties.change === "new"));
   nameHalves(codes.filter((code) => open.grids.get(code)?.properties.level === open.level));
@@ -150,6 +149,7 @@ export function asked(title, content, read) {
   return new Promise((done) => {
     const dialog = h("dialog", { class: "session ask", "aria-label": title });
     const close = (value) => {
+      dialog.close(); // gives the focus back to where it was
       dialog.remove();
       done(value);
     };
