@@ -32,13 +32,16 @@ def brief(conn: Connection, plan: Plan) -> Json:
 
 
 def whole(conn: Connection, plan: Plan) -> Json:
-    """Return a plan as it is told, with the name of its scope and how many grids it changes."""
+    """Return a plan as it is told, with its scope's name, how many grids it changes, and what was decided."""
     base = plans.base_of(conn, plan)
     if plan.state == "draft":
         changed = plans.count_changed(conn, plan, base.cov)
     else:
         changed = _count_real(prospect(conn, plan.id).here)
-    return brief(conn, plan) | {"scope_name": base.cov.grids[plan.scope].name, "changed": changed}
+    decisions = {code: take for code, (take, _) in sorted(plan_store.choices(conn, plan.id).items())}
+    return brief(conn, plan) | {
+        "scope_name": base.cov.grids[plan.scope].name, "changed": changed, "decisions": decisions
+    }  # fmt: skip
 
 
 def _count_real(here: Draft) -> int:

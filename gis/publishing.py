@@ -81,6 +81,8 @@ def resolve(conn: Connection, plan_id: int, code: str, take: str) -> list[Clash]
     plan_store.choose(conn, plan_id, code, take, mark(one))
     if here.plan.state != "draft":
         plans.reopen(conn, plan_id)
+    else:
+        plan_store.update(conn, plan_id, state="draft")  # announced: whoever has it open weighs it anew
     return conflicts(conn, plan_id)
 
 

@@ -42,8 +42,18 @@ def test_an_overlap_is_mended_by_accepting_what_is_proposed(
     page.click("#mend-look")
     expect(page.locator("#proposals li")).to_have_count(1)
     expect(page.locator("#proposals .fault")).to_contain_text("m²")
+    # Neither one proposal nor all of them go round a lock.
+    lock = page.locator("#grids-table tr[data-code=T1b] input")
+    lock.check()
+    for accept in ("#proposals [data-accept='1']", "#mend-sure"):
+        page.click(accept)
+        expect(page.locator(".toast.error")).to_contain_text("would change locked grids: 网格T1b")
+        page.locator(".toast.error button").click()
+        expect(page.locator("#faults .fault.error")).to_have_count(1)
+        assert page.evaluate("window.safetymap.open.plan.head") is None
+    lock.uncheck()
     page.click("#proposals [data-accept='1']")
-    expect(page.locator("#steps li")).to_have_count(1)
+    expect(page.locator("#steps li:not(.undone)")).to_have_count(1)
     expect(page.locator("#mending [role=status]")).to_be_visible()
     expect(page.locator("#faults .fault.error")).to_have_count(0)
     page.click("#undo")

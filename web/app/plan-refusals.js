@@ -72,12 +72,13 @@ const KNOWN = [
 /** What the service says in words that a reader of the page understands; what is not known stays as it is. */
 export function inPlanWords(text) {
   const known = KNOWN.map(([form, key]) => [form.exec(text), key]).filter(([found]) => found);
-  return named(known.map(([found, key]) => t(key, { ...found })).join(t("list.then")) || text);
+  const inNames = (found) => ({ ...found.map((part) => part && named(part)) });
+  return known.map(([found, key]) => t(key, inNames(found))).join(t("list.then")) || named(text);
 }
 
-/** The error in such words. */
+/** The error in such words; what the page itself refuses, without a status, is in them already. */
 export function worded(error) {
-  if (error instanceof Error) error.message = inPlanWords(error.message);
+  if (error?.status) error.message = inPlanWords(error.message);
   return error;
 }
 

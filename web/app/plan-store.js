@@ -91,7 +91,7 @@ async function listSteps() {
 /** Refuse to change grids of which some are locked. */
 function refuseLocked(codes, why) {
   const held = codes.filter((code) => open.locked.has(code));
-  if (held.length) throw new Refused(t(why, { names: held.map(nameOf).join(t("list.and")) }), 422);
+  if (held.length) throw new Refused(t(why, { names: held.map(nameOf).join(t("list.and")) }), 0);
 }
 
 /** Offer names for what a split made of a grid. */
@@ -314,7 +314,7 @@ function labelled() {
 export function named(text, codes = [...open.grids.keys()]) {
   // In one pass, the longest first: a code may begin with another, and a name may hold a code.
   const longest = [...codes].sort((a, b) => b.length - a.length).map((code) => code.replace(/[^\p{L}\p{N}]/gu, "\\$&"));
-  return longest.length ? text.replace(new RegExp(longest.join("|"), "g"), (code) => nameOf(code)) : text;
+  return longest.length ? text.replace(new RegExp(`(?<![A-Za-z0-9~])(?:${longest.join("|")})(?![A-Za-z0-9])`, "g"), (code) => nameOf(code)) : text;
 }
 
 let counted = { of: null, names: new Map() };
