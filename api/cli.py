@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from api import analysis_cli, city_cli, exporting, importing, keys_cli, mending
+from api import analysis_cli, backup_cli, city_cli, exporting, importing, keys_cli, mending
 from api.access import is_loopback
 from api.console import app, out, plain_errors
 from gis import cluster, db, demo_keys, loading, preflight
@@ -14,7 +14,7 @@ from gis.errors import BadInput
 from gis.migrate import advice, migrate
 from gis.settings import settings
 
-__all__ = ["analysis_cli", "app", "city_cli", "exporting", "importing", "keys_cli", "mending"]
+__all__ = ["analysis_cli", "app", "backup_cli", "city_cli", "exporting", "importing", "keys_cli", "mending"]
 """The application with all its commands: importing a module of commands registers them."""
 
 GRACE_S = 3

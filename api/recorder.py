@@ -1,9 +1,7 @@
 """Writes who read what into the audit: into a file at once, into the database and sealed once a second."""
 
-import json
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
@@ -132,9 +130,6 @@ class Recorder:
         """Append entries to their chains, each once, whether or not an attempt before went through."""
         append = audit.append_missing if waiting.tried else audit.append
         waiting.tried = True
-        chains: dict[str, list[str]] = defaultdict(list)
-        for text in waiting.texts:
-            chains[json.loads(text)["chain"]].append(text)
         with self._engines().begin() as conn:
-            for chain in sorted(chains):
-                append(conn, chain, chains[chain])
+            for chain, texts in audit_queue.by_chain(waiting.texts).items():
+                append(conn, chain, texts)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from io import RawIOBase
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,24 @@ def _write_whole(file: RawIOBase, text: bytes, size: int) -> None:
 
 def _line_hash(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest() if line else ""
+
+
+def heads_until(path: Path, moment: datetime | None) -> bytes:
+    """Return the lines of a file of heads that were signed up to a moment; None: all of them."""
+    whole = path.read_bytes()
+    if moment is None:
+        return whole
+    lines = [line + b"\n" for line in whole.split(b"\n")[:-1]]
+    held = list(takewhile(lambda line: _signed_at(line) <= moment, lines))
+    return b"".join(held)
+
+
+def _signed_at(line: bytes) -> datetime:
+    """Return when a head was signed; one that cannot be read counts as old, for `verify` to find."""
+    try:
+        return datetime.fromisoformat(json.loads(line)["at"])
+    except (ValueError, TypeError, KeyError):
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _read_heads(data_dir: Path) -> tuple[dict[str, _Signed], list[str]]:

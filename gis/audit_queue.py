@@ -10,7 +10,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +80,14 @@ def _read(path: Path) -> list[str]:
     """Return the whole entries of a file; the last may be torn, and then nothing was given out for it."""
     lines = path.read_bytes().decode(errors="replace").split("\n")[:-1]
     return [line for line in lines if _is_entry(line)]
+
+
+def by_chain(texts: Iterable[str]) -> dict[str, list[str]]:
+    """Return entries by the chain that each belongs to, chains in order."""
+    chains: dict[str, list[str]] = {}
+    for text in texts:
+        chains.setdefault(json.loads(text)["chain"], []).append(text)
+    return dict(sorted(chains.items()))
 
 
 def _is_entry(line: str) -> bool:

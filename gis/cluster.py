@@ -13,9 +13,8 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +39,8 @@ ELSEWHERE = Path("/var/lib/safety-map")
 _SOCKET_LIMIT = 107
 """Bytes of a Unix socket's path on Linux (unix(7), sun_path)."""
 _START_TRIES = 5
+_RECOVERY_S = 86_400
+"""A day: how long a restored cluster may replay its log."""
 _HBA = """\
 local all {superuser} peer
 local replication {superuser} peer
@@ -126,11 +127,44 @@ class Cluster:
         """Note of what the server was last provisioned with."""
         return self.home / "provisioned"
 
+    @property
+    def backup_settings(self) -> Path:
+        """What pgbackrest reads; there once backups are set up."""
+        return self.home / "pgbackrest.conf"
+
     def run(self, program: str, *words: object, stdin: str = "") -> CompletedProcess[str]:
         """Run one of PostgreSQL's programs, of the version that made the data, as the server's user."""
         made_by = self.data / "PG_VERSION"
         directory = postgres.programs(int(made_by.read_text()) if made_by.exists() else None)
         return postgres.run(self.account, directory / program, *words, stdin=stdin)
+
+    def sql(self, script: str) -> CompletedProcess[str]:
+        """Run a script of psql as the superuser, up to its first error; the rows come bare."""
+        words = f"-X -q -A -t -v ON_ERROR_STOP=1 -p {self.port} -U {self.superuser} -d postgres".split()
+        return self.run("psql", *words, "-h", self.sockets, stdin=script)
+
+    def write(self, path: Path, text: str) -> None:
+        """Write a file whole and leave it to the server's user alone."""
+        part = path.with_name(f"{path.name}.part")
+        part.unlink(missing_ok=True)
+        part.touch(mode=0o600)
+        part.write_text(text)
+        self.give(part)
+        part.rename(path)
+
+    def give(self, path: Path) -> None:
+        """Leave a file or directory to the server's user."""
+        if self.account:
+            os.chown(path, self.account.pw_uid, self.account.pw_gid)
+
+    def own_directory(self, path: Path) -> None:
+        """Make a directory that only the server's user enters; one that another user made is refused."""
+        path.mkdir(mode=0o700, exist_ok=True)
+        uid = self.account.pw_uid if self.account else os.geteuid()
+        if path.is_symlink() or path.stat().st_uid not in {uid, os.geteuid()}:
+            raise ClusterFailed(f"{path} belongs to another user: remove it, or run as the user who made it")
+        path.chmod(0o700)
+        self.give(path)
 
 
 def up(data_dir: Path) -> str:
@@ -141,7 +175,7 @@ def up(data_dir: Path) -> str:
     """
     with _locked(data_dir):
         _place(data_dir)
-        cluster = _find(data_dir)
+        cluster = find(data_dir)
         _make_password(data_dir)
         if not _answers(cluster):
             cluster.provisioned.unlink(missing_ok=True)
@@ -151,12 +185,42 @@ def up(data_dir: Path) -> str:
         return cluster.url
 
 
+def recover(data_dir: Path, fill: Callable[[Cluster], None]) -> str:
+    """Start a cluster whose data directory `fill` lays out and return its URL, once its recovery has ended.
+
+    Raises ClusterFailed with the server's own words, such as when its log ends before the moment it goes to.
+    """
+    with _locked(data_dir):
+        _place(data_dir)
+        cluster = find(data_dir)
+        cluster.own_directory(cluster.home)
+        fill(cluster)
+        _make_password(data_dir)
+        cluster.own_directory(cluster.sockets)
+        _configure(cluster, _free_port(cluster))
+        started = cluster.run("pg_ctl", "start", "-w", "-t", "120", "-D", cluster.data, "-l", cluster.log)
+        if started.returncode or not _answers(cluster, _RECOVERY_S):
+            raise ClusterFailed(_last_words(cluster, started.stderr))
+        _provision(cluster)
+        return cluster.url
+
+
+def reload(data_dir: Path) -> None:
+    """Write the configuration of the cluster of `data_dir` anew and let its server, which runs, read it."""
+    with _locked(data_dir):
+        cluster = find(data_dir)
+        _configure(cluster, cluster.port)
+        done = cluster.run("pg_ctl", "reload", "-D", cluster.data)
+        if done.returncode:
+            raise ClusterFailed(done.stderr.strip())
+
+
 def down(data_dir: Path) -> bool:
     """Stop the cluster of `data_dir` and return whether it was running; ClusterFailed when it stays."""
     if not data_dir.is_dir():
         return False
     with _locked(data_dir):
-        cluster = _find(data_dir)
+        cluster = find(data_dir)
         if not _postmaster(cluster):
             return False
         stopped = cluster.run("pg_ctl", "stop", "-w", "-t", "120", "-m", "fast", "-D", cluster.data)
@@ -167,7 +231,7 @@ def down(data_dir: Path) -> bool:
 
 def running(data_dir: Path) -> int | None:
     """Return the process id of the cluster's server, None when it does not run."""
-    return _postmaster(_find(data_dir)) if data_dir.is_dir() else None
+    return _postmaster(find(data_dir)) if data_dir.is_dir() else None
 
 
 def url(data_dir: Path) -> str:
@@ -192,7 +256,8 @@ def _locked(data_dir: Path) -> Iterator[None]:
         yield
 
 
-def _find(data_dir: Path) -> Cluster:
+def find(data_dir: Path) -> Cluster:
+    """Return the cluster of a data directory, whether it is there yet or not."""
     data_dir = data_dir.resolve()
     return Cluster(data_dir, (data_dir / "pg").resolve(), postgres.account())
 
@@ -230,7 +295,7 @@ def _make_password(data_dir: Path) -> None:
 
 def _initialise(cluster: Cluster) -> None:
     """Make the data directory, under another name until it is complete."""
-    _own_directory(cluster, cluster.home)
+    cluster.own_directory(cluster.home)
     if cluster.data.exists():
         return
     part = cluster.home / "data.part"
@@ -247,7 +312,7 @@ def _start(cluster: Cluster) -> None:
 
     A server killed with -9 leaves processes that hold its shared memory for a moment: hence the tries.
     """
-    _own_directory(cluster, cluster.sockets)
+    cluster.own_directory(cluster.sockets)
     for _ in range(_START_TRIES):
         _forget_dead_server(cluster)
         _configure(cluster, _free_port(cluster))
@@ -266,47 +331,37 @@ def _forget_dead_server(cluster: Cluster) -> None:
 
 def _configure(cluster: Cluster, port: int) -> None:
     """Write the server's configuration anew, so that it fits the machine it starts on."""
-    _write(cluster, cluster.data / "postgresql.conf", postgres.settings(port, cluster.sockets))
-    _write(cluster, cluster.data / "pg_hba.conf", _HBA.format(superuser=cluster.superuser))
-    _write(cluster, cluster.home / "port", str(port))
+    archiving = postgres.archiving(cluster.backup_settings, cluster.data)
+    cluster.write(cluster.data / "postgresql.conf", postgres.settings(port, cluster.sockets) + archiving)
+    cluster.write(cluster.data / "pg_hba.conf", _HBA.format(superuser=cluster.superuser))
+    cluster.write(cluster.home / "port", str(port))
 
 
 def _free_port(cluster: Cluster) -> int:
     """Return the port it had, when nobody took it, else the first free one."""
     with suppress(OSError, ValueError):
-        if _is_free(cluster.port):
+        if postgres.is_free(cluster.port):
             return cluster.port
     for port in PORTS:
-        if _is_free(port):
+        if postgres.is_free(port):
             return port
     raise ClusterFailed(f"127.0.0.1 has no free port in {PORTS}; stop what holds them")
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as PostgreSQL binds
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
 def _provision(cluster: Cluster) -> None:
     """Make sure of PostGIS, the roles, their passwords and the database, whatever a killed process left."""
-    words = f"-X -q -v ON_ERROR_STOP=1 -p {cluster.port} -U {cluster.superuser} -d postgres".split()
     script = _PROVISION.format(
         name=NAME, password=cluster.password, service=SERVICE, service_password=cluster.service_password
     )
     done_with = hashlib.sha256(script.encode()).hexdigest()
     if cluster.provisioned.exists() and cluster.provisioned.read_text() == done_with:
         return
-    done = cluster.run("psql", *words, "-h", cluster.sockets, stdin=script)
+    done = cluster.sql(script)
     if done.returncode and '"postgis" is not available' in done.stderr:
         raise ClusterMissing(f"this PostgreSQL has no PostGIS: {postgres.INSTALL}")
     if done.returncode:
         raise ClusterFailed(done.stderr.strip())
-    _write(cluster, cluster.provisioned, done_with)
+    cluster.write(cluster.provisioned, done_with)
 
 
 def _postmaster(cluster: Cluster) -> int | None:
@@ -318,9 +373,9 @@ def _postmaster(cluster: Cluster) -> int | None:
         return None
 
 
-def _answers(cluster: Cluster) -> bool:
+def _answers(cluster: Cluster, patience_s: float = 120) -> bool:
     """Say whether the server takes connections; one that is still starting is waited for."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + patience_s
     while _postmaster(cluster):
         if not cluster.run("pg_isready", "-q", "-h", cluster.sockets, "-p", cluster.port).returncode:
             return True
@@ -328,29 +383,6 @@ def _answers(cluster: Cluster) -> bool:
             raise ClusterFailed(f"the server runs but does not answer; see {cluster.log}")
         time.sleep(0.2)
     return False
-
-
-def _own_directory(cluster: Cluster, path: Path) -> None:
-    """Make a directory that only the server's user enters; one that another user made is refused."""
-    path.mkdir(mode=0o700, exist_ok=True)
-    uid = cluster.account.pw_uid if cluster.account else os.geteuid()
-    if path.is_symlink() or path.stat().st_uid not in {uid, os.geteuid()}:
-        raise ClusterFailed(f"{path} belongs to another user: remove it, or run as the user who made it")
-    path.chmod(0o700)
-    _give(cluster, path)
-
-
-def _write(cluster: Cluster, path: Path, text: str) -> None:
-    """Write a file whole and leave it to the server's user."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text)
-    _give(cluster, part)
-    part.rename(path)
-
-
-def _give(cluster: Cluster, path: Path) -> None:
-    if cluster.account:
-        os.chown(path, cluster.account.pw_uid, cluster.account.pw_gid)
 
 
 def _last_words(cluster: Cluster, otherwise: str) -> str:

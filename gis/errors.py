@@ -32,6 +32,10 @@ class ClusterFailed(Problem):
     """The private cluster does not start, stop or answer; the text carries the server's own words."""
 
 
+class BackupFailed(Problem):
+    """A backup, a restore or a swap did not go through; the text says why and what to do."""
+
+
 class TileOutside(NotFound):
     """There is no such tile in the world, or the layer has none at that zoom."""
 

@@ -29,15 +29,20 @@ def migrate(conn: Connection, revision: str = "head") -> None:
     go(_config(conn), revision)
 
 
+def known(conn: Connection) -> list[str]:
+    """Return the revisions that this program knows, oldest first."""
+    script = ScriptDirectory.from_config(_config(conn))
+    return [one.revision for one in script.walk_revisions()][::-1]
+
+
 def _refuse_newer(conn: Connection) -> None:
     """Raise NewerStore unless the store's revision, if it has any, is one of ours."""
-    known = ScriptDirectory.from_config(_config(conn))
-    ours = {one.revision for one in known.walk_revisions()}
+    ours = known(conn)
     stored = set(MigrationContext.configure(conn).get_current_heads())
-    if stored - ours:
+    if stored.difference(ours):
         raise NewerStore(
             f"the store is of revision {', '.join(sorted(stored))}, this program knows those up to "
-            f"{known.get_current_head()}: install the newer program, or restore a backup from before"
+            f"{ours[-1]}: install the newer program, or restore a backup from before"
         )
 
 

@@ -3,7 +3,9 @@
 import os
 import pwd
 import re
+import shlex
 import shutil
+import socket
 import subprocess
 from contextlib import suppress
 from itertools import chain
@@ -11,6 +13,8 @@ from pathlib import Path
 
 from gis.errors import ClusterMissing
 
+STANZA = "safetymap"
+"""What pgbackrest calls the cluster."""
 OLDEST = 15
 """The oldest major version that is used."""
 INSTALL = (
@@ -34,6 +38,7 @@ _SETTINGS: dict[str, object] = {
     "effective_io_concurrency": 200,
     # What a base backup, an archive of the log and a standby need.
     "wal_level": "replica",
+    "archive_mode": "on",
     "max_wal_senders": 4,
     "max_wal_size": "'2GB'",
     "checkpoint_timeout": "'15min'",
@@ -50,6 +55,26 @@ def settings(port: int, sockets: Path) -> str:
     return "".join(
         f"{name} = {value}\n" for name, value in {**_SETTINGS, **_memory(_ram_mb()), **where}.items()
     )
+
+
+def archiving(repository: Path, data: Path) -> str:
+    """Return the settings that send the log of `data` to where pgbackrest's file `repository` says.
+
+    Without that file the log goes nowhere: archiving itself stays on, since only a restart can turn it on.
+    After a minute a segment that holds anything is sent, full or not: so much is lost at most.
+    """
+    if not repository.exists():
+        return "archive_command = '/bin/true'\n"
+    words = [
+        "pgbackrest",
+        f"--config={repository}",
+        f"--stanza={STANZA}",
+        f"--pg1-path={data}",
+        "archive-push",
+    ]
+    command = shlex.join(words).replace("%", "%%") + " %p"
+    quoted = command.replace("'", "''")
+    return f"archive_command = '{quoted}'\narchive_timeout = '60s'\n"
 
 
 def _memory(ram: int) -> dict[str, object]:
@@ -88,11 +113,19 @@ def run(
     user: pwd.struct_passwd | None, *command: object, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run a program as `user`, from a directory anyone can enter and without our own PG* variables."""
+    done = run_raw(user, *command, stdin=stdin)
+    said = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
+    return subprocess.CompletedProcess(done.args, done.returncode, *said)
+
+
+def run_raw(
+    user: pwd.struct_passwd | None, *command: object, stdin: str = ""
+) -> subprocess.CompletedProcess[bytes]:
+    """As `run`, of a program that says bytes."""
     return subprocess.run(
         [str(word) for word in command],
-        input=stdin,
+        input=stdin.encode(),
         capture_output=True,
-        text=True,
         check=False,
         cwd="/",
         env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
@@ -100,6 +133,17 @@ def run(
         group=user.pw_gid if user else None,
         extra_groups=[] if user else None,
     )
+
+
+def is_free(port: int) -> bool:
+    """Say whether nobody listens on a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as PostgreSQL binds
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def programs(wanted: int | None) -> Path:

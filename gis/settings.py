@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     """Count this machine's own requests too (needed behind a proxy that tells no address)."""
     body_mb: int = 32
     """Largest body of a request."""
+    backup_oldest_h: float = 26
+    """Hours that the newest backup may be old before readiness and metrics warn of it: a night, and some."""
     log_level: str = "INFO"
     oidc_issuer: str | None = None
     """`iss` of bearer tokens; with `oidc_audience` and `oidc_jwks_url` it turns OIDC on."""

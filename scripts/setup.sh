@@ -16,9 +16,13 @@ has_postgis() {
   return 1
 }
 
+# What the product runs without: backups, and tests in a browser.
+optional='^(pgbackrest|chromium|pgbouncer|libatomic1| )+$'
+
 missing_packages() {
   has_python || echo python3 python3-venv
   [ "$purpose" = lint ] || has_postgis || echo postgresql-postgis
+  [ "$purpose" = lint ] || [ -n "${SAFETYMAP_DATABASE_URL:-}" ] || command -v pgbackrest >/dev/null || echo pgbackrest
   [ "$purpose" != test ] || command -v chromium >/dev/null || echo chromium
   [ "$purpose" != test ] || [ -x /usr/sbin/pgbouncer ] || command -v pgbouncer >/dev/null || echo pgbouncer
   # The browser driver's own Node links against it.
@@ -41,8 +45,8 @@ system_packages() {
   local wanted
   wanted=$(missing_packages | xargs)
   [ -n "$wanted" ] || return 0
-  if [[ "$wanted" =~ ^(chromium|libatomic1|pgbouncer| )+$ ]] && ! command -v apt-get >/dev/null; then
-    say "There is no apt-get here: tests that need $wanted are skipped."
+  if [[ "$wanted" =~ $optional ]] && ! { command -v apt-get && { [ "$(id -u)" = 0 ] || command -v sudo; }; } >/dev/null; then
+    say "Not here: $wanted. Without pgbackrest there are no backups, without chromium tests in a browser are skipped."
     return 0
   fi
   command -v apt-get >/dev/null || fail "$wanted is missing and there is no apt-get here. Install Python ≥ 3.11 with venv" \

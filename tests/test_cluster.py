@@ -89,7 +89,7 @@ def copied(home: Path, *words: str) -> Iterator[tuple[str, Path]]:
 def test_a_base_backup_is_whole_and_answers_the_same(home: Path) -> None:
     url = cluster.up(home)
     write_row(url, 7)
-    one = cluster._find(home)
+    one = cluster.find(home)
     assert ask(url, "SHOW data_checksums") == "on"
     with copied(home) as (again, copy):
         values = "SELECT array_agg(value) FROM kept"
@@ -255,7 +255,7 @@ def test_socket_directory_of_another_user_is_refused(tmp_path: Path) -> None:
     foreign.mkdir()
     shutil.chown(foreign, "daemon")
     with pytest.raises(ClusterFailed, match="belongs to another user"):
-        cluster._own_directory(cluster.Cluster(tmp_path, tmp_path, postgres.account()), foreign)
+        cluster.Cluster(tmp_path, tmp_path, postgres.account()).own_directory(foreign)
 
 
 @pytest.mark.usefixtures("home")  # for its skip
@@ -270,7 +270,7 @@ def test_closed_data_directory_puts_the_cluster_elsewhere(monkeypatch: pytest.Mo
         assert not cluster.down(closed)
         assert not elsewhere.exists()
         assert ask(cluster.up(closed), "SELECT 1") == 1
-        assert cluster._find(closed).home.parent == elsewhere
+        assert cluster.find(closed).home.parent == elsewhere
         assert cluster.down(closed)
         shutil.rmtree(elsewhere)
         cluster._place(closed)
