@@ -46,7 +46,7 @@ system_packages() {
   wanted=$(missing_packages | xargs)
   [ -n "$wanted" ] || return 0
   if [[ "$wanted" =~ $optional ]] && ! { command -v apt-get && { [ "$(id -u)" = 0 ] || command -v sudo; }; } >/dev/null; then
-    say "Not here: $wanted. Without pgbackrest there are no backups, without chromium tests in a browser are skipped."
+    say "Not here: $wanted. Without pgbackrest there are no backups, without chromium or pgbouncer the tests that need it are skipped."
     return 0
   fi
   command -v apt-get >/dev/null || fail "$wanted is missing and there is no apt-get here. Install Python ≥ 3.11 with venv" \

@@ -69,7 +69,7 @@ def test_answers_with_postgis_and_our_settings(home: Path) -> None:
 def copied(home: Path, *words: str) -> Iterator[tuple[str, Path]]:
     """A base backup of the cluster that runs beside it; its URL and where it lies."""
     url = cluster.up(home)
-    one = cluster._find(home)
+    one = cluster.find(home)
     copy, port = one.home / "copy", one.port + 50
     made = one.run(
         "pg_basebackup", "-D", copy, "-X", "stream", "-c", "fast", "-h", one.sockets, "-p", one.port, *words

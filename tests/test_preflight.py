@@ -36,7 +36,7 @@ def superuser() -> Callable[[str, str], str]:
     """Run SQL in a database as the private cluster's superuser."""
     if settings().database_url:
         pytest.skip("the configured server's superuser is not ours")
-    one = cluster._find(settings().data_dir)
+    one = cluster.find(settings().data_dir)
 
     def run(database: str, script: str) -> str:
         words = f"-X -q -At -v ON_ERROR_STOP=1 -p {one.port} -U {one.superuser} -d {database}".split()
