@@ -1,6 +1,6 @@
 """Change, emergence, near repeats and profiles over HTTP: rows as JSON or CSV, each with its test."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -19,8 +19,9 @@ from gis.calendar import Festival
 from gis.clocks import rfc3339
 from gis.errors import BadInput
 from layers import comparing, emergence, timing
-from layers.began import Silence
 from layers.comparing import Compared
+from layers.silence import Silence
+from layers.silent_areas import SilentArea
 from layers.stats.change import Change
 from layers.stats.profiles import Profile
 from layers.view import View
@@ -110,7 +111,7 @@ def changes(
         raise BadInput("level", "give either res (cells) or level (grids)")
     with transaction() as conn:
         found = comparing.changes(conn, seen := view(conn, look, who), res, level)
-        data = _series(conn, seen, found.silent)
+        data = _series(conn, seen, found.silent, found.aside)
     keys = {"cell": found.keys} if found.names is None else {"code": found.keys, "name": found.names}
     columns: tables.Columns = {**keys, "now": found.now.tolist(), "reported": found.reported.tolist()}
     compared = {name: getattr(found, name) for name in _EARLIER}
@@ -335,8 +336,13 @@ def _data(conn: Connection, seen: View) -> dict[str, Any]:
     return {"data_version": city.data_version(conn)} | told_period(conn, seen)
 
 
-def _series(conn: Connection, seen: View, rows: Mapping[str, Silence] | None = None) -> dict[str, Any]:
-    return {"data_version": city.data_version(conn)} | told_series(conn, seen, rows)
+def _series(
+    conn: Connection,
+    seen: View,
+    rows: Mapping[str, Silence] | None = None,
+    areas: Iterable[SilentArea] = (),
+) -> dict[str, Any]:
+    return {"data_version": city.data_version(conn)} | told_series(conn, seen, rows, areas)
 
 
 def _whole(start: Any, end: Any, method: dict[str, str], data: dict[str, Any]) -> dict[str, Any]:

@@ -21,10 +21,12 @@ from gis.grids import Asked, Wish
 from gis.record_span import Span
 from gis.schema import COLOURS, SOURCES
 from layers import filters, public
-from layers.began import Silence, narrowed
+from layers.began import narrowed
 from layers.delays import view_span
 from layers.periods import last_moment
 from layers.provisional import Provisional, Unrecorded, provisional, unrecorded
+from layers.silence import Silence
+from layers.silent_areas import SilentArea
 from layers.view import View
 
 Open = Callable[[], AbstractContextManager[Connection]]
@@ -199,7 +201,9 @@ def told_period(conn: Connection, seen: View, span: Span | None = None) -> dict[
     return {"provisional": _told_provisional(late), "unrecorded": _told_unrecorded(missing)}
 
 
-def told_series(conn: Connection, seen: View, rows: Mapping[str, Silence] | None = None) -> dict[str, Any]:
+def told_series(
+    conn: Connection, seen: View, rows: Mapping[str, Silence] | None = None, areas: Iterable[SilentArea] = ()
+) -> dict[str, Any]:
     """Return the same of the records of what a view is filtered by, what `began` later, what was `silent`.
 
     `rows` are categories; what is asked for as a whole has none.
@@ -210,18 +214,27 @@ def told_series(conn: Connection, seen: View, rows: Mapping[str, Silence] | None
         {"category": name, "since": f"{one.until:%Y-%m-%d}"}
         for name, one in every if one.since is None and one.until
     ]  # fmt: skip
-    return told_period(conn, seen, span) | {"began": began, "silent": told_silent(every)}
+    return told_period(conn, seen, span) | {"began": began, "silent": told_silent(every, areas)}
 
 
-def told_silent(found: Iterable[tuple[str | None, Silence]]) -> list[dict[str, Any]]:
-    """Return when categories (None: what is asked for) were silent: first and last day, None for open."""
+def told_silent(
+    found: Iterable[tuple[str | None, Silence]], areas: Iterable[SilentArea] = ()
+) -> list[dict[str, Any]]:
+    """Return when areas or categories were silent: first and last day, None for open.
+
+    None for category and area is what is asked for.
+    """
+    every: list[tuple[str | None, SilentArea | None, Silence]]
+    every = [*((name, None, one) for name, one in found), *((None, one, one.silence) for one in areas)]
     return [
         {
             "category": name,
+            "area": area and area.code,
+            "area_name": area and area.name,
             "first": one.since and f"{one.since:%Y-%m-%d}",
             "last": one.until and f"{last_moment(one.until):%Y-%m-%d}",
         }
-        for name, one in found
+        for name, area, one in every
     ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.engine import Connection
 
 from api.access import Who, audience
-from api.deps import Look, TestedBack, Transaction, told_period, view
+from api.deps import Look, TestedBack, Transaction, told_period, told_silent, view
 from api.limits import heavy
 from api.once import Made, RunOnce
 from api.times import Time
@@ -80,6 +80,8 @@ class RisingAnswer(BaseModel):
     data_version: int
     provisional: dict[str, Any] | None
     unrecorded: dict[str, Any] | None
+    silent: list[dict[str, Any]]
+    """Areas that were silent in a part of the days studied, with first and last day: left out."""
 
 
 _RISING = {
@@ -108,7 +110,7 @@ def rising_clusters(
         "start": rfc3339(found.start), "end": rfc3339(found.end), "res": res,
         "study_days": found.study_days, "incidents": found.incidents,
         "clusters": [_cluster(*one) for one in found.found], "method": _RISING, "data_version": version,
-        **known,
+        "silent": told_silent((), found.aside), **known,
     }  # fmt: skip
 
 

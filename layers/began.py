@@ -1,7 +1,7 @@
 """When a category or a filtered view was silent, wherever in the city: not begun, paused or ended."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import combinations
 from typing import Any
@@ -14,12 +14,13 @@ from sqlalchemy.engine import Connection
 
 from gis.city import category_tree, records_by_day, the_city
 from gis.db import Record
-from gis.record_span import Period, Span, first_in_use, midnight
-from gis.recorded import Run, recorded_days
+from gis.record_span import Span, first_in_use, midnight
+from gis.recorded import recorded_days
 from gis.schema import incidents
 from gis.silences import silences
-from layers import periods
 from layers.delays import view_span
+from layers.silence import Silence, silence_of, without
+from layers.silent_areas import of_the_area
 from layers.view import View, wanted_incidents
 
 Integers = npt.NDArray[np.int64]
@@ -39,50 +40,14 @@ def is_filtered(view: View) -> bool:
     return any(one is not None for one in (view.categories, view.source, view.colour, view.filter))
 
 
-@dataclass(frozen=True)
-class Silence:
-    """A time in which a part of the records was silent, between local midnights."""
-
-    since: datetime | None
-    """None: it had not begun."""
-    until: datetime | None
-    """None: it has ended."""
-
-    def touches(self, start: datetime, end: datetime) -> bool:
-        """Say whether it meets a period."""
-        begins = self.since is None or periods.utc(self.since) < periods.utc(end)
-        return begins and (self.until is None or periods.utc(self.until) > periods.utc(start))
-
-    def covers(self, start: datetime, end: datetime) -> bool:
-        """Say whether it holds a whole period."""
-        begins = self.since is None or periods.utc(self.since) <= periods.utc(start)
-        return begins and (self.until is None or periods.utc(self.until) >= periods.utc(end))
-
-    def parts(self, *periods_: Period) -> bool:
-        """Say whether it meets some of the time that is compared, and not all of it: that changes counts."""
-        return any(self.touches(*one) for one in periods_) and not all(self.covers(*one) for one in periods_)
-
-    @property
-    def turn(self) -> datetime:
-        """Return the day that names it: on which it ended, or began where it goes on."""
-        day = self.until or self.since
-        assert day
-        return day
-
-
 def narrowed(conn: Connection, view: View) -> tuple[Span, list[Silence]]:
-    """Return the span of the records of what a view is filtered by, and when that was silent.
+    """Return the span of the records of what a view is filtered by, or of its area, and when that was silent.
 
     Days before a category, a source or a colour came into use, and those of a pause, are not recorded ones of
     it, nor of any part. Of what ended the days behind its last are left: it holds nothing there.
     """
-    span, silent = view_span(conn, view), silences_of(conn, view)
-    for one in silent:
-        if one.since is None and one.until is not None:
-            span = span.since(one.until)
-        elif one.since is not None and one.until is not None:
-            span = span.without(one.since, one.until)
-    return span, silent
+    silent = [*silences_of(conn, view), *of_the_area(conn, view)]
+    return without(view_span(conn, view), silent), silent
 
 
 def comparable(conn: Connection, view: View) -> Span:
@@ -112,14 +77,7 @@ def _silent(places: Integers, days: Integers, zone: ZoneInfo) -> list[Silence]:
     """Return the silences of recorded days by their places."""
     runs = [run for run in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if run.size]
     ends = [(int(run[0]), int(run[-1]) + 1) for run in runs]
-    return [_silence((int(days[a]), int(np.append(days, days[-1] + 1)[b])), days, zone) for a, b in ends]
-
-
-def _silence(run: Run, days: Integers, zone: ZoneInfo) -> Silence:
-    first, end = run
-    return Silence(
-        None if first <= days[0] else midnight(first, zone), None if end > days[-1] else midnight(end, zone)
-    )
+    return [silence_of((int(days[a]), int(np.append(days, days[-1] + 1)[b])), days, zone) for a, b in ends]
 
 
 def in_use(
@@ -186,7 +144,7 @@ def uses(
     days = days[first_in_use(days) :]
     held = days_held(conn, replace(view, start=None, end=None), midnight(days[0], zone))
     found = [silences(_of_row(held, row), days, records.off) for row in rows]
-    return [[_silence(run, days, zone) for run in runs] for runs in found]
+    return [[silence_of(run, days, zone) for run in runs] for runs in found]
 
 
 def _of_row(held: Days, row: Collection[str] | None) -> Integers:

@@ -18,11 +18,13 @@ from gis.errors import BadInput
 from gis.grids import current
 from gis.record_span import Span
 from layers import periods
-from layers.began import Silence, narrowed, uses
+from layers.began import comparable, narrowed, uses
 from layers.by_grid import grid_counts, reported_grids
 from layers.counts import counts
 from layers.expecting import bounds, closed_period, days_of, periods_before
 from layers.newcomers import Newcomer, codes_of, newcomers, topmost, with_below
+from layers.silence import Silence
+from layers.silent_areas import SilentArea, set_aside
 from layers.stats.change import FEW, Change, change_of_parts, change_of_whole, with_and_without
 from layers.stats.expectation import dispersion
 from layers.stats.situation import FEWEST_PERIODS
@@ -33,6 +35,8 @@ ALPHA, USUAL_RES = 0.05, 8
 MATCHED_DAYS = 364
 """52 weeks: the same weekdays of the year before."""
 Integers = npt.NDArray[np.int64]
+Left = tuple[frozenset[str], tuple[str, ...]]
+"""Categories and areas that are left out."""
 __all__ = ["FEW", "Changes", "Compared", "changes"]
 
 
@@ -46,6 +50,8 @@ class Compared:
     """Per row."""
     whole: Change
     """Everything, shape (1,), incidents without a place included."""
+    aside: list[SilentArea]
+    """Areas that were silent in a part of either period: tested without them, and not tested themselves."""
     without: list[Newcomer]
     """What was silent in either period in many grids: tested without it, and falls with it as well."""
 
@@ -88,6 +94,12 @@ class Changes:
         every = [self.before, self.year, self.weekdays, self.festival]
         return {one.category: one.silence for each in every if each for one in each.without}
 
+    @property
+    def aside(self) -> list[SilentArea]:
+        """Return the areas that any comparison is tested without."""
+        every = [self.before, self.year, self.weekdays, self.festival]
+        return list(dict.fromkeys(one for each in every if each for one in each.aside))
+
 
 def changes(conn: Connection, view: View, res: int | None, level: int | None) -> Changes:
     """Return counts of a view's period by cells at `res`, or by grids of a `level`, against earlier ones.
@@ -100,6 +112,7 @@ def changes(conn: Connection, view: View, res: int | None, level: int | None) ->
     now = closed_period(view, span)
     assert now.start
     assert now.end
+    span = comparable(conn, view)
     backs = periods_before(now, span)
     past = [_earlier(now, back) for back in backs]
     zone = ZoneInfo(the_city(conn).timezone)
@@ -109,8 +122,11 @@ def changes(conn: Connection, view: View, res: int | None, level: int | None) ->
     known = [now, *past, *(each for each in reached if each)]
     at = [1 if backs[:1] == [1] else None, *(None if each is None else known.index(each) for each in reached)]
     new = _new(conn, now, {each: known[each] for each in at if each is not None})
-    out = list(dict.fromkeys([frozenset[str](), *(codes_of(some) for some in new.values())]))
-    blocks = [_without(conn, known, codes) for codes in out]
+    aside = {each: set_aside(conn, now, bounds(known[each]), bounds(now)) for each in new}
+    lefts = {each: (codes_of(new[each]), tuple(one.code for one in aside[each])) for each in new}
+    nothing: Left = (frozenset(), ())
+    out = list(dict.fromkeys([nothing, *lefts.values()]))
+    blocks = [_without(conn, known, left) for left in out]
     keys, names, counted = _counted(conn, blocks, len(past), res, level)
     tables = dict(zip(out, counted, strict=True))
     all_of_it = counted[0]
@@ -118,9 +134,13 @@ def changes(conn: Connection, view: View, res: int | None, level: int | None) ->
     reported = np.ones(len(keys), dtype=bool) if level is None else reported_grids(conn, now, level)
 
     def compare(place: int) -> Compared:
-        rest = tables[codes_of(new[place])] if new[place] else None
-        found = _compared(known, place, all_of_it, rest, some, new[place])
-        return replace(found, rows=found.rows.among(reported[some]))
+        rest = tables[lefts[place]] if lefts[place] != nothing else None
+        found = _compared(known, place, all_of_it, rest, some, new[place], aside[place])
+        is_tested = reported[some]
+        if rest is not None and aside[place]:
+            left, every = (each.parts[[0, place]].sum(axis=0) for each in (rest, all_of_it))
+            is_tested = is_tested & ((left > 0) | (every == 0))[some]
+        return replace(found, rows=found.rows.among(is_tested))
 
     before, year, weekdays, same = (None if each is None else compare(each) for each in at)
     off = [_days_off(known[each], zone) if each is not None else None for each in (0, *at)]
@@ -219,8 +239,10 @@ def _new(conn: Connection, now: View, compared: dict[int, View]) -> dict[int, li
     return {place: of(then) for place, then in compared.items()}
 
 
-def _without(conn: Connection, views: list[View], codes: frozenset[str]) -> list[View]:
-    """Return the views without some categories."""
+def _without(conn: Connection, views: list[View], leave: Left) -> list[View]:
+    """Return the views without some categories and areas."""
+    codes, areas = leave
+    views = [replace(view, without=areas) for view in views]
     if not codes:
         return views
     left = [tuple(view.categories or with_below(conn)) for view in views]
@@ -229,7 +251,8 @@ def _without(conn: Connection, views: list[View], codes: frozenset[str]) -> list
 
 
 def _compared(
-    views: list[View], place: int, whole: Counted, rest: Counted | None, some: Integers, new: list[Newcomer]
+    views: list[View], place: int, whole: Counted, rest: Counted | None, some: Integers,
+    new: list[Newcomer], aside: list[SilentArea],
 ) -> Compared:  # fmt: skip
     """Compare the first view with another: of all, and of the `rest` without what is new."""
     now, then = views[0], views[place]
@@ -241,7 +264,7 @@ def _compared(
         pairs = zip(found, rest.against(place, some, days), strict=True)
         of_parts, of_whole = (with_and_without(*pair) for pair in pairs)
         found = of_parts, of_whole
-    return Compared(then.start, then.end, *found, new)
+    return Compared(then.start, then.end, *found, aside, new)
 
 
 def _days_earlier(view: View, zone: ZoneInfo, days: int) -> View:

@@ -15,11 +15,13 @@ from gis.errors import BadInput, NotFound
 from gis.grids import current, owned, shape
 from gis.record_span import Span
 from gis.schema import COLOURS, grids, incidents
-from layers.began import Silence, comparable, silences_of, uses
+from layers.began import comparable, silences_of, uses
 from layers.delays import view_span
 from layers.expecting import bounds, closed_period, follows, period_before
 from layers.newcomers import newcomers, with_below
 from layers.periods import last_moment
+from layers.silence import Silence
+from layers.silent_areas import silent_areas
 from layers.stats.displacement import Difference, difference
 from layers.view import View, wanted_incidents
 
@@ -70,6 +72,7 @@ def evaluate(conn: Connection, view: View, control: str, ring_m: float | None) -
     before = period_before(now)
     if not follows(now, known := comparable(conn, now)):
         raise _cannot_compare(known, silences_of(conn, now))
+    _refuse_silent_areas(conn, now, control, before)
     _refuse_new(conn, now, before)
     both = (before, now)
     area, other = (_of(conn, both, owned(incidents.c.geom, now.asked, code)) for code in (view.area, control))
@@ -78,6 +81,23 @@ def evaluate(conn: Connection, view: View, control: str, ring_m: float | None) -
     plain, weighted = difference(area, other), difference(area, other, [harm[each] for each in COLOURS])
     moved = None if ring is None else difference(area + ring, other)
     return Evaluated(now, area, other, ring, harm, plain, weighted, moved)
+
+
+def _refuse_silent_areas(conn: Connection, now: View, control: str, before: View) -> None:
+    """Refuse periods in a part of which an area, what holds it or a part of it was silent."""
+    both = (bounds(before), bounds(now))
+    for name, code in (("area", now.area), ("control", control)):
+        assert code
+        chain = _chain(conn, now, code)
+        for one in silent_areas(conn, now):
+            if one.silence.parts(*both) and (one.code in chain or code in one.chain):
+                first, last = one.silence.days
+                raise BadInput(
+                    name,
+                    f"of {one.code} there are no records {first or 'from the first day'} to "
+                    f"{last or 'this day'}, within this period or that before it; "
+                    "name other days or another area",
+                )
 
 
 def _refuse_new(conn: Connection, now: View, before: View) -> None:

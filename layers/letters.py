@@ -20,7 +20,8 @@ from gis.errors import BadInput, NotFound
 from gis.schema import grid_codes
 from gis.schema_situation import LETTER_KINDS, letters
 from layers import periods
-from layers.situation import ALL, Situation, situation
+from layers.situation import Situation, situation
+from layers.situation_categories import ALL
 from layers.stats.change import e_test
 from layers.stats.situation import ALONE
 from layers.view import View

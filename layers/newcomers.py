@@ -12,8 +12,8 @@ from gis.city import category_tree
 from gis.grids import current
 from gis.recorded import is_wide
 from gis.schema import grids, incidents
-from layers.began import Silence
 from layers.owning import owners, points
+from layers.silence import Silence
 from layers.view import View, wanted_incidents
 
 

@@ -19,6 +19,7 @@ from layers.delays import view_span
 from layers.expecting import closed_period
 from layers.periods import DAY, last_moment
 from layers.served import Served
+from layers.silent_areas import SilentArea, set_aside
 from layers.stats.scan import ring_zones
 from layers.stats.space_time import Cylinder, space_time
 from layers.view import View, wanted_incidents
@@ -41,6 +42,8 @@ class Rising:
     study_days: int
     start: datetime
     end: datetime
+    aside: list[SilentArea]
+    """Areas that were silent in a part of the study: they are left out."""
 
 
 def rising(conn: Connection, view: View, res: int) -> Rising:
@@ -60,11 +63,13 @@ def rising(conn: Connection, view: View, res: int) -> Rising:
     if days < FEWEST_DAYS:
         raise BadInput("to", f"records hold {max(days, 0)} whole days before this; {FEWEST_DAYS} are needed")
     start, end = datetime.combine(first, time(), zone), closed.end
-    cell, ago = _read(conn, replace(closed, start=start, end=end), res, last)
+    aside = set_aside(conn, view, (start, end))
+    kept = replace(closed, start=start, end=end, without=tuple(one.code for one in aside))
+    cell, ago = _read(conn, kept, res, last)
     if len(cell) > MOST:
         told = f"{len(cell):,} incidents are more than {MOST:,}"
         raise BadInput("category", f"{told}; ask for a category or an area")
-    return Rising(_scanned(cell, ago), len(cell), days, start, end)
+    return Rising(_scanned(cell, ago), len(cell), days, start, end, aside)
 
 
 def _read(conn: Connection, view: View, res: int, last: date) -> tuple[Cells, np.ndarray]:

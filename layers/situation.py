@@ -12,15 +12,17 @@ from scipy import sparse
 from sqlalchemy.engine import Connection
 
 from gis import schema as t
-from gis.city import category_tree, the_city
+from gis.city import the_city
 from layers import periods
-from layers.began import Silence, narrowed, uses
+from layers.began import narrowed, uses
 from layers.delays import view_span
 from layers.expecting import bounds, closed_period, period_before, periods_before
 from layers.newcomers import Newcomer, codes_of, newcomers, topmost, with_below
 from layers.owning import points
+from layers.silence import Silence
+from layers.situation_categories import ALL, is_in, parents_of, shown_rows
 from layers.situation_delays import RowDelays, row_delays
-from layers.situation_grids import Grids, grids_of, window, with_whole
+from layers.situation_grids import Aside, Grids, areas_aside, grids_of, window, with_whole
 from layers.stats.situation import (
     ALONE,
     FEWEST_PERIODS,
@@ -36,8 +38,6 @@ from layers.view import View, wanted_incidents
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-ALL = ""
-"""The code under which all categories together are told."""
 SERIOUS = ("yellow", "red")
 
 
@@ -88,6 +88,8 @@ class Situation:
     """What was silent in some of the periods in many grids: the rows above it are tested without it."""
     tested: Bools
     """As `within`: which are counted where a row is tested."""
+    aside: Aside
+    """Areas that were silent in some of the periods: what lies in them is not tested, nor tested with."""
     delays: RowDelays
     """Rows that reports are still expected of are not tested."""
 
@@ -114,12 +116,14 @@ class Situation:
         fresh = codes_of(one for one in self.left_out if one.silence.parts(before, now))
         with_fresh = self.within[:, [code in fresh for code in self.known]].any(axis=1)
         rows: Bools = (self.is_silent | with_fresh)[self.row_category] | ~self.delays.reported
+        rows |= self.aside.meets[self.row_grid]
         return rows
 
     @property
     def comparisons(self) -> int:
         """Return how many rows were tested at once; all, where none could be."""
-        return int((~self.is_silent[self.row_category] & self.delays.reported).sum())
+        tested = ~self.is_silent[self.row_category] & ~self.aside.inside[self.row_grid]
+        return int((tested & self.delays.reported).sum())
 
     @cached_property
     def order(self) -> Integers:
@@ -133,7 +137,8 @@ class Situation:
     def codes(self, row: int) -> list[str]:
         """Return the unified codes of the incidents that a row was tested by, in their order."""
         of_category = self.tested[self.row_category[row], self.waiting.category]
-        return sorted(self.waiting.code[self.members(row) & of_category].tolist())
+        kept = of_category & ~self.aside.owned[self.waiting.owner]
+        return sorted(self.waiting.code[self.members(row) & kept].tolist())
 
     def _owned_by(self, row: int) -> Bools:
         inside, holds, grid = (
@@ -176,10 +181,10 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     span, _ = narrowed(conn, view)
     view = closed_period(view, span)
     before = periods_before(view, span)
-    grids, tree = grids_of(conn, view, level), _tree(conn)
+    grids, tree = grids_of(conn, view, level), parents_of(conn)
     grids = with_whole(conn, view, grids) if level is None else grids
-    known, shown = list(tree), _shown(tree, view, fine=fine)
-    within = np.array([[_is_in(tree, code, row) for code in known] for row in shown])
+    known, shown = list(tree), shown_rows(tree, view, fine=fine)
+    within = np.array([[is_in(tree, code, row) for code in known] for row in shown])
     history, without = _history(conn, view, grids, known, before)
     group = (grids.levels[:, None] * len(shown) + np.arange(len(shown))).ravel()
     family = _by_category(grids.family, len(shown))
@@ -187,9 +192,11 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     silent = [found.get(code) for code in shown]
     delays = row_delays(conn, view, grids, known, within)
     known_rows = np.tile([each is None for each in silent], len(grids.codes)) & delays.reported
+    aside = areas_aside(conn, window(view, before[-1] if before else 0), grids)
+    known_rows &= ~np.repeat(aside.inside, len(shown))
     tested = _without(within, [code in codes_of(new) for code in known], silent)
     (every, departure), (_, serious) = (
-        _compared(each, grids, (within, tested), group, family, known_rows) for each in history
+        _compared(each, grids, aside, (within, tested), group, family, known_rows) for each in history
     )
     counts = every.astype(np.int64)
     return Situation(
@@ -212,6 +219,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
         silent=silent,
         left_out=new,
         tested=tested,
+        aside=aside,
         delays=delays,
     )
 
@@ -221,21 +229,16 @@ def series(conn: Connection, view: View, before: int) -> tuple[Grids, list[str],
 
     Counts have the shape (grids * categories, before + 1), oldest first, rows in the order of grid, category.
     """
-    grids, tree = grids_of(conn, view, None), _tree(conn)
-    known, shown = list(tree), _shown(tree, view, fine=False)
+    grids, tree = grids_of(conn, view, None), parents_of(conn)
+    known, shown = list(tree), shown_rows(tree, view, fine=False)
     found = counted(conn, view, grids, known, before)
     table = np.zeros((len(grids.codes), len(shown), before + 1), dtype=np.int32)
     for row, code in enumerate(shown):
-        inside = np.array([_is_in(tree, one, code) for one in known])[found.category]
+        inside = np.array([is_in(tree, one, code) for one in known])[found.category]
         at = (found.owner[inside], before - found.period[inside])
         by_owner = sparse.csr_array((found.count[inside], at), shape=(grids.holds.shape[1], before + 1))
         table[:, row] = (grids.holds @ by_owner).toarray()
     return grids, shown, table.reshape(-1, before + 1)
-
-
-def _tree(conn: Connection) -> dict[str, str | None]:
-    """Return each category's parent."""
-    return {str(row["code"]): str(row["parent"]) if row["parent"] else None for row in category_tree(conn)}
 
 
 def _silent(conn: Connection, view: View, before: int) -> tuple[dict[str, Silence], list[Newcomer]]:
@@ -260,16 +263,17 @@ def _without(within: Bools, new: list[bool], silent: list[Silence | None]) -> Bo
 
 
 def _compared(
-    history: Floats, grids: Grids, within: tuple[Bools, Bools], group: Integers, family: Integers,
-    known: Bools,
+    history: Floats, grids: Grids, aside: Aside, within: tuple[Bools, Bools], group: Integers,
+    family: Integers, known: Bools,
 ) -> tuple[Floats, Departure | None]:  # fmt: skip
     """Return counts of rows (rows, periods) and their test: of all `within`, and of what is comparable."""
     of_all, comparable = within
     counts = _rolled(history, grids, of_all)
-    whole = _tested(counts, group, family, known)
+    kept = np.where(aside.owned[:, None, None], 0, history)
+    whole = _tested(_rolled(kept, grids, of_all), group, family, known)
     if whole is None or np.array_equal(of_all, comparable):
         return counts, whole
-    rest = _tested(_rolled(history, grids, comparable), group, family, known)
+    rest = _tested(_rolled(kept, grids, comparable), group, family, known)
     assert rest
     return counts, with_and_without(whole, rest, known)
 
@@ -294,22 +298,6 @@ def _rolled(history: Floats, grids: Grids, within: Bools) -> Floats:
     by_grid = (grids.holds @ history.reshape(owners, -1)).reshape(-1, categories, number)
     rolled: Floats = np.einsum("gcp,rc->grp", by_grid, within.astype(np.float64)).reshape(-1, number)
     return rolled
-
-
-def _shown(tree: dict[str, str | None], view: View, *, fine: bool) -> list[str]:
-    """Return the categories that have rows, ALL first."""
-    if view.categories is None:
-        return [ALL, *(code for code, parent in tree.items() if fine or parent is None)]
-    asked = [code for code in tree if code in view.categories]
-    top = next(code for code in asked if tree[code] not in view.categories)
-    return [top, *(code for code in asked if code != top and (fine or tree[code] == top))]
-
-
-def _is_in(tree: dict[str, str | None], code: str, row: str) -> bool:
-    above: str | None = code
-    while above is not None and above != row:
-        above = tree[above]
-    return row in {ALL, above}
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from gis.errors import BadInput
 from gis.grids import current
 from layers import periods
 from layers.owning import Owners, owners
+from layers.silent_areas import SilentArea, chain_of, parents, set_aside
 from layers.stats.situation import ALONE
 from layers.view import View
 
@@ -39,6 +40,32 @@ class Grids:
     family: Integers
     """Equal for the children of one grid, and for grids of a level with nothing above; ALONE for a grid
     that is the whole of what is asked about."""
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Areas that were silent in a part of the time compared, and what of the grids they are."""
+
+    areas: list[SilentArea]
+    owned: npt.NDArray[np.bool_]
+    """Owners that lie in one, shape (owners,)."""
+    inside: npt.NDArray[np.bool_]
+    """Grids that lie in one, shape (grids,)."""
+    meets: npt.NDArray[np.bool_]
+    """Grids that lie in one, or hold one."""
+
+
+def areas_aside(conn: Connection, view: View, grids: Grids) -> Aside:
+    """Return the areas that were silent in a part of a closed view."""
+    assert view.start
+    assert view.end
+    areas = set_aside(conn, view, (view.start, view.end))
+    out = np.zeros(len(grids.owners.place), dtype=bool)
+    if areas:
+        parent, codes = parents(conn, view), {one.code for one in areas}
+        out[[at for one, at in grids.owners.place.items() if codes & {*chain_of(parent, one)}]] = True
+    held = np.asarray(grids.holds @ out.astype(np.float64)).ravel()
+    return Aside(areas, out, (held > 0) & (held == grids.holds.sum(axis=1)), held > 0)
 
 
 def window(view: View, before: int) -> View:

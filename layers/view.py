@@ -39,6 +39,8 @@ class View:
     """Only what the public may know: whole months as `layers.public` told them."""
     provisional: bool = False
     """With the last days, which reports are still filling up; else they are left out of tests."""
+    without: tuple[str, ...] = ()
+    """Codes of grids of the scheme whose incidents are left out: they were silent at times."""
     withdrawn: bool = False
     """With withdrawn incidents, which count nowhere: for lists of the record."""
 
@@ -82,6 +84,7 @@ def wanted_incidents(view: View) -> list[sa.ColumnElement[bool]]:
         conditions.append(i.colour == view.colour)
     if view.area is not None:
         conditions.append(owned(i.geom, view.asked, view.area))
+    conditions += [~sa.func.coalesce(owned(i.geom, view.asked, code), sa.false()) for code in view.without]
     return [*conditions, *filters.conditions(view.filter, "incidents"), *in_scope(view, i.geom)]
 
 

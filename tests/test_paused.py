@@ -98,7 +98,8 @@ def periods(pause: tuple[datetime, datetime]) -> list[Query]:
 
 
 def silence(pause: tuple[datetime, datetime], category: str | None = None) -> Query:
-    return {"category": category, "first": _text(pause[0]), "last": _text(pause[1] - DAY)}
+    of = {"category": category, "area": None, "area_name": None}
+    return of | {"first": _text(pause[0]), "last": _text(pause[1] - DAY)}
 
 
 @pytest.mark.parametrize(("part", "pause"), PARTS)

@@ -13,7 +13,8 @@ from sqlalchemy.engine import Connection, Engine
 from api.main import make_app
 from gis import access, schema
 from gis.grids import Wish, resolve
-from layers.situation import ALL, situation
+from layers.situation import situation
+from layers.situation_categories import ALL
 from layers.situation_grids import WHOLE
 from layers.view import View
 from tests import town

@@ -19,6 +19,7 @@ const KNOWN = [
   [/([\d,]+) incidents are more than ([\d,]+); ask for/, "refusal.many"],
   [/paused from (\S+) to (\S+), do not hold all of this period/, "refusal.paused"],
   [/(\S+) paused until (\S+), within/, "refusal.paused.category"],
+  [/of (\S+) there are no records (\S+|from the first day) to (\S+|this day), within/, "refusal.silentarea"],
   [/do not hold all of this period and one of equal length before it/, "refusal.noperiod"],
   [/(\S+) came into use or ended on (\S+), within/, "refusal.newcomer"],
   [/say where and since when the measure was/, "refusal.measure"],

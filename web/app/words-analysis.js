@@ -202,6 +202,7 @@ export const ANALYSIS = {
   "refusal.newcomer": ["类别 {1} 于 {2} 启用或停用，在此时段或其前的等长时段之内，无法评估措施；请选择其他类别", "{1} came into use or ended on {2}, within this period or that before it; choose another category"],
   "refusal.paused": ["{1} 至 {2} 无此类记录，此时段或其前的等长时段与之重叠，无法评估措施；请选择其他时段", "Not recorded from {1} to {2}, within this period or that before it: choose other days"],
   "refusal.paused.category": ["类别 {1} 停录至 {2}，在此时段或其前的等长时段之内，无法评估措施；请选择其他类别", "{1} paused until {2}, within this period or that before it: choose another category"],
+  "refusal.silentarea": ["{1} 有时没有记录，与此时段或其前的等长时段重叠，无法评估措施；请选择其他时段或网格", "There are times without any record of {1}, within this period or that before it: choose other days or another area"],
   "refusal.measure": ["请说明措施在哪个网格、自何日起", "Say where and since when the measure was"],
   "refusal.control": ["对照须是措施网格之外的另一网格，也不能包含措施网格", "The control must be another grid outside the area that does not hold it"],
   "refusal.scope": ["措施网格、对照与外围环须都在您的辖区之内；外围环会超出辖区", "Area, control and ring must lie inside your scope; a ring reaches out of it"],

@@ -1,0 +1,189 @@
+"""Areas of the upper levels that were silent: counties that joined the records, left them or paused."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gis.city import category_tree, records_by_day, the_city
+from gis.grids import current
+from gis.record_span import Period, first_in_use
+from gis.recorded import SPREAD, recorded_days
+from gis.schema import grids, incidents
+from gis.silences import silences
+from layers.owning import owners, points
+from layers.silence import Silence, silence_of
+from layers.view import View, wanted_incidents
+
+Integers = npt.NDArray[np.int64]
+_FEWEST = 10
+"""Records of an area; fewer say nothing of when it was recorded."""
+_USUAL_SHARE, _EXPECTED = 0.1, 5
+"""A category of the highest level that holds such a share elsewhere, so that so many are expected here, is to
+be found in an area that is recorded: where all are of one kind it is an outbreak."""
+_ALIKE_DAYS = 60
+"""A part of an area that began, paused or ended so near to it is named by the area."""
+_MOST_KEPT = 16
+
+
+@dataclass(frozen=True)
+class SilentArea:
+    """A grid with others below it that was silent for a time."""
+
+    code: str
+    name: str
+    silence: Silence
+    chain: tuple[str, ...]
+    """It and what is above it."""
+
+
+def silent_areas(conn: Connection, view: View) -> list[SilentArea]:
+    """Return the areas of a view's grids that were silent, for whatever reason and in all categories.
+
+    Decided over all incidents that the asker may see, as `gis.silences` does for days. So that no outbreak is
+    one, an area holds records in several of its lowest grids, and of the kinds that are usual elsewhere.
+    """
+    every = View(view.scheme, view.on, view.known, scope=view.scope)
+    key = (str(conn.engine.url), every, *_fingerprint(conn, every))
+    if key not in _KEPT:
+        while len(_KEPT) >= _MOST_KEPT:
+            _KEPT.pop(next(iter(_KEPT)), None)
+        _KEPT[key] = _found(conn, every)
+    return _KEPT[key]
+
+
+_KEPT: dict[tuple[object, ...], list[SilentArea]] = {}
+
+
+def set_aside(conn: Connection, view: View, *compared: Period) -> list[SilentArea]:
+    """Return the areas inside a view that were silent in a part of the time compared, the highest alone.
+
+    What is asked about lies inside none of them: of an area itself, and of its parts, `of_the_area` says so.
+    """
+    own = _chains_of(conn, view)
+    found = [
+        one for one in silent_areas(conn, view)
+        if one.silence.parts(*compared) and not any(one.code in chain for chain in own)
+    ]  # fmt: skip
+    codes = {one.code for one in found}
+    return [one for one in found if not codes & set(one.chain[1:])]
+
+
+def of_the_area(conn: Connection, view: View) -> list[Silence]:
+    """Return when the area or scope that a view is of, or what holds it, was silent."""
+    if not view.narrowest:
+        return []
+    own = _chains_of(conn, view)
+    return list(
+        dict.fromkeys(
+            one.silence for one in silent_areas(conn, view) if any(one.code in chain for chain in own)
+        )
+    )
+
+
+def _chains_of(conn: Connection, view: View) -> list[list[str]]:
+    if not view.narrowest:
+        return []
+    parent = parents(conn, view)
+    return [chain_of(parent, code) for code in view.narrowest]
+
+
+def parents(conn: Connection, view: View) -> dict[str, str | None]:
+    """Return the code above each of a view's grids."""
+    g = grids.c
+    rows = conn.execute(sa.select(g.code, g.parent_code).where(current(view.asked)))
+    return {row.code: row.parent_code for row in rows}
+
+
+def chain_of(parent: dict[str, str | None], code: str) -> list[str]:
+    """Return a grid's code and those above it, without end where they are a circle."""
+    chain = list[str]()
+    above: str | None = code
+    while above is not None and above in parent and above not in chain:
+        chain.append(above)
+        above = parent[above]
+    return chain
+
+
+def _fingerprint(conn: Connection, every: View) -> tuple[object, ...]:
+    """Return what changes with the incidents: finding areas anew takes as long as a situation."""
+    i = incidents.c
+    epoch = sa.func.sum(sa.func.date_part("epoch", i.occurred_at))
+    row = conn.execute(
+        sa.select(sa.func.count(), epoch, sa.func.max(i.id)).where(*wanted_incidents(every))
+    ).one()
+    return tuple(row)
+
+
+def _found(conn: Connection, every: View) -> list[SilentArea]:
+    g, i = grids.c, incidents.c
+    rows = conn.execute(
+        sa.select(g.code, g.name, g.level, g.parent_code).where(current(every.asked)).order_by(g.code)
+    ).all()
+    parent, names = {row.code: row.parent_code for row in rows}, {row.code: row.name for row in rows}
+    upper = sorted({row.parent_code for row in rows if row.parent_code in parent}, key=str)
+    records, zone = records_by_day(conn), ZoneInfo(the_city(conn).timezone)
+    if not upper or not records.days.size:
+        return []
+    days = recorded_days(records)
+    days = days[first_in_use(days) :]
+    by = owners(rows, every.asked)
+    local = sa.cast(sa.func.timezone(zone.key, i.occurred_at), sa.Date) - sa.cast("1970-01-01", sa.Date)
+    lon, lat, category, day = points(conn, wanted_incidents(every), i.category, local.label("day"))
+    table = _Records(by.find(conn, lon, lat), _tops(conn, category), day.astype(np.int64))
+    lowest = np.array([by.place[code] for code in by.tiers[0]])
+    found = list[SilentArea]()
+    for code in upper:
+        chain = tuple(chain_of(parent, code))
+        inside = np.array([by.place[one] for one in parent if code in chain_of(parent, one)])
+        own = np.isin(table.owner, inside)
+        runs = silences(np.unique(table.day[own]), days, records.off)
+        if runs and _is_recorded(table, own, lowest[np.isin(lowest, inside)]):
+            found += [SilentArea(code, names[code], silence_of(run, days, zone), chain) for run in runs]
+    return _topmost(found)
+
+
+@dataclass(frozen=True)
+class _Records:
+    """Of each incident the owner, the category of the highest level, and the day."""
+
+    owner: Integers
+    top: npt.NDArray[np.str_]
+    day: Integers
+
+
+def _tops(conn: Connection, category: npt.NDArray[np.object_]) -> npt.NDArray[np.str_]:
+    parent = {str(row["code"]): str(row["parent"]) if row["parent"] else None for row in category_tree(conn)}
+    top = {code: chain_of(parent, code)[-1] for code in parent}
+    return np.array([top[code] for code in category], dtype=str)
+
+
+def _is_recorded(table: _Records, own: npt.NDArray[np.bool_], lowest: Integers) -> bool:
+    """Say whether an area, while it is, is recorded as others are: in several places, of the usual kinds."""
+    if own.sum() < _FEWEST or np.isin(lowest, table.owner[own]).sum() < min(SPREAD, len(lowest)):
+        return False
+    others = table.top[~own & np.isin(table.day, table.day[own])]
+    kinds, number = np.unique(others, return_counts=True)
+    share = number / max(len(others), 1)
+    usual = kinds[(share >= _USUAL_SHARE) & (share * own.sum() >= _EXPECTED)]
+    return bool(np.isin(usual, table.top[own]).all())
+
+
+def _topmost(found: Sequence[SilentArea]) -> list[SilentArea]:
+    """Leave out parts of an area that was silent alike."""
+    return [
+        one for one in found
+        if not any(other.code in one.chain[1:] and _alike(one.silence, other.silence) for other in found)
+    ]  # fmt: skip
+
+
+def _alike(one: Silence, other: Silence) -> bool:
+    pairs = ((one.since, other.since), (one.until, other.until))
+    return all(
+        (a is None) == (b is None) and (a is None or b is None or abs((a - b).days) <= _ALIKE_DAYS)
+        for a, b in pairs
+    )
