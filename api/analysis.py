@@ -202,7 +202,7 @@ def emerging(
         demand_export(who)
     with transaction() as conn:
         found = emergence.emerging(conn, seen := view(conn, look, who), res, steps, step_days)
-        data = _series(conn, seen)
+        data = _series(conn, seen, areas=found.aside)
     sides = ["hot" if side > 0 else "cold" for side in found.side.tolist()]
     kinds = [f"{kind} {side}" for kind, side in zip(found.kind, sides, strict=True)]
     columns: tables.Columns = {

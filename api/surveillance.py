@@ -183,6 +183,7 @@ def _surveyed(found: surveillance.Surveyed, raised: int) -> dict[str, Any]:
             {"category": one.category, "since": one.since.isoformat(), "tested": one.tested}
             for one in found.began
         ],
+        "silent": told_silent((), found.silent),
         "recurrence_sure": found.weeks >= surveillance.SURE_WEEKS, "method": METHOD,
     }  # fmt: skip
 

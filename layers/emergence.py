@@ -15,6 +15,7 @@ from layers import periods
 from layers.began import narrowed
 from layers.expecting import by_step, closed_period
 from layers.served import served
+from layers.silent_areas import SilentArea, set_aside
 from layers.stats.emerging import MIN_STEPS, Emerging, classify
 from layers.stats.hot import states
 from layers.stats.trend import Trend, mann_kendall, memory
@@ -47,6 +48,8 @@ class Emerged:
     """Steps that were used; those that lie outside the records, or meet a gap of them, are left out."""
     starts: list[datetime]
     """When each of them begins, oldest first."""
+    aside: list[SilentArea]
+    """Areas that were silent in some of the steps: their cells are not looked at."""
 
 
 def emerging(conn: Connection, view: View, res: int, steps: int, step_days: int) -> Emerged:
@@ -66,19 +69,32 @@ def emerging(conn: Connection, view: View, res: int, steps: int, step_days: int)
     starts = [edges[one].astimezone(end.tzinfo) for one in used]
     edges = edges[used[0] : used[-1] + 2]
     start, end = starts[0], edges[-1].astimezone(end.tzinfo)
-    view = replace(view, start=start, end=end)
+    aside = set_aside(conn, view, (start, end))
+    view = replace(view, start=start, end=end, without=tuple(one.code for one in aside))
     of = served(conn, res, view)
     if not len(of.cells):
         none = np.zeros((0, len(used)), dtype=np.int64)
         return Emerged(
-            of.cells, [], none[:, 0], none[:, 0], np.zeros(0), none, none, start, end, 0, len(used), starts
+            of.cells,
+            [],
+            none[:, 0],
+            none[:, 0],
+            np.zeros(0),
+            none,
+            none,
+            start,
+            end,
+            0,
+            len(used),
+            starts,
+            aside,
         )
     table = by_step(conn, view, res, of, edges)[:, np.array(used) - used[0]]
     state, trend, kind, side = classed(table, of.disc())
     shown = np.flatnonzero(kind != Emerging.NONE)
     return Emerged(
         of.cells[shown], kind[shown].tolist(), side[shown], trend.direction(ALPHA)[shown], trend.p[shown],
-        state[shown], table[shown].astype(np.int64), start, end, len(of.cells), len(used), starts,
+        state[shown], table[shown].astype(np.int64), start, end, len(of.cells), len(used), starts, aside,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +14,17 @@ from sqlalchemy.engine import Connection
 from gis import schema as t
 from gis.cells import Cells
 from gis.errors import BadInput
+from gis.record_span import Span
+from layers import periods
 from layers.began import comparable
 from layers.counts import counts
 from layers.delays import view_span
-from layers.expecting import Ground, closed_period, follows, ground, period_before
+from layers.expecting import Ground, bounds, closed_period, follows, ground, period_before
 from layers.public import Released, released, widened
 from layers.scanning import ALPHA, Laid, clusters_of, laid_over, stability
 from layers.served import OF, Per, Served, exposure, served
+from layers.silence import without
+from layers.silent_areas import SilentArea, of_the_area, set_aside
 from layers.stats.gistar import gi_star
 from layers.stats.hot import HotCells, disc_weight
 from layers.stats.power import Detectable, detectable
@@ -35,6 +40,8 @@ USUAL = ("shrunk",)
 """What it carries when nothing is asked for: the rest costs seconds on a city of 30,000 cells."""
 MOST_CELLS = 60_000
 """More cells are neither scanned nor moved: that would take minutes."""
+_LONG_ENOUGH = 182
+"""Days of an area's records before a period that say what is usual there."""
 COVERAGE = 0.95
 """Of the interval of a shrunk rate."""
 
@@ -73,6 +80,8 @@ class Hotspots:
     """Columns asked for: rate, rate_shrunk, rate_low, rate_high, z, cluster (0: none), stability."""
     clusters: list[Cluster] | None = None
     """Of the scan, most striking first, members as places in `cells`; None when it was not asked for."""
+    aside: list[SilentArea] = field(default_factory=list)
+    """Areas that were silent at times that are looked at: their cells are counted and not tested."""
     released: Released | None = None
     """What of it the public is told; None for all others, who are told everything."""
 
@@ -97,10 +106,69 @@ def hotspots(
     """
     if view.suppressed:
         return _told(conn, view, res)
-    span = view_span(conn, view)
+    span = without(view_span(conn, view), of_the_area(conn, view))
     if span.first is None:
         return _only_counted(view, *counts(conn, view, res), *_totals(conn, view))
     view = closed_period(view, span)
+    span, aside = _without_silent(conn, view, span)
+    found = _tested(conn, replace(view, without=tuple(one.code for one in aside)), span, res, extras, per)
+    return _with_counts(conn, view, res, found, aside) if aside else found
+
+
+def _without_silent(conn: Connection, view: View, span: Span) -> tuple[Span, list[SilentArea]]:
+    """Return the past that a closed period is held against, and the areas that it cannot be judged with.
+
+    Where an area was silent long enough ago, the past begins behind that.
+    """
+    assert span.first
+    start, end = bounds(view)
+    silent = set_aside(conn, view, (span.first, end))
+    behind = min(periods.days_before(start, _LONG_ENOUGH), bounds(period_before(view))[0], key=periods.utc)
+    near = {one.code for one in silent if one.silence.until is None or one.silence.until > behind}
+    ends = [one.silence.until for one in silent if one.code not in near and one.silence.until]
+    aside = list({one.code: one for one in silent if one.code in near}.values())
+    return (span.since(max(ends)) if ends else span), aside
+
+
+def _with_counts(
+    conn: Connection, view: View, res: int, found: Hotspots, aside: list[SilentArea]
+) -> Hotspots:  # fmt: skip
+    """Return hotspots with the cells of areas set aside, counted and not tested."""
+    cells, count = counts(conn, view, res)
+    every = np.union1d(cells, found.cells)
+
+    def laid(values: Any, empty: Any) -> Any:
+        full = np.full(len(every), empty, dtype=object if empty is None else None)
+        full[np.searchsorted(every, found.cells)] = values
+        return full
+
+    tested = HotCells(
+        **{
+            each.name: laid(
+                values := getattr(found.tested, each.name), False if values.dtype == bool else np.nan
+            )
+            for each in fields(found.tested)
+        }
+    )
+    number = np.zeros(len(every), dtype=np.int64)
+    number[np.searchsorted(every, cells)] = count
+    places = np.searchsorted(every, found.cells)
+    incidents, unplaced = _totals(conn, view)
+    return replace(
+        found, cells=every, count=number, expected=laid(found.expected, np.nan), tested=tested,
+        trend=laid(found.trend, None).tolist(), served=laid(found.served, np.nan), incidents=incidents,
+        without_place=unplaced, aside=aside,
+        extra={
+            name: laid(column, 0.0 if name == "cluster" else np.nan) for name, column in found.extra.items()
+        },
+        clusters=None if found.clusters is None else [_moved(one, places) for one in found.clusters],
+    )  # fmt: skip
+
+
+def _tested(
+    conn: Connection, view: View, span: Span, res: int, extras: Collection[str], per: Per
+) -> Hotspots:  # fmt: skip
+    """Return the hotspots of a closed period, against the past of a span."""
     of = served(conn, res, view)
     if not len(of.cells):
         return _only_counted(view, *counts(conn, view, res), *_totals(conn, view))
@@ -248,6 +316,10 @@ def _numbers(clusters: list[Cluster], cells: int) -> Floats:
     for place, cluster in enumerate(clusters, 1):
         number[cluster.members] = place
     return number
+
+
+def _moved(cluster: Cluster, places: npt.NDArray[np.int64]) -> Cluster:
+    return replace(cluster, members=places[cluster.members], centre=int(places[cluster.centre]))
 
 
 def _placed(cluster: Cluster, shown: npt.NDArray[np.int64]) -> Cluster:

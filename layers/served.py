@@ -74,7 +74,19 @@ def served(conn: Connection, res: int, view: View) -> Served:
     if view.scope is not None:
         query = query.where(sa.func.ST_Intersects(c.geom, shape(*view.scope)))
     cells, area_m2 = columns(conn, query, np.uint64, np.float64)
-    return Served(cells, area_m2, _shares(cells.tobytes(), *_borders(conn, view)))
+    return _outside(conn, view, Served(cells, area_m2, _shares(cells.tobytes(), *_borders(conn, view))))
+
+
+def _outside(conn: Connection, view: View, of: Served) -> Served:
+    """Return the served cells that do not lie wholly in grids which a view leaves out, with their rest."""
+    left = np.zeros(len(of.cells))
+    for code in view.without:
+        border = conn.execute(sa.select(sa.func.ST_AsBinary(shape(view.asked, code)))).scalar_one()
+        left += _shares(of.cells.tobytes(), bytes(border))
+    kept = left < 1
+    return (
+        Served(of.cells[kept], of.area_m2[kept], np.maximum(of.share - left, 0)[kept]) if left.any() else of
+    )
 
 
 def exposure(conn: Connection, res: int, view: View, of: Served, per: Per) -> Floats:
@@ -94,7 +106,8 @@ def inside(view: View, point: sa.ColumnElement[Any]) -> list[sa.ColumnElement[bo
     """Return the conditions that a point lies in the area and the scope of a view."""
     wanted = [(view.asked, view.area)] if view.area is not None else []
     wanted += [view.scope] if view.scope is not None else []
-    return [owned(point, *each) for each in wanted]
+    left = [~sa.func.coalesce(owned(point, view.asked, code), sa.false()) for code in view.without]
+    return [*(owned(point, *each) for each in wanted), *left]
 
 
 def _borders(conn: Connection, view: View) -> tuple[bytes, ...]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, time, timedelta
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,8 +22,10 @@ from gis.schema import grid_codes
 from gis.schema_situation import alarms
 from layers import periods
 from layers.delays import view_span
-from layers.expecting import periods_before
+from layers.expecting import bounds, periods_before
+from layers.silent_areas import SilentArea
 from layers.situation import series
+from layers.situation_grids import Aside, Grids, areas_aside, window
 from layers.stats.surveillance import FEWEST_WEEKS, MOST_YEARS, Watch, watch
 from layers.view import View
 
@@ -64,6 +67,9 @@ class Surveyed:
     """Code of the grid of each series judged, shape (series,); the category beside it, None for all."""
     categories: list[str | None]
     found: Watch
+    silent: list[SilentArea]
+    """Areas that were silent in some of the weeks: those above them are judged without them, they themselves
+    by the weeks of their records alone, once FEWEST_WEEKS of these are."""
 
     @property
     def expected_false(self) -> float:
@@ -90,10 +96,16 @@ def survey(conn: Connection, view: View, week: date | None = None) -> Surveyed:
     grids, categories, counts = series(conn, view, before)
     recorded = np.isin(before - np.arange(before + 1), [0, *backs])
     is_leaf = np.isin(grids.codes, grids.owners.tiers[0])
-    counts, begins = _in_use(counts.reshape(len(grids.codes), len(categories), -1), is_leaf, recorded)
-    since = np.tile(begins, len(grids.codes))
+    aside = areas_aside(conn, window(view, before), grids)
+    table = _without(counts.reshape(len(grids.codes), len(categories), -1), grids, aside)
+    counts, begins = _in_use(table, is_leaf, recorded)
+    known = recorded & _in_record(grids, aside, periods.edges(view.start, bounds(view)[1], before))
+    since = np.maximum(np.tile(begins, len(grids.codes)), np.repeat(known.argmax(axis=1), len(categories)))
     behind = np.append(recorded[:-1][::-1].cumsum()[::-1], 0)  # recorded weeks from each one on
-    judged = np.flatnonzero(counts[:, :-1].any(axis=1) & (behind[since] >= FEWEST_WEEKS))
+    of_row = np.repeat(known, len(categories), axis=0)
+    held = of_row & (np.arange(before + 1) >= since[:, None])
+    is_known = held[:, -1] & (held[:, :-1].sum(axis=1) >= FEWEST_WEEKS)
+    judged = np.flatnonzero(counts[:, :-1].any(axis=1) & is_known)
     monday = view.start.date() - before * _WEEK
     weeks: npt.NDArray[np.datetime64] = np.datetime64(monday) + 7 * np.arange(before + 1)
     level = 1 / (RECURRENCE_WEEKS * max(len(judged), 1))
@@ -105,7 +117,8 @@ def survey(conn: Connection, view: View, week: date | None = None) -> Surveyed:
         ],
         [grids.codes[row // len(categories)] for row in judged.tolist()],
         [categories[row % len(categories)] or None for row in judged.tolist()],
-        _watched(counts[judged].astype(np.float64), weeks, recorded, since[judged], level),
+        _watched(counts[judged].astype(np.float64), weeks, of_row[judged], since[judged], level),
+        aside.areas,
     )  # fmt: skip
 
 
@@ -129,16 +142,39 @@ def _in_use(
     return counts.reshape(-1, counts.shape[2]), np.array([first_week(0), *begins])
 
 
+def _without(counts: npt.NDArray[np.int32], grids: Grids, aside: Aside) -> npt.NDArray[np.int32]:
+    """Return counts (grids, ...) without those of the areas set aside, but in what lies in them."""
+    counts, found = counts.copy(), counts
+    for one in aside.areas:
+        area = grids.codes.index(one.code)
+        inside = np.asarray(grids.holds[[area]].todense()).ravel() > 0
+        holds = np.asarray((grids.holds[:, np.flatnonzero(inside)]).sum(axis=1)).ravel() == inside.sum()
+        counts[holds & ~aside.inside] -= found[area]
+    return counts
+
+
+def _in_record(grids: Grids, aside: Aside, edges: list[datetime]) -> npt.NDArray[np.bool_]:
+    """Return in which weeks between `edges` each grid was recorded, shape (grids, weeks)."""
+    known = np.ones((len(grids.codes), len(edges) - 1), dtype=bool)
+    for one in aside.areas:
+        area = np.asarray(grids.holds[[grids.codes.index(one.code)]].todense()).ravel() > 0
+        within = np.asarray((grids.holds[:, np.flatnonzero(~area)]).sum(axis=1)).ravel() == 0
+        silent = [one.silence.touches(*week) for week in pairwise(edges)]
+        known[np.ix_(within, silent)] = False
+    return known
+
+
 def _watched(
     counts: npt.NDArray[np.float64], weeks: npt.NDArray[np.datetime64], recorded: npt.NDArray[np.bool_],
     since: npt.NDArray[np.int64], level: float,
 ) -> Watch:  # fmt: skip
-    """Judge the last week of each series against the recorded weeks since its category has been."""
+    """Judge the last week of each series against its `recorded` weeks (series, weeks) `since` it has been."""
     names = [field.name for field in fields(Watch)]
     found = {name: np.zeros(len(counts)) for name in names}
-    for week in np.unique(since):
-        rows = since == week
-        one = watch(counts[rows, week:], weeks[week:], level, recorded[week:])
+    kinds, kind = np.unique(np.column_stack((since, recorded)), axis=0, return_inverse=True)
+    for number, week in enumerate(kinds[:, 0].tolist()):
+        rows = kind.ravel() == number
+        one = watch(counts[rows, week:], weeks[week:], level, kinds[number, 1 + week :].astype(bool))
         for name in names:
             found[name][rows] = getattr(one, name)
     return Watch(**found | {"alarm": found["alarm"].astype(bool)})

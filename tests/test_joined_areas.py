@@ -152,7 +152,8 @@ def names(found: Query, area: str) -> bool:
 
 MONTHS = [
     ("C", "2026-01-01", "2026-02-01"), ("C", "2026-02-01", "2026-03-01"), ("C", "2026-04-01", "2026-05-01"),
-    ("BB", "2025-11-01", "2025-12-01"), ("BB", "2025-12-01", "2026-01-01"), ("BB", "2026-04-01", "2026-05-01"),
+    ("BB", "2025-11-01", "2025-12-01"), ("BB", "2025-12-01", "2026-01-01"),
+    ("BB", "2026-04-01", "2026-05-01"),
     ("D", "2025-02-01", "2025-03-01"), ("D", "2025-04-15", "2025-05-15"), ("D", "2025-05-01", "2025-06-01"),
 ]  # fmt: skip
 
@@ -212,3 +213,54 @@ def test_no_cluster_gathers_in_it(asker: TestClient, area: str, to: str) -> None
     found = ask(asker, "/alarms/clusters", to=to)
     assert found["clusters"] == []
     assert names(found, area)
+
+
+WEEKS = ["2026-01-05", "2026-01-12", "2026-02-02", "2026-04-06", "2025-11-03", "2025-11-17", "2025-05-05"]
+
+
+@pytest.mark.parametrize("week", WEEKS)
+def test_surveillance_raises_no_alarm_of_it(asker: TestClient, week: str) -> None:
+    answer = asker.post("/alarms", json={"week": week})
+    assert answer.status_code == 201, answer.text
+    found = answer.json()
+    assert found["alarms"] <= 1, "chance alone alarms once in thirteen weeks"
+    assert {one["area"] for one in found["silent"]} >= {"C"} if week >= "2026" else {"BB"}
+
+
+def test_an_area_that_joined_is_judged_once_half_a_year_is_recorded(asker: TestClient) -> None:
+    """C joined 17 weeks before the records end, D came back a year before."""
+    found = asker.post("/alarms", json={"week": "2026-04-13"}).json()
+    assert found["unjudged"] == (9 + 4) * 3, "C with its parts, and BB with its own, in three categories"
+
+
+@pytest.mark.parametrize(("area", "start", "end"), MONTHS)
+def test_no_hexagon_is_hot_by_it(asker: TestClient, area: str, start: str, end: str) -> None:
+    found = ask(asker, "/hotspots", res=8, from_=start, to=end, with_="shrunk,gistar,scan")
+    cells = found["cells"]
+    assert sum(one["significant"] for one in cells) <= 2, "chance: q of 0.05"
+    assert found["clusters"] == []
+    assert names(found, area) or (area, start[:4]) == ("D", "2026")
+    assert {one["significant"] for one in cells if one["p"] is None} <= {False}
+    assert sum(one["count"] for one in cells) == found["incidents"] - found["without_place"]
+    if end <= "2025-12":
+        return
+    trends = [one["trend"] for one in cells if one["p"] is not None]
+    assert sum(one in {"rising", "falling"} for one in trends) <= 0.1 * len(trends)
+
+
+@pytest.mark.parametrize("to", ["2026-01-20", "2026-03-01", "2026-05-01", "2025-12-20", "2025-06-20"])
+def test_no_place_emerges_by_it(asker: TestClient, to: str) -> None:
+    found = ask(asker, "/emerging", to=to, steps=12, step_days=14, res=8)
+    assert found["silent"]
+    assert len(found["cells"]) <= 0.05 * found["judged"]
+
+
+@pytest.mark.parametrize("area", ["C", "D", "BB"])
+def test_an_area_itself_is_judged_by_its_own_records(asker: TestClient, area: str) -> None:
+    to = {"C": "2026-04-20", "D": "2026-04-20", "BB": "2025-10-20"}[area]
+    found = ask(asker, "/situation", from_=f"{to[:8]}01", to=to, area=area)
+    own = [row for row in found["situation"] if row["code"] == area]
+    assert own
+    assert {row["departs"] for row in own} == {None}
+    hot = ask(asker, "/hotspots", res=8, from_=f"{to[:8]}01", to=to, area=area)
+    assert sum(one["significant"] for one in hot["cells"]) <= 1
