@@ -21,8 +21,18 @@ from layers import filters, promotion
 from layers.began import in_use, is_filtered
 from layers.counts import cell_column
 from layers.served import Served, served
+from layers.silent_areas import silent_areas
 from layers.stats import evaluate
-from layers.stats.forecast import Forecast, Past, baseline, hindcast_origins, of_nothing, plain, total
+from layers.stats.forecast import (
+    MIN_PAST_DAYS,
+    Forecast,
+    Past,
+    baseline,
+    hindcast_origins,
+    of_nothing,
+    plain,
+    total,
+)
 from layers.view import View, wanted_incidents
 
 Floats = npt.NDArray[np.float64]
@@ -261,7 +271,32 @@ def past_of(conn: Connection, view: View, res: int, known: Cells, left_out: Coll
     whole = None
     if view.area is not None:
         whole = columns(conn, sa.select(day.label("day")).where(*of(replace(view, area=None))), np.int64)[0]
-    return Past(np.searchsorted(known, cell), days, _in_use(conn, view, left_out), len(known), whole)
+    observed = _in_use(conn, view, left_out)
+    used = _without_silent_areas(conn, view, observed)
+    if len(used) < len(observed):
+        taught = np.isin(days, used)
+        cell, days = cell[taught], days[taught]
+        whole = None if whole is None else whole[np.isin(whole, used)]
+    return Past(np.searchsorted(known, cell), days, used, len(known), whole)
+
+
+def _without_silent_areas(conn: Connection, view: View, observed: Integers) -> Integers:
+    """Return the observed days on which no area had yet to join the records, or paused.
+
+    Whatever area is asked about, so that areas add up. One that joined so lately that fewer than
+    MIN_PAST_DAYS are left behind it is left as it is.
+    """
+    if not observed.size:
+        return observed
+    zone, used = ZoneInfo(city.the_city(conn).timezone), observed
+    for one in silent_areas(conn, view):
+        since, until = one.silence.since, one.silence.until
+        if until is None or (first := _day_number(until, zone)) > observed[-1]:
+            continue
+        begin = observed[0] if since is None else _day_number(since, zone)
+        left = used[(used < begin) | (used >= first)]
+        used = left if (left >= first).sum() >= MIN_PAST_DAYS else used
+    return used
 
 
 def _in_use(conn: Connection, view: View, left_out: Collection[str]) -> Integers:

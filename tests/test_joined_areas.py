@@ -264,3 +264,20 @@ def test_an_area_itself_is_judged_by_its_own_records(asker: TestClient, area: st
     assert {row["departs"] for row in own} == {None}
     hot = ask(asker, "/hotspots", res=8, from_=f"{to[:8]}01", to=to, area=area)
     assert sum(one["significant"] for one in hot["cells"]) <= 1
+
+
+@pytest.mark.parametrize("to", ["2026-03-20", "2026-04-20", "2025-08-01", "2025-10-01"])
+def test_risk_expects_of_each_area_what_it_records(asker: TestClient, to: str) -> None:
+    """C joined 78 and 109 days before, D came back 92 and 153 days before."""
+    whole = ask(asker, "/risk", to=to, horizon_days=30, res=8)
+    parts = {area: ask(asker, "/risk", to=to, horizon_days=30, res=8, area=area) for area in "ABCD"}
+    assert sum(part["expected_total"] for part in parts.values()) == pytest.approx(
+        whole["expected_total"], rel=1e-6
+    )
+    for area in "AD" if to < "2026" else "ACD":
+        came = ask(asker, "/changes", from_=_back(to, 30), to=to, level=1, area=area)["now"]
+        assert parts[area]["expected_total"] == pytest.approx(came, rel=0.2), area
+
+
+def _back(day: str, by: int) -> str:
+    return f"{_day(day) - by * DAY:%Y-%m-%d}"
