@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -47,7 +48,9 @@ def silent_areas(conn: Connection, view: View) -> list[SilentArea]:
     Decided over all incidents that the asker may see, as `gis.silences` does for days. So that no outbreak is
     one, an area holds records in several of its lowest grids, and of the kinds that are usual elsewhere.
     """
-    every = View(view.scheme, view.on, view.known, scope=view.scope)
+    # What happens today changes nothing that is said of days, and would have all of it found anew.
+    today = datetime.combine(datetime.now(zone := ZoneInfo(the_city(conn).timezone)), time(), zone)
+    every = View(view.scheme, view.on, view.known, scope=view.scope, end=today)
     key = (str(conn.engine.url), every, *_fingerprint(conn, every))
     if key not in _KEPT:
         while len(_KEPT) >= _MOST_KEPT:
@@ -131,20 +134,43 @@ def _found(conn: Connection, every: View) -> list[SilentArea]:
         return []
     days = recorded_days(records)
     days = days[first_in_use(days) :]
-    by = owners(rows, every.asked)
+    by, chains = owners(rows, every.asked), {code: chain_of(parent, code) for code in parent}
     local = sa.cast(sa.func.timezone(zone.key, i.occurred_at), sa.Date) - sa.cast("1970-01-01", sa.Date)
     lon, lat, category, day = points(conn, wanted_incidents(every), i.category, local.label("day"))
     table = _Records(by.find(conn, lon, lat), _tops(conn, category), day.astype(np.int64))
     lowest = np.array([by.place[code] for code in by.tiers[0]])
     found = list[SilentArea]()
-    for code in upper:
-        chain = tuple(chain_of(parent, code))
-        inside = np.array([by.place[one] for one in parent if code in chain_of(parent, one)])
+    for code, held in _days_by_area(table, by.place, chains, set(upper)).items():
+        runs = silences(held, days, records.off)
+        if not runs:
+            continue
+        inside = np.array([by.place[one] for one, chain in chains.items() if code in chain])
         own = np.isin(table.owner, inside)
-        runs = silences(np.unique(table.day[own]), days, records.off)
-        if runs and _is_recorded(table, own, lowest[np.isin(lowest, inside)]):
-            found += [SilentArea(code, names[code], silence_of(run, days, zone), chain) for run in runs]
+        if _is_recorded(table, own, lowest[np.isin(lowest, inside)]):
+            silent = [silence_of(run, days, zone) for run in runs]
+            found += [SilentArea(code, names[code], one, tuple(chains[code])) for one in silent]
     return _topmost(found)
+
+
+def _days_by_area(
+    table: "_Records", place: dict[str, int], chains: dict[str, list[str]], upper: set[str]
+) -> dict[str, Integers]:
+    """Return the days with records of each upper grid that has enough of them, rising."""
+    codes = sorted(upper)
+    number = {code: at for at, code in enumerate(codes)}
+    depth = max((len(chain) for chain in chains.values()), default=0)
+    above = np.full((len(place) + 1, depth), -1)  # the last owner: nobody
+    for code, chain in chains.items():
+        some = [number[one] for one in chain if one in number]
+        above[place[code], : len(some)] = some
+    first, width = int(table.day.min(initial=0)), int(np.ptp(table.day)) + 1 if table.day.size else 1
+    areas = above[table.owner]
+    held = np.bincount(areas[areas >= 0], minlength=len(codes))
+    pairs = [np.unique(area[area >= 0] * width + (table.day[area >= 0] - first)) for area in areas.T]
+    every = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *pairs]))
+    splits = np.searchsorted(every, np.arange(1, len(codes)) * width)
+    by_area = np.split(every % width + first, splits)
+    return {code: by_area[at] for at, code in enumerate(codes) if held[at] >= _FEWEST}
 
 
 @dataclass(frozen=True)
