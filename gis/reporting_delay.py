@@ -56,6 +56,18 @@ def reporting_delay(conn: Connection, parts: Sequence[Conditions] = ()) -> Delay
     return Delay(delay, _midnight(as_of - delay + _DAY / 2, ZoneInfo(the_city(conn).timezone)))
 
 
+def settled_days(conn: Connection, conditions: Conditions) -> dict[str, datetime]:
+    """Return by category since when its reports are still coming in; those not known are left out."""
+    as_of = reported_until(conn)
+    if as_of is None:
+        return {}
+    newest = ripe(as_of, conditions, incidents.c.category, waited().label("waited")).subquery()
+    usual = sa.func.percentile_disc(COMPLETE).within_group(newest.c.waited)
+    known = sa.select(newest.c.category, usual.label("usual")).group_by(newest.c.category)
+    rows = conn.execute(known.having(sa.func.count() >= FEWEST)).all()
+    return {row.category: as_of - row.usual for row in rows if row.usual >= SHORT}
+
+
 def reported_until(conn: Connection) -> datetime | None:
     """Return the moment that the record is as of: the last report of a live incident; None without any."""
     live = incidents.c.state != "withdrawn"

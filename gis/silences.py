@@ -20,13 +20,14 @@ _ALIKE: Final = 0.1
 """Where the same days of another year hold no more than this share of what is usual, it is a season."""
 
 
-def silences(held: Integers, days: Integers, off: Integers) -> list[Run]:
+def silences(held: Integers, days: Integers, off: Integers, settled: int | None = None) -> list[Run]:
     """Return the runs of days (first, end exclusively) in which a part of the records was silent, rising.
 
     `held` are the days that hold a record of it, among the recorded `days` of the city; all are numbers since
     1970-01-01, rising. A run open to the past ends where the part began (`gis.recorded.reach`), one open to
     the future begins where it had ended, and a closed one is a pause. Announced days `off` are in no pause
-    of their own. Without any record of the part nothing is silent: it is quiet.
+    of their own. Without any record of the part nothing is silent: it is quiet. What is still being reported
+    has not ended: the days before the `settled` one alone must say so.
     """
     held = np.intersect1d(held, days, assume_unique=True)
     if not held.size:
@@ -39,7 +40,13 @@ def silences(held: Integers, days: Integers, off: Integers) -> list[Run]:
     rest = days[~np.logical_or.reduce(paused)] if paused else days
     begin, end = reach(np.searchsorted(rest, held), len(rest))
     found = [(int(rest[0]), int(rest[begin])), *pauses] if begin else pauses
-    return [*found, (int(rest[end]), int(days[-1]) + 1)] if end < len(rest) else found
+    return [*found, (int(rest[end]), int(days[-1]) + 1)] if _has_ended(held, rest, settled) else found
+
+
+def _has_ended(held: Integers, days: Integers, settled: int | None) -> bool:
+    sure = days if settled is None else days[days < settled]
+    some = held[held < settled] if settled is not None else held
+    return bool(some.size) and reach(np.searchsorted(sure, some), len(sure))[1] < len(sure)
 
 
 def _pauses(held: Integers, days: Integers) -> list[Run]:

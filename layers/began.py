@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import combinations
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,6 +16,7 @@ from gis.city import category_tree, records_by_day, the_city
 from gis.db import Record
 from gis.record_span import Span, first_in_use, midnight
 from gis.recorded import recorded_days
+from gis.reporting_delay import settled_days
 from gis.schema import incidents
 from gis.silences import silences
 from layers.delays import view_span
@@ -91,12 +92,12 @@ def in_use(
     """
     rows, used, off = _holding(conn, view), np.ones(len(days), dtype=bool), records_by_day(conn).off
     for whole in _wholes(view):
-        held = days_held(conn, whole, start, but)
+        held, settled = days_held(conn, whole, start, but), _Settled(conn, whole)
         for row in rows:
             on = _of_row(held, row)
             if not on.size and (whole.scope is None or whole.filter is None):
                 return None
-            for first, end in silences(on, days, off):
+            for first, end in silences(on, days, off, settled.of(row)):
                 used[(days >= first) & (days < end)] = False
     return used
 
@@ -143,8 +144,29 @@ def uses(
     days = recorded_days(records)
     days = days[first_in_use(days) :]
     held = days_held(conn, replace(view, start=None, end=None), midnight(days[0], zone))
-    found = [silences(_of_row(held, row), days, records.off) for row in rows]
+    settled = _Settled(conn, view)
+    found = [silences(_of_row(held, row), days, records.off, settled.of(row)) for row in rows]
     return [[silence_of(run, days, zone) for run in runs] for runs in found]
+
+
+class _Settled:
+    """From which day on reports of a view's categories, in the whole city, are still coming in."""
+
+    def __init__(self, conn: Connection, view: View) -> None:
+        zone = ZoneInfo(the_city(conn).timezone)
+        ever = replace(view, start=None, end=None, area=None, categories=None)
+        self._days = {
+            category: _number(since, zone)
+            for category, since in settled_days(conn, wanted_incidents(ever)).items()
+        }
+
+    def of(self, row: Collection[str] | None) -> int | None:
+        """Return the earliest day (number since 1970-01-01) of a row's categories, None for none."""
+        return min((day for one, day in self._days.items() if row is None or one in row), default=None)
+
+
+def _number(moment: datetime, zone: ZoneInfo) -> int:
+    return (moment.astimezone(zone).date() - date(1970, 1, 1)).days
 
 
 def _of_row(held: Days, row: Collection[str] | None) -> Integers:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -14,6 +14,7 @@ from gis.city import category_tree, records_by_day, the_city
 from gis.grids import current
 from gis.record_span import Period, first_in_use
 from gis.recorded import SPREAD, recorded_days
+from gis.reporting_delay import COMPLETE, FEWEST, RIPE, SHORT, reported_until, waited
 from gis.schema import grids, incidents
 from gis.silences import silences
 from layers.owning import owners, points
@@ -136,8 +137,16 @@ def _found(conn: Connection, every: View) -> list[SilentArea]:
     days = days[first_in_use(days) :]
     by, chains = owners(rows, every.asked), {code: chain_of(parent, code) for code in parent}
     local = sa.cast(sa.func.timezone(zone.key, i.occurred_at), sa.Date) - sa.cast("1970-01-01", sa.Date)
-    lon, lat, category, day = points(conn, wanted_incidents(every), i.category, local.label("day"))
-    table = _Records(by.find(conn, lon, lat), _tops(conn, category), day.astype(np.int64))
+    took = sa.func.date_part("epoch", waited()) / 86400
+    lon, lat, category, day, delay = points(
+        conn, wanted_incidents(every), i.category, local.label("day"), took.label("took")
+    )
+    table = _Records(
+        by.find(conn, lon, lat), _tops(conn, category), day.astype(np.int64), delay.astype(np.float64)
+    )
+    as_of = reported_until(conn)
+    assert as_of
+    until = (as_of.astimezone(zone).date() - date(1970, 1, 1)).days
     lowest = np.array([by.place[code] for code in by.tiers[0]])
     found = list[SilentArea]()
     for code, held in _days_by_area(table, by.place, chains, set(upper)).items():
@@ -146,7 +155,8 @@ def _found(conn: Connection, every: View) -> list[SilentArea]:
             continue
         inside = np.array([by.place[one] for one, chain in chains.items() if code in chain])
         own = np.isin(table.owner, inside)
-        if _is_recorded(table, own, lowest[np.isin(lowest, inside)]):
+        runs = silences(held, days, records.off, table.settled(own, until))
+        if runs and _is_recorded(table, own, lowest[np.isin(lowest, inside)]):
             silent = [silence_of(run, days, zone) for run in runs]
             found += [SilentArea(code, names[code], one, tuple(chains[code])) for one in silent]
     return _topmost(found)
@@ -163,11 +173,13 @@ def _days_by_area(
     for code, chain in chains.items():
         some = [number[one] for one in chain if one in number]
         above[place[code], : len(some)] = some
-    first, width = int(table.day.min(initial=0)), int(np.ptp(table.day)) + 1 if table.day.size else 1
+    if not table.day.size:
+        return {}
+    first, width = int(table.day.min()), int(np.ptp(table.day)) + 1
     areas = above[table.owner]
     held = np.bincount(areas[areas >= 0], minlength=len(codes))
     pairs = [np.unique(area[area >= 0] * width + (table.day[area >= 0] - first)) for area in areas.T]
-    every = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *pairs]))
+    every = np.unique(np.concatenate(pairs))
     splits = np.searchsorted(every, np.arange(1, len(codes)) * width)
     by_area = np.split(every % width + first, splits)
     return {code: by_area[at] for at, code in enumerate(codes) if held[at] >= _FEWEST}
@@ -175,11 +187,18 @@ def _days_by_area(
 
 @dataclass(frozen=True)
 class _Records:
-    """Of each incident the owner, the category of the highest level, and the day."""
+    """Of each incident the owner, the category of the highest level, the day, and the days to its report."""
 
     owner: Integers
     top: npt.NDArray[np.str_]
     day: Integers
+    took: npt.NDArray[np.float64]
+
+    def settled(self, some: npt.NDArray[np.bool_], until: int) -> int | None:
+        """Return from which day on reports of some are still coming in, by a record up to a day."""
+        ripe = self.took[some & (self.day < until - RIPE.days)]
+        usual = float(np.quantile(ripe, COMPLETE)) if len(ripe) >= FEWEST else 0.0
+        return until - int(np.ceil(usual)) if usual >= SHORT.days + SHORT.seconds / 86400 else None
 
 
 def _tops(conn: Connection, category: npt.NDArray[np.object_]) -> npt.NDArray[np.str_]:

@@ -312,7 +312,8 @@ def add_street(conn: Connection, name: str) -> int:
         "{n} bis High Road", "{n} B High Road", "Unit 3/{n} High Road", "U3 {n} High Road",
         "Villa 3/{n} High Road", "{n} High Road Rear", "{n}/3 High Road", "No. {n}, 2nd Floor, High Road",
         "H.No. {n} High Road", "Door No. {n}, High Road", "Plot No. {n}, High Road", "{n} High Road Bât. B",
-        "{n} High Road 3e étage gauche",
+        "{n} High Road 3e étage gauche", "{n}-1-5 High Road", "{n}/34/5 High Road", "{n} & 242 High Road",
+        "{n}, 241 & 242 High Road", "{n}-1-5B High Road",
     )],
 )  # fmt: skip
 def test_a_number_is_held_against_whatever_stands_beside_it(
@@ -334,6 +335,8 @@ def test_a_number_is_held_against_whatever_stands_beside_it(
     [
         ("House No. 4, Sector 30",
          ["House No. 5, Sector 30", "Sector 30", "30 Sector", "Sector 30, House No. 5"]),
+        ("No. 22, SS 2/24", ["No. 24, SS 2/24", "No. 25, SS 2/24", "SS 2/24"]),
+        ("No. 116, Jalan 5/3", ["No. 12, Jalan 5/3", "No. 5, Jalan 5/3"]),
         ("Villa 7, Street 50", ["Villa 8, Street 50", "Street 50"]),
         ("Plot 8, Phase 70", ["Plot 9, Phase 70", "Phase 70"]),
         ("Gate 2, Terminal 80", ["Gate 3, Terminal 80", "Terminal 80"]),
@@ -404,3 +407,13 @@ def test_short_forms_of_streets_are_held_and_found(store: Connection, one: str, 
     town.add_building(store, batch, other, THERE)
     found = Gazetteer(store).find([one, other], date(2024, 5, 1))
     assert ["is registered" in str(found[text]) for text in (one, other)] == [True, True]
+
+
+@pytest.mark.parametrize("street", ["Jalan 17/1", "Jalan Bukit 2", "Đường số 12", "SS 2/24"])
+def test_a_number_that_says_so_stands_before_a_street_with_numbers(store: Connection, street: str) -> None:
+    add_street(store, street)
+    add_street(store, "Jalan Bukit")
+    texts = [form.format(street) for form in ("No. 5, {}", "Số 5 {}", "No. 5 {}", "5, {}", "5 {}")]
+    found = Gazetteer(store).find([*texts, "No. 2, Jalan Bukit 3"], date(2024, 5, 1))
+    assert [isinstance(found[text], Found) for text in texts] == [True] * 5, found
+    assert isinstance(found["No. 2, Jalan Bukit 3"], str)

@@ -118,6 +118,7 @@ def test_a_row_that_is_reported_late_is_not_tested(asker: TestClient) -> None:
         assert rows[key]["q"] is not None, key
     assert rows["T", "R"]["departs"] == "above", "what did become more frequent is seen"
     assert [key for key, row in rows.items() if row["departs"] == "below"] == []
+    assert found["silent"] == [], "what is reported late has not ended"
     said = found["unreported"]
     assert said["rows"] == sum(row["unreported"] > 0.05 for row in rows.values())
     assert ("T", "F") in {(one["code"], one["category"]) for one in said["named"]}

@@ -9,7 +9,8 @@ from gis.network.street_names import IS_HAN, House, number_behind, readings
 _NUMBER = re.compile(r"\d+")
 _JOINED = re.compile(r"\s+[/&+]\s*|\s*[/&+]\s+")
 """Between two addresses of one house: `Platz 5 / Gasse 7`."""
-_OF_NUMBER = re.compile(r"(?:\d*[^\W\d]?|bis|ter|quater)", re.IGNORECASE)
+_OF_NUMBER = re.compile(r"(?:[\d,&-]*[^\W\d]?|bis|ter|quater)", re.IGNORECASE)
+_LEADING = re.compile(r"^[\d\W]+")
 _MOST_BEHIND = 3
 """Words behind a street that stands behind its number: `60 rue Haute 3e étage gauche`."""
 
@@ -20,15 +21,16 @@ def houses(parts: Sequence[str]) -> Iterator[House]:
     For comparing alone, on streets that are known: most of what comes is on none. Of Chinese texts nothing
     comes: their units and estates are read.
     """
-    parts = [part.strip() for part in parts if not IS_HAN.search(part)]
-    for part in parts:
-        for piece in _JOINED.split(part):
-            for number in _NUMBER.finditer(piece):
-                yield from _of(piece[: number.end()])
-                yield from _in_front(number[0], piece[number.end() :])
-    for name, beside in permutations(parts, 2):
+    every = [part for part in parts if not IS_HAN.search(part)]
+    pieces = [piece.strip() for part in every for piece in _JOINED.split(part)]
+    for piece in pieces:
+        for number in _NUMBER.finditer(piece):
+            yield from _of(piece[: number.end()])
+            yield from _in_front(number[0], piece[number.end() :])
+    for name, beside in permutations(pieces, 2):
         for number in _NUMBER.findall(beside):
             yield from _of(f"{name} {number}")
+            yield from _of(f"{number} {_LEADING.sub('', name)}")
 
 
 def _of(text: str) -> Iterator[House]:
@@ -39,9 +41,10 @@ def _of(text: str) -> Iterator[House]:
 def _in_front(number: str, behind: str) -> Iterator[House]:
     """Yield the houses whose number stands in front of the street and what belongs to either."""
     words = re.split(r"[\s/]+", behind.strip(" ,.-/"))
-    if words and _OF_NUMBER.fullmatch(words[0]):
-        yield from _cut(number, words[1:])
     yield from _cut(number, words)
+    while words and _OF_NUMBER.fullmatch(words[0]):
+        words = words[1:]
+        yield from _cut(number, words)
 
 
 def _cut(number: str, words: Sequence[str]) -> Iterator[House]:

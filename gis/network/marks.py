@@ -23,9 +23,10 @@ _UNIT_BEFORE = re.compile(
 _COMMA_BEHIND = re.compile(r"^\s*(\d+[A-Z]?),\s*(?=[^\W\d])", re.IGNORECASE)
 """`12, King St W`."""
 _SIGN_BEFORE = re.compile(
-    r"^\s*(?:(?:n\.?o|nr|nro|n[uú]m(?:ero)?)\b[.°]*|n[.°]+|#)\s*(?=\d+\s+\D)", re.IGNORECASE
+    r"^\s*(?:(?:n\.?o|nr|nro|n[uú]m(?:ero)?|số|so)\b[.°]*|n[.°]+|#)\s*(?=\d+[A-Z]?(?:\s+|\s*,\s*)\D)",
+    re.IGNORECASE,
 )
-"""`No. 35 Main Street`."""
+"""`No. 35 Main Street`, `No. 35, Jalan 17/1`."""
 _DASH = re.compile(r"\s+-+\s+|\s*-{2,}\s*")
 _OF_A_SPAN = re.compile(r"\d{1,3}[A-Z]?\s*(?:,|$)", re.IGNORECASE)
 _BLOCK = re.compile(r"(?:BLOCK|BLK)\b", re.IGNORECASE)

@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 _NUMBERED = {
-    "en": "apt apartment unit suite ste room rm floor fl flat bldg building lot no",
+    "en": "apt apartment unit suite ste room rm floor fl flat bldg building lot",
     "es": "piso planta puerta pta escalera esc portal bloque blq local nave oficina ofic departamento depto "
     "dpto interior",
     "it": "scala sc piano interno int appartamento",
