@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy.engine import Connection
 
 from api import planning_told
@@ -13,7 +13,8 @@ from api.codes import Whole
 from api.deps import DatumName
 from api.limits import heavy
 from api.once import Made, RunOnce
-from api.planning import EDIT, Id, StepId, answer
+from api.planning import EDIT, Id, answer
+from api.planning_bodies import Back, believed
 from gis import coverage, plan_features, plan_mend, plans
 from gis.crs import Datum
 from gis.mend import Proposal
@@ -24,18 +25,15 @@ router = APIRouter()
 Number = Annotated[Whole, Field(ge=1, le=10**6)]
 
 
-class Mending(BaseModel):
+class Mending(Back):
     """Which proposals to take: sure ones, all, or by number; none: they are only listed.
 
     `head`: where the plan is believed to stand; the numbers hold for that step.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     accept: (
         Literal["sure", "all"] | Annotated[list[Number], Field(min_length=1, max_length=10_000)] | None
     ) = None
-    head: StepId | None = None
     limit: Annotated[Whole, Field(ge=1, le=10_000)] = 2000
 
 
@@ -45,7 +43,6 @@ def mend(once: RunOnce, who: Who, plan_id: Id, body: Mending, datum: DatumName =
 
     Proposals come largest first, at most `limit`. Those accepted are one step of the draft, undone as one.
     """
-    head = body.head if "head" in body.model_fields_set else plans.ANYWHERE
 
     def work(conn: Connection) -> Made:
         if body.accept is None:
@@ -53,7 +50,7 @@ def mend(once: RunOnce, who: Who, plan_id: Id, body: Mending, datum: DatumName =
             told = _listed(here.cov, plan_mend.proposals(here.cov), set(), body.limit, datum)
             return Made({"plan": planning_told.whole(conn, here.plan), "proposals": told})
         before = plans.draft(conn, plan_id).cov
-        done = plan_mend.accept(conn, who, plan_id, body.accept, head)
+        done = plan_mend.accept(conn, who, plan_id, body.accept, believed(body))
         taken = {one.number for one in done.taken}
         told = _listed(before, done.taken, taken, body.limit, datum)
         skipped = [{"number": number, "reason": why} for number, why in done.skipped.items()]

@@ -1,7 +1,6 @@
 """Plans: drafts of new boundaries, taken step by step, checked, weighed, approved and published."""
 
 from dataclasses import asdict
-from datetime import date
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -14,10 +13,11 @@ from sqlalchemy.engine import Connection
 
 from api import planning_told
 from api.access import Who, audience
-from api.codes import Code, Flag, Line, Real, Whole
+from api.codes import Code, Flag, Real
 from api.deps import DatumName, Transaction
 from api.limits import heavy
 from api.once import Made, RunOnce
+from api.planning_bodies import Again, Back, NewPlan, Step, believed
 from gis import (
     crs,
     plan_faults,
@@ -47,49 +47,6 @@ READ, EDIT, DECIDE = (
 )
 
 Id = Annotated[int, Path(ge=1, lt=2**53)]
-StepId = Annotated[Whole, Field(ge=1, lt=2**53)]
-
-
-class NewPlan(BaseModel):
-    """A draft to begin."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    scope: Code
-    title: Annotated[Line, Field(min_length=1, max_length=200)]
-    effective_on: date | None = None
-    scheme: Annotated[str | None, Field(max_length=80)] = None
-
-
-class Step(BaseModel):
-    """A step of redrawing, with the parameters of its `op`; `head`: where the plan is believed to stand."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    op: Annotated[str, Field(max_length=20)]
-    head: StepId | None = None
-    code: Code | None = None
-    codes: Annotated[list[Code] | None, Field(max_length=2000)] = None
-    into: Code | Annotated[list[Code], Field(max_length=200)] | None = None
-    line: Json | None = None
-    area: Json | None = None
-    building_ids: Annotated[list[StepId] | None, Field(max_length=2000)] = None
-    to: Code | list[Any] | None = None
-    at: list[Real] | None = None
-    edge: list[list[Real]] | None = None
-    parent: Code | None = None
-    name: Annotated[Line | None, Field(max_length=200)] = None
-    names: Annotated[list[Annotated[Line, Field(max_length=200)]] | None, Field(max_length=200)] = None
-    reach_m: Annotated[Real | None, Field(gt=0, le=1000, allow_inf_nan=False)] = None
-    confirm_pieces: Flag | Annotated[Whole, Field(ge=1, le=10_000)] | None = None
-
-
-class Again(BaseModel):
-    """Which step to do again; without one the newest."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    step: StepId | None = None
 
 
 @router.post("/plans", status_code=201, openapi_extra=EDIT)
@@ -136,10 +93,9 @@ def step(once: RunOnce, who: Who, plan_id: Id, body: Step, datum: DatumName = "w
     params = {
         name: value for name, value in body.model_dump().items() if value is not None and name != "head"
     }
-    head = body.head if "head" in body.model_fields_set else plans.ANYWHERE
 
     def work(conn: Connection) -> Made:
-        done = plans.take(conn, who, plan_id, _on_wgs84(params, datum), head)
+        done = plans.take(conn, who, plan_id, _on_wgs84(params, datum), believed(body))
         told = answer(conn, done, datum)
         used = {"line": plan_features.line_used(told["step"], done.changes, datum)}
         return Made(told | used | {"area": plan_features.area_used(told["step"], done.changes)})
@@ -148,11 +104,17 @@ def step(once: RunOnce, who: Who, plan_id: Id, body: Step, datum: DatumName = "w
 
 
 @router.post("/plans/{plan_id}/undo", openapi_extra=EDIT)
-def undo(once: RunOnce, who: Who, plan_id: Id, datum: DatumName = "wgs84") -> Response:
+def undo(
+    once: RunOnce,
+    who: Who,
+    plan_id: Id,
+    body: Annotated[Back | None, Body()] = None,
+    datum: DatumName = "wgs84",
+) -> Response:
     """Go back by one step."""
 
     def work(conn: Connection) -> Made:
-        done = plans.undo(conn, plan_id)
+        done = plans.undo(conn, plan_id, believed(body))
         plan_store.add_hand(conn, plan_id, who)
         return Made(answer(conn, done, datum))
 
@@ -170,7 +132,7 @@ def redo(
     """Do a step again that was undone."""
 
     def work(conn: Connection) -> Made:
-        done = plans.redo(conn, plan_id, body.step if body else None)
+        done = plans.redo(conn, plan_id, body.step if body else None, believed(body))
         plan_store.add_hand(conn, plan_id, who)
         return Made(answer(conn, done, datum))
 

@@ -122,10 +122,15 @@ def locked(conn: Connection, plan_id: int, head: int | None = ANYWHERE) -> Draft
     Raises a Problem where it is no draft any more, or does not stand at `head`.
     """
     here = draft(conn, plan_id, lock=True)
-    demand(here.plan, "draft")
-    if head not in {ANYWHERE, here.plan.head}:
-        raise Problem(f"plan {plan_id} has moved on to step {here.plan.head}; look at it again")
+    _demand_at(here.plan, head)
     return here
+
+
+def _demand_at(plan: Plan, head: int | None) -> None:
+    demand(plan, "draft")
+    if head not in {ANYWHERE, plan.head}:
+        there = "its base" if plan.head is None else f"step {plan.head}"
+        raise Problem(f"plan {plan.id} has moved on to {there}; look at it again")
 
 
 def take_group(
@@ -201,10 +206,13 @@ def _with_buildings(conn: Connection, params: Mapping[str, Any]) -> Mapping[str,
     return {**rest, "buildings": list(shapely.from_wkb(list(found.values())))}
 
 
-def undo(conn: Connection, plan_id: int) -> Done:
-    """Move a plan back by one step: every grid that it changed is what it was, to the byte."""
+def undo(conn: Connection, plan_id: int, head: int | None = ANYWHERE) -> Done:
+    """Move a plan back by one step: every grid that it changed is what it was, to the byte.
+
+    Raises a Problem where it does not stand at `head`, or nothing is left to undo.
+    """
     plan = plan_store.get(conn, plan_id, lock=True)
-    demand(plan, "draft")
+    _demand_at(plan, head)
     if plan.head is None:
         raise Problem(f"plan {plan_id} stands at its base; nothing is left to undo")
     undone = plan_store.step(conn, plan_id, plan.head)
@@ -215,10 +223,13 @@ def undo(conn: Connection, plan_id: int) -> Done:
     return _moved(conn, plan, undone.parent, undone.id, changes)
 
 
-def redo(conn: Connection, plan_id: int, step: int | None = None) -> Done:
-    """Move a plan forward to a child of where it stands: the one named, else the newest."""
+def redo(conn: Connection, plan_id: int, step: int | None = None, head: int | None = ANYWHERE) -> Done:
+    """Move a plan forward to a child of where it stands: the one named, else the newest.
+
+    Raises a Problem where it does not stand at `head`, or nothing is left to do again.
+    """
     plan = plan_store.get(conn, plan_id, lock=True)
-    demand(plan, "draft")
+    _demand_at(plan, head)
     below = plan_store.children(conn, plan_id, plan.head)
     if not below:
         raise Problem(f"plan {plan_id} stands at its last step; nothing is left to do again")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import shapely
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from sqlalchemy.engine import Engine
 
 from gis.access import NewKey
@@ -150,9 +150,8 @@ def test_undo_leaves_a_locked_grid_as_it_is(planner: Person) -> None:
         page.locator(f"#grids-table tr[data-code='{code}'] input").uncheck()
 
 
-def test_a_file_does_not_change_a_locked_grid(planner: Person, tmp_path: Path) -> None:
-    plan = planner.plan()
-    before, page = _shapes(planner, plan), planner.open(plan)
+def _file(planner: Person, plan: int, folder: Path) -> Path:
+    """A plan's grids with a strip of T1a's in T1b."""
     drawn = planner.get(f"/{plan}/export?format=geojson")
     strip = shapely.box(*town.at(1.5, 1), *town.at(2, 0))
     for one in drawn["features"]:
@@ -161,8 +160,14 @@ def test_a_file_does_not_change_a_locked_grid(planner: Person, tmp_path: Path) -
             one["geometry"] = shapely.geometry.mapping(shape.union(strip))
         elif one["properties"]["code"] == "T1a":
             one["geometry"] = shapely.geometry.mapping(shape.difference(strip))
-    path = tmp_path / "drawn.geojson"
+    path = folder / "drawn.geojson"
     path.write_text(json.dumps(drawn))
+    return path
+
+
+def test_a_file_does_not_change_a_locked_grid(planner: Person, tmp_path: Path) -> None:
+    plan = planner.plan()
+    before, page, path = _shapes(planner, plan), planner.open(plan), _file(planner, plan, tmp_path)
     _lock(page, "T1a")
     page.locator("#files summary").click()
     page.set_input_files("#file", path)
@@ -173,6 +178,83 @@ def test_a_file_does_not_change_a_locked_grid(planner: Person, tmp_path: Path) -
     page.set_input_files("#file", path)
     expect(page.locator("#steps li:not(.undone)")).to_have_count(1)
     expect(page.locator(".toast.note")).to_contain_text("改动 2 个网格")
+
+
+WAYS = {"redo": "T2d", "undo": "T1a", "file": "T1a"}
+"""What moves a draft without knowing the step beforehand, and the grid that it changes."""
+
+
+def _crossed_by_others(planner: Person, way: str, folder: Path, others: dict[str, Any] | None) -> Any:
+    """A plan, what it was, and its page: before its way back others take a step, or that way back."""
+    plan = planner.plan(*{"redo": [SPLIT_D], "undo": [SPLIT_A], "file": []}[way])
+    if way == "redo":
+        planner.post(f"/{plan}/undo")
+    before, page, back = _shapes(planner, plan), planner.open(plan), "redo" if way == "undo" else "undo"
+    _lock(page, WAYS[way])
+
+    def cross(route: Route) -> None:
+        planner.post(f"/{plan}/{'steps' if others else back}", others)
+        route.continue_()
+
+    page.route(f"**/plans/{plan}/{back}", cross, times=1)
+    if way == "file":
+        page.locator("#files summary").click()
+        page.set_input_files("#file", _file(planner, plan, folder))
+    else:
+        page.click(f"#{way}")
+    return plan, before, page
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_way_back_from_a_lock_takes_nothing_of_others_back(
+    planner: Person, tmp_path: Path, way: str
+) -> None:
+    """Their step stays; that the locked grid is changed is said, and the draft is shown as it is now."""
+    rename = {"op": "rename", "code": "T2e", "name": "他人"}
+    plan, before, page = _crossed_by_others(planner, way, tmp_path, rename)
+    code = WAYS[way]
+    toast = page.locator(".toast.error")
+    expect(toast).to_have_text(re.compile(f"已锁定的网格被改动：网格{code}；未能撤回：他人同时更新了草案"))
+    until(page, IDLE)
+    head = planner.get(f"/{plan}")["head"]
+    assert planner.get(f"/{plan}/steps")["steps"][0]["id"] == head == _head(page), "theirs, not taken back"
+    assert _shapes(planner, plan)[code] != before[code]
+    row = page.locator(f"#grids-table tr[data-code={code}] input")
+    expect(row).to_be_checked()
+    shown = "[...window.safetymap.open.grids.values()].map((one) => [one.properties.code, one.geometry])"
+    assert dict(page.evaluate(shown)) == _shapes(planner, plan)
+    expect(page.locator("#grids-table tr[data-code=T2e]")).to_contain_text("他人")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_where_others_take_the_same_way_back_the_locked_grid_is_as_it_was(
+    planner: Person, tmp_path: Path, way: str
+) -> None:
+    plan, before, page = _crossed_by_others(planner, way, tmp_path, None)
+    _is_refused(page, f"网格{WAYS[way]}")
+    assert _head(page) == planner.get(f"/{plan}")["head"]
+    assert _shapes(planner, plan) == before
+
+
+def test_what_another_did_is_not_undone_by_a_page_that_has_not_seen_it(planner: Person) -> None:
+    """The page says from where it goes back or forth; moved on, it is refused and follows."""
+    plan = planner.plan(SPLIT_D)
+    page = planner.open(plan)
+    for way in ("undo", "redo"):
+
+        def cross(route: Route) -> None:
+            planner.post(f"/{plan}/steps", {"op": "rename", "code": "T2e", "name": f"他{route.request.url}"})
+            route.continue_()
+
+        if way == "redo":
+            planner.post(f"/{plan}/undo")
+            expect(page.locator("#redo")).to_be_enabled(timeout=FOLLOWED_MS)
+        page.route(f"**/plans/{plan}/{way}", cross, times=1)
+        page.click(f"#{way}")
+        expect(page.locator(".toast.error").last).to_contain_text(re.compile(r"更新到第 \d+ 步"))
+        theirs = planner.get(f"/{plan}/steps")["steps"][0]["id"]
+        assert planner.get(f"/{plan}")["head"] == theirs
+        until(page, f"window.safetymap.open.plan.head === {theirs}")
 
 
 def test_a_suggestion_is_made_around_locked_grids(planner: Person) -> None:

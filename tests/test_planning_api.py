@@ -93,6 +93,47 @@ def test_a_step_answers_what_it_changed(client: TestClient, keys: dict[str, Ask]
     assert again["grids"] == told["grids"]
 
 
+def test_the_way_back_and_forth_is_from_where_the_plan_is_believed_to_stand(
+    client: TestClient, keys: dict[str, Ask]
+) -> None:
+    """Elsewhere it is refused and nothing is changed: the newest step may be another's by now."""
+    ask = keys["planner"]
+    plan = begin(client, ask)
+    first, second = (
+        client.post(f"/plans/{plan}/steps", headers=ask, json=one).json()["plan"]["head"]
+        for one in (HALVE, {"op": "rename", "code": "T2d", "name": "d"})
+    )
+
+    def move(way: str, **body: Any) -> Any:
+        return client.post(f"/plans/{plan}/{way}", headers=ask, json=body)
+
+    def refused(way: str, there: str, **body: Any) -> None:
+        before = client.get(f"/plans/{plan}", headers=ask).json(), drawn()
+        answer = move(way, **body)
+        assert (answer.status_code, there in answer.json()["detail"]) == (409, True), answer.text
+        assert (client.get(f"/plans/{plan}", headers=ask).json(), drawn()) == before
+
+    def drawn() -> Any:
+        return client.get(f"/plans/{plan}/grids", headers=ask).json()["features"]
+
+    for head in (first, None, second + 1):
+        refused("undo", f"moved on to step {second};", head=head)
+    assert move("undo", head=second).json()["plan"]["head"] == first
+    for head in (second, None):
+        refused("undo", f"moved on to step {first};", head=head)
+        refused("redo", f"moved on to step {first};", head=head)
+        refused("redo", f"moved on to step {first};", head=head, step=second)
+    assert move("undo", head=first).json()["plan"]["head"] is None
+    for way in ("undo", "redo"):
+        refused(way, "moved on to its base;", head=first)
+    assert move("redo", head=None).json()["plan"]["head"] == first
+    assert move("redo", head=first, step=second).json()["plan"]["head"] == second
+    assert move("undo").json()["plan"]["head"] == first, "wherever it stands"
+    for way in ("undo", "redo"):
+        assert move(way, head=0).status_code == move(way, heads=1).status_code == 422
+    client.post(f"/plans/{plan}/withdraw", headers=ask)
+
+
 def test_only_what_truly_changed_is_told_as_changed(client: TestClient, keys: dict[str, Ask]) -> None:
     """M10: a split of one grid changes it and makes its half; a neighbour that got a vertex is bent."""
     ask = keys["planner"]

@@ -24,6 +24,7 @@ const KNOWN = [
   [/it needs polygons and a column/, "refused.file_columns"],
   [/that they had a hand in/, "refused.hand"],
   [/has moved on to step (\d+)/, "refused.moved"],
+  [/has moved on to its base/, "refused.based"],
   [/would now change (.+?) otherwise/, "refused.seen"],
   [/this needs it to be/, "refused.state"],
   [/^(\d+) errors: /, "refused.errors"],

@@ -61,8 +61,8 @@ async function refetch() {
 /** Take one step of redrawing; gives the service's answer. */
 export const take = (step) => move("/steps", { ...step, head: open.plan.head });
 export const drawNew = (wanted) => move("/draw", wanted);
-export const undo = () => move("/undo");
-export const redo = (step) => move("/redo", step && { step });
+export const undo = () => move("/undo", { head: open.plan.head });
+export const redo = (step) => move("/redo", { head: open.plan.head, ...(step && { step }) });
 
 /** Move the draft by a request of the service, and follow where it stands then. */
 const move = async (rest, body) => follow(await unlessLocked(await post(rest, body)));
@@ -72,16 +72,33 @@ const move = async (rest, body) => follow(await unlessLocked(await post(rest, bo
 async function unlessLocked(answer) {
   const crossed = answer.step?.id ?? answer.steps[0];
   if (!crossed) return { ...answer, codes: [] };
-  const { codes } = (await get(path("/steps"), { before: crossed + 1, limit: 1 })).steps[0];
+  const step = (await get(path("/steps"), { before: crossed + 1, limit: 1 })).steps[0];
+  const names = heldOf(step.codes);
+  if (!names) return { ...answer, codes: step.codes };
+  await turnRound(answer.plan.head, step);
+  throw new Refused(t("lock.held", { names }), 0);
+}
+
+/** Turn a step round from where it left the draft, and nowhere else: where others moved the draft on since, it would
+    be their step that goes. Then the draft is shown as it is, and what of the locked grids is changed is said. */
+async function turnRound(head, { id, parent, codes }) {
+  const isTaken = head === id;
   try {
-    refuseLocked(codes, "lock.held");
-  } catch (refused) {
-    open.plan = (await (answer.plan.head === crossed ? post("/undo") : post("/redo", { step: crossed }))).plan;
+    open.plan = (await (isTaken ? post("/undo", { head }) : post("/redo", { head, step: id }))).plan;
     await listSteps();
     say("plan");
-    throw refused;
+  } catch (error) {
+    const changed = await load(open.plan.id).then(() => changedSince(isTaken ? parent : id)).catch(() => codes);
+    const names = heldOf(changed);
+    const why = error.status === 409 ? t("lock.others") : error.message;
+    if (names) throw new Refused(t("lock.changed", { names, why }), 0);
   }
-  return { ...answer, codes };
+}
+
+/** The grids that the draft has otherwise than at one of its steps, null for its base. */
+async function changedSince(step) {
+  const { grids } = await get(path("/compare"), { from: step ?? 0, limit: 5000 });
+  return grids.filter(({ change }) => change !== "bent").map(({ code }) => code);
 }
 
 async function listSteps() {
@@ -90,9 +107,12 @@ async function listSteps() {
 
 /** Refuse to change grids of which some are locked. */
 function refuseLocked(codes, why) {
-  const held = codes.filter((code) => open.locked.has(code));
-  if (held.length) throw new Refused(t(why, { names: held.map(nameOf).join(t("list.and")) }), 0);
+  const names = heldOf(codes);
+  if (names) throw new Refused(t(why, { names }), 0);
 }
+
+/** The names of those of some grids that are locked. */
+const heldOf = (codes) => codes.filter((code) => open.locked.has(code)).map(nameOf).join(t("list.and"));
 
 /** Offer names for what a split made of a grid. */
 export function nameHalves(codes) {
