@@ -15,7 +15,8 @@ _FEWEST: Final = 7
 """Fewer days on a side say nothing."""
 _LONGER: Final = 3
 """How many times as long as any other run of empty days around it a pause is: records come in clumps."""
-_YEAR: Final = 364
+_YEARS: Final = (-384, -364, -354, 354, 364, 384)
+"""Days to the same season of another year, by the sun or by 12 or 13 moons (Spring Festival moves)."""
 _ALIKE: Final = 0.1
 """Where the same days of another year hold no more than this share of what is usual, it is a season."""
 
@@ -95,7 +96,7 @@ def _is_season(held: Integers, days: Integers, last: int, first: int) -> bool:
     usual = np.isin(near, held).sum() / max(len(near) - (first - last - 1), 1)
     quarter = (first - last - 1) // 4
     run = days[last + 1 + quarter : first - quarter]
-    for by in (-_YEAR, _YEAR):
+    for by in _YEARS:
         alike = np.intersect1d(days, run + by, assume_unique=True)
         alike = alike[(alike >= held[0]) & (alike <= held[-1])]
         if 2 * len(alike) >= len(run) and np.isin(alike, held).sum() <= _ALIKE * usual * len(alike):

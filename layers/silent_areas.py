@@ -30,6 +30,9 @@ be found in an area that is recorded: where all are of one kind it is an outbrea
 _ALIKE_DAYS = 60
 """A part of an area that began, paused or ended so near to it is named by the area."""
 _MOST_KEPT = 16
+_AROUND, _HARDLY, _FEW_STRAYS = 30, 0.1, 0.05
+"""Recorded days on either side of a stray; the share of the usual number of held ones among them, and the
+share of all held days, that strays are at most."""
 
 
 @dataclass(frozen=True)
@@ -150,16 +153,32 @@ def _found(conn: Connection, every: View) -> list[SilentArea]:
     lowest = np.array([by.place[code] for code in by.tiers[0]])
     found = list[SilentArea]()
     for code, held in _days_by_area(table, by.place, chains, set(upper)).items():
-        runs = silences(held, days, records.off)
+        joined = without_strays(held, days)
+        runs = silences(joined, days, records.off)
         if not runs:
             continue
         inside = np.array([by.place[one] for one, chain in chains.items() if code in chain])
         own = np.isin(table.owner, inside)
-        runs = silences(held, days, records.off, table.settled(own, until))
+        runs = silences(joined, days, records.off, table.settled(own, until))
         if runs and _is_recorded(table, own, lowest[np.isin(lowest, inside)]):
             silent = [silence_of(run, days, zone) for run in runs]
             found += [SilentArea(code, names[code], one, tuple(chains[code])) for one in silent]
     return _topmost(found)
+
+
+def without_strays(held: Integers, days: Integers) -> Integers:
+    """Return the days with records of an area without a few far between before it joined.
+
+    Of its neighbours' incidents some fall over the border. Days around which hardly any other is held are
+    strays where around most many are, and they are few. Behind an end they are not looked for: an area with
+    a few records left has fallen.
+    """
+    held = np.intersect1d(held, days, assume_unique=True)
+    place = np.searchsorted(days, held)
+    near = np.searchsorted(place, place + _AROUND, side="right") - np.searchsorted(place, place - _AROUND)
+    usual = float(np.median(near)) if held.size else 0.0
+    strays = int(np.argmax(near > _HARDLY * usual)) if held.size else 0
+    return held[strays:] if strays <= _FEW_STRAYS * held.size else held
 
 
 def _days_by_area(
