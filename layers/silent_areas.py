@@ -30,7 +30,7 @@ be found in an area that is recorded: where all are of one kind it is an outbrea
 _ALIKE_DAYS = 60
 """A part of an area that began, paused or ended so near to it is named by the area."""
 _MOST_KEPT = 16
-_AROUND, _HARDLY, _FEW_STRAYS = 30, 0.1, 0.05
+_AROUND, _HARDLY, _FEW_STRAYS = 30, 0.1, 0.1
 """Recorded days on either side of a stray; the share of the usual number of held ones among them, and the
 share of all held days, that strays are at most."""
 

@@ -1,11 +1,15 @@
 """A part of the records is silent before it began, in pauses and after it ended; a quiet one is not."""
 
+from datetime import date
+
 import numpy as np
 import pytest
 
 from gis.silences import silences
+from layers.silent_areas import without_strays
 
 DAYS = np.arange(20_000, 21_275)
+EPOCH = date(1970, 1, 1)
 NONE = np.zeros(0, dtype=np.int64)
 Rates = np.ndarray
 
@@ -85,3 +89,38 @@ def test_days_off_are_no_pause() -> None:
 
 def test_nothing_held_is_not_silent() -> None:
     assert silences(NONE, DAYS, NONE) == []
+
+
+@pytest.mark.parametrize("strays", [0, 1, 2, 5])
+@pytest.mark.parametrize("a_day", [0.7, 3.0])
+def test_a_few_strays_before_it_joined_do_not_hide_it(strays: int, a_day: float) -> None:
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        days, joined = np.arange(19_000, 19_700), 19_500
+        held = days[(days >= joined) & (rng.poisson(a_day, len(days)) > 0)]
+        before = rng.choice(np.arange(19_000, joined - 40), strays, replace=False)
+        found = silences(without_strays(np.union1d(before, held), days), days, NONE)
+        assert found[0][0] == 19_000
+        assert found[0][1] == held[0]
+
+
+@pytest.mark.parametrize("left", [0.02, 0.05, 0.1])
+def test_what_fell_and_what_grew_is_no_stray(left: float) -> None:
+    rng = np.random.default_rng(7)
+    days = np.arange(19_000, 19_700)
+    fell = days[(days < 19_600) | (rng.random(len(days)) < left)]
+    assert np.array_equal(without_strays(fell, days), fell)
+    grew = days[rng.random(len(days)) < np.linspace(0.03, 1, len(days))]
+    assert len(without_strays(grew, days)) >= 0.97 * len(grew)
+
+
+@pytest.mark.parametrize(("before", "behind"), [(18, 15), (10, 20), (7, 7)])
+def test_a_season_by_the_moon_is_no_pause(before: int, behind: int) -> None:
+    """Closed around Spring Festival, which moves by up to three weeks, and at weekends."""
+    festivals = [date(2023, 1, 22), date(2024, 2, 10), date(2025, 1, 29), date(2026, 2, 17)]
+    days = np.arange((date(2022, 9, 1) - EPOCH).days, (date(2026, 9, 1) - EPOCH).days)
+    closed = np.isin((days + 3) % 7, [5, 6])
+    for one in festivals:
+        at = (one - EPOCH).days
+        closed |= (days >= at - before) & (days <= at + behind)
+    assert silences(days[~closed], days, NONE) == []
