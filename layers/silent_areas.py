@@ -134,7 +134,8 @@ def _found(conn: Connection, every: View) -> list[SilentArea]:
     parent, names = {row.code: row.parent_code for row in rows}, {row.code: row.name for row in rows}
     upper = sorted({row.parent_code for row in rows if row.parent_code in parent}, key=str)
     records, zone = records_by_day(conn), ZoneInfo(the_city(conn).timezone)
-    if not upper or not records.days.size:
+    as_of = reported_until(conn)
+    if not upper or not records.days.size or as_of is None:  # a part of the city may hold none
         return []
     days = recorded_days(records)
     days = days[first_in_use(days) :]
@@ -147,8 +148,6 @@ def _found(conn: Connection, every: View) -> list[SilentArea]:
     table = _Records(
         by.find(conn, lon, lat), _tops(conn, category), day.astype(np.int64), delay.astype(np.float64)
     )
-    as_of = reported_until(conn)
-    assert as_of
     until = (as_of.astimezone(zone).date() - date(1970, 1, 1)).days
     lowest = np.array([by.place[code] for code in by.tiers[0]])
     found = list[SilentArea]()
