@@ -12,9 +12,11 @@ from api.codes import Code, Prose, Whole
 from api.deps import DatumName, Transaction
 from api.once import Made, RunOnce
 from api.planning import DECIDE, EDIT, READ, Id
+from api.planning_bodies import Back, believed
 from api.planning_told import against, whole
 from gis import plan_store, plans, publishing
 from gis.access import Principal
+from gis.errors import Problem
 from gis.plan_features import Json
 from gis.plan_prospect import prospect
 from gis.plan_store import Plan
@@ -30,22 +32,27 @@ class Note(BaseModel):
     note: Annotated[Prose | None, Field(max_length=2000)] = None
 
 
-class Seen(BaseModel):
-    """The revision that the impact was told against; 409 if the plan does something else to the map now."""
+class Stands(Back):
+    """Where the plan stood when it was looked at; 409 if it has moved on."""
 
-    model_config = ConfigDict(extra="forbid")
+
+class Seen(Stands):
+    """The revision that the impact was told against; 409 if the plan does something else to the map now."""
 
     against: Annotated[Whole, Field(ge=0, lt=2**31)] | None = None
 
 
 @router.post("/plans/{plan_id}/submit", openapi_extra=EDIT)
-def submit(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
+def submit(
+    once: RunOnce, request: Request, who: Who, plan_id: Id, body: Annotated[Stands | None, Body()] = None
+) -> Response:
     """Hand a draft over for approval; what a publication would refuse is refused, conflicts by grid (409).
 
     `against` names the map that impact and faults are told against.
     """
 
     def work(conn: Connection) -> Made:
+        _demand_as_seen(conn, plan_id, body)
         done = publishing.submit(conn, plan_id)
         plan_store.add_hand(conn, plan_id, who)
         told = {"against": against(prospect(conn, plan_id))}
@@ -75,8 +82,13 @@ def approve(
     Where the map moved on since, so that the plan would do something else to it, an approved plan is
     published only once it is approved anew.
     """
-    seen = body.against if body else None
-    return once(lambda conn: Made(_decided(conn, request, who, publishing.approve(conn, who, plan_id, seen))))
+
+    def work(conn: Connection) -> Made:
+        _demand_as_seen(conn, plan_id, body)
+        done = publishing.approve(conn, who, plan_id, body.against if body else None)
+        return Made(_decided(conn, request, who, done))
+
+    return once(work)
 
 
 @router.post("/plans/{plan_id}/reject", openapi_extra=DECIDE)
@@ -93,10 +105,13 @@ def reject(
 
 
 @router.post("/plans/{plan_id}/publish", openapi_extra=DECIDE)
-def publish(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
+def publish(
+    once: RunOnce, request: Request, who: Who, plan_id: Id, body: Annotated[Stands | None, Body()] = None
+) -> Response:
     """Publish an approved plan as a new revision; 409 names the grids that others changed since."""
 
     def work(conn: Connection) -> Made:
+        _demand_as_seen(conn, plan_id, body)
         done = publishing.publish(conn, plan_id)
         named = {"revision": done.revision, "changed": done.changed, "gone": done.gone, "bent": done.bent}
         return Made({**named, "plan": _decided(conn, request, who, done.plan, **named)})
@@ -113,10 +128,11 @@ def conflicts(transaction: Transaction, plan_id: Id, datum: DatumName = "wgs84")
         return {"conflicts": publishing.told(conn, there.scheme, found, datum), "merged": not found}
 
 
-class Choice(BaseModel):
-    """Which version of a grid in conflict is taken, with all that is decided together with it."""
+class Choice(Seen):
+    """Which version of a grid in conflict is taken, with all that is decided together with it.
 
-    model_config = ConfigDict(extra="forbid")
+    `against`: the newest revision when the versions were looked at; 409 if others published since.
+    """
 
     code: Code
     take: Literal["mine", "theirs"]
@@ -127,6 +143,10 @@ def resolve(once: RunOnce, who: Who, plan_id: Id, body: Choice, datum: DatumName
     """Decide a conflict; a plan that was submitted becomes a draft again. Answers what is left."""
 
     def work(conn: Connection) -> Made:
+        _demand_as_seen(conn, plan_id, body)
+        newest = plan_store.newest(conn)
+        if body.against is not None and body.against != newest:
+            raise Problem(f"others published since (revision {newest}); look at plan {plan_id} again")
         left = publishing.resolve(conn, plan_id, body.code, body.take)
         plan_store.add_hand(conn, plan_id, who)
         there = plan_store.get(conn, plan_id)
@@ -134,6 +154,12 @@ def resolve(once: RunOnce, who: Who, plan_id: Id, body: Choice, datum: DatumName
         return Made({"plan": whole(conn, there), "conflicts": told})
 
     return once(work)
+
+
+def _demand_as_seen(conn: Connection, plan_id: int, body: Stands | None) -> None:
+    """Raise a Problem where a plan does not stand where whoever decides on it saw it."""
+    if body is not None:
+        plans.demand_at(plan_store.get(conn, plan_id, lock=True), believed(body))
 
 
 def _decided(conn: Connection, request: Request, who: Principal, plan: Plan, **more: Any) -> Json:

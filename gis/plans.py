@@ -128,6 +128,11 @@ def locked(conn: Connection, plan_id: int, head: int | None = ANYWHERE) -> Draft
 
 def _demand_at(plan: Plan, head: int | None) -> None:
     demand(plan, "draft")
+    demand_at(plan, head)
+
+
+def demand_at(plan: Plan, head: int | None) -> None:
+    """Raise a Problem where a plan does not stand at `head`."""
     if head not in {ANYWHERE, plan.head}:
         there = "its base" if plan.head is None else f"step {plan.head}"
         raise Problem(f"plan {plan.id} has moved on to {there}; look at it again")

@@ -432,3 +432,47 @@ def test_an_empty_plan_that_the_approver_fills_is_the_approvers(
     assert told(client, keys["approver"], plan, "steps", rename("T2d")).status_code == 200
     assert told(client, keys["planner"], plan, "submit").status_code == 200
     assert told(client, keys["approver"], plan, "approve").status_code == 403
+
+
+def test_what_was_not_seen_is_not_decided(client: TestClient, keys: dict[str, Ask]) -> None:
+    """Between a look and the decision the planner draws on: neither submitted, approved nor published."""
+    planner, approver = keys["planner"], keys["approver"]
+    plan = begin(client, planner)
+    seen = told(client, planner, plan, "steps", rename("T2d")).json()["plan"]["head"]
+    assert told(client, planner, plan, "steps", rename("T1c")).status_code == 200
+    late = told(client, planner, plan, "submit", {"head": seen})
+    assert (late.status_code, "has moved on to step" in late.text) == (409, True)
+    handed = told(client, planner, plan, "submit").json()["head"]
+    assert told(client, planner, plan, "reopen").status_code == 200
+    assert told(client, planner, plan, "steps", rename("T1b")).status_code == 200
+    again = told(client, planner, plan, "submit").json()["head"]
+    late = told(client, approver, plan, "approve", {"head": handed})
+    assert (late.status_code, "has moved on to step" in late.text) == (409, True)
+    assert client.get(f"/plans/{plan}", headers=planner).json()["state"] == "submitted"
+    assert told(client, approver, plan, "approve", {"head": again}).status_code == 200
+    late = told(client, approver, plan, "publish", {"head": handed})
+    assert (late.status_code, "has moved on to step" in late.text) == (409, True)
+    assert told(client, approver, plan, "withdraw").status_code in {403, 409}
+    assert told(client, approver, plan, "reject").status_code == 200
+
+
+def test_a_conflict_is_decided_as_it_was_seen(client: TestClient, keys: dict[str, Ask]) -> None:
+    planner, approver = keys["planner"], keys["approver"]
+
+    def published(name: str) -> int:
+        plan = begin(client, planner)
+        assert told(client, planner, plan, "steps", rename("T1b") | {"name": name}).status_code == 200
+        for asker, what in ((planner, "submit"), (approver, "approve"), (approver, "publish")):
+            done = told(client, asker, plan, what)
+            assert done.status_code == 200, done.text
+        return int(done.json()["revision"])
+
+    mine = begin(client, planner)
+    head = told(client, planner, mine, "steps", rename("T1b")).json()["plan"]["head"]
+    first = published("甲")
+    second = published("乙")
+    choice = {"code": "T1b", "take": "mine", "head": head}
+    late = told(client, planner, mine, "resolve", choice | {"against": first})
+    assert (late.status_code, f"revision {second}" in late.text) == (409, True), late.text
+    assert client.get(f"/plans/{mine}/conflicts", headers=planner).json()["merged"] is False
+    assert told(client, planner, mine, "resolve", choice | {"against": second}).status_code == 200

@@ -235,10 +235,13 @@ async function weighAgain(plan) {
 /** States of a plan in which conflicts can be decided. */
 const UNDECIDED = ["draft", "submitted", "approved"];
 
+/** Decisions on what was seen: refused where the plan has moved on since. */
+const SEEN = ["submit", "approve", "publish"];
+
 /** Submit, withdraw, approve, reject, reopen or publish; what stands in the way of publishing is kept. */
 export async function act(what, body) {
   try {
-    const answer = await post(`/${what}`, body);
+    const answer = await post(`/${what}`, SEEN.includes(what) ? { ...body, head: open.plan.head } : body);
     open.conflicts = [];
     await load((answer.plan ?? answer).id);
     return answer;
@@ -252,7 +255,7 @@ export async function act(what, body) {
 export async function resolve(code, choice) {
   const { with: together } = open.conflicts.find((one) => one.code === code);
   if (choice === "theirs") refuseLocked([...new Set([code, ...together])], "lock.decides");
-  const { plan, conflicts } = await post("/resolve", { code, take: choice });
+  const { plan, conflicts } = await post("/resolve", { code, take: choice, head: open.plan.head, against: open.plan.newest });
   open.conflicts = conflicts;
   open.plan = plan;
   await refetch();
