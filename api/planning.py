@@ -8,7 +8,7 @@ import orjson
 import shapely
 from fastapi import APIRouter, Body, Depends, Path, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy.engine import Connection
 
 from api import planning_told
@@ -330,13 +330,11 @@ def impact(
         return planning_told.impact_table(found, (only,) if only else LISTS, after, limit, datum) | told
 
 
-class Wanted(BaseModel):
+class Wanted(Back):
     """The range of households that unit grids should have, and under which grid.
 
     `across`: ground may pass from one parent to another; `keep`: grids that stay as they are.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     low: Annotated[Real, Field(gt=0, le=1e6, allow_inf_nan=False)] = 300
     high: Annotated[Real, Field(gt=0, le=1e6, allow_inf_nan=False)] = 500
@@ -348,10 +346,11 @@ class Wanted(BaseModel):
 @router.post("/plans/{plan_id}/suggest", dependencies=[Depends(heavy)], openapi_extra=EDIT)
 def suggest(once: RunOnce, who: Who, plan_id: Id, body: Wanted) -> Response:
     """Bring unit grids into a range of households by steps of the draft, taken and undone as one."""
+    seen = believed(body)
 
     def work(conn: Connection) -> Made:
         done = plan_suggest.rebalance(
-            conn, who, plan_id, body.under, body.low, body.high, across=body.across, keep=body.keep
+            conn, who, plan_id, body.under, body.low, body.high, across=body.across, keep=body.keep, head=seen
         )
         return Made({"plan": planning_told.whole(conn, plan_store.get(conn, plan_id)), **asdict(done)})
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy.engine import Connection
 
 from api import planning
@@ -12,15 +12,14 @@ from api.access import Who, audience
 from api.codes import Code, Whole
 from api.limits import heavy
 from api.once import Made, RunOnce
+from api.planning_bodies import Back, believed
 from gis import plan_drawing
 
 router = APIRouter()
 
 
-class Area(BaseModel):
+class Area(Back):
     """Which grid to draw anew, and how many households each unit should have."""
-
-    model_config = ConfigDict(extra="forbid")
 
     code: Code
     low: Annotated[Whole, Field(ge=1, le=100_000)] = 300
@@ -36,7 +35,7 @@ def draw(once: RunOnce, who: Who, plan_id: planning.Id, body: Area) -> Response:
     """Put units bounded by streets in the place of a lowest grid; answers as a step does, and their sizes."""
 
     def work(conn: Connection) -> Made:
-        newly = plan_drawing.draw(conn, who, plan_id, body.code, body.low, body.high)
+        newly = plan_drawing.draw(conn, who, plan_id, body.code, body.low, body.high, believed(body))
         told = planning.answer(conn, newly.done, "wgs84")
         return Made(told | {"households": newly.households, "unresolved": newly.unresolved})
 

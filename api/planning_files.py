@@ -61,10 +61,14 @@ async def bring(
     request: Request,
     who: Who,
     plan_id: planning.Id,
+    *,
     name: Annotated[str, Query(max_length=200, description="The file's name; its suffix tells the format.")],
     crs: Annotated[Said, Query(description="Its coordinate system, where it says none: EPSG:4547.")] = None,
     encoding: Annotated[Said, Query(description="Of its texts: gb18030, windows-1252 …")] = None,
     layer: Annotated[Said, Query(description="Of several; `grids` where there is one.")] = None,
+    head: Annotated[
+        int | None, Query(ge=0, lt=2**53, description="Where the plan is believed to stand; 0: its base.")
+    ] = None,
 ) -> Response:
     """Take over the lowest grids of a file as one step; 422 with its errors where it does not fit."""
     suffix = Path(name).suffix.lower()
@@ -72,7 +76,7 @@ async def bring(
         raise BadInput("name", f"its suffix is none of {', '.join(SUFFIXES)}")
     body = await request.body()
     reading = ReadOptions(layer=layer, encoding=encoding, crs=crs)
-    return await run_in_threadpool(_bring, once, who, plan_id, _Sent(suffix, body, reading))
+    return await run_in_threadpool(_bring, once, who, plan_id, _Sent(suffix, body, reading, head))
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,11 @@ class _Sent:
     suffix: str
     body: bytes
     reading: ReadOptions
+    head: int | None
+
+    def believed(self) -> int | None:
+        """Return the step at which the plan is believed to stand, None for its base."""
+        return plans.ANYWHERE if self.head is None else self.head or None
 
     def read(self) -> gpd.GeoDataFrame:
         """Return its grids. Raises BadInput in words of the request: parameters, not options of a command."""
@@ -101,7 +110,8 @@ def _bring(once: Once, who: Who, plan_id: int, sent: _Sent) -> Response:
     drawn = sent.read()
 
     def work(conn: Connection) -> Made:
-        found = plan_files.bring(plans.draft(conn, plan_id).cov, drawn)
+        here = plans.locked(conn, plan_id, sent.believed())
+        found = plan_files.bring(here.cov, drawn)
         if found.faults:
             text = f"the file has {len(found.faults)} errors; put them right and bring it in again"
             raise Faulty(text, faults.to_geojson(found.faults))

@@ -28,13 +28,21 @@ class Newly:
     unresolved: list[str]
 
 
-def draw(conn: Connection, who: Principal, plan_id: int, code: str, low: int, high: int) -> Newly:
+def draw(
+    conn: Connection,
+    who: Principal,
+    plan_id: int,
+    code: str,
+    low: int,
+    high: int,
+    head: int | None = plans.ANYWHERE,
+) -> Newly:
     """Put units of `low` to `high` households, bounded by streets, in the place of one lowest grid.
 
-    Raises BadInput for an empty range, a grid with others below it, or too many buildings.
+    `head`: where whoever asks believes the plan to stand; a Problem where it has moved on. Raises BadInput
+    for an empty range, a grid with others below it, or too many buildings.
     """
-    here = plans.draft(conn, plan_id, lock=True)
-    plans.demand(here.plan, "draft")
+    here = plans.locked(conn, plan_id, head)
     if here.cov.grid(code).code not in here.cov.shapes:
         raise BadInput("code", f"grid {code} has grids below it; name one of those")
     if not 0 < low <= high:

@@ -179,18 +179,19 @@ def rebalance(
     *,
     across: bool = False,
     keep: Iterable[str] = (),
+    head: int | None = plans.ANYWHERE,
 ) -> Suggested:
     """Take the steps that bring the lowest grids under a grid (the scope) into a range of households.
 
     Grids far above the range are split, far below merged, the rest evened out, each parent's by themselves;
-    `across`: ground may pass between parents; `keep`: grids that stay as they are, and are not counted. All
-    is one step of the tree. Raises BadInput for an empty range, where all are kept, or where there are more
+    `across`: ground may pass between parents; `keep`: grids that stay as they are, and are not counted;
+    `head`: where whoever asks believes the plan to stand, a Problem where it has moved on. All is one step of
+    the tree. Raises BadInput for an empty range, where all are kept, or where there are more
     than MOST_BUILDINGS buildings among which ground may pass, or MOST_IN_ALL.
     """
     if not 0 < low <= high:
         raise BadInput("low, high", "the range of households must not be empty, and begin above 0")
-    here = plans.draft(conn, plan_id, lock=True)
-    plans.demand(here.plan, "draft")
+    here = plans.locked(conn, plan_id, head)
     codes = sorted(set(here.cov.leaves(under or here.plan.scope)) - set(keep))
     if not codes:
         raise BadInput("keep", "every grid there stays as it is; keep fewer of them")

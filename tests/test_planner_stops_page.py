@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import shapely
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from sqlalchemy.engine import Engine
 
 from gis.access import NewKey
 from tests import town
-from tests.browsing import DRAWN, sign_in, until, window
+from tests.browsing import DRAWN, until, window
+from tests.person import Person
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=60_000)
@@ -37,38 +38,6 @@ def keys(engine: Engine) -> dict[str, NewKey]:
     with engine.begin() as conn:
         town.furnish(conn, [(0.5, 0.5), (1.5, 0.5), (2.5, 0.5), (4.5, 1.5), (1.5, 3.5), (0.5, 3.5)])
         return town.make_keys(conn, "planner", "approver")
-
-
-class Person:
-    """Somebody with a session: asks the service, and opens plans on the page."""
-
-    def __init__(self, context: BrowserContext, address: str, key: NewKey) -> None:
-        self.context, self.address = context, address
-        self.headers = {"X-CSRF-Token": sign_in(context, address, key)["csrf"]}
-
-    def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """What the service answers to a request below /plans that it takes."""
-        answer = self.context.request.post(f"{self.address}/plans{path}", data=body, headers=self.headers)
-        assert answer.status in {200, 201}, answer.text()
-        return dict(answer.json())
-
-    def get(self, path: str) -> dict[str, Any]:
-        """What the service answers below /plans."""
-        return dict(self.context.request.get(f"{self.address}/plans{path}").json())
-
-    def plan(self, *steps: dict[str, Any], scope: str = "T") -> int:
-        """A draft with steps."""
-        made = int(self.post("", {"scope": scope, "title": "t"})["id"])
-        for step in steps:
-            self.post(f"/{made}/steps", step)
-        return made
-
-    def open(self, plan: int) -> Page:
-        """The page on a plan, once it is weighed."""
-        page = self.context.new_page()
-        page.goto(f"{self.address}/planner#plan={plan}")
-        until(page, f"{DRAWN} && window.safetymap.open.impact && window.safetymap.open.table")
-        return page
 
 
 @pytest.fixture
@@ -255,6 +224,8 @@ def test_what_another_did_is_not_undone_by_a_page_that_has_not_seen_it(planner: 
         theirs = planner.get(f"/{plan}/steps")["steps"][0]["id"]
         assert planner.get(f"/{plan}")["head"] == theirs
         until(page, f"window.safetymap.open.plan.head === {theirs}")
+        # Closed, else the next turn would read the message of this one.
+        page.locator(".toast.error button").last.click()
 
 
 def test_a_suggestion_is_made_around_locked_grids(planner: Person) -> None:

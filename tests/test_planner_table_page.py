@@ -278,9 +278,10 @@ def _suggest_and_take_it_back(page: Page) -> None:
     page.locator("#evening summary").click()
     page.fill("#low", "20")
     page.fill("#high", "30")
+    head = page.evaluate("window.safetymap.open.plan.head")
     with page.expect_request("**/suggest") as asked:
         page.click("#suggest-do")
-    assert asked.value.post_data_json == {"low": 20, "high": 30, "across": False, "keep": []}
+    assert asked.value.post_data_json == {"low": 20, "high": 30, "across": False, "keep": [], "head": head}
     expect(page.locator("#steps li")).to_have_count(steps + 1)
     expect(page.locator("#grids-table tr[data-code=T2e] small")).to_have_text("无人居住")
     expect(page.locator("#grids-table tr[data-code=T2d] small")).not_to_be_empty()

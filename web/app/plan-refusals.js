@@ -25,6 +25,7 @@ const KNOWN = [
   [/that they had a hand in/, "refused.hand"],
   [/has moved on to step (\d+)/, "refused.moved"],
   [/has moved on to its base/, "refused.based"],
+  [/others published since \(revision (\d+)\)/, "refused.overtaken"],
   [/would now change (.+?) otherwise/, "refused.seen"],
   [/this needs it to be/, "refused.state"],
   [/^(\d+) errors: /, "refused.errors"],

@@ -60,7 +60,7 @@ async function refetch() {
 
 /** Take one step of redrawing; gives the service's answer. */
 export const take = (step) => move("/steps", { ...step, head: open.plan.head });
-export const drawNew = (wanted) => move("/draw", wanted);
+export const drawNew = (wanted) => move("/draw", { ...wanted, head: open.plan.head });
 export const undo = () => move("/undo", { head: open.plan.head });
 export const redo = (step) => move("/redo", { head: open.plan.head, ...(step && { step }) });
 
@@ -246,7 +246,7 @@ export async function act(what, body) {
     await load((answer.plan ?? answer).id);
     return answer;
   } catch (error) {
-    if (error.status === 409) await weighAgain(await get(path()));
+    if (error.status === 409) await lookAgain();
     throw error;
   }
 }
@@ -255,17 +255,33 @@ export async function act(what, body) {
 export async function resolve(code, choice) {
   const { with: together } = open.conflicts.find((one) => one.code === code);
   if (choice === "theirs") refuseLocked([...new Set([code, ...together])], "lock.decides");
-  const { plan, conflicts } = await post("/resolve", { code, take: choice, head: open.plan.head, against: open.plan.newest });
+  const { plan, conflicts } = await decided(code, choice);
   open.conflicts = conflicts;
   open.plan = plan;
   await refetch();
   await weighAgain(plan);
 }
 
+async function decided(code, choice) {
+  try {
+    return await post("/resolve", { code, take: choice, head: open.plan.head, against: open.plan.newest });
+  } catch (error) {
+    if (error.status === 409) await lookAgain();
+    throw error;
+  }
+}
+
+/** Show the open plan as it is by now, after a refusal: what is decided next has been seen. */
+async function lookAgain() {
+  const now = await get(path());
+  if (now.head === open.plan.head && now.state === open.plan.state) await weighAgain(now);
+  else await load(now.id);
+}
+
 /** Bring in a file drawn elsewhere as a step; where it has errors they are shown in place of the draft's. */
 export async function bring(file) {
   const headers = { Accept: "application/json", "X-CSRF-Token": session().csrf ?? "" };
-  const answer = await fetch(`${path("/import")}?name=${encodeURIComponent(file.name)}`, { method: "POST", headers, body: file });
+  const answer = await fetch(`${path("/import")}?name=${encodeURIComponent(file.name)}&head=${open.plan.head ?? 0}`, { method: "POST", headers, body: file });
   const told = await answer.json();
   if (answer.ok) return follow(await unlessLocked(told));
   if (!told.faults) throw new Refused(told.detail, answer.status);
@@ -284,7 +300,7 @@ export async function mend(accept) {
 
 /** Let the service suggest steps that even the grids out; the locked ones stay as they are. */
 export async function suggest(body) {
-  const answer = await unlessLocked(await post("/suggest", { ...body, keep: [...open.locked] }));
+  const answer = await unlessLocked(await post("/suggest", { ...body, keep: [...open.locked], head: open.plan.head }));
   open.range = { low: body.low, high: body.high };
   open.across = body.across;
   await load(open.plan.id);
