@@ -4,7 +4,6 @@ import random
 from dataclasses import dataclass
 from datetime import date
 
-import numpy as np
 import pytest
 import shapely
 import sqlalchemy as sa
@@ -13,8 +12,8 @@ from sqlalchemy.engine import Connection
 from gis import schema
 from gis.addresses.match import find
 from gis.importing.gazetteer import Gazetteer
-from gis.network.ranges import Found
 from tests import town
+from tests.addressed import HERE, ONE_HOUSE_M, THERE, metres, place, prepare, questions
 
 STREETS = [
     "Calle Colón", "Calle de la Paz", "Calle 9 de Octubre", "Camino Real", "Paseo Marítimo", "Via Po",
@@ -87,19 +86,9 @@ class House:
         return form.format(s=self.street, n=n, p="12001", g="Westdorf", **more)
 
 
-def metres(one: tuple[float, float], other: tuple[float, float]) -> float:
-    east = (one[0] - other[0]) * np.cos(np.radians(one[1]))
-    return float(np.hypot(east, one[1] - other[1]) * 111_195)
-
-
 @pytest.fixture
 def store(conn: Connection) -> Connection:
-    town.add_grids(conn)
-    town.add_city(conn)
-    conn.execute(sa.update(schema.city).values(name_en="Town", within=["Land", "湖南省"]))
-    for code, name in (("T1", "Westdorf"), ("T2", "Ostdorf")):
-        conn.execute(sa.update(schema.grids).where(schema.grids.c.code == code).values(name=name))
-    return conn
+    return prepare(conn)
 
 
 def build(
@@ -137,10 +126,6 @@ def build(
             true = None if (ranged and kind == "far") or (not ranged and kind == "none") else at
             houses.append(House(street, number, text, true))
     return houses
-
-
-def place(found: Found | str) -> tuple[float, float] | None:
-    return None if isinstance(found, str) else (found.lon, found.lat)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -194,22 +179,6 @@ def test_a_registered_address_finds_itself_and_its_house_finds_it(store: Connect
             if house.registered not in [one.address for one in found if one.kind == "building"]:
                 missed.append((house.write(form), house.registered, found[:2]))
     assert missed == []
-
-
-def questions(
-    conn: Connection, known: list[tuple[str, tuple[float, float]]], texts: list[str]
-) -> list[bool | None]:
-    """Register addresses and return of each text whether it is placed at the first of them; None: refused."""
-    batch = conn.execute(sa.text("SELECT min(id) FROM batches")).scalar_one()
-    for text, at in known:
-        town.add_building(conn, batch, text, at)
-    found = Gazetteer(conn).find(texts, date(2024, 5, 1))
-    places = [place(found[text]) for text in texts]
-    return [None if at is None else metres(at, known[0][1]) < ONE_HOUSE_M for at in places]
-
-
-ONE_HOUSE_M = 30.0
-HERE, THERE = town.at(0.5, 0.5), town.at(1.8, 1.8)
 
 
 def test_a_postcode_decides_and_contradicts(store: Connection) -> None:
@@ -287,49 +256,6 @@ def test_regions_stand_anywhere_around_a_crossing(store: Connection, front: str)
     assert metres(here, town.at(0.5, 0.5)) < ONE_HOUSE_M
 
 
-def add_street(conn: Connection, name: str) -> int:
-    """Put a street with the numbers 1 to 99 into the store, far from THERE; return a batch."""
-    batch = conn.execute(sa.text("SELECT min(id) FROM batches")).scalar_one()
-    line = shapely.LineString([HERE, town.at(0.6, 0.5)])
-    conn.execute(
-        schema.roads.insert().values(
-            origin="t", origin_id=name, batch_id=batch, name=name, length_m=100, u=1, v=2,
-            geom=f"SRID=4326;{line.wkt}", left_from=1, left_to=99, left_parity="odd", right_from=2,
-            right_to=98, right_parity="even", **{"class": "residential"},
-        )
-    )  # fmt: skip
-    return int(batch)
-
-
-@pytest.mark.parametrize(
-    ("registered", "plain"),
-    [(f"Långa Gatan {{n}} {tail}", "Långa Gatan {n}") for tail in (
-        "lgh 1101", "ö.g.", "nb", "B lgh 1203", "A 5", "as. 3", "C 23 b", "st. th", "1.th.", "4. sal tv",
-        "Planta Baja", "PB", "entre X e Y", "esq. Hidalgo", "Despacho 301", "Of. 12", '7mo. "C"', "R/C",
-        "I. em. 3.", "Núm. Int. 2", "e/ Callao y Uruguay",
-    )]
-    + [(form, "{n} High Road") for form in (
-        "{n} bis High Road", "{n} B High Road", "Unit 3/{n} High Road", "U3 {n} High Road",
-        "Villa 3/{n} High Road", "{n} High Road Rear", "{n}/3 High Road", "No. {n}, 2nd Floor, High Road",
-        "H.No. {n} High Road", "Door No. {n}, High Road", "Plot No. {n}, High Road", "{n} High Road Bât. B",
-        "{n} High Road 3e étage gauche", "{n}-1-5 High Road", "{n}/34/5 High Road", "{n} & 242 High Road",
-        "{n}, 241 & 242 High Road", "{n}-1-5B High Road",
-    )],
-)  # fmt: skip
-def test_a_number_is_held_against_whatever_stands_beside_it(
-    store: Connection, registered: str, plain: str
-) -> None:
-    batch = add_street(store, "Långa Gatan" if "Gatan" in plain else "High Road")
-    town.add_building(store, batch, registered.format(n=38), THERE)
-    texts = [registered.format(n=38), plain.format(n=38), plain.format(n=39)]
-    found = Gazetteer(store).find(texts, date(2024, 5, 1))
-    assert "is registered" in str(found[texts[0]])
-    assert "is registered" in str(found[texts[1]])
-    assert isinstance(found[texts[2]], Found), "another number of the street has its place"
-    offered = [one.address for one in find(store, texts[1], 5).matches]
-    assert texts[0] in offered
-
-
 @pytest.mark.parametrize(
     ("registered", "others"),
     [
@@ -350,18 +276,6 @@ def test_a_house_is_no_unit_of_a_numbered_region(
     store: Connection, registered: str, others: list[str]
 ) -> None:
     assert questions(store, [(registered, HERE)], [registered, *others]) == [True, *[None] * len(others)]
-
-
-@pytest.mark.parametrize(
-    "registered",
-    ["House 12, Street 40", "House No. 12, Street 40", "House 12 Street 40", "H 12, Street 40, F-8"],
-)
-def test_a_number_is_held_on_a_street_whose_name_ends_in_one(store: Connection, registered: str) -> None:
-    batch = add_street(store, "Street 40")
-    town.add_building(store, batch, registered, THERE)
-    texts = ["12 Street 40", "Street 40 12", "12, Street 40", registered, "14 Street 40"]
-    found = Gazetteer(store).find(texts, date(2024, 5, 1))
-    assert [isinstance(found[text], Found) for text in texts] == [False] * 4 + [True]
 
 
 @pytest.mark.parametrize(
@@ -390,30 +304,3 @@ def test_a_postcode_may_say_that_it_is_one(store: Connection, said: str) -> None
     known = [("Calle Doble 5, CP 85000 Town", HERE), ("Calle Doble 5, 85001 Town", THERE)]
     texts = [f"Calle Doble 5, {said.format(code)}{town}" for code in (85000, 85001) for town in ("", " Town")]
     assert questions(store, known, texts) == [True, True, False, False]
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [("Avenida Juárez 12", "Av. Juárez 12"), ("Av. Juárez 12", "Avda. Juárez 12"),
-     ("Prolongación Hidalgo 12", "Prol. Hidalgo 12"), ("Privada Luna 12", "Priv. Luna 12"),
-     ("Gran Avenida 12", "Gran Avenida 12"), ("Avinguda Diagonal 12", "Av. Diagonal 12"),
-     ("Avenue Foch 12", "12 av. Foch")],
-)  # fmt: skip
-def test_short_forms_of_streets_are_held_and_found(store: Connection, one: str, other: str) -> None:
-    name = one.rsplit(" ", 1)[0]
-    batch = add_street(store, name)
-    found = Gazetteer(store).find([one, other], date(2024, 5, 1))
-    assert [isinstance(found[text], Found) for text in (one, other)] == [True, True]
-    town.add_building(store, batch, other, THERE)
-    found = Gazetteer(store).find([one, other], date(2024, 5, 1))
-    assert ["is registered" in str(found[text]) for text in (one, other)] == [True, True]
-
-
-@pytest.mark.parametrize("street", ["Jalan 17/1", "Jalan Bukit 2", "Đường số 12", "SS 2/24"])
-def test_a_number_that_says_so_stands_before_a_street_with_numbers(store: Connection, street: str) -> None:
-    add_street(store, street)
-    add_street(store, "Jalan Bukit")
-    texts = [form.format(street) for form in ("No. 5, {}", "Số 5 {}", "No. 5 {}", "5, {}", "5 {}")]
-    found = Gazetteer(store).find([*texts, "No. 2, Jalan Bukit 3"], date(2024, 5, 1))
-    assert [isinstance(found[text], Found) for text in texts] == [True] * 5, found
-    assert isinstance(found["No. 2, Jalan Bukit 3"], str)

@@ -186,6 +186,13 @@ def cuts(text: str, names: Collection[str], *, by_form: bool = False) -> dict[in
     return found
 
 
+def without(key: str, names: Collection[str]) -> list[str]:
+    """Return what is left of a folded text of several words without regions in front of it, or behind it."""
+    heads = [key[at:] for at in cuts(key, names) if 0 < at < len(key)]
+    ends = (at for at, sign in enumerate(key) if sign == " ")
+    return [*heads, *(key[:at] for at in ends if is_whole(key[at + 1 :], names))]
+
+
 _POSTCODE = (
     r"(?:[a-z]{1,2}-)?(?:[0-9]{4,6}(?:-[0-9]{3,4})?|[0-9]{2,3}-[0-9]{3,4}|[0-9]{3} [0-9]{2}"
     r"|[0-9]{4}[a-z]{2}|[a-z]{1,2}[0-9][a-z0-9]? ?[0-9][a-z]{2}|[a-z][0-9][a-z] ?[0-9][a-z][0-9]"

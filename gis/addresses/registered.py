@@ -13,7 +13,8 @@ from gis.addresses.normalise import fold
 from gis.addresses.parse import without_rooms
 from gis.addresses.written import Written
 from gis.grids import Asked
-from gis.network.street_names import House, are_apart, spelt_alike
+from gis.network.street_cores import Core, core, named_words
+from gis.network.street_names import IS_HAN, House, are_apart, spelt_alike
 
 _LETTERS = 4
 """First letters of a word that the index has."""
@@ -156,12 +157,26 @@ def _contradict(one: Written, other: Written, streets: Streets) -> bool:
 
 
 def _may_mean(one: Written, other: Written, streets: Streets) -> bool:
-    """Tell whether a registered address that is on no other known street may hold the number of one."""
-    streets_of = {streets.called(house) for house in one.houses if streets.knows(house)}
+    """Tell whether a registered address that is on no other known street may hold the number of one.
+
+    Its street may lack a type, direction, article or region that the other names, or have one more.
+    """
+    known = [house for house in one.houses if streets.knows(house)]
+    streets_of = {streets.called(house) for house in known}
     if any(streets.knows(house) and streets.called(house) not in streets_of for house in other.houses):
         return False
-    numbers = {_number(house, streets) for house in other.numbers}
-    return any(streets.knows(house) and _number(house, streets) in numbers for house in one.houses)
+    mine, its = _meant(known, one, streets), _meant(other.numbers, other, streets)
+    return any(a.may_be(b) for number in mine.keys() & its for a in mine[number] for b in its[number])
+
+
+def _meant(houses: Iterable[House], of: Written, streets: Streets) -> dict[int, set[Core]]:
+    """Return what the streets of houses may be called, by their numbers, with and without regions."""
+    meant: dict[int, set[Core]] = defaultdict(set)
+    for house in houses:
+        key = streets.called(house)
+        bare = [] if IS_HAN.search(key) else regions.without(key.lower(), of.known.names)
+        meant[house.number] |= {core(key), *(core(rest.upper()) for rest in bare)}
+    return meant
 
 
 def _front_of(house: House, of: Written) -> tuple[str, ...]:
@@ -177,13 +192,19 @@ def _words(conn: Connection, asked: Sequence[Written]) -> Iterator[tuple[Written
             yield one, f"{han[0]}{house.number}"
             continue
         numbers = {str(int(number)) for number in re.findall(r"\d+", key)}
-        for words in _of_street(key):
+        for words in (
+            of for rest in (key, *regions.without(key, one.known.names)) for of in _of_street(rest)
+        ):
             yield one, " ".join(sorted({*words, *numbers, str(house.number)}))
 
 
 def _of_street(key: str) -> list[set[str]]:
-    """Return the first letters of a street's words; each spelling of the longest, where all have several."""
-    spelt = {word: spelt_alike(word) for word in _WORDS.findall(key)}
+    """Return the first letters of a street's words, without what may be left out of its name.
+
+    Each spelling of the longest, where all that is left have several.
+    """
+    words = named_words(_WORDS.findall(key))
+    spelt = {word: spelt_alike(word) for word in words}
     sure = {word[:_LETTERS] for word, of in spelt.items() if len(of) == 1 and len(word) >= _SHORTEST}
     longest = max(spelt, key=len, default="")
     return [sure] if sure else [{one[:_LETTERS]} for one in spelt.get(longest, ())] or [set()]

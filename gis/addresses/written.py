@@ -20,9 +20,10 @@ from gis.network.street_names import (
     number_behind,
     parts_of,
     readings,
+    street_key,
     with_number,
 )
-from gis.network.units import is_unit, is_worded
+from gis.network.units import is_unit, is_worded, lot
 
 _AFTER_NUMBER = re.compile(r"(?<=\d)(?:\s?/?[A-Z])?\s+(?=\S)", re.IGNORECASE)
 
@@ -40,7 +41,8 @@ class Written:
 
     `core`: the house or name itself, as it stands. `parts`: regions and strangers behind or before it,
     without postcodes. `houses`: every house that it may be, for comparing alone; `beside`: those of them that
-    another part says than the core. `pieces`: the text between its commas, whole.
+    another part says than the core; `lots`: those whose number is no number along the
+    street. `pieces`: the text between its commas, whole.
     """
 
     text: str
@@ -50,6 +52,7 @@ class Written:
     groups: tuple[Group, ...]
     houses: tuple[House, ...]
     beside: frozenset[House]
+    lots: frozenset[House]
     pieces: tuple[str, ...]
     parts: tuple[str, ...]
     strangers: frozenset[str]
@@ -184,14 +187,23 @@ def _written(text: str, of: _Parts, keys: dict[str, str], known: Regions) -> Wri
     houses += [house for core in of.cores if (house := number_behind(core))]
     beside = [house for core in of.others if (house := number_behind(core))]
     beside += [one for core in of.others for one in readings(core) if isinstance(one, House)]
+    # Where the street ends in a number itself, the lot is on it only if such a street is known.
+    lots = [*_lots(of)]
+    (beside if houses else houses).extend(lots)
     strangers = regions.strangers([*behind.values()], known) if known.city else []
     return Written(
         text, keys[text], of.core, keys[of.core], groups, tuple(dict.fromkeys([*houses, *beside])),
-        frozenset(beside).difference(houses), tuple(clean(text).split(",")), tuple(behind.values()),
-        frozenset(strangers),
+        frozenset(beside).difference(houses), frozenset(lots), tuple(clean(text).split(",")),
+        tuple(behind.values()), frozenset(strangers),
         ", ".join(part for part, key in behind.items() if key in strangers),
         regions.grids_in(behind.values(), known), of.postcode(), keys[of.unit], known,
     )  # fmt: skip
+
+
+def _lots(of: _Parts) -> Iterator[House]:
+    """Yield the lots that stand beside a street: for comparing, since lots follow no order along it."""
+    for number, word in filter(None, map(lot, of.rest)):
+        yield House(number, street_key(of.core), as_written=True, suffix=word, written=of.core)
 
 
 def _groups(cores: Sequence[str], keys: dict[str, str], known: Regions) -> Iterator[Group]:

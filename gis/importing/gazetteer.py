@@ -110,6 +110,8 @@ class Gazetteer:
         if not best.postcode and (doubt := next((of for of in several if isinstance(of, str)), None)):
             return doubt
         texts = [one.read, *(row.read for row in rows)]
+        if one.read.lots.issuperset(one.read.houses) and one.read.lots:
+            return None
         sure = {house for read in texts for house in read.houses}
         houses = {house for read in texts for house in read.numbers}
         away = sorted((self._metres_beside(place, each), each not in sure, each.street) for each in houses)
@@ -128,21 +130,24 @@ class Gazetteer:
             if not in_grids and row.read.postcode and row.read.postcode == one.read.postcode:
                 return f"it is registered outside of {', '.join(sorted(one.read.grids))}"
             place = Found(row.row.lon, row.row.lat, 0.0, "address")
-            away = min(
-                (self._metres_beside(place, house) for house in {*row.read.numbers, *one.read.houses}),
-                default=np.inf,
-            )
+            away = self._metres_beside_any(place, {*row.read.numbers, *one.read.houses}, row)
             if in_grids and ONE_STRETCH_M < away < np.inf:
                 return f"{row.row.text} is registered {away:.0f} m from where its street has that number"
         return None
 
+    def _metres_beside_any(self, place: Found, houses: Iterable[House], row: Candidate) -> float:
+        """Return how far a place lies from where any of the houses may stand, or the row itself may."""
+        its = [(self.streets.called(house), house.number) for house in row.read.houses]
+        meant = {(key, number) for called, number in its for key in self.streets.alike(called)}
+        meant |= {(self.streets.called(house), house.number) for house in houses}
+        return min((self._metres_along(place, *one) for one in meant), default=np.inf)
+
     def _metres_beside(self, place: Found, house: House) -> float:
-        """Return how far a place lies from the nearest line that has a house's number; inf where none has."""
-        lines = [
-            self.streets.roads[side.row].line
-            for side in self.streets.sides(self.streets.called(house))
-            if side.holds(house.number)
-        ]
+        return self._metres_along(place, self.streets.called(house), house.number)
+
+    def _metres_along(self, place: Found, key: str, number: int) -> float:
+        """Return how far a place lies from the nearest line of a street with a number; inf where none has."""
+        lines = [self.streets.roads[side.row].line for side in self.streets.sides(key) if side.holds(number)]
         if not lines:
             return float("inf")
         scale = METRES * np.array([np.cos(np.radians(place.lat)), 1])

@@ -11,6 +11,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import nearest_points, substring
 
+from gis.network.street_cores import Core, core
 from gis.network.street_names import IS_HAN, Address, Block, Crossing, House, may_mean, parts, street_key
 
 Lines = npt.NDArray[np.object_]
@@ -87,6 +88,7 @@ class Streets:
     roads: Sequence[Road]
     rows: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     names: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    cores: dict[tuple[str, ...], dict[str, Core]] = field(default_factory=lambda: defaultdict(dict))
 
     def __post_init__(self) -> None:
         """List the lines of each street."""
@@ -94,6 +96,8 @@ class Streets:
             key = street_key(road.name)
             self.rows[key].append(row)
             self.names[parts(key).name].add(key)
+            of = core(key)
+            self.cores[of.name][key] = of
             if IS_HAN.search(road.folded) and (folded := street_key(road.folded)) != key:
                 self.rows[folded].append(row)
 
@@ -121,6 +125,11 @@ class Streets:
             return ""
         rows = self.rows.get(house.street) or ([] if house.as_written else self.street(house.street))
         return street_key(self.roads[rows[0]].name) if rows else house.street
+
+    def alike(self, key: str) -> list[str]:
+        """Return the streets that a name may be with a type, direction or article left out or added."""
+        one = core(key)
+        return [other for other, of in self.cores.get(one.name, {}).items() if one.may_be(of)]
 
     def sides(self, key: str) -> Iterator[Side]:
         """Yield the sides of a street that have numbers."""

@@ -42,8 +42,8 @@ _ROMANCE = {
     "VLE": "VIALE", "CSO": "CORSO", "PZZA": "PIAZZA", "LGO": "LARGO", "PROL": "PROLONGACION",
     "PRIV": "PRIVADA", "CDA": "CERRADA"}  # fmt: skip
 _SHORT = _TYPES | _DIRECTIONS | _ORDINALS | _NAMED | _ROMANCE
-_KINDS = {*_TYPES.values(), "WAY", "ROW", "WALK"}
-_WAYS = {*_DIRECTIONS, *_DIRECTIONS.values()}
+_KINDS = TYPES = {*_TYPES.values(), "WAY", "ROW", "WALK"}
+_WAYS = DIRECTIONS = {*_DIRECTIONS, *_DIRECTIONS.values()}
 
 _WORDS, _OF_KIND = "|".join(sorted(_DIRECTIONS)), "|".join(sorted({*_TYPES} | _KINDS))
 SPELLED_OUT = rf"^\s*(({_WORDS})\s+({_OF_KIND})|({_OF_KIND})\s+({_WORDS}))\W*$"
