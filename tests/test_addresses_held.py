@@ -150,8 +150,9 @@ FLOORS = [
     "2º andar, sala 3", "2nd floor", "2 floor", "2nd flr", "first floor", "ground floor", "Level 3", "5/F",
     "1. Stock", "1. OG", "erster Stock", "piso 3", "3er piso", "2do piso", "7mo piso", "primer piso",
     "planta 2ª", "2ª planta", "1er étage", "2 tr.", "vån 2", "5. kerros", "2. emelet", "3. patro",
-    "III piętro", "2 piętro", "3. kat", "3 kat", "12e verdieping", "2 этаж", "2-й этаж", "tầng 3", "tingkat 2", "lantai 2",
-    "2. όροφος",
+    "III piętro", "2 piętro", "3. kat", "3 kat", "12e verdieping",
+    "2 этаж", "2-й этаж",
+    "tầng 3", "tingkat 2", "lantai 2", "2. όροφος",
 ]  # fmt: skip
 
 

@@ -187,13 +187,14 @@ def _written(text: str, of: _Parts, keys: dict[str, str], known: Regions) -> Wri
     houses += [house for core in of.cores if (house := number_behind(core))]
     beside = [house for core in of.others if (house := number_behind(core))]
     beside += [one for core in of.others for one in readings(core) if isinstance(one, House)]
-    # Where the street ends in a number itself, the lot is on it only if such a street is known.
-    lots = [*_lots(of)]
+    lots, pieces = [*_lots(of)], tuple(clean(text).split(","))
+    if lots and lot(pieces[0]) and not of.core[:1].isdigit():
+        houses, beside = [], [*houses, *beside]  # `Plot 8, Phase 70` is a plot, and no number 70
     (beside if houses else houses).extend(lots)
     strangers = regions.strangers([*behind.values()], known) if known.city else []
     return Written(
         text, keys[text], of.core, keys[of.core], groups, tuple(dict.fromkeys([*houses, *beside])),
-        frozenset(beside).difference(houses), frozenset(lots), tuple(clean(text).split(",")),
+        frozenset(beside).difference(houses), frozenset(lots), pieces,
         tuple(behind.values()), frozenset(strangers),
         ", ".join(part for part, key in behind.items() if key in strangers),
         regions.grids_in(behind.values(), known), of.postcode(), keys[of.unit], known,

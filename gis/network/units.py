@@ -81,7 +81,7 @@ _LOT = re.compile(
 
 
 def lot(part: str) -> tuple[int, str] | None:
-    """Return the number of a lot, and its word with the letter behind it: which is no number of its street."""
+    """Return the number of a lot, which is none of its street, and its word with the letter behind it."""
     found = _LOT.fullmatch(part.strip())
     return (int(found["number"]), f"{found['word']} {found['suffix']}".strip().upper()) if found else None
 
