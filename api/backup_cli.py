@@ -122,7 +122,7 @@ def timer(
     made = units.units(at, Path(sys.argv[0]).resolve(), settings().data_dir.resolve())
     for name, text in made.items():
         if into is None:
-            _say(f"# {name}\n{text}")
+            out.lines(f"# {name}\n{text}")
         else:
             (into / name).write_text(text)
             _say(f"{into / name} written")

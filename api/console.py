@@ -1,8 +1,9 @@
 """What every command shares: the application they register with, the two consoles, failures in one line."""
 
+import re
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import psycopg
 import sqlalchemy as sa
@@ -17,9 +18,31 @@ app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False,
     help="The `safetymap` command: the database, imports, demo cities, derived layers and the service.",
 )  # fmt: skip
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What moves the cursor, colours, breaks or turns lines, and halves of signs."""
+
+
+def visible(text: str) -> str:
+    """Return a text in one line, its control characters escaped: no cell tears a line or fakes one."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+class LineConsole(Console):
+    """A console that prints each text as one line; what is printed may hold whatever a file holds."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print texts with their control characters escaped."""
+        super().print(*(visible(one) if isinstance(one, str) else one for one in objects), **options)
+
+    def lines(self, text: str) -> None:
+        """Print a text of our own line by line, none of them cut."""
+        for line in text.split("\n"):
+            self.print(line, soft_wrap=True, highlight=False)
+
+
 # Names of files and mappings may hold brackets, which are no markup.
-out = Console(markup=False)
-err = Console(stderr=True, markup=False)
+out = LineConsole(markup=False)
+err = LineConsole(stderr=True, markup=False)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -78,7 +101,7 @@ def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
             )
         except OSError as error:
             message = f"{error.filename or 'the system'}: {error.strerror or error}; choose another place"
-        err.print(Text.assemble(("error:", "red"), f" {message}"), soft_wrap=True, highlight=False)
+        err.print(Text.assemble(("error:", "red"), f" {visible(message)}"), soft_wrap=True, highlight=False)
         raise typer.Exit(1)
 
     return run

@@ -10,7 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy.engine import Connection
 
-from api.console import app, out, plain_errors
+from api.console import app, out, plain_errors, visible
 from gis import db, loading
 from gis.errors import BadInput
 from gis.importing import describing, mapping, proposing, sandbox
@@ -50,7 +50,7 @@ def _telling() -> Iterator[loading.Telling]:
     with Progress(*columns, console=out) as progress:
 
         def bar(kind: str, source: Source) -> Callable[[int], None]:
-            task = progress.add_task(f"{kind} {source.name}", total=source.total)
+            task = progress.add_task(visible(f"{kind} {source.name}"), total=source.total)
             return lambda rows: progress.update(task, completed=rows)
 
         yield bar
@@ -69,17 +69,20 @@ def _plain_lines(kind: str, source: Source) -> Callable[[int], None]:
     return tell
 
 
-def _table(outcomes: list[Outcome]) -> str:
+def _table(outcomes: list[Outcome]) -> list[str]:
     """Return one line per file under a head, aligned; it is not cut to a terminal's width."""
     counts = ("rows", "accepted", "refused", "inserted", "updated", "unchanged", "kept")
     lines = [["kind", "file", *counts]]
-    lines += [[one.kind, one.file, *(str(getattr(one, name)) for name in counts)] for one in outcomes]
+    lines += [
+        [one.kind, visible(one.file), *(str(getattr(one, name)) for name in counts)] for one in outcomes
+    ]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
 
 
 def _tell(outcomes: list[Outcome]) -> None:
-    out.print(_table(outcomes), soft_wrap=True, highlight=False)
+    for line in _table(outcomes):
+        out.print(line, soft_wrap=True, highlight=False)
     for one in outcomes:
         for note in one.notes:
             out.print(f"{one.file}: {note}", soft_wrap=True, highlight=False)
@@ -149,7 +152,7 @@ def import_(
     if kind not in KINDS:
         raise BadInput("KIND", f"{kind!r} is unknown; use one of {', '.join(KINDS)}")
     if fields:
-        out.print(describing.plain(KINDS[kind]), soft_wrap=True, highlight=False, markup=False)
+        out.lines(describing.plain(KINDS[kind]))
         return
     if file is None:
         raise BadInput("FILE", "is missing; give the file to import, or say --fields")

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from sqlalchemy.engine import Connection
 
-from api.console import app, err, out, plain_errors
+from api.console import app, err, out, plain_errors, visible
 from gis import access, audit, db, grids
 from gis.grids import Wish
 from gis.schema_access import ROLES
@@ -65,7 +65,7 @@ def show() -> None:
     table = Table(*_SHOWN)
     for row in rows:
         values = (row._mapping[name] for name in _SHOWN)
-        table.add_row(*("" if value is None else str(value) for value in values))
+        table.add_row(*("" if value is None else visible(str(value)) for value in values))
     out.print(table)
 
 

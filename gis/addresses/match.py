@@ -297,7 +297,7 @@ def _variants(way: Target, wanted: Reading) -> Iterable[Variant]:
         return [Variant(front + code) for front, code in wanted.codes]
     if way.by == "streets" and wanted.crossing:
         return [wanted.crossing, *turned(wanted.crossing)]
-    return wanted.whole
+    return wanted.numbered if way.by == "numbered" else wanted.whole
 
 
 def _fit_as_whole(one: Variant, aligned: regions.Aligned) -> _Fit:

@@ -41,6 +41,11 @@ _CROSSING = re.compile(r"\s*(?:&|/|@|\band\b|\bat\b|与|和|、)\s*", re.IGNOREC
 _AT_CROSSING = re.compile(r"(?:的)?(?:交叉路?口|交汇[处口]|交界[处口]|十字路口|路口)$")
 _NUMBERS = re.compile(r"[-+0-9\s.,;:、°º˚度'′’‘分\"″”“秒NSEWnsewdegm东西南北经纬()\[\]【】]+")
 """Signs that coordinates are written with."""
+_POINT = re.compile(
+    r"(?:SRID=4326;\s*)?POINT(?:\s*Z)?\s*\(\s*([-+]?[0-9.]+)\s+([-+]?[0-9.]+)(?:\s+[-+]?[0-9.]+)?\s*\)",
+    re.IGNORECASE,
+)
+"""`POINT (116.4 39.9)`: longitude, latitude."""
 _NUMBER, _PAIR = re.compile("[0-9]+"), 2
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*$")
 """A code at the end of a text."""
@@ -58,6 +63,11 @@ _BEHIND, _ASIDE = ", what stands behind it left out", ", regions aside"
 _UNITS = ", what may be a unit left out"
 _SHORTER, _RESTS = 6, 24
 """Readings that leave something out at the end, and those that leave regions out in front, at most."""
+_ZEROS = re.compile(r"(?<![0-9])0*([0-9]{1,4})(?![0-9])")
+_WIDEST = 3
+"""Digits to which a number in a name is filled up with zeros: `District 001`."""
+_ZEROED = 0.01
+"""What a name loses whose number is written with other zeros, so that the one with the same wins."""
 _LEFT_OUT, _REREAD, ELSEWHERE, _DOUBTFUL = 0.05, 0.02, 0.4, 0.25
 """What a reading loses for a thing left out, for a dash read as words, for a region that is none of ours, for
 the first of two numbers taken for a unit."""
@@ -108,6 +118,20 @@ class Reading:
         found = [rest for one in self.whole for rest in self.without_regions(one.key)]
         return sorted(dict.fromkeys(found), key=len, reverse=True)[:_RESTS]
 
+    @property
+    def numbered(self) -> tuple[Variant, ...]:
+        """The readings with each way to write a number in a name: `District 1`, `District 01`, `第01区`."""
+        found: dict[str, Variant] = {}
+        for one in self.whole:
+            for key in [one.key, *_with_zeros(one.key)]:
+                found.setdefault(key, one if key == one.key else one.but(key, _ZEROED, ""))
+        return tuple(found.values())
+
+    def names(self) -> list[str]:
+        """Return the readings as names with numbers, without what may be regions in front."""
+        found = [key for rest in self.rests() for key in (rest, *_with_zeros(rest))]
+        return list(dict.fromkeys(found))
+
     def without_regions(self, key: str) -> list[str]:
         """Return a folded text, and what is left without one and more regions before it."""
         return [rest for at in regions.cuts(key, self.regions.names, by_form=True) if (rest := key[at:])]
@@ -117,6 +141,14 @@ class Reading:
         key = self.whole[0].key
         found = regions.cuts(key, self.regions.names)
         return {rest: left for at, left in found.items() if (rest := key[at:])}
+
+
+def _with_zeros(key: str) -> Iterator[str]:
+    """Yield a folded name with its numbers of other zeros in front, and without 第 before them."""
+    for bare in dict.fromkeys((key, re.sub(r"第(?=[0-9])", "", key))):
+        for width in range(1, _WIDEST + 1) if _ZEROS.search(bare) else ():
+            pieces = _ZEROS.split(bare)  # the numbers stand at odd places
+            yield "".join(str(int(of)).zfill(width) if at % 2 else of for at, of in enumerate(pieces))
 
 
 def read(conn: Connection, text: str, asked: Asked | None, as_stored: str = "") -> Reading | None:
@@ -144,7 +176,7 @@ def read(conn: Connection, text: str, asked: Asked | None, as_stored: str = "") 
         (keys[streets[0]], keys[streets[1]]) if streets else None,
         tuple(one for one in regions.strangers([*regions.settled(behind, keys, known).values()], known)
               if not one[0].isdigit()),
-        _shortened(crossing, keys, known) if crossing else None, _places(plain),
+        _shortened(crossing, keys, known) if crossing else None, _places(visible(as_stored or text)),
     )  # fmt: skip
 
 
@@ -285,12 +317,15 @@ def turned(one: Variant) -> list[Variant]:
 
 def _places(text: str) -> tuple[tuple[float, float, str], ...]:
     """Return a pair of coordinates in every order in which it can be meant, as imports read them."""
+    if point := _POINT.fullmatch(text):
+        text = f"{point[1]}, {point[2]}"
     if not _NUMBERS.fullmatch(text) or len(_NUMBER.findall(text)) < _PAIR:
         return ()
     cell = pa.array([text.strip("()[]【】 ")])
+    orders = (("lonlat", "lon, lat"), ("latlon", "lat, lon"))[: 1 if point else 2]
     found = [
         (float(pair.lon[0]), float(pair.lat[0]), how)
-        for order, how in (("lonlat", "lon, lat"), ("latlon", "lat, lon"))
+        for order, how in orders
         if not (pair := coordinates.pairs(cell, order)).bad[0]
     ]
     return tuple(one for one in found if _is_place(*one[:2]))

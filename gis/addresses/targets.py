@@ -45,18 +45,18 @@ class Target:
     kind: str
     score: float
     rows: Query
-    by: Literal["whole", "turned", "codes", "streets", "begun"] = "whole"
+    by: Literal["whole", "numbered", "turned", "codes", "streets", "begun"] = "whole"
 
 
 def parameters(wanted: Reading, asked: Asked | None) -> dict[str, Any]:
     """Return what the statements are bound to; without a record of grids no grid and no post fits."""
-    rests, begun = wanted.rests(), list(wanted.beginnings())
+    rests, begun, names = wanted.rests(), list(wanted.beginnings()), wanted.names()
     first, second = wanted.streets or ("", "")
     return {
         "keys": rests, "ends": [rest for rest in rests if len(rest) >= _SHORTEST and not is_number(rest)],
         "turned": [one.key for one in wanted.turned], "codes": [code for _, code in wanted.codes],
-        "heads": list({rest[:n].rstrip() for rest in rests for n in range(1, len(rest))}),
-        "tails": list({rest[n:].lstrip() for rest in rests for n in range(1, len(rest))}),
+        "heads": list({name[:n].rstrip() for name in names for n in range(1, len(name))}),
+        "tails": list({name[n:].lstrip() for name in names for n in range(1, len(name))}), "names": names,
         "one": _any_way(wanted.without_regions(first)), "other": _any_way([second]),
         "begun": begun, "middle": [rest for rest in begun if len(rest) >= _SHORTEST], "code": wanted.code,
         "scheme": asked and asked.scheme, "day": asked and asked.on, "known": asked and asked.known,
@@ -206,7 +206,7 @@ def _titled(*, title_first: bool) -> Query:
     key = folded(sa.func.concat_ws(" ", *both))
     of_level = sa.and_(grids.c.scheme == named.scheme, grids.c.level == named.level)
     rest = _among(grids.c.name_key, "tails" if title_first else "heads")
-    return _grids(key).join(of, of_level).where(rest, _among(key, "keys"))
+    return _grids(key).join(of, of_level).where(rest, _among(key, "names"))
 
 
 _TITLES = (levels.c.name_zh, levels.c.name_en)
@@ -286,9 +286,10 @@ EXACT: tuple[Target, ...] = (
     Target("incident code", "incident", 1.0, _code_of(incidents, incidents.c.code), "codes"),
     Target("building address", "building", 1.0, _fits(buildings, "address")),
     Target("building name", "building", 1.0, _fits(buildings, "name")),
-    Target("grid name", "grid", 1.0, _grids(grids.c.name_key).where(_among(grids.c.name_key, "keys"))),
-    Target("level and grid name", "grid", 1.0, _titled(title_first=True)),
-    Target("grid name and level", "grid", 1.0, _titled(title_first=False)),
+    Target("grid name", "grid", 1.0, _grids(grids.c.name_key).where(_among(grids.c.name_key, "names")),
+           "numbered"),
+    Target("level and grid name", "grid", 1.0, _titled(title_first=True), "numbered"),
+    Target("grid name and level", "grid", 1.0, _titled(title_first=False), "numbered"),
     Target("place address", "place", 0.98, _fits(places, "address")),
     Target("road name", "road", 1.0, _roads("keys")),
     Target("crossing of two roads", "crossing", 1.0, _crossing(), "streets"),

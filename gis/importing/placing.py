@@ -285,17 +285,29 @@ def _check_shapes(made: Draft, kind: Kind, shapes: Geoms) -> None:
     infinite = np.asarray((~np.isfinite(bounds)).any(axis=1), dtype=bool)
     sieve.refuse(infinite, "geometry", "has a coordinate that is no number")
     invalid: Bools = np.logical_and(sieve.ok, ~shapely.is_valid(shapes))
-    sieve.refuse(invalid, "geometry", lambda at: _in_words(shapely.is_valid_reason(shapes[at])))
+    sieve.refuse(invalid, "geometry", lambda at: _in_words(shapes[at]))
 
 
 def _type_name(shapes: Geoms, at: int) -> str:
     return str(shapes.item(at).geom_type)
 
 
-def _in_words(why: str) -> str:
-    """Return GEOS' reason (`Self-intersection[113.1 27.8]`) in plain words with the place."""
-    what, _, where = why.rstrip("]").partition("[")
-    return f"is broken: {what.lower()}{' at ' * bool(where)}{where}; draw it again there"
+def _in_words(shape: BaseGeometry) -> str:
+    """Return GEOS' reason (`Self-intersection[113.1 27.8]`) in plain words with the place and the way out."""
+    what, _, where = str(shapely.is_valid_reason(shape)).rstrip("]").partition("[")
+    told = f"{what.lower()}{' at ' * bool(where)}{where}"
+    if shapely.get_dimensions(shape) < 2:
+        return f"is broken: {told}; draw it again there"
+    if _is_flat(shape):
+        return f"encloses no area: {told}; --repair leaves nothing of it: draw it again, or take the row out"
+    return f"is broken: {told}; draw it again there, or import with --repair"
+
+
+def _is_flat(shape: BaseGeometry) -> bool:
+    try:
+        return _polygons(shapely.make_valid(shape, method="structure", keep_collapsed=False)) is None
+    except shapely.GEOSException:
+        return False
 
 
 _BEYOND = "lies beyond 180 or 90 degrees; write WGS-84 degrees, or say its coordinate system with --crs"

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -167,10 +167,10 @@ def _field(draft: Draft, one: Field) -> None:
 def _identity(draft: Draft, name: str) -> tuple[str, str] | None:
     """Return the column that tells rows apart: by heading first, then any whose values are all different."""
     named = _column(draft, name)
-    if named and _is_unique(draft.table[named[0]]):
+    if named and _is_unique(draft, named[0], _BESIDE if name == "code" else ()):
         return named
     for column in draft.table.column_names:
-        if column not in draft.taken and _is_unique(draft.table[column]):
+        if column not in draft.taken and _is_unique(draft, column):
             return column, "every row has a value of its own"
     return named
 
@@ -195,10 +195,20 @@ def _reads_all(draft: Draft, one: Field, column: str) -> bool:
     return bool(len(texts)) and any(_reads(one, texts, draft.rules, form) for form in forms)
 
 
-def _is_unique(column: pa.ChunkedArray) -> bool:
-    return bool(
-        column.null_count == 0 and len(column) and len(pc.unique(as_text(_one(column)))) == len(column)
-    )
+_BESIDE = ("scheme", "valid_from", "valid_to")
+"""A grid's code is its own within its scheme and its days, as the import has it."""
+
+
+def _is_unique(draft: Draft, column: str, beside: Sequence[str] = ()) -> bool:
+    """Tell whether every row has a value of its own, or shares it only with rows of other `beside` fields."""
+    table = draft.table
+    headings = {_bare(name): name for name in reversed(table.column_names)}
+    fields = {one.name for one in draft.kind.fields}
+    words = [_words(draft.kind, name) for name in beside if name in fields]
+    keys = [headings[bare] for of in words for bare in map(_bare, of) if bare in headings]
+    texts = [as_text(_one(table[name])).to_pylist() for name in dict.fromkeys((column, *keys))]
+    rows = set(zip(*texts, strict=True))
+    return table[column].null_count == 0 and 0 < len(table) == len(rows)
 
 
 def _evidence(column: pa.ChunkedArray) -> str:

@@ -34,6 +34,7 @@ def declared(conn: Connection, job: Job) -> Known:
     """
     wanted = _wanted(conn, job.mapping)
     declare(conn, [*wanted, *_described(job)])
+    job.notes += _ignored(conn, job.mapping, wanted)
     known = levels_of(conn)
     if not known:
         raise BadInput("scheme", f"none is declared: {DECLARE}")
@@ -84,6 +85,18 @@ def _wanted(conn: Connection, mapping: Mapping) -> list[Scheme]:
     is_open = mapping.name in ready() and "scheme" not in mapping.constants and len(mapping.schemes) == 1
     has_other = default not in {None, *(one.name for one in mapping.schemes)}
     return [] if is_open and has_other else mapping.schemes
+
+
+def _ignored(conn: Connection, mapping: Mapping, wanted: list[Scheme]) -> list[str]:
+    """Return what is said of a mapping of the operator's own whose default is not the store's."""
+    default = conn.execute(sa.select(schemes.c.name).where(schemes.c.is_default)).scalar()
+    names = [] if mapping.name in ready() else [one.name for one in wanted if one.default]
+    return [
+        f"default = true of scheme {name} changes nothing: the default is {default} "
+        f"(safetymap levels set {name} --default makes it the default)"
+        for name in names
+        if name != default
+    ]
 
 
 def _usual(conn: Connection, declared: list[Scheme]) -> str | None:
