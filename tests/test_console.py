@@ -1,34 +1,37 @@
-"""What a command prints is one line each, whatever the cells of a file hold."""
+"""What a database lacks is told to an operator in one line, and never as a trace."""
 
-import io
-
+import psycopg
 import pytest
+import sqlalchemy as sa
+import typer
+from psycopg import errors
 
-from api.console import LineConsole, visible
+from api import console
 
-FORGED = [
-    "a\nimported", "a\r\nerror: none", "\x1b[2Jgone", "\x1b]0;title\x07", "a\x85b", "a\u2028b", "a\u2029b",
-    "a\u202egnp.exe", "tab\there", "\x00", "\x9b31m", "\ud800",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("cell", FORGED)
-def test_no_cell_tears_a_line_or_moves_the_cursor(cell: str) -> None:
-    stream = io.StringIO()
-    LineConsole(file=stream, markup=False).print(f"1 × name: {cell}", soft_wrap=True, highlight=False)
-    printed = stream.getvalue()
-    assert printed.splitlines() == [printed.removesuffix("\n")]
-    assert printed.removesuffix("\n").isprintable()
-    assert printed.removeprefix("1 × name: ").strip() == visible(cell)
-    assert "\\" in printed, "it is shown that something stands there"
-
-
-@pytest.mark.parametrize("text", ["网格 [T1] “a” – é", "a  b", "O'Brien \\n", "Łódź", "Ελλάδα", "👍🏽"])
-def test_what_can_be_printed_is_printed_as_it_is(text: str) -> None:
-    assert visible(text) == text
+LACKS = [
+    (errors.DiskFull("could not extend file"), "disk is full"),
+    (errors.TooManyConnections("remaining connection slots are reserved"), "no connection left"),
+    (psycopg.OperationalError("FATAL: sorry, too many clients already"), "no connection left"),
+    (errors.OutOfMemory("out of memory"), "no memory left"),
+    (errors.QueryCanceled("canceling statement due to statement timeout"), "took longer than it may"),
+    (
+        psycopg.OperationalError("connection refused\nIs it running?"),
+        "does not answer: connection refused; try",
+    ),
+]
 
 
-def test_a_text_of_our_own_has_its_lines() -> None:
-    stream = io.StringIO()
-    LineConsole(file=stream, markup=False).lines("one\ntwo\n  three")
-    assert stream.getvalue() == "one\ntwo\n  three\n"
+@pytest.mark.parametrize("through_sqlalchemy", [True, False])
+@pytest.mark.parametrize(("error", "told"), LACKS)
+def test_what_a_database_lacks_is_one_line(
+    capsys: pytest.CaptureFixture[str], error: psycopg.Error, told: str, *, through_sqlalchemy: bool
+) -> None:
+    def fail() -> None:
+        raise sa.exc.OperationalError("COPY", {}, error) if through_sqlalchemy else error
+
+    with pytest.raises(typer.Exit) as ended:
+        console.plain_errors(fail)()
+    assert ended.value.exit_code == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert told in lines[0]
