@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from api import tables
 from api.access import Who, audience, demand_export
-from api.deps import Looked, Transaction, view
+from api.deps import Looked, Transaction, told_silent, view
 from api.limits import heavy
 from gis import cells, city
 from gis.access import Principal
@@ -100,19 +100,22 @@ class Told(BaseModel):
     left_out: int
     left_out_sources: list[str]
     expected_total: float
-    """A mean, with decimals; what follows are whole counts, so 0 to 0 beside 0.04 is no contradiction."""
+    """A mean, with decimals; what follows are whole counts, around it at least."""
     total_low: int
     total_high: int
     total_low95: int
     total_high95: int
     with_all_total: float
     began: str | None
-    """First day of the category or source, where it came into use later than the records begin."""
+    """First day of the category, source or area, where it came into use later than the records begin."""
     ended: str | None
     """Its last day, where it was not recorded any more since: 0 is expected; intervals reach to what would
     come were it taken up again, which nobody can foretell."""
     paused: list[dict[str, str]]
     """First and last day of each pause of it since then: of these days nothing is learned."""
+    silent: list[dict[str, Any]]
+    """When the area asked about (`area` null) or areas inside it were silent: first and last day, null for
+    open. Nothing is expected of one that has ended."""
     skill: Skill
     data_version: int
     cells: list[RiskCell]
@@ -216,6 +219,7 @@ def _found(
         "began": found.began and found.began.isoformat(),
         "ended": found.ended and found.ended.isoformat(),
         "paused": [{"first": first.isoformat(), "last": last.isoformat()} for first, last in found.paused],
+        "silent": told_silent(((None, one) for one in found.silent), found.silent_inside),
         "skill": _skill(found.skill, seen.area or (seen.scope and seen.scope[1]) or "city"),
         "data_version": version,
     }

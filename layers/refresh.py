@@ -13,7 +13,8 @@ from gis.errors import BadInput, Problem
 from gis.grids import Wish, resolve, set_minzooms
 from layers import clusters, promotion, surveillance
 from layers.public import release_months
-from layers.risk import LEFT_OUT, past_of
+from layers.risk import LEFT_OUT
+from layers.risk_past import past_of
 from layers.served import served
 from layers.view import View
 

@@ -2,29 +2,25 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import overload
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from gis import city
 from gis.cells import Cells
-from gis.db import columns
 from gis.errors import NotFound
-from gis.record_span import known_days
 from gis.schema import incidents
 from layers import filters, promotion
-from layers.began import in_use, is_filtered
 from layers.counts import cell_column
+from layers.risk_past import days_in_use, days_observed, days_of, past_of, silent_in
 from layers.served import Served, served
-from layers.silent_areas import silent_areas
+from layers.silence import Silence
+from layers.silent_areas import SilentArea
 from layers.stats import evaluate
 from layers.stats.forecast import (
-    MIN_PAST_DAYS,
     Forecast,
     Past,
     baseline,
@@ -49,7 +45,6 @@ SKILL_DAYS = 30
 """Days ahead of each forecast that skill is measured by; up to HINDCASTS of them, one behind the other."""
 FEWEST_ORIGINS = 6
 """Fewer forecasts tell of no interval."""
-_ANCIENT = datetime(1900, 1, 1, tzinfo=UTC)
 SHARES = (0.01, 0.05)
 """Shares of the area at which skill is told."""
 
@@ -88,6 +83,10 @@ class Risk:
     intervals reach from 0 to what would come were it taken up again."""
     paused: list[tuple[date, date]]
     """First and last days of pauses between them, of which nothing is learned."""
+    silent: list[Silence]
+    """When the area or scope asked about was silent in the days learned from."""
+    silent_inside: list[SilentArea]
+    """Areas inside it that were: of one that has ended nothing is expected."""
 
     def only(self, wanted: npt.NDArray[np.bool_]) -> "Risk":
         """Return the same answer with some of its cells; ranks and the whole stay what they were."""
@@ -131,19 +130,19 @@ def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Col
     A view that names no source, in its filter either, leaves LEFT_OUT out of training, but for those to
     `include`; where these alone recorded anything, nothing is said. The horizon begins on the day after the
     records' end (`gis.record_span`): quiet days belong to them up to yesterday. `baseline` is the plain
-    long-run expectation, `expected` the live model's. Days before a category or source came into use teach
-    nothing, and 0 is expected of one that ended, and where nothing ever happened in the part of the city
-    that is looked at; their intervals say what may come all the same. Raises BadInput for a resolution that
-    is not served, NotFound where nothing of the kind was recorded in the whole city, or by sources that are
-    left out alone.
+    expectation from counts, `expected` the live model's. Days before a category or source came into use teach
+    nothing, and 0 is expected of one that ended, of an area that did, and where nothing ever happened in the
+    part of the city that is looked at; their intervals say what may come all the same. Raises BadInput for a
+    resolution that is not served, NotFound where nothing of the kind was recorded in the whole city, or by
+    sources that are left out alone.
     """
     of = served(conn, res, view)
     named = view.source or filters.values_of(view.filter, "source") is not None
     left_out = () if named else tuple(source for source in LEFT_OUT if source not in include)
     past = past_of(conn, view, res, of.cells, left_out)
     _refuse_nothing(conn, view, res, past, left_out)
-    observed = _observed(conn, view)
-    began, ended = (past.observed[end] if past.observed[end] != observed[end] else None for end in (0, -1))
+    observed, used = days_observed(conn, view), days_of(conn, view, left_out)
+    began, ended = (used[end] if used[end] != observed[end] else None for end in (0, -1))
     origin = int(observed[-1]) + 1
     model, live = _live(conn, view, res, of, past)
     forecast = live(origin, horizon_days)
@@ -162,7 +161,7 @@ def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Col
         _rank(forecast.mean, of.inside_m2), _rank(standing.mean, of.inside_m2), with_all if missing else None,
         _day(origin), _skill(past, origin, of.inside_m2, model, live),
         int(past.day.size), int(missing), left_out, _day(began), _day(ended),
-        _pauses(past.observed, observed),
+        _pauses(used, observed), *silent_in(conn, view, observed),
     )  # fmt: skip
 
 
@@ -188,7 +187,7 @@ def _refuse_nothing(
     alone = sorted(conn.execute(held.where(i.source.in_(left_out))).scalars()) if left_out else []
     if not alone and past.observed.size:
         return
-    if not alone and left_out and _in_use(conn, view, ()).size:
+    if not alone and left_out and days_in_use(conn, view, ()).size:
         alone = sorted(left_out)  # elsewhere in the city
     if not alone:
         raise NotFound("no incident to learn from in this view; widen the category or the area")
@@ -257,77 +256,6 @@ def _with_interval(
     return measure(outcomes), *ends
 
 
-def past_of(conn: Connection, view: View, res: int, known: Cells, left_out: Collection[str]) -> Past:
-    """Read which cell and which local day each incident belongs to; days without any record are gaps."""
-    zone = city.the_city(conn).timezone
-    day = sa.cast(sa.func.timezone(zone, incidents.c.occurred_at), sa.Date) - sa.cast("1970-01-01", sa.Date)
-    trained = [incidents.c.source.not_in(left_out)] if left_out else []
-
-    def of(looked_at: View) -> list[sa.ColumnElement[bool]]:
-        return [cell_column(res).is_not(None), *wanted_incidents(looked_at), *trained]
-
-    rows = sa.select(cell_column(res).label("cell"), day.label("day")).where(*of(view))
-    cell, days = columns(conn, rows, np.uint64, np.int64)
-    whole = None
-    if view.area is not None:
-        whole = columns(conn, sa.select(day.label("day")).where(*of(replace(view, area=None))), np.int64)[0]
-    observed = _in_use(conn, view, left_out)
-    used = _without_silent_areas(conn, view, observed)
-    if len(used) < len(observed):
-        taught = np.isin(days, used)
-        cell, days = cell[taught], days[taught]
-        whole = None if whole is None else whole[np.isin(whole, used)]
-    return Past(np.searchsorted(known, cell), days, used, len(known), whole)
-
-
-def _without_silent_areas(conn: Connection, view: View, observed: Integers) -> Integers:
-    """Return the observed days on which no area had yet to join the records, or paused.
-
-    Whatever area is asked about, so that areas add up. One that joined so lately that fewer than
-    MIN_PAST_DAYS are left behind it is left as it is.
-    """
-    if not observed.size:
-        return observed
-    zone, used = ZoneInfo(city.the_city(conn).timezone), observed
-    for one in silent_areas(conn, view):
-        since, until = one.silence.since, one.silence.until
-        if until is None or (first := _day_number(until, zone)) > observed[-1]:
-            continue
-        begin = observed[0] if since is None else _day_number(since, zone)
-        left = used[(used < begin) | (used >= first)]
-        used = left if (left >= first).sum() >= MIN_PAST_DAYS else used
-    return used
-
-
-def _in_use(conn: Connection, view: View, left_out: Collection[str]) -> Integers:
-    """Return the days observed from when what a view is filtered by came into use to when it ended.
-
-    Both are those of the whole city, so that areas add up to it. None where that never held any.
-    """
-    days = _observed(conn, view)
-    if not days.size or not (left_out or is_filtered(view)):
-        return days
-    # What went on up to the last record did not end in the quiet days behind it: offices may be closed.
-    held = days[days <= city.records_by_day(conn).days[-1]]
-    found = in_use(conn, view, held, view.start or _ANCIENT, left_out)
-    if found is None:
-        return days[:0]
-    # Quiet days behind the last record are in use as the day of that record is.
-    behind = days[held.size :] if found[-1] else days[:0]
-    return np.concatenate([held[found], behind])
-
-
-def _observed(conn: Connection, view: View) -> Integers:
-    """Return the days of the view's period that the city recorded, whatever else the view leaves out."""
-    zone = ZoneInfo(city.the_city(conn).timezone)
-    days = known_days(city.records_by_day(conn), _day_number(datetime.now(zone), zone))
-    if view.start is not None:
-        days = days[days >= _day_number(view.start, zone)]
-    if view.end is not None:
-        days = days[days <= _day_number(view.end - timedelta(microseconds=1), zone)]
-    return days
-
-
 @overload
 def _day(number: int) -> date: ...
 @overload
@@ -335,7 +263,3 @@ def _day(number: int | None) -> date | None: ...
 def _day(number: int | None) -> date | None:
     """Return the day of so many days since 1970-01-01."""
     return None if number is None else date(1970, 1, 1) + timedelta(days=int(number))
-
-
-def _day_number(moment: datetime, zone: ZoneInfo) -> int:
-    return (moment.astimezone(zone).date() - date(1970, 1, 1)).days

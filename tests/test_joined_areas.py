@@ -52,7 +52,7 @@ def _grids() -> dict[str, tuple[int, str | None, Box]]:
 GRIDS = _grids()
 
 
-def _add_grids(conn: Connection) -> None:
+def add_grids(conn: Connection) -> None:
     scheme = {"name": "safety", "title_zh": "平安网格", "title_en": "Safety", "is_default": True}
     conn.execute(schema.schemes.insert().values(**scheme))
     rows = [
@@ -103,7 +103,7 @@ def recorded(engine: Engine) -> None:
                         {"place": place, "category": category, "at": day + rng.uniform(8, 20) * DAY / 24}
                     )
     with engine.begin() as conn:
-        _add_grids(conn)
+        add_grids(conn)
         batch = town.add_city(conn)
         for category in RATES:
             some = [row for row in rows if row["category"] == category]

@@ -12,7 +12,8 @@ from sqlalchemy.engine import Connection, Engine
 
 from gis import cells, schema
 from gis.errors import NotFound
-from layers.risk import LEFT_OUT, past_of, risk
+from layers.risk import LEFT_OUT, risk
+from layers.risk_past import past_of
 from layers.served import served
 from layers.stats.forecast import baseline
 from layers.view import View

@@ -1,12 +1,13 @@
 """What each cell should expect next: its own counts so far, shrunk, with an interval that covers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
+from layers.stats import regimes
 from layers.stats.shrink import shrink
 
 Floats = NDArray[np.float64]
@@ -20,6 +21,9 @@ MIN_HINDCASTS = 3
 """With fewer past periods nothing is calibrated."""
 MIN_PAST_DAYS = 60
 """Recorded days that a hindcast needs before it."""
+MOST_SCATTER = 1.0
+"""Variance beyond what was known, as a share of mean**2, at most: a period many times its forecast was the
+beginning of a new rate, which the next forecast has, and no swing that comes again every time."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,13 @@ class Past:
     city_day: Integers | None = None
     """Days of the whole city's incidents under the same filters: they tell how busy it is of late. Were each
     area judged by its own, areas would not add up to the city. None: `day` is that of the whole city."""
+    part: Integers | None = None
+    """Parts of the city that may change by themselves and hold each incident of the whole city, shape
+    (incidents, levels), as `regimes.worth` has them. None: none does."""
+    inside: NDArray[np.bool_] | None = None
+    """Which incidents of `city_day` are those of `day`, in their order; needed with both."""
+    kept: dict[tuple[int, float | None], "Standing"] = field(default_factory=dict, compare=False, repr=False)
+    """What is known at origins that were looked at: forecasts, their skill and their total share it."""
 
     @property
     def level_day(self) -> Integers:
@@ -42,11 +53,13 @@ class Past:
 
     def before(self, origin: int) -> "Past":
         """Return only what was known at the start of day `origin`."""
-        known = self.day < origin
-        city = None if self.city_day is None else self.city_day[self.city_day < origin]
+        own, city = self.day < origin, self.level_day < origin
         return Past(
-            self.cell[known], self.day[known], self.observed[self.observed < origin], self.cells, city
-        )
+            self.cell[own], self.day[own], self.observed[self.observed < origin], self.cells,
+            None if self.city_day is None else self.city_day[city],
+            None if self.part is None else self.part[city],
+            None if self.inside is None else self.inside[city],
+        )  # fmt: skip
 
     def counts(self, start: int, end: int) -> Integers:
         """Return incidents per cell on days [start, end), shape (cells,)."""
@@ -67,10 +80,9 @@ class Forecast:
         Counts are whole, so an interval of small counts covers more than it promises. Most cells of a
         city expect the same as many others, so each expectation is worked out once.
         """
-        tail = (1 - coverage) / 2
         pairs, place = np.unique(self.mean + 1j * self.size, return_inverse=True)
         once = Forecast(pairs.real, pairs.imag)
-        low, high = (np.asarray(stats.nbinom.ppf(t, once.size, once._p())) for t in (tail, 1 - tail))
+        low, high = _ends(once.mean, once.size, coverage)
         return low[place], high[place]
 
     def pit(self, observed: Integers, seed: int = 0) -> Floats:
@@ -121,13 +133,55 @@ def plain(past: Past, origin: int, horizon: int, half_life: float | None = None)
     known = past.before(origin)
     if not known.observed.size or not known.day.size:
         raise ValueError(f"past: nothing recorded before day {origin}")
-    weight, day_weight = (_weights(origin - days, half_life) for days in (known.day, known.observed))
+    now, day_weight = _standing(past, origin, half_life), _weights(origin - known.observed, half_life)
     effective = day_weight.sum() / (day_weight**2).sum()
-    seen = np.bincount(known.cell, weight * effective, known.cells)
+    weight = now.weight * (_weights(origin - known.day, half_life).sum() / now.weight.sum())
+    seen, squares = (np.bincount(known.cell, each, known.cells) for each in (weight, weight**2))
     days = day_weight.sum() * effective
-    posterior = shrink(seen, np.full(known.cells, days / horizon))
-    level = _rate(known, origin, LEVEL_HALF_LIFE) / _rate(known, origin, half_life)
-    return Forecast(posterior.mean * level, np.minimum(posterior.shape, 1e9))
+    posterior = shrink(seen * effective, np.full(known.cells, days / horizon))
+    # As many plain counts as tell as much (Kish).
+    told = np.divide(seen**2, squares, out=np.zeros_like(seen), where=squares > 0)
+    size = np.minimum(posterior.prior_shape + told, 1e9)
+    mean = posterior.mean * (horizon * now.rate / posterior.mean.sum())
+    return Forecast(mean, size)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known at an origin of what all cells together hold."""
+
+    rate: float
+    """Incidents a day."""
+    unsure: float
+    """Squared coefficient of variation of the rate."""
+    weight: Floats
+    """What each incident so far stands for."""
+
+
+def _standing(past: Past, origin: int, half_life: float | None = None) -> Standing:
+    """Return the rate of the whole city, of late, times the share of it that the cells have."""
+    if (origin, half_life) not in past.kept:
+        past.kept[origin, half_life] = _stand(past.before(origin), origin, half_life)
+    return past.kept[origin, half_life]
+
+
+def _stand(known: Past, origin: int, half_life: float | None) -> Standing:
+    blocks = regimes.Blocks(known.observed)
+    recent, days = (_weights(origin - each, LEVEL_HALF_LIFE) for each in (known.level_day, known.observed))
+    city = regimes.level(blocks, known.level_day, recent, days)
+    every = _weights(origin - known.level_day, half_life)
+    if known.part is None:
+        own = _weights(origin - known.day, half_life)
+    else:
+        every = regimes.worth(blocks, known.level_day, known.part, every)
+        own = every if known.inside is None else every[known.inside]
+    unsure = city.unsure + max(0.0, _told(own) - _told(every))
+    return Standing(city.rate * float(own.sum() / every.sum()), unsure, own)
+
+
+def _told(weight: Floats) -> float:
+    """Return the squared coefficient of variation of a sum of counts with weights."""
+    return float((weight**2).sum() / weight.sum() ** 2)
 
 
 def of_nothing(past: Past, horizon: int) -> Forecast:
@@ -177,7 +231,7 @@ def calibrate(forecasts: Sequence[Forecast], came: Sequence[Integers]) -> Calibr
         f = calibrated(forecast, Calibration(power, 0.0))
         left += float(((y - f.mean) ** 2 - f.mean - f.mean**2 / f.size).sum())
         spread += float((f.mean**2 * (1 + 1 / f.size)).sum())
-    return Calibration(power, max(0.0, left / spread))
+    return Calibration(power, min(max(0.0, left / spread), MOST_SCATTER))
 
 
 def calibrated(forecast: Forecast, calibration: Calibration) -> Forecast:
@@ -194,10 +248,14 @@ def _weights(age: Integers, half_life: float | None) -> Floats:
     return np.asarray(0.5 ** (age / half_life))
 
 
-def _rate(known: Past, origin: int, half_life: float | None) -> float:
-    """Return incidents per recorded day in the whole city, recent days counting more."""
-    days = _weights(origin - known.observed, half_life).sum()
-    return float(_weights(origin - known.level_day, half_life).sum() / days)
+def _ends(mean: Floats, size: Floats, coverage: float) -> tuple[Floats, Floats]:
+    """Return the ends of the equal-tailed interval of counts, widened to the whole numbers around the mean.
+
+    Where 0.04 is expected, 0 alone would cover what is promised, and the mean lie outside.
+    """
+    tail, p = (1 - coverage) / 2, size / (size + mean)
+    low, high = (np.asarray(stats.nbinom.ppf(t, size, p)) for t in (tail, 1 - tail))
+    return np.minimum(low, np.floor(mean)), np.maximum(high, np.ceil(mean))
 
 
 @dataclass(frozen=True)
@@ -209,9 +267,8 @@ class Total:
 
     def interval(self, coverage: float) -> tuple[int, int]:
         """Return the smallest and largest count of the equal-tailed interval."""
-        tail, p = (1 - coverage) / 2, self.size / (self.size + self.mean)
-        low, high = (int(stats.nbinom.ppf(t, self.size, p)) for t in (tail, 1 - tail))
-        return low, high
+        low, high = _ends(np.array([self.mean]), np.array([self.size]), coverage)
+        return int(low[0]), int(high[0])
 
 
 def total(past: Past, forecast: Forecast, origin: int, horizon: int) -> Total:
@@ -226,15 +283,8 @@ def total(past: Past, forecast: Forecast, origin: int, horizon: int) -> Total:
     """
     if not past.day.size:
         return Total(float(forecast.mean.sum()), 0.5)
-    unsure = _unsure_level(past.before(origin), origin) + _swing(past, origin, horizon)
+    unsure = _standing(past, origin).unsure + _swing(past, origin, horizon)
     return Total(float(forecast.mean.sum()), 1 / max(unsure, 1e-9))
-
-
-def _unsure_level(known: Past, origin: int) -> float:
-    """Return the squared coefficient of variation of the level, and of an area's share of it."""
-    weight = _weights(origin - known.level_day, LEVEL_HALF_LIFE)
-    share = 1 / known.day.size - 1 / known.level_day.size
-    return float((weight**2).sum() / weight.sum() ** 2) + share
 
 
 def _swing(past: Past, origin: int, horizon: int) -> float:
@@ -244,9 +294,9 @@ def _swing(past: Past, origin: int, horizon: int) -> float:
         return 0.0
     excess = square = 0.0
     for start in starts:
-        known = past.before(start)
-        mean = horizon * _rate(known, start, LEVEL_HALF_LIFE) * known.day.size / known.level_day.size
+        known = _standing(past, start)
+        mean = horizon * known.rate
         came = float(past.counts(start, start + horizon).sum())
-        excess += (came - mean) ** 2 - mean - mean**2 * _unsure_level(known, start)
+        excess += (came - mean) ** 2 - mean - mean**2 * known.unsure
         square += mean**2
-    return max(0.0, excess / square)
+    return min(max(0.0, excess / square), MOST_SCATTER)

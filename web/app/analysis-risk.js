@@ -1,6 +1,6 @@
 /** Risk on the hexagons: what to expect next week, by which model, and how well that has worked. */
 
-import { number } from "./analysis-words.js";
+import { number, silence } from "./analysis-words.js";
 import { get } from "./api.js";
 import { lay, nameOf, rankIn, resolution } from "./cells.js";
 import { h, swatch } from "./dom.js";
@@ -61,6 +61,7 @@ function summary(answer) {
     skill,
     answer.began !== null && t("risk.began", { day: answer.began }),
     ...answer.paused.map((pause) => t("risk.paused", pause)),
+    silence("risk.silent", answer.silent),
     answer.ended !== null && t("risk.ended", { day: answer.ended, high: answer.total_high95 }),
     answer.trained_on === 0 && t("risk.quiet", { high: answer.total_high95 }),
     answer.left_out > 0 && t("risk.leftout", left),

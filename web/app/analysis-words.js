@@ -59,7 +59,7 @@ function inside(found) {
 }
 
 /** What was silent in a part of the periods compared, each with its first and last day; false for nothing. */
-function silence(words, found) {
+export function silence(words, found) {
   const names = found.map(({ category, area_name, first, last }) => {
     const name = area_name ?? (category === null ? t("silent.asked") : categoryName(category));
     return t(first === null ? "silent.began" : last === null ? "silent.ended" : "silent.paused", { name, first, last });

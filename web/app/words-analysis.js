@@ -174,6 +174,10 @@ export const ANALYSIS = {
   "risk.noskill": ["近期数据不足，未评估", "Too little data of late to evaluate"],
   "risk.began": ["自 {day} 起才有此类记录，此前的日子不参与学习", "Recorded since {day} only: no earlier day is learned from"],
   "risk.paused": ["{first} 至 {last} 无此类记录，不参与学习", "Not recorded from {first} to {last}: no day of these is learned from"],
+  "risk.silent": [
+    "有时没有记录，那些日子不参与学习，已停录的预期为 0：{names}",
+    "Silent at times, which are not learned from; 0 is expected of what has ended: {names}",
+  ],
   "risk.ended": [
     "此类记录止于 {day}：预期为 0；是否恢复记录无从得知，若恢复则至多 {high} 起（95%）",
     "Not recorded any more since {day}: 0 expected; whether it is taken up again cannot be told, up to {high} if it is (95 %)",

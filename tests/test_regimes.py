@@ -1,0 +1,132 @@
+"""Since when a part has its present rate: by every way to cut its past, and what it makes of incidents."""
+
+from itertools import combinations, pairwise
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from layers.stats.forecast import Forecast, Past, Total, plain
+from layers.stats.regimes import JUMP, LASTING, Blocks, jumps, scatter, since, worth
+
+DAYS = np.array([30.0, 20, 14, 7, 7])
+SERIES = [
+    [2, 1, 1, 0, 9], [20, 14, 9, 5, 0], [3, 2, 20, 11, 9], [0, 0, 0, 0, 4], [9, 6, 4, 2, 3], [9, 6, 0, 0, 0],
+]  # fmt: skip
+
+
+def _margin(counts: list[int], exposure: np.ndarray, rate: float) -> float:
+    """Return the likelihood of counts at one rate drawn from Gamma(0.5) around `rate`, by integration."""
+    prior = stats.gamma(0.5, scale=rate / 0.5)
+
+    def of(root: float) -> float:
+        each = stats.poisson.pmf(counts, root**2 * exposure)
+        return float(np.prod(each) * prior.pdf(root**2) * 2 * root) if root else 0.0
+
+    return float(integrate.quad(of, 0, 3, limit=400, epsabs=0)[0])
+
+
+@pytest.mark.parametrize("counts", SERIES)
+def test_chances_are_those_of_every_way_to_cut_the_past(counts: list[int]) -> None:
+    rate, new = sum(counts) / DAYS.sum(), 1 - np.exp(-DAYS / LASTING)
+    worth_ = np.zeros(len(DAYS))
+    for many in range(len(DAYS)):
+        for cuts in combinations(range(1, len(DAYS)), many):
+            ends = [0, *cuts, len(DAYS)]
+            runs = [(counts[a:b], DAYS[a:b]) for a, b in pairwise(ends)]
+            prior = np.prod([new[at] if at in cuts else 1 - new[at] for at in range(1, len(DAYS))])
+            worth_[ends[-2]] += prior * np.prod([_margin(*run, rate) for run in runs])
+    found = since(np.array([counts], float), DAYS[None], DAYS, 1.0)[0]
+    np.testing.assert_allclose(found, worth_ / worth_.sum(), rtol=1e-5, atol=1e-9)
+
+
+def test_what_scatters_says_less() -> None:
+    counts = np.array([[20.0, 14, 9, 5, 0]])
+    sure, unsure = (since(counts, DAYS[None], DAYS, much)[0, 0] for much in (1.0, 4.0))
+    assert sure < unsure
+
+
+@pytest.mark.parametrize(("ratio", "changed"), [(1.5, False), (1 / 1.5, False), (4, True), (1 / 4, True)])
+def test_less_than_a_jump_is_drift(ratio: float, changed: bool) -> None:
+    counts = np.array([[3000.0, 2000, 1400, 700 * ratio, 700 * ratio]])
+    exposure = np.broadcast_to(DAYS, (1, 5))
+    found = jumps(since(counts, exposure, DAYS, 1.0), counts, exposure)[0]
+    assert found.sum() == pytest.approx(1)
+    assert (found[3] > 0.9) == changed
+    assert (found[0] > 0.9) == (not changed)
+    assert JUMP == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_scatter_is_that_of_the_counts_and_not_of_one_change(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for much in (1.0, 3.0):
+        rates = rng.gamma(10 / (much - 1), much - 1, (30, 52)) if much > 1 else np.full((30, 52), 10)
+        counts = rng.poisson(rates)
+        counts[0, :8] *= 5
+        part, week = (np.repeat(each.ravel(), counts.ravel()) for each in np.indices(counts.shape))
+        assert scatter(part, week, 52) == pytest.approx(much, rel=0.25)
+
+
+def _city(rates: np.ndarray, seed: int) -> tuple[Blocks, np.ndarray, np.ndarray]:
+    """Return days and parts (wide, near) of incidents at `rates` (parts, days); four near make a wide."""
+    counts = np.random.default_rng(seed).poisson(rates)
+    near, day = (np.repeat(each.ravel(), counts.ravel()) for each in np.indices(counts.shape))
+    return Blocks(np.arange(rates.shape[1])), day, np.stack([near // 4, near], axis=1)
+
+
+@pytest.mark.parametrize(("change", "days"), [(30, 60), (0.05, 60), (0, 120), (30, 21), (0, 45)])
+def test_a_part_that_changed_counts_for_what_it_is_now(change: float, days: int) -> None:
+    """What holds it changed by a quarter, which so few days hardly show: its neighbours share the error."""
+    rates = np.full((16, 700), 1.5)
+    if change > 1:
+        rates[5] = 0.05
+    rates[5, -days:] *= change
+    true = rates[:, -1] / rates[:, -1].sum()
+    errors = []
+    for seed in range(10):
+        blocks, day, place = _city(rates, seed)
+        each = worth(blocks, day, place, np.ones(len(day)))
+        share = np.bincount(place[:, 1], each, 16)
+        assert share.sum() == pytest.approx(1)
+        errors.append(share - true)
+    off = np.abs(np.mean(errors, axis=0))
+    assert off[5] < 0.35 / 16, "of a part like the others"
+    assert np.delete(off, 5).max() < 0.3 / 16
+
+
+def test_quiet_parts_keep_all_they_know() -> None:
+    """Of a part of one in three days the share is as sure as it was: a tenth more in error at most."""
+    rates = np.full((16, 700), 0.3)
+    plainly, now = [], []
+    for seed in range(40):
+        blocks, day, place = _city(rates, seed)
+        share = np.bincount(place[:, 1], worth(blocks, day, place, np.ones(len(day))), 16)
+        plainly.append(np.bincount(place[:, 1]) / len(day) - 1 / 16)
+        now.append(share - 1 / 16)
+    assert np.std(now) < 1.1 * np.std(plainly)
+
+
+@pytest.mark.parametrize("coverage", [0.8, 0.95])
+def test_every_interval_holds_its_mean(coverage: float) -> None:
+    means, sizes = np.meshgrid(np.geomspace(1e-4, 1e4, 60), np.geomspace(1e-3, 1e9, 60))
+    low, high = Forecast(means.ravel(), sizes.ravel()).interval(coverage)
+    assert ((low <= means.ravel()) & (means.ravel() <= high)).all()
+    for mean, size in zip(means.ravel()[::37], sizes.ravel()[::37], strict=True):
+        ends = Total(mean, size).interval(coverage)
+        assert ends[0] <= mean <= ends[1]
+
+
+@pytest.mark.parametrize("cut", [2, 5, 11])
+def test_areas_add_up_whatever_changed(cut: int) -> None:
+    rates = np.full((16, 400), 0.5)
+    rates[3, -40:] = 6
+    rates[8:12, -60:] = 0.01
+    _, day, place = _city(rates, 5)
+    cell = place[:, 1]
+    whole = plain(Past(cell, day, np.arange(400), 16, part=place), 400, 30).mean.sum()
+    sums = [
+        plain(Past(cell[one], day[one], np.arange(400), 16, day, place, one), 400, 30).mean.sum()
+        for one in (cell < cut, cell >= cut)
+    ]
+    assert sum(sums) == pytest.approx(whole, rel=1e-9)
