@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy.engine import Connection
 
 from api.access import Who
@@ -24,16 +24,14 @@ from gis.plan_store import Plan
 router = APIRouter()
 
 
-class Note(BaseModel):
-    """Why a plan is sent back."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    note: Annotated[Prose | None, Field(max_length=2000)] = None
-
-
 class Stands(Back):
     """Where the plan stood when it was looked at; 409 if it has moved on."""
+
+
+class Note(Stands):
+    """Why a plan is sent back."""
+
+    note: Annotated[Prose | None, Field(max_length=2000)] = None
 
 
 class Seen(Stands):
@@ -62,15 +60,29 @@ def submit(
 
 
 @router.post("/plans/{plan_id}/withdraw", openapi_extra=EDIT)
-def withdraw(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
+def withdraw(
+    once: RunOnce, request: Request, who: Who, plan_id: Id, body: Annotated[Stands | None, Body()] = None
+) -> Response:
     """Take one's plan back."""
-    return once(lambda conn: Made(_decided(conn, request, who, plans.withdraw(conn, who, plan_id))))
+
+    def work(conn: Connection) -> Made:
+        _demand_as_seen(conn, plan_id, body)
+        return Made(_decided(conn, request, who, plans.withdraw(conn, who, plan_id)))
+
+    return once(work)
 
 
 @router.post("/plans/{plan_id}/reopen", openapi_extra=EDIT)
-def reopen(once: RunOnce, request: Request, who: Who, plan_id: Id) -> Response:
+def reopen(
+    once: RunOnce, request: Request, who: Who, plan_id: Id, body: Annotated[Stands | None, Body()] = None
+) -> Response:
     """Make a draft of a plan again."""
-    return once(lambda conn: Made(_decided(conn, request, who, plans.reopen(conn, plan_id))))
+
+    def work(conn: Connection) -> Made:
+        _demand_as_seen(conn, plan_id, body)
+        return Made(_decided(conn, request, who, plans.reopen(conn, plan_id)))
+
+    return once(work)
 
 
 @router.post("/plans/{plan_id}/approve", openapi_extra=DECIDE)
@@ -100,8 +112,13 @@ def reject(
     body: Annotated[Note | None, Body()] = None,
 ) -> Response:
     """Send a plan back."""
-    note = body.note if body else None
-    return once(lambda conn: Made(_decided(conn, request, who, plans.reject(conn, who, plan_id, note))))
+
+    def work(conn: Connection) -> Made:
+        _demand_as_seen(conn, plan_id, body)
+        note = body.note if body else None
+        return Made(_decided(conn, request, who, plans.reject(conn, who, plan_id, note)))
+
+    return once(work)
 
 
 @router.post("/plans/{plan_id}/publish", openapi_extra=DECIDE)
@@ -121,11 +138,16 @@ def publish(
 
 @router.get("/plans/{plan_id}/conflicts", openapi_extra=READ)
 def conflicts(transaction: Transaction, plan_id: Id, datum: DatumName = "wgs84") -> Json:
-    """Answer the grids that others changed since, with both versions; without any, the plan would merge."""
+    """Answer the grids that others changed since, with both versions; without any, the plan would merge.
+
+    `against` is the newest revision, whose versions these are; a decision names it.
+    """
     with transaction() as conn:
         there = plan_store.get(conn, plan_id)
+        newest = plan_store.newest(conn)  # first: what is published meanwhile has not been looked at
         found = publishing.conflicts(conn, plan_id)
-        return {"conflicts": publishing.told(conn, there.scheme, found, datum), "merged": not found}
+        told = publishing.told(conn, there.scheme, found, datum)
+        return {"conflicts": told, "merged": not found, "against": newest}
 
 
 class Choice(Seen):

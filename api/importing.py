@@ -162,7 +162,7 @@ def import_(
     said = ReadOptions(layer=layer, encoding=encoding, crs=crs, header_row=header_row)
     source = sandbox.read(file, chosen.reading(said) if chosen else said)
     if proposal is not None:
-        _propose(kind, source, proposal)
+        _propose(kind, source, said, proposal)
         return
     with _transaction(commit=commit) as conn, _telling() as telling:
         options = Options(
@@ -189,12 +189,12 @@ def _check_free(refused: Path, source: Path) -> None:
         raise BadInput("--refused", f"{refused} is the file that is read; name another one")
 
 
-def _propose(kind: str, source: Source, file: Path) -> None:
+def _propose(kind: str, source: Source, said: ReadOptions, file: Path) -> None:
     """Write a mapping for a source into a new file."""
     if file.exists():
         raise BadInput("--propose-mapping", f"{file} is there already; name a new file")
     with _transaction(commit=False) as conn:
-        text = proposing.propose(KINDS[kind], source, rules(conn, mapping.plain(kind)))
+        text = proposing.propose(KINDS[kind], source, rules(conn, mapping.plain(kind)), said)
     with whole(file, "--propose-mapping") as part:
         part.write_text(text, encoding="utf-8")
     out.print(

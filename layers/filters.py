@@ -52,7 +52,10 @@ def read(text: str, local: tzinfo) -> Tree:
         reason = " ".join(str(error).split())[:200]
         example = "colour = 'red' AND state <> 'closed'"
         raise BadInput("filter", f"is no CQL2 text, such as {example}: {reason}") from error
-    return _tree(parsed, local, 0)
+    tree = _tree(parsed, local, 0)
+    if not isinstance(tree, tuple):
+        raise BadInput("filter", _NO_TEST)
+    return tree
 
 
 def _tree(node: Any, local: tzinfo, depth: int) -> Tree:
@@ -129,7 +132,7 @@ def _condition(tree: Tree, layer: str, columns: Mapping[str, Column]) -> Conditi
     if operation in _MIRRORED and len(operands) == 2 and not _is_property(operands[0]):
         operation, operands = _MIRRORED[operation], operands[::-1]
     if operation not in _TESTS or not operands or not _is_property(operands[0]):
-        raise BadInput("filter", f"compares no property with a value; it may use AND, OR, NOT, {_WORDS}")
+        raise BadInput("filter", _NO_TEST)
     return _TESTS[operation](_column(operands[0][1], layer, columns), operands[1:])
 
 
@@ -223,3 +226,4 @@ _TESTS: Mapping[str, Callable[[Column, list[Tree]], Condition]] = {
     "isNull": _is_null,
 }
 _WORDS = "=, <>, <, >, <=, >=, LIKE, IN, BETWEEN, IS NULL"
+_NO_TEST = f"compares no property with a value; it may use AND, OR, NOT, {_WORDS}"

@@ -1,5 +1,6 @@
 """Filters in CQL2: what they mean, what they refuse, and that none is ever an error of ours."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC
 from typing import Any
@@ -136,6 +137,36 @@ def test_whatever_is_written_is_answered_or_refused(client: TestClient, text: st
     answer = client.get("/tiles/incidents/14/0/0.mvt", params={"filter": text})
     assert answer.status_code in {200, 204, 422}, answer.text
     assert answer.status_code != 422 or answer.json()["errors"][0]["name"] == "filter"
+
+
+KNOWN = {
+    "layer": "incidents", "z": 14, "x": 0, "y": 0, "collection": "incidents",
+    "area": "T1a", "control": "T1b", "from": "2024-06-01",
+}  # fmt: skip
+"""Values for what questions cannot do without."""
+
+
+def _filtered(client: TestClient) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every question that takes a filter: its path, of the incidents, and what else it needs."""
+    for path, ways in client.get("/openapi.json").json()["paths"].items():
+        takes = {one["name"]: one for one in ways.get("get", {}).get("parameters", [])}
+        if "filter" in takes:
+            needed = {name for name, one in takes.items() if one.get("required") and one["in"] == "query"}
+            needed |= {"area", "from"} if path == "/evaluation" else set()
+            yield path.format_map(KNOWN), {name: KNOWN[name] for name in needed}
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "-1", "1e308", "true", "'a'", "colour", "NOT true", "true AND colour = 'red'"]
+)
+def test_a_value_alone_is_no_filter_anywhere(client: TestClient, text: str) -> None:
+    """Some questions look at a filter before it becomes a condition."""
+    paths = list(_filtered(client))
+    assert len(paths) > 10
+    for path, needed in paths:
+        answer = client.get(path, params=needed | {"filter": text})
+        assert (path, answer.status_code) == (path, 422), answer.text
+        assert (path, answer.json()["errors"][0]["name"]) == (path, "filter"), answer.text
 
 
 def _count(client: TestClient, layer: str, **asked: Any) -> int:

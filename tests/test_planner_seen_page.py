@@ -1,6 +1,7 @@
 """Decisions on the planner's page are on what it shows; of anything else they are refused, and it follows."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
@@ -119,3 +120,120 @@ def test_a_conflict_is_not_decided_against_a_publication_not_seen(planner: Perso
     expect(page.locator(".toast.error").last).to_contain_text("他人又发布了新版次")
     assert planner.get(f"/{mine}/conflicts")["merged"] is False
     until(page, f"window.safetymap.open.plan.newest > {seen}")
+
+
+@contextmanager
+def _slow(page: Page, pattern: str) -> Iterator[list[Route]]:
+    """Hold the answers to what a page asks, until the block ends; what is held so far is in the list."""
+    held: list[Route] = []
+    is_over = False
+
+    def hold(route: Route) -> None:
+        if is_over:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route(pattern, hold)
+    yield held
+    is_over = True
+    for route in held:
+        route.continue_()
+
+
+def _wait_for(page: Page, held: list[Route]) -> None:
+    for _ in range(300):
+        if held:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("the page never asked")
+
+
+def _handed_over(planner: Person, code: str, name: str) -> int:
+    plan = planner.plan(_rename(code, name))
+    planner.post(f"/{plan}/submit")
+    return plan
+
+
+def _drawn_again(planner: Person, plan: int, code: str, name: str) -> None:
+    planner.post(f"/{plan}/reopen")
+    planner.post(f"/{plan}/steps", _rename(code, name))
+    planner.post(f"/{plan}/submit")
+
+
+def test_what_the_page_has_heard_of_but_does_not_show_yet_is_not_approved(
+    planner: Person, approver: Person
+) -> None:
+    plan = _handed_over(planner, "T2d", "慢一")
+    page = approver.open(plan)
+    with _slow(page, f"**/plans/{plan}/grids**") as held:
+        _drawn_again(planner, plan, "T1b", "慢二")
+        _wait_for(page, held)
+        page.click("#life-approve")
+    expect(page.locator(".toast.error").last).to_contain_text("刚被更新")
+    assert planner.get(f"/{plan}")["state"] == "submitted"
+    _shows(page, planner, plan, "T1b", "慢二")
+    page.click("#life-approve")
+    until(page, "window.safetymap.open.plan.state === 'approved'")
+
+
+def test_where_the_new_map_does_not_arrive_the_old_one_is_what_is_decided_on(
+    planner: Person, approver: Person
+) -> None:
+    plan = _handed_over(planner, "T2d", "断一")
+    page = approver.open(plan)
+    page.route(f"**/plans/{plan}/grids**", lambda route: route.abort(), times=1)
+    _drawn_again(planner, plan, "T1b", "断二")
+    expect(page.locator(".toast.error").last).to_be_visible()
+    page.locator(".toast.error button").last.click()
+    page.click("#life-approve")
+    expect(page.locator(".toast.error").last).to_contain_text("更新到第")
+    assert planner.get(f"/{plan}")["state"] == "submitted"
+    _shows(page, planner, plan, "T1b", "断二")
+
+
+def test_impact_is_seen_before_a_plan_is_approved_or_published(planner: Person, approver: Person) -> None:
+    plan = _handed_over(planner, "T2d", "未核")
+    page = approver.open(plan)
+    with _slow(page, f"**/plans/{plan}/impact**") as held:
+        page.reload()
+        _wait_for(page, held)
+        expect(page.locator("#life-approve")).to_be_disabled()
+        expect(page.locator("#submit-why")).to_contain_text("正在检查")
+    page.click("#life-approve")
+    until(page, "window.safetymap.open.plan.state === 'approved'")
+
+
+def test_a_press_is_about_the_plan_that_is_shown(planner: Person, approver: Person) -> None:
+    """Another one is on its way, over a slow line."""
+    there, shown = _handed_over(planner, "T2d", "甲案"), _handed_over(planner, "T1b", "乙案")
+    page = approver.open(shown)
+    with _slow(page, f"**/plans/{there}/grids**") as held:
+        page.evaluate(f"location.hash = 'plan={there}'")
+        _wait_for(page, held)
+        assert page.evaluate("window.safetymap.open.plan.id") == shown
+        page.click("#life-approve")
+    until(page, f"window.safetymap.open.plan.id === {there}")
+    expect(page.locator(".toast.error").last).to_contain_text("刚被更新")
+    assert planner.get(f"/{there}")["state"] == "submitted"
+
+
+def test_a_conflict_heard_of_but_not_shown_yet_is_not_decided(planner: Person, approver: Person) -> None:
+    def published(name: str) -> None:
+        done = _handed_over(planner, "T1c", name)
+        approver.post(f"/{done}/approve", {})
+        approver.post(f"/{done}/publish")
+
+    mine = planner.plan(_rename("T1c", "我的慢名"))
+    published("甲慢")
+    page = planner.open(mine)
+    until(page, "window.safetymap.open.conflicts.length === 1")
+    with _slow(page, f"**/plans/{mine}/conflicts") as held:
+        published("乙慢")
+        _wait_for(page, held)
+        page.locator(".conflicts button").first.click()
+    expect(page.locator(".toast.error").last).to_contain_text("刚被更新")
+    assert planner.get(f"/{mine}/conflicts")["merged"] is False
+    until(page, "window.safetymap.open.conflicts[0].theirs.properties.name === '乙慢'")
+    page.locator(".conflicts button").first.click()
+    until(page, "window.safetymap.open.conflicts.length === 0")

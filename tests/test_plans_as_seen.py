@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from fastapi.testclient import TestClient
 
 from tests.test_planning_api import Ask, begin, client, keys, rename, settled, told
@@ -87,4 +88,33 @@ def test_nothing_moves_a_draft_that_has_moved_on(client: TestClient, keys: dict[
             assert client.get(f"/plans/{plan}", headers=ask).json()["head"] == there
     _, drawn = _moves(client, ask, plan)["import"]
     done = client.post(f"/plans/{plan}/import?name=a.geojson&head={there}", headers=ask, json=drawn)
+    assert done.status_code == 200, done.text
+
+
+@pytest.mark.parametrize(
+    ("whose", "before", "what"),
+    [
+        ("planner", [], "submit"),
+        ("planner", [], "withdraw"),
+        ("planner", ["submit"], "reopen"),
+        ("approver", ["submit"], "approve"),
+        ("approver", ["submit"], "reject"),
+        ("approver", ["submit", "approve"], "publish"),
+    ],
+)
+def test_no_decision_is_on_what_was_not_seen(
+    client: TestClient, keys: dict[str, Ask], whose: str, before: list[str], what: str
+) -> None:
+    planner, approver = keys["planner"], keys["approver"]
+    plan = begin(client, planner)
+    told(client, planner, plan, "steps", rename("T2d"))
+    for one in before:
+        done = told(client, approver if one == "approve" else planner, plan, one)
+        assert done.status_code == 200, done.text
+    stands = client.get(f"/plans/{plan}", headers=planner).json()
+    for head in (None, stands["head"] + 1000):
+        refused = told(client, keys[whose], plan, what, {"head": head})
+        assert (refused.status_code, "has moved on" in refused.text) == (409, True), refused.text
+        assert client.get(f"/plans/{plan}", headers=planner).json()["state"] == stands["state"]
+    done = told(client, keys[whose], plan, what, {"head": stands["head"]})
     assert done.status_code == 200, done.text

@@ -1,5 +1,6 @@
 """A proposed mapping loads as it is, takes what it knows, and lets nothing unknown pass for another."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from gis.importing import mapping, proposing, reading
 from gis.importing.job import Options, Outcome, rules
 from gis.importing.kinds import KINDS
 from gis.importing.run import run
+from gis.importing.source import ReadOptions
 from tests import town
 
 HEAD = "编号,类别,来源,发生时间,经度,纬度,坐标系,等级,状态"
@@ -33,6 +35,20 @@ def bring(conn: Connection, kind: str, file: Path, proposed: str) -> Outcome:
         mapping=mapping.load(str(said), kind), datum="wgs84", refused=file.with_suffix(".no.csv")
     )
     return run(conn, kind, reading.read(file), options)
+
+
+def test_what_was_said_of_the_file_is_in_the_proposal(store: Connection, tmp_path: Path) -> None:
+    """So that it can be imported with the proposal alone."""
+    file, said = tmp_path / "f.csv", ReadOptions(encoding="windows-1252", header_row=2, crs="EPSG:4326")
+    file.write_bytes("\n".join(["Übersicht", HEAD, row(1)]).encode("gb18030"))
+    source, rules_of = (
+        reading.read(file, replace(said, encoding="gb18030")),
+        rules(store, mapping.plain("incidents")),
+    )
+    told = proposing.propose(KINDS["incidents"], source, rules_of, said)
+    file.with_suffix(".toml").write_text(told, encoding="utf-8")
+    proposed = mapping.load(str(file.with_suffix(".toml")), "incidents")
+    assert proposed.reading(ReadOptions()) == said
 
 
 def row(number: int, datum: str = "", lon: str = "113.005", lat: str = "27.045") -> str:

@@ -40,9 +40,6 @@ def _rows(count: int) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame(texts, geometry=gpd.points_from_xy(range(count), range(count)), crs=4326)
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # the limit is on its drafts too
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_on_a_full_disk_the_old_file_stays_and_one_line_says_why(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"old{suffix}"

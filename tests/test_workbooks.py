@@ -17,9 +17,11 @@ from openpyxl.utils.datetime import CALENDAR_MAC_1904
 from sqlalchemy.engine import Connection
 
 from gis import schema
+from gis.errors import BadInput
 from gis.importing import mapping, number_formats, reading, sandbox
 from gis.importing.job import Options, Outcome
 from gis.importing.run import run
+from gis.importing.source import ReadOptions
 from tests import town
 
 NAIVE = datetime.fromisoformat("2024-11-08T06:00")
@@ -76,7 +78,11 @@ SEEN = [
     (7, "0_ ", "7"), (12, "[$-804]0", "12"), (5, "@", "5"), (-4, "000", "-004"),
     (0, "0000", "0000"), (4, "#-##", "-4"),
 ]  # fmt: skip
-UNSEEN = [(7, "0%"), (7, "# ?/?"), (42, "0,000"), (42, ";;;")]
+UNSEEN = [
+    (7, "0%"), (7, "# ?/?"), (42, "0,000"), (42, ";;;"), (21000, "0,"), (21_000_000, "0,,"),
+    (21000, "#,##0,"), (3_000_021_000, '0.0,"k"'), (21000, '0" thousand",'), (21000, "0,.0"),
+]  # fmt: skip
+"""The last six are shown in thousands, or in millions."""
 
 
 def test_what_is_seen_of_a_number_is_its_code(ready: Connection, tmp_path: Path) -> None:
@@ -265,6 +271,67 @@ def test_hidden_rows_are_told(ready: Connection, tmp_path: Path) -> None:
     told = bring(ready, path)
     assert (told.rows, told.refused) == (9, 0)
     assert any(note.startswith("3 hidden rows are read like the others") for note in told.notes)
+
+
+@pytest.mark.parametrize("state", ["hidden", "veryHidden"])
+def test_hidden_sheets_are_told_and_read_where_they_are_named(
+    ready: Connection, tmp_path: Path, state: str
+) -> None:
+    path = book(tmp_path / "f.xlsx", [incident(origin_id="seen")])
+    opened = openpyxl.load_workbook(path)
+    sheet = opened.create_sheet("Lager")
+    for row in ([*HEAD], [*incident(origin_id="unseen").values()]):
+        sheet.append(row)
+    sheet.sheet_state = state
+    opened.create_sheet("Leer")
+    opened.save(path)
+    told = bring(ready, path)
+    assert ids(ready) == ["seen"]
+    assert "hidden sheets are not read: Lager; --layer names one that is meant" in told.notes
+    named = sandbox.read(path, ReadOptions(layer="Lager"))
+    assert [chunk.table["origin_id"].to_pylist() for chunk in named.chunks()] == [["unseen"]]
+    assert named.notes == ()
+
+
+def test_a_workbook_of_hidden_sheets_alone_asks_for_one(tmp_path: Path) -> None:
+    path = book(tmp_path / "f.xlsx", [incident()])
+    opened = openpyxl.load_workbook(path)
+    opened.create_sheet("Leer")
+    opened.worksheets[0].sheet_state = "hidden"
+    opened.active = 1
+    opened.save(path)
+    with pytest.raises(
+        BadInput, match=f"hidden sheets alone; choose one with --layer: {opened.sheetnames[0]}"
+    ):
+        sandbox.read(path)
+
+
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("a.xls", OLE, "old workbook"),
+        ("a.xlsx", OLE, "with a password; save it as xlsx"),
+        ("a.ods", None, "OpenDocument .*save it as xlsx"),
+        ("a.xlsx", None, "OpenDocument .*save it as xlsx"),
+        ("a.xlsx", b"", "is empty"),
+        ("a.csv", b"", "is empty"),
+    ],
+)
+def test_workbooks_of_other_kinds_say_what_to_do(
+    tmp_path: Path, name: str, content: bytes | None, why: str
+) -> None:
+    path = tmp_path / name
+    if content is None:
+        with zipfile.ZipFile(path, "w") as made:
+            made.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+            made.writestr("content.xml", "<a/>")
+    else:
+        path.write_bytes(content)
+    with pytest.raises(BadInput, match=why):
+        sandbox.read(path)
 
 
 def test_hidden_columns_are_told_by_name(ready: Connection, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from io import BytesIO
 from pathlib import Path
@@ -93,11 +94,16 @@ def write_xlsx(rows: pd.DataFrame, file: Path) -> None:
     columns = [column for name, values in _columns(_sheet(rows)) for column in _widened(name, values)]
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("data")
-    sheet.append([name for name, _ in columns])
-    for row in zip(*(values for _, values in columns), strict=True):
-        sheet.append(row)
     made = BytesIO()  # on a full disk openpyxl's writer leaves errors behind that nobody can catch
-    book.save(made)
+    try:
+        sheet.append([name for name, _ in columns])
+        for row in zip(*(values for _, values in columns), strict=True):
+            sheet.append(row)
+        book.save(made)
+    except OSError:
+        with suppress(OSError):  # its temporary file, which would fail once more as it is collected
+            sheet._writer.xf.close()  # noqa: SLF001 - openpyxl has no other way to it
+        raise
     file.write_bytes(made.getbuffer())
 
 

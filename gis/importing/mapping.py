@@ -197,6 +197,9 @@ def _known_fields(mapping: Mapping, kind: str) -> Mapping:
     ours = {field.name for field in KINDS[kind].fields}
     parts = (mapping.columns, mapping.join, mapping.split, mapping.extract, mapping.values)
     used = {name for part in (*parts, mapping.constants, mapping.defaults) for name in part}
+    if placed := sorted(used & set(_PLACE) - ours):
+        lines = ", ".join(f'{name} = "…"' for name in placed)
+        raise BadInput("mapping", f"a place stands in [{kind}] itself, not in a table below it: {lines}")
     if wrong := sorted(used - ours):
         raise BadInput(
             "mapping", f"[{kind}] names {', '.join(wrong)}; its fields are {', '.join(sorted(ours))}"

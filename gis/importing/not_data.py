@@ -32,6 +32,14 @@ _STAND_INS = (
         rb"(?:export\s+(?:default|const|let|var)\b|(?:(?:var|let|const)\s+)?[\w$.]+\s*[=(]\s*[{\[])",
         "is a script that holds JSON: save what stands between the first { and the last } as .geojson",
     ),
+    (
+        rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        "is an old workbook (.xls), or one with a password; save it as xlsx, without a password",
+    ),
+    (
+        rb"(?s:PK\x03\x04.{26}mimetypeapplication/vnd\.oasis\.opendocument\.spreadsheet)",
+        "is a sheet of OpenDocument (.ods); save it as xlsx",
+    ),
     (rb"\[\s*\{", "is a list of JSON objects: save it as CSV, or as GeoJSON where it has shapes"),
 )
 """What begins so is no data, or data in a form that nobody reads, and what to do."""
@@ -41,6 +49,8 @@ def check(path: Path) -> None:
     """Raise BadInput for a web page, a server's error, a pointer, a script, JSON under another name."""
     if not path.is_file():
         return
+    if not path.stat().st_size:
+        raise BadInput("file", f"{path.name} is empty; bring it again")
     begin = _begin(path).removeprefix(b"\xef\xbb\xbf")
     if _PAGE.match(begin):
         raise BadInput("file", f"{path.name} is a web page, {_what_page(path)}")

@@ -8,6 +8,7 @@ no part of a code.
 import operator
 import re
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import NamedTuple
 
 BUILT_IN = {9: "0%", 10: "0.00%", 12: "# ?/?", 13: "# ??/??"}
@@ -66,7 +67,7 @@ def _sections(code: str) -> list[_Section]:
 
 def _section(tokens: list[re.Match[str]]) -> _Section:
     parts: list[tuple[str, str]] = []
-    applies, odd, fraction = None, False, False
+    applies, odd, fraction = None, _is_scaled(tokens), False
     for token in tokens:
         kind, text = str(token.lastgroup), token[str(token.lastgroup)]
         if kind == "bracket":
@@ -86,6 +87,16 @@ def _section(tokens: list[re.Match[str]]) -> _Section:
         elif kind == "sign":
             parts.append(("group", text))
     return _Section(tuple(parts), applies, odd)
+
+
+def _is_scaled(tokens: list[re.Match[str]]) -> bool:
+    """Tell whether a section shows a number in thousands: a comma behind a digit place, none behind it."""
+    places = [at for at, token in enumerate(tokens) if token["digit"] or token["general"]]
+    behind = tokens[places[0] :] if places else []
+    return any(
+        token["sign"] == "," and not (after and after["digit"])
+        for token, after in zip_longest(behind, behind[1:])
+    )
 
 
 def _is_rich(section: _Section) -> bool:

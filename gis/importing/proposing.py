@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from gis.importing.kinds import Field, Kind
 from gis.importing.mapping import heading, ready
 from gis.importing.parsing import Rules, as_text, mask
 from gis.importing.shapes import read_shape
-from gis.importing.source import Source
+from gis.importing.source import ReadOptions, Source
 
 _SHOWN = 60
 """Values of one field that are listed, the commonest first."""
@@ -39,6 +39,9 @@ _TIMES = re.compile(r"dat[aeu]|time|fecha|hora|tijd|zeit|дата|日期|时间|
 _PLACE = {"lon": (-180.0, 180.0), "lat": (-90.0, 90.0)}
 
 
+AS_IT_SAYS = ReadOptions()
+
+
 @dataclass
 class Draft:
     """A proposal under way: lines of the section, then tables below it."""
@@ -47,6 +50,7 @@ class Draft:
     rules: Rules
     table: pa.Table
     total: int
+    read_as: list[str] = field(default_factory=list)
     top: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     values: list[str] = field(default_factory=list)
@@ -55,13 +59,14 @@ class Draft:
     taken: set[str] = field(default_factory=set)
 
 
-def propose(kind: Kind, source: Source, rules: Rules) -> str:
+def propose(kind: Kind, source: Source, rules: Rules, said: ReadOptions = AS_IT_SAYS) -> str:
     """Return a mapping file (TOML) for a source: loads as it is, and says above each line why.
 
-    Only the first chunk of rows is looked at; the file says how many those are.
+    `said`: how the file was to be read, which the mapping repeats. Only the first chunk of rows is looked at;
+    the file says how many those are.
     """
     table = next((chunk.table for chunk in source.chunks() if len(chunk)), pa.table({}))
-    draft = Draft(kind, rules, table, table.num_rows)
+    draft = Draft(kind, rules, table, table.num_rows, _read_as(said))
     if kind.shape is not None and not source.has_geometry:
         _place(draft)
     for one in kind.fields:
@@ -310,6 +315,7 @@ def _lines(draft: Draft, source: Source) -> Iterator[str]:
     unused = [column for column in draft.table.column_names if column not in draft.taken]
     yield f"# Columns that nothing is taken from: {', '.join(unused) or 'none'}"
     yield f"[{name}]\norigin = {_q(_origin(source))}"
+    yield from draft.read_as
     yield from draft.top
     if quoted := [line for line in draft.formats if not line.startswith("#")]:
         yield f"formats = [{', '.join(dict.fromkeys(quoted))}]"
@@ -320,6 +326,11 @@ def _lines(draft: Draft, source: Source) -> Iterator[str]:
         yield f"\n[{name}.defaults]"
         yield from draft.defaults
     yield from draft.values
+
+
+def _read_as(said: ReadOptions) -> list[str]:
+    """Return a line for each thing that was said of how to read the file."""
+    return [f"{name} = {_q(value)}" for name, value in asdict(said).items() if value is not None]
 
 
 def _origin(source: Source) -> str:

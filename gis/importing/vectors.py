@@ -129,7 +129,13 @@ def _feature_ids(file: File, info: dict[str, Any]) -> str:
 def _without_crs(file: File, info: dict[str, Any], options: ReadOptions) -> list[str]:
     if options.crs or info["crs"] or info["geometry_type"] is None:
         return []
-    beside = " (no .prj beside it)" if file.suffix == ".shp" else ""
+    beside = ""
+    if file.suffix == ".shp":
+        if file.beside(".prj"):
+            raise BadInput(
+                "crs", f"the .prj beside {file.name} cannot be read; say the system with --crs EPSG:…"
+            )
+        beside = " (no .prj beside it)"
     return [f"says no coordinate system{beside}, so coordinates are taken for degrees; say it with --crs"]
 
 

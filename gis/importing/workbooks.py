@@ -33,7 +33,7 @@ def open_xlsx(file: File, options: ReadOptions) -> Source:
     does not exist, several could be meant, or its heading is unusable.
     """
     with CalamineWorkbook.from_object(file.seekable()) as book:
-        sheet = _chosen(book, file, options.layer)
+        sheet, unread = _chosen(book, file, options.layer)
         merged: list[Range] = book.get_sheet_by_name(sheet).merged_cell_ranges or []
     known = cell_marks.read(file, sheet)
     marks = known.marks
@@ -51,7 +51,7 @@ def open_xlsx(file: File, options: ReadOptions) -> Source:
         crs=options.crs,
         lines=True,
         above=above,
-        notes=(*head.notes, *_merge_notes(below), *_hidden_notes(known, head, above)),
+        notes=(*unread, *head.notes, *_merge_notes(below), *_hidden_notes(known, head, above)),
         since_1904=known.since_1904,
     )
 
@@ -108,16 +108,24 @@ def _heading(cell: Any) -> str | None:
     return None if cell is None else _text(cell)
 
 
-def _chosen(book: CalamineWorkbook, file: File, layer: str | None) -> str:
-    """Return the sheet that is named, or the only one with anything in it."""
+def _chosen(book: CalamineWorkbook, file: File, layer: str | None) -> tuple[str, list[str]]:
+    """Return the sheet that is named, or the only filled one in sight; and what is told of hidden ones."""
     sheets = book.sheet_names
     if layer is not None and layer not in sheets:
         raise BadInput("layer", f"{file.name} has no sheet {layer!r}; it has {', '.join(sheets)}")
-    shown = [one.name for one in book.sheets_metadata if one.visible == SheetVisibleEnum.Visible]
-    full = [name for name in shown if book.get_sheet_by_name(name).height > 0]
-    if layer is None and len(full) > 1:
-        raise BadInput("layer", f"{file.name} has several sheets; choose one with --layer: {', '.join(full)}")
-    return layer or next(iter(full or shown or sheets))
+    if layer is not None:
+        return layer, []
+    shown = {one.name for one in book.sheets_metadata if one.visible == SheetVisibleEnum.Visible}
+    filled = [name for name in sheets if book.get_sheet_by_name(name).height > 0]
+    seen, hidden = ([name for name in filled if (name in shown) is is_seen] for is_seen in (True, False))
+    if len(seen) > 1:
+        raise BadInput("layer", f"{file.name} has several sheets; choose one with --layer: {', '.join(seen)}")
+    if hidden and not seen:
+        raise BadInput(
+            "layer", f"{file.name} has hidden sheets alone; choose one with --layer: {', '.join(hidden)}"
+        )
+    told = [f"hidden sheets are not read: {', '.join(hidden)}; --layer names one that is meant"]
+    return next(iter(seen or sheets)), told if hidden else []
 
 
 def _rows(file: File, name: str, marks: cell_marks.Marks) -> Iterator[Row]:

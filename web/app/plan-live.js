@@ -2,7 +2,7 @@
 
 import { t } from "./i18n.js";
 import { catchUp, open } from "./plan-store.js";
-import { doing } from "./plan-tools.js";
+import { inTurn } from "./plan-tools.js";
 import { session } from "./session.js";
 import { toast } from "./toast.js";
 
@@ -31,6 +31,6 @@ function startAnew(stream) {
 function look() {
   waiting ||= setTimeout(async () => {
     waiting = 0;
-    if (await doing(catchUp)) toast(t("plan.followed", { state: t(`state.${open.plan.state}`) }), "note");
+    if (await inTurn(catchUp)) toast(t("plan.followed", { state: t(`state.${open.plan.state}`) }), "note");
   }, GATHER_MS);
 }

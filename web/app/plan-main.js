@@ -10,7 +10,7 @@ import { openPlanMap, overview, redrawn } from "./plan-map.js";
 import { showPanel } from "./plan-panel.js";
 import { load, onOpen, open } from "./plan-store.js";
 import { grids } from "./plan-table.js";
-import { tools } from "./plan-tools.js";
+import { inTurn, tools } from "./plan-tools.js";
 import { openSession } from "./session.js";
 import { change, onChange, read, state } from "./state.js";
 import { tell, toast } from "./toast.js";
@@ -34,7 +34,7 @@ async function start() {
   onChange((changed) => changed.has("lang") && name(city));
   $("#theme").addEventListener("change", (event) => change({ theme: event.target.value }));
   if (matchMedia("(max-width: 48rem)").matches) $("#key").open = false;
-  addEventListener("hashchange", () => asked() && asked() !== open.plan?.id && load(asked()).then(overview));
+  addEventListener("hashchange", () => asked() && asked() !== open.plan?.id && inTurn(() => load(asked())).then(overview));
   followPlans();
   if (!asked()) return;
   await load(asked());

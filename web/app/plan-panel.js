@@ -8,7 +8,7 @@ import { mending } from "./plan-mend.js";
 import { act, codeOf, countChanged, create, isLabel, leave, load, nameHalves, nameOf, onOpen, open, pick, pickOnly, plans, redo, resolve, suggest, take, workOn } from "./plan-store.js";
 import { comparison } from "./plan-compare.js";
 import { obstacle } from "./plan-refusals.js";
-import { asked, canEdit, chainAt, doing } from "./plan-tools.js";
+import { asked, canEdit, chainAt, doing, inTurn } from "./plan-tools.js";
 import { session, signIn } from "./session.js";
 import { onChange } from "./state.js";
 import { toast } from "./toast.js";
@@ -18,7 +18,7 @@ let city = null;
 
 export async function showPanel(of) {
   city = of;
-  onOpen((what) => ["plan", "level", "picked", "faults", "halves"].some((part) => what.has(part)) && draw());
+  onOpen((what) => ["plan", "level", "picked", "faults", "halves", "impact"].some((part) => what.has(part)) && draw());
   onChange((changed) => changed.has("lang") && draw());
   await draw();
 }
@@ -80,7 +80,7 @@ function schemeOf(name) {
 }
 
 function list({ plans: found, more }) {
-  const row = (plan) => h("li", {}, h("button", { type: "button", "data-plan": plan.id, onclick: () => doing(load, plan.id).then(overview) },
+  const row = (plan) => h("li", {}, h("button", { type: "button", "data-plan": plan.id, onclick: () => inTurn(() => load(plan.id)).then(overview) },
     h("strong", {}, plan.title), h("span", { class: `state ${plan.state}` }, t(`state.${plan.state}`)),
     h("small", {}, `${city.schemes.length > 1 ? `${schemeOf(plan.scheme)} · ` : ""}${plan.scope} · ${t("plan.from", { day: plan.effective_on })} · ${plan.author}`)));
   return block(t("plans.title"), found.length ? h("ul", { class: "plans" }, found.map(row)) : h("p", { class: "quiet" }, t("plans.none")),
@@ -108,7 +108,7 @@ function drawPlan() {
 /** What may be done with the plan as a whole, by its state and who asks. */
 function life() {
   const { state } = open.plan;
-  const why = state === "draft" && mayPlan() && hindrance();
+  const why = (state === "draft" && mayPlan() && hindrance()) || (mayDecide() && unweighed());
   const doable = [
     state === "draft" && mayPlan() && ["submit", "main"],
     state === "submitted" && mayApprove() && ["approve", "main"],
@@ -125,7 +125,7 @@ function life() {
 
 function lifeButton(what, kind, why) {
   const made = button(`life.${what}`, () => (what === "reject" ? sendBack() : doing(act, what, what === "approve" ? seen() : undefined)), kind);
-  made.disabled = what === "submit" && Boolean(why);
+  made.disabled = ["submit", "approve", "publish"].includes(what) && Boolean(why);
   if (made.disabled) made.setAttribute("aria-describedby", "submit-why");
   return made;
 }
@@ -139,6 +139,9 @@ function hindrance() {
   if (!countChanged()) return t("submit.unchanged");
   return faults ? obstacle(faults) : t("submit.checking");
 }
+
+/** Why a plan that was handed over cannot be decided yet: nobody decides on what is not shown. */
+const unweighed = () => (["submitted", "approved"].includes(open.plan.state) && !open.impact ? t("submit.checking") : "");
 
 /** Ask why a plan is sent back; whoever drew it reads that. */
 async function sendBack() {

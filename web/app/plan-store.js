@@ -7,10 +7,12 @@ import { tell } from "./toast.js";
 
 const listeners = [];
 
-/** `grids` by code; `level` is the one worked on; `picked` are codes in the order of picking. */
+/** `grids` by code; `level` is the one worked on; `picked` are codes in the order of picking. `followed` counts how
+    often what is shown was replaced by what the service has, rather than moved by a step of this page. `against` is
+    the revision whose versions the conflicts show. */
 export const open = { plan: null, levels: [], grids: new Map(), base: null, faults: null, impact: null, moved: null,
   steps: [], conflicts: [], level: null, picked: [], gone: [], table: null, reasons: new Map(), halves: [], locked: new Set(), proposals: null,
-  range: { low: 300, high: 500 }, across: false };
+  range: { low: 300, high: 500 }, across: false, followed: 0 };
 
 /** Call `listen(what)` whenever a part changes: plan, grids, faults, impact, table, locked, picked, level. */
 export const onOpen = (listen) => listeners.push(listen);
@@ -27,13 +29,14 @@ export async function create(body) {
   return load(made.id);
 }
 
-/** Open a plan and all it has; the finest level is worked on first. */
+/** Open a plan and all it has; the finest level is worked on first. Until all of it is there the page shows what it
+    did, and stands where that does: what is pressed meanwhile is about what is seen. */
 export async function load(id) {
-  open.plan = await get(`/plans/${id}`);
-  open.levels = (await get("/city", { scheme: open.plan.scheme })).levels;
-  Object.assign(open, { picked: [], faults: null, impact: null, moved: null, conflicts: [], level: null,
+  const plan = await get(`/plans/${id}`);
+  const [{ levels }, parts] = await Promise.all([get("/city", { scheme: plan.scheme }), fetched(id)]);
+  Object.assign(open, { plan, levels, picked: [], faults: null, impact: null, moved: null, conflicts: [], level: null,
     table: null, reasons: new Map(), halves: [], locked: new Set(recallLocks(id)), proposals: null });
-  await refetch();
+  put(parts);
   say("plan", "grids", "level", "picked", "faults", "impact", "table", "locked");
   weigh().catch(tell);
   return open.plan;
@@ -45,10 +48,13 @@ export function leave() {
   say("plan", "grids", "picked", "faults", "impact", "table");
 }
 
-async function refetch() {
-  const [grids, base, steps] = await Promise.all([
-    get(path("/grids")), get(path("/grids"), { at: 0 }), get(path("/steps"), { limit: 200 }),
-  ]);
+/** The grids of a plan, those that it began with, and its steps. */
+const fetched = (id) =>
+  Promise.all([get(`/plans/${id}/grids`), get(`/plans/${id}/grids`, { at: 0 }), get(`/plans/${id}/steps`, { limit: 200 })]);
+
+/** Show what was fetched of the open plan in place of what is shown. */
+function put([grids, base, steps]) {
+  open.followed += 1;
   open.grids = new Map(grids.features.map((grid) => [grid.properties.code, grid]));
   open.gone = grids.gone;
   open.base = base;
@@ -128,6 +134,7 @@ export const codeOf = (code) => (isLabel(code) ? t("code.later") : code);
 
 /** Put what a step changed in its place; faults and impact of the whole follow. */
 async function follow(answer) {
+  if (open.plan?.id !== answer.plan.id) return answer; // another plan was opened meanwhile
   open.plan = answer.plan;
   open.proposals = null;
   open.halves = [];
@@ -158,10 +165,10 @@ async function weigh() {
   ]);
   if (isOver()) return;
   const isTorn = faults.against.conflicts.length > 0 && UNDECIDED.includes(open.plan.state);
-  const { conflicts } = isTorn ? await get(path("/conflicts")) : { conflicts: [] };
+  const { conflicts, against } = isTorn ? await get(path("/conflicts")) : { conflicts: [] };
   if (isOver()) return;
   mark(differing);
-  Object.assign(open, { faults, impact, conflicts });
+  Object.assign(open, { faults, impact, conflicts, against });
   say("faults", "impact", "grids");
   const [moved, table] = [await get(path("/impact"), { format: "geojson", limit: 1000 }), await get(path("/table"), open.range)];
   if (isOver()) return;
@@ -230,18 +237,17 @@ async function weighAgain(plan) {
   open.plan = plan;
   say("plan");
   await weigh();
+  open.followed += 1;
 }
 
 /** States of a plan in which conflicts can be decided. */
 const UNDECIDED = ["draft", "submitted", "approved"];
 
-/** Decisions on what was seen: refused where the plan has moved on since. */
-const SEEN = ["submit", "approve", "publish"];
-
-/** Submit, withdraw, approve, reject, reopen or publish; what stands in the way of publishing is kept. */
+/** Submit, withdraw, approve, reject, reopen or publish the plan as it is shown, and refused where it has moved on
+    since; what stands in the way of publishing is kept. */
 export async function act(what, body) {
   try {
-    const answer = await post(`/${what}`, SEEN.includes(what) ? { ...body, head: open.plan.head } : body);
+    const answer = await post(`/${what}`, { ...body, head: open.plan.head });
     open.conflicts = [];
     await load((answer.plan ?? answer).id);
     return answer;
@@ -256,15 +262,15 @@ export async function resolve(code, choice) {
   const { with: together } = open.conflicts.find((one) => one.code === code);
   if (choice === "theirs") refuseLocked([...new Set([code, ...together])], "lock.decides");
   const { plan, conflicts } = await decided(code, choice);
-  open.conflicts = conflicts;
-  open.plan = plan;
-  await refetch();
+  const parts = await fetched(plan.id);
+  Object.assign(open, { plan, conflicts, against: plan.newest });
+  put(parts);
   await weighAgain(plan);
 }
 
 async function decided(code, choice) {
   try {
-    return await post("/resolve", { code, take: choice, head: open.plan.head, against: open.plan.newest });
+    return await post("/resolve", { code, take: choice, head: open.plan.head, against: open.against });
   } catch (error) {
     if (error.status === 409) await lookAgain();
     throw error;

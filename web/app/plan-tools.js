@@ -1,6 +1,6 @@
 /** The planner's tools: what may be done with the grids picked, as one row of labelled buttons. */
 
-import { get } from "./api.js";
+import { Refused, get } from "./api.js";
 import { $, h, refill } from "./dom.js";
 import { t } from "./i18n.js";
 import { cancel, sketch, whatIsAt } from "./plan-draw.js";
@@ -69,10 +69,20 @@ function shortcut(event) {
 let last = Promise.resolve();
 let waiting = 0;
 
-/** Do something to the plan, one thing after another; a refusal is told, the plan stays as it is: null. */
+/** Do something to the plan as it is shown now. Where the page comes to show something else before it is its turn,
+    it is refused: whoever pressed has not seen that. */
 export function doing(what, ...given) {
+  const { followed } = open;
+  return inTurn(() => {
+    if (open.followed !== followed) throw new Refused(t("refused.unseen_yet"), 0);
+    return what(...given);
+  });
+}
+
+/** Do one thing after another; a refusal is told, and the plan stays as it is: null. */
+export function inTurn(what) {
   document.body.classList.toggle("busy", ++waiting > 0);
-  const done = last.then(() => what(...given)).catch((error) => {
+  const done = last.then(what).catch((error) => {
     tell(worded(error));
     return null;
   });

@@ -35,6 +35,7 @@ const title = ({ role, scope }) => [t(`role.${role}`), scope].filter(Boolean).jo
 
 function show() {
   $("#who").textContent = title(now);
+  if ($("#session-now")) fill($("#session-now"), t("session.now", { who: title(now) }));
 }
 
 function draw(fault = "") {
@@ -52,7 +53,7 @@ function draw(fault = "") {
   fill(
     $("#session"),
     h("header", {}, h("h2", { id: "session-title" }, t("session.title")), close),
-    h("p", {}, t("session.now", { who: title(now) })),
+    h("p", { id: "session-now" }, t("session.now", { who: title(now) })),
     now.role === "public" && h("p", { class: "quiet" }, t("session.public")),
     demo,
     form(fault),
@@ -103,10 +104,19 @@ async function enter(credentials) {
   try {
     const opened = await send("POST", "/session", credentials, now.csrf);
     if (opened.full_role === opened.role || credentials.demo) return location.reload();
+    goOnAs(opened);
     return fill($("#session-fault"), t("session.second"));
   } catch (error) {
     return fill($("#session-fault"), error.message);
   }
+}
+
+/** Go on with a session whose code is still to come: what is sent next is sent in it. Where the dialog is closed
+    without the code, the page begins anew with what the session has. */
+function goOnAs(opened) {
+  now = opened;
+  show();
+  $("#session").addEventListener("close", () => location.reload(), { once: true });
 }
 
 async function signOut() {

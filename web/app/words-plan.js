@@ -256,6 +256,7 @@ export const PLAN = {
   "refused.crowded": ["它有 {1} 栋楼，超过 {2} 栋；请先分割", "It has {1} buildings, more than {2}; split it first"],
   "refused.locked": ["范围内的网格都已锁定，请先解锁一些", "All grids of the scope are locked; unlock some first"],
   "refused.taken": ["编码 {1} 已被别处使用，请把那个网格换一个编码再提交", "Code {1} was given elsewhere meanwhile; name that grid otherwise, then submit"],
+  "refused.unseen_yet": ["方案刚被更新，请看过再操作", "The plan has just been updated; look at it, then press again"],
   "refused.overtaken": ["他人又发布了新版次（第 {1} 版），请重新查看后再选择", "Others have published revision {1} meanwhile; look again, then choose"],
   "refused.based": ["方案已被他人撤回到最初，请重新查看", "The plan has moved on to its base; look at it again"],
   "refused.void": ["方案没有什么可发布的了，请撤回", "Nothing is left of this plan to publish; withdraw it"],
