@@ -31,11 +31,19 @@ def planner(browser: Browser, address: str, keys: dict[str, NewKey]) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def approver(browser: Browser, address: str, keys: dict[str, NewKey]) -> Iterator[Person]:
-    """Signed in once: a one-time code is good for one session."""
+def signed_in(browser: Browser, address: str, keys: dict[str, NewKey]) -> Iterator[Person]:
+    """An approver, signed in once: a one-time code is good for one session."""
     context = window(browser, width=1500, height=900)
     yield Person(context, address, keys["approver"])
     context.close()
+
+
+@pytest.fixture
+def approver(signed_in: Person) -> Iterator[Person]:
+    """The approver, whose pages are closed after a test: each holds one of a browser's six connections."""
+    yield signed_in
+    for page in signed_in.context.pages:
+        page.close()
 
 
 def _rename(code: str, name: str) -> dict[str, str]:

@@ -48,17 +48,22 @@ def planner(browser: Browser, address: str, keys: dict[str, NewKey]) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def publish(browser: Browser, address: str, keys: dict[str, NewKey]) -> Iterator[Callable[[int], None]]:
-    """An approver elsewhere, who publishes a plan that was handed over."""
-    context = browser.new_context()
-    approver = Person(context, address, keys["approver"])
+def approver(browser: Browser, address: str, keys: dict[str, NewKey]) -> Iterator[Person]:
+    """An approver elsewhere, signed in once: a one-time code is good for one session."""
+    context = window(browser, "en-US", 1500, 900)
+    yield Person(context, address, keys["approver"])
+    context.close()
+
+
+@pytest.fixture
+def publish(approver: Person) -> Callable[[int], None]:
+    """Publishes a plan that was handed over."""
 
     def act(plan: int) -> None:
         approver.post(f"/{plan}/approve", {})
         approver.post(f"/{plan}/publish")
 
-    yield act
-    context.close()
+    return act
 
 
 def _lock(page: Page, *codes: str) -> None:
@@ -317,7 +322,7 @@ def _is_decided(page: Page, planner: Person, plan: int) -> None:
 
 
 def test_refusals_are_in_words_of_the_page(
-    browser: Browser, address: str, keys: dict[str, NewKey], planner: Person, publish: Callable[[int], None]
+    planner: Person, approver: Person, publish: Callable[[int], None]
 ) -> None:
     """Neither English of the service on the Chinese page, nor addresses of the service on the English one."""
     mine, theirs = (planner.plan(_split("T2e", (c, 2.5), (c, 5.5))) for c in (4, 4.5))
@@ -331,13 +336,12 @@ def test_refusals_are_in_words_of_the_page(
     zh.fill("#range-low", "0")
     zh.press("#range-low", "Tab")
     expect(zh.locator(".toast.error").last).to_have_text("数值太小，至少为 1")
-    context = window(browser, "en-US", 1500, 900)
-    page = Person(context, address, keys["approver"]).open(mine)
+    page = approver.open(mine)
     expect(page.locator(".conflicts li")).to_contain_text("T2e")
     page.click("#life-approve")
     expect(page.locator(".toast.error")).to_contain_text("choose a version of each")
     assert "/plans/" not in page.locator("body").inner_text()
-    context.close()
+    page.close()
 
 
 def test_each_grid_that_gets_its_code_is_named_once(planner: Person) -> None:
