@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from gis import errors
 
@@ -36,6 +37,8 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
 )
 """The first class that fits decides."""
 
+CLIENT_GONE = 499
+"""What the log and the counts call a request whose client did not wait, as nginx does."""
 
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
     status: {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": {}}}
@@ -143,6 +146,11 @@ def _from_wall(_: Request, error: Exception) -> Response:
     return problem(403, "this lies outside of what the key may change")
 
 
+def _from_departure(_: Request, __: Exception) -> Response:
+    """Nobody hears this answer: the line of the request is all that is said of who went away."""
+    return Response(status_code=CLIENT_GONE)
+
+
 def _from_bug(request: Request, error: Exception) -> Response:
     log.error("bug", path=request.url.path, exc_info=error)
     return problem(500, "something went wrong on our side; it has been logged")
@@ -158,6 +166,7 @@ HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Response]] = {
     sa.exc.OperationalError: _from_database,
     psycopg.OperationalError: _from_database,
     sa.exc.TimeoutError: _from_database,
+    ClientDisconnect: _from_departure,
     Exception: _from_bug,
 }
 """How each kind of failure is told."""

@@ -215,13 +215,21 @@ def _joints(one: Version | None, other: Version | None) -> Chains | None:
     return meanders(directed([one.shape]), directed([other.shape]))
 
 
+_TOGETHER = (
+    "{code} is decided together with {others} (see `with`), and otherwise; take the same version of each "
+    "(what is decided already stays so), or undo or redraw what the draft changes of them, then choose anew"
+)
+
+
 def _decided(ours: Side, theirs: Side, takes: Mapping[str, str]) -> tuple[set[str], set[str]]:
     """What of ours is dropped, and what of theirs undone."""
     dropped: set[str] = set().union(*(ours.together(c) for c, take in takes.items() if take == "theirs"))
     undone: set[str] = set().union(*(theirs.together(c) for c, take in takes.items() if take == "mine"))
     for code, take in takes.items():
         if code in (dropped if take == "mine" else undone):
-            raise BadInput("take", f"{code} is decided together with another grid, and otherwise; see `with`")
+            side = ours if take == "mine" else theirs
+            others = sorted(other for other in takes if takes[other] != take and code in side.together(other))
+            raise BadInput("take", _TOGETHER.format(code=code, others=", ".join(others)))
     return dropped & set(ours.touched), undone & set(theirs.touched)
 
 

@@ -129,3 +129,24 @@ def test_a_stranger_s_planner_names_the_grids(context: BrowserContext, address: 
         .filter(({ source, layer }) => source === "labels" && layer.type === "symbol")
         .map(({ properties }) => properties.name))]"""
     assert set(page.evaluate(names)) == {f"网格T1{letter}" for letter in "abc"} | {"网格T2d", "网格T2e"}
+
+
+@pytest.mark.parametrize("path", ["/", "/planner"])
+def test_the_maps_controls_speak_the_language_chosen(
+    context: BrowserContext, address: str, path: str
+) -> None:
+    page = context.new_page()
+    page.goto(address + path)
+    until(page, DRAWN)
+    words = {True: ["放大", "缩小"], False: ["Zoom in", "Zoom out"]}
+    sources = {True: "显示或收起数据来源", False: "Show or hide the sources"}
+    script = """[...document.querySelectorAll(".maplibregl-ctrl button, .maplibregl-ctrl summary")]
+      .map((one) => [one.title, one.getAttribute("aria-label")])"""
+    for _ in range(2):
+        is_chinese = _is_chinese(page)
+        expected = words[is_chinese] + ([sources[is_chinese]] if path == "/planner" else [])
+        assert sorted(page.evaluate(script)) == sorted([word, word] for word in expected)
+        label = page.locator(".maplibregl-canvas").get_attribute("aria-label") or ""
+        assert label.startswith("地图" if is_chinese else "Map")
+        page.click("#language")
+        until(page, f"document.documentElement.lang.startsWith('zh') !== {str(is_chinese).lower()}")

@@ -1,9 +1,11 @@
 """A plan on the map of a later day, on which what a neighbour drew has ended: no conflict."""
 
 import numpy as np
+import pytest
 import shapely
 
 from gis import coverage
+from gis.errors import BadInput
 from gis.plan_merge import merge
 from gis.redraw import apply
 from gis.settle import Coverage, Grid
@@ -49,3 +51,23 @@ def test_a_border_that_is_straight_again_takes_a_reshape_across_it() -> None:
     assert merged.conflicts == ()
     assert shapely.union_all([merged.cov.shapes["b"], merged.cov.shapes["b2"]]).equals(later.shapes["b"])
     assert merged.cov.shapes["a"].equals(later.shapes["a"])
+
+
+def test_grids_decided_together_and_otherwise_are_named_with_the_way_out() -> None:
+    """Ground passes from a to b in the draft; others renamed all three, of which c stands alone."""
+    today = three()
+    moved = line((SIDE, SIDE), (SIDE - 9_000, SIDE // 2), (SIDE, 0))
+    mine = apply(today, {"op": "reshape", "codes": ["a", "b"], "line": moved})
+    mine = apply(mine, {"op": "rename", "code": "c", "name": "mine"})
+    later = today
+    for code in ("a", "b", "c"):
+        later = apply(later, {"op": "rename", "code": code, "name": "theirs"})
+    assert {one.code for one in merge(today, mine, later).conflicts} == {"a", "b", "c"}
+    for a, b, c in (("mine", "theirs", "mine"), ("theirs", "mine", "theirs"), ("mine", "theirs", "theirs")):
+        with pytest.raises(
+            BadInput, match=r"^take: [ab] is .* with [ab] .* otherwise; take the same .* undo or redraw"
+        ) as found:
+            merge(today, mine, later, {"a": a, "b": b, "c": c})
+        assert " c " not in str(found.value)
+    for a, c in (("mine", "theirs"), ("theirs", "mine")):
+        assert merge(today, mine, later, {"a": a, "b": a, "c": c}).conflicts == ()

@@ -11,6 +11,8 @@ import uvicorn
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
+from starlette.types import Message
+from structlog.testing import capture_logs
 
 from api import access
 from api.main import ROUTERS, make_app
@@ -293,3 +295,38 @@ def test_a_body_that_says_a_thing_twice_is_refused_by_name(
     answer = client.post("/incidents", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert answer.json()["errors"] == [{"name": name, "reason": "comes 2 times in one object; give it once"}]
+
+
+GOING = [
+    ("GET", "/city"),
+    ("GET", "/grids/at"),
+    ("GET", "/nothing"),
+    ("POST", "/session"),
+    ("HEAD", "/layers"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), GOING)
+def test_a_client_that_goes_away_is_one_quiet_line(client: TestClient, method: str, path: str) -> None:
+    """Gone before its request was read to the end; the answer that is sent all the same reaches nobody."""
+    scope = {
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1",
+        "method": method, "path": path, "raw_path": path.encode(), "query_string": b"", "scheme": "http",
+        "headers": [(b"host", b"testserver")], "client": ("127.0.0.1", 1), "server": ("testserver", 80),
+    }  # fmt: skip
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def ask() -> None:
+        await client.app(scope, receive, send)
+
+    assert client.portal is not None
+    with capture_logs() as lines:
+        client.portal.call(ask)
+    assert [(line["event"], line["log_level"], line["path"]) for line in lines] == [("request", "info", path)]
+    assert lines[0]["status"] == (404 if path == "/nothing" else 499)

@@ -189,6 +189,8 @@ const WORDS = {
     "地图：方向键移动，加减号缩放，C 键查询中心点",
     "Map: arrows move, plus and minus zoom, C asks at the centre",
   ],
+  "map.title": ["地图", "Map"],
+  "map.sources": ["显示或收起数据来源", "Show or hide the sources"],
   "map.zoomin": ["放大", "Zoom in"],
   "map.zoomout": ["缩小", "Zoom out"],
   "map.failed": ["地图数据载入失败：{reason}", "Map data did not load: {reason}"],

@@ -3,6 +3,7 @@
 import { $, h } from "./dom.js";
 import { t } from "./i18n.js";
 import { hidden, zoomed } from "./layers.js";
+import { controlWords, nameControls } from "./map-words.js";
 import { asked } from "./period.js";
 import { isOfRecord, shownRecord } from "./record.js";
 import { change, onChange, state } from "./state.js";
@@ -28,13 +29,14 @@ export async function openMap(city) {
     dragRotate: false,
     touchPitch: false,
     attributionControl: false,
+    locale: controlWords(),
   });
   map.touchZoomRotate.disableRotation();
   map.addControl(new maplibre.NavigationControl({ showCompass: false }), "top-right");
   map.addControl(new maplibre.ScaleControl({ maxWidth: 120 }), "bottom-left");
   map.addControl(new maplibre.AttributionControl({ compact: false }), "bottom-right");
   follow();
-  label();
+  nameControls(map, "map.label");
   await restyle();
   window.safetymap = { map, state };
   return map;
@@ -67,18 +69,7 @@ function follow() {
     if (["from", "to", "category"].some((name) => changed.has(name))) filterTiles("incidents");
     if (isOfRecord(changed)) for (const name of ["grids", "labels"]) filterTiles(name);
     if (changed.has("at")) mark();
-    if (changed.has("lang")) label();
   });
-}
-
-/** Name the map and its buttons in the language chosen. */
-function label() {
-  map.getCanvas().setAttribute("aria-label", t("map.label"));
-  for (const way of ["in", "out"]) {
-    const button = map.getContainer().querySelector(`.maplibregl-ctrl-zoom-${way}`);
-    button.title = t(`map.zoom${way}`);
-    button.setAttribute("aria-label", button.title);
-  }
 }
 
 function askAtCentre(event) {

@@ -2,6 +2,7 @@
 
 import { $, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
+import { controlWords, nameControls } from "./map-words.js";
 import { isSketching, sketching } from "./plan-draw.js";
 import { changedGrids, nameOf, onOpen, open, pick } from "./plan-store.js";
 import { onChange, state } from "./state.js";
@@ -26,11 +27,12 @@ export async function openPlanMap(city) {
   }
   maplibre = await import("/vendor/maplibre-gl/maplibre-gl.mjs");
   map = new maplibre.Map({ container: "map", bounds: city.bbox, fitBoundsOptions: { padding: 24 }, hash: "map",
-    maxZoom: 20, dragRotate: false, touchPitch: false, attributionControl: { compact: true } });
+    maxZoom: 20, dragRotate: false, touchPitch: false, attributionControl: { compact: true }, locale: controlWords() });
   map.touchZoomRotate.disableRotation();
   map.addControl(new maplibre.NavigationControl({ showCompass: false }), "top-right");
   map.addControl(new maplibre.ScaleControl({ maxWidth: 120 }), "bottom-left");
   map.on("error", ({ error }) => toast(t("map.failed", { reason: error?.message ?? "?" })));
+  nameControls(map);
   await restyle();
   sketching(map);
   map.on("click", chooseGrid);
@@ -47,7 +49,8 @@ export async function openPlanMap(city) {
 /** A map of the city and a draft in a container, that looks where the first one looks. */
 export async function mapBeside(container, grids) {
   const beside = new maplibre.Map({ container, center: map.getCenter(), zoom: map.getZoom(), maxZoom: 20,
-    dragRotate: false, touchPitch: false, attributionControl: { compact: true } });
+    dragRotate: false, touchPitch: false, attributionControl: { compact: true }, locale: controlWords() });
+  nameControls(beside);
   const ready = new Promise((resolve) => beside.once("style.load", resolve));
   beside.setStyle(`/styles/${state.theme}.json`, { transformStyle: (_, style) => dress(style) });
   await ready;

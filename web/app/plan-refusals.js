@@ -34,7 +34,7 @@ const KNOWN = [
   [/leave a gap or an overlap near ([\d., -]+);/, "refused.gap"],
   [/grid (\S+) would change by (\S+) m²/, "refused.unexplained"],
   [/has an owner outside the scope: (.+?); leave/, "refused.outside"],
-  [/(\S+) is decided together with another grid/, "refused.together"],
+  [/(\S+) is decided together with (.+?) \(see `with`\)/, "refused.together"],
   [/changes nothing yet/, "refused.empty_plan"],
   [/all grids of (\S+) lie on one side/, "refused.side"],
   [/it cuts grids (.+?); split those/, "refused.cuts"],

@@ -237,7 +237,7 @@ export const PLAN = {
   "refused.gap": ["这一步会在 {1} 附近留下空隙或重叠，请换一个画法", "The step would leave a gap or an overlap near {1}; draw it elsewhere"],
   "refused.unexplained": ["{1} 的面积会变化 {2} 平方米，但没有哪一步画了它；请检查它的问题和其中无人管的地块", "{1} would change by {2} m² though no step draws that"],
   "refused.outside": ["那里的地块属于方案范围以外的网格：{1}；请避开它，或在包含双方的上级范围内规划", "The ground there belongs to grids outside the scope: {1}. Leave it out, or plan in a scope that holds both"],
-  "refused.together": ["{1} 与另一个网格一并决定，而那一个选得不同", "{1} is decided together with another grid, and otherwise"],
+  "refused.together": ["{1} 与 {2} 一并决定，却选得不同；请都选同一种（已裁决的不变），或撤销、重画草案对它们的改动，再选一次", "{1} is decided together with {2}, and otherwise. Take the same of each (what is decided stays so), or undo or redraw what the draft changes of them, then choose anew"],
   "refused.empty_plan": ["方案还没有改动", "The plan changes nothing yet"],
   "refused.side": ["{1} 的所有网格都在线的一侧", "All grids of {1} lie on one side of the line"],
   "refused.cuts": ["线切开了 {1}；请先分割它们，或沿它们的边界画", "The line cuts {1}; split those first, or draw along their borders"],
