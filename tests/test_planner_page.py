@@ -308,7 +308,7 @@ def test_a_conflict_is_decided_on_the_page(sit_down: Opener) -> None:
     expect(other.locator(".toast.error")).to_contain_text("网格T2d")
     expect(other.locator(".toast.error")).not_to_contain_text("others changed")
     expect(other.locator(".conflicts li")).to_contain_text("T2d")
-    other.click("#conflict-mine")
+    other.click("[id^=mine-]")
     expect(other.locator("#state")).to_have_text("草案")
     expect(other.locator(".conflicts li")).to_have_count(0)
     page.reload()

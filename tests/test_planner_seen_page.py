@@ -245,3 +245,51 @@ def test_a_conflict_heard_of_but_not_shown_yet_is_not_decided(planner: Person, a
     until(page, "window.safetymap.open.conflicts[0].theirs.properties.name === '乙慢'")
     page.locator(".conflicts button").first.click()
     until(page, "window.safetymap.open.conflicts.length === 0")
+
+
+FOCUS = "document.activeElement.id"
+IDLE = "!document.body.classList.contains('busy')"
+
+
+def _press(page: Page, selector: str, then: str) -> None:
+    """Press Enter, or the space bar on a box, and wait for where the focus is when all is drawn."""
+    key = "Space" if selector.startswith("#lock-") else "Enter"
+    page.locator(selector).press(key)
+    page.wait_for_timeout(700)
+    until(page, f"{IDLE} && window.safetymap.open.impact && window.safetymap.open.table")
+    assert page.evaluate(FOCUS) == then
+
+
+def test_the_focus_stays_in_the_table_and_with_what_is_picked(planner: Person) -> None:
+    page = planner.open(planner.plan())
+    for used in ("visit-T1b", "lock-T1c", "sort-households", "visit-T2d", "lock-T1c"):
+        _press(page, f"#{used}", used)
+    for code in ("T1b", "T1c"):
+        page.select_option("#pick", code)
+    assert page.evaluate("window.safetymap.open.picked") == ["T2d", "T1b", "T1c"]
+    _press(page, "#off-T1b", "off-T1c")
+    _press(page, "#off-T1c", "off-T2d")
+    _press(page, "#off-T2d", "picking")
+
+
+def test_the_focus_goes_to_what_became_of_the_plan(planner: Person, approver: Person) -> None:
+    """Never onto another decision, which a second Enter would take."""
+    plan = planner.plan(_rename("T2d", "键"))
+    page = planner.open(plan)
+    _press(page, "#life-submit", "plan-title")
+    other = approver.open(plan)
+    _press(other, "#life-approve", "plan-title")
+    _press(other, "#life-publish", "plan-title")
+    assert planner.get(f"/{plan}")["state"] == "published"
+    page.locator("#plan-back").press("Enter")
+    until(page, f"{FOCUS} === 'open-{plan}'")
+    _press(page, f"#open-{plan}", "plan-title")
+
+
+def test_the_focus_comes_back_to_the_table_when_others_drew(planner: Person) -> None:
+    plan = planner.plan()
+    page = planner.open(plan)
+    page.focus("#visit-T1c")
+    planner.post(f"/{plan}/steps", _rename("T1b", "别处"))
+    _shows(page, planner, plan, "T1b", "别处")
+    until(page, f"window.safetymap.open.table && {FOCUS} === 'visit-T1c'")

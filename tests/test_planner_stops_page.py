@@ -288,11 +288,11 @@ def test_the_page_follows_what_others_published_and_each_decision(
 
     # Theirs would change what is locked; mine leaves the draft as it is.
     _lock(page, "T2d")
-    page.locator("#conflict-theirs").first.click()
+    page.locator("[id^=theirs-]").first.click()
     _is_refused(page, "网格T2d")
     assert planner.get(f"/{mine}/faults")["against"]["final"] is False
     second = planner.open(mine)
-    page.locator("#conflict-mine").first.click()
+    page.locator("[id^=mine-]").first.click()
     for one in (page, second):
         _is_decided(one, planner, mine)
     expect(page.locator("#life-submit")).to_be_enabled()
@@ -306,7 +306,7 @@ def test_theirs_is_seen_at_once(planner: Person, publish: Callable[[int], None])
     planner.post(f"/{theirs}/submit")
     publish(theirs)
     expect(page.locator("#impact-against")).to_contain_text("网格T1c", timeout=FOLLOWED_MS)
-    page.locator("#conflict-theirs").first.click()
+    page.locator("[id^=theirs-]").first.click()
     _is_decided(page, planner, mine)
 
 
@@ -377,7 +377,7 @@ def test_the_keyboard_goes_on_where_the_work_does(planner: Person) -> None:
     page.locator("#halves button").press("Enter")
     expect(page.locator("#halves")).to_have_count(0)
     until(page, IDLE)
-    until(page, f"{focus} === 'level'")
+    until(page, f"{focus} === 'picking'")
     for left in (1, 0):
         page.locator("#undo").press("Enter")
         expect(page.locator("#steps li:not(.undone)")).to_have_count(left)

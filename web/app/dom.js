@@ -64,7 +64,8 @@ export function fill(element, ...children) {
 const named = (element, kind) => [...element.querySelectorAll(`${kind}[id]`)];
 
 /** Replace what an element holds, and keep what its reader did there: folds, words typed in, the place of the cursor.
-    Where that place is gone or cannot be used any more, the cursor goes on to what stands after it, else before it. */
+    Where that place is gone or cannot be used any more, the cursor goes to the first of the ids that it, or what it
+    stood in, names in `data-then`, else on to what stands after it, else before it. */
 export function refill(element, ...children) {
   const folds = new Map(named(element, "details").map(({ id, open }) => [id, open]));
   const typed = new Map(named(element, "input").filter(isTyped).map(({ id, value }) => [id, value]));
@@ -79,12 +80,15 @@ export function refill(element, ...children) {
   if (found.id === places[0] && selectionStart !== null && found.type === "text") found.setSelectionRange(selectionStart, selectionStart);
 }
 
-/** Where the cursor may be put, best first: the ids of an element that has the focus, of those after it, and before. */
+/** Where the cursor may be put, best first: the ids of an element that has the focus, of its heirs, of those after it,
+    and before. */
 function placesFrom(element, focused) {
   if (!focused.id) return [];
+  const heirs = focused.closest("[data-then]")?.dataset.then.split(" ") ?? [];
   const all = [...element.querySelectorAll("button[id], input[id], select[id], textarea[id], summary[id], a[id]")];
   const at = all.indexOf(focused);
-  return [...all.slice(at), ...all.slice(0, at).reverse()].map(({ id }) => id);
+  const others = at < 0 ? [] : [...all.slice(at), ...all.slice(0, at).reverse()];
+  return [focused.id, ...heirs, ...others.map(({ id }) => id)];
 }
 
 const isTyped = ({ type, value, defaultValue }) => ["text", "number", "date"].includes(type) && value !== defaultValue;

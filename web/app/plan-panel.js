@@ -32,9 +32,12 @@ const mayApprove = () => mayDecide() && !open.plan.hands.includes(session().name
 async function draw() {
   if (!mayRead()) return fill($("#panel"), block(null, h("p", {}, t("plan.signin")), button("session.in", signIn, "main")));
   if (open.plan) return drawPlan();
+  const [left, isLeft] = [shown, shown !== null && $("#panel").contains(document.activeElement)];
   shown = null;
   const found = await plans();
-  if (!open.plan) fill($("#panel"), mayPlan() && newPlan(), list(found), mayPlan() && files());
+  if (open.plan) return;
+  refill($("#panel"), mayPlan() && newPlan(), list(found), mayPlan() && files());
+  if (isLeft) ($(`[data-plan="${left}"]`) ?? $("#panel button, #panel input"))?.focus();
 }
 
 const block = (title, ...content) => h("section", { class: "block" }, title && h("h2", {}, title), content);
@@ -80,7 +83,7 @@ function schemeOf(name) {
 }
 
 function list({ plans: found, more }) {
-  const row = (plan) => h("li", {}, h("button", { type: "button", "data-plan": plan.id, onclick: () => inTurn(() => load(plan.id)).then(overview) },
+  const row = (plan) => h("li", {}, h("button", { type: "button", id: `open-${plan.id}`, "data-plan": plan.id, onclick: () => inTurn(() => load(plan.id)).then(overview) },
     h("strong", {}, plan.title), h("span", { class: `state ${plan.state}` }, t(`state.${plan.state}`)),
     h("small", {}, `${city.schemes.length > 1 ? `${schemeOf(plan.scheme)} · ` : ""}${plan.scope} · ${t("plan.from", { day: plan.effective_on })} · ${plan.author}`)));
   return block(t("plans.title"), found.length ? h("ul", { class: "plans" }, found.map(row)) : h("p", { class: "quiet" }, t("plans.none")),
@@ -96,12 +99,14 @@ function drawPlan() {
     plan.hands.length > 1 && ["plan.hands", plan.hands.join(choose("、", ", "))],
     plan.approver && ["plan.approver", plan.approver], plan.revision && ["plan.revision", String(plan.revision)],
     plan.note && ["plan.note", plan.note], ["plan.changed", String(countChanged())]].filter(Boolean);
+  const isEntered = shown !== plan.id && $("#panel").contains(document.activeElement);
   (shown === plan.id ? refill : fill)($("#panel"),
     block(null, h("p", {}, button("plan.back", leave, "link")),
-      h("h2", { class: "plan-title" }, plan.title, h("span", { class: `state ${plan.state}`, id: "state" }, t(`state.${plan.state}`))),
+      h("h2", { class: "plan-title", id: "plan-title", tabindex: "-1" }, plan.title, h("span", { class: `state ${plan.state}`, id: "state" }, t(`state.${plan.state}`))),
       h("dl", {}, facts.flatMap(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, value)])),
       plan.newest > plan.based_on && plan.state !== "published" && h("p", { class: "note" }, t("plan.moved_on")), life()),
     open.conflicts.length > 0 && mayPlan() && conflicts(), canEdit() && naming(), canEdit() && picked(), canEdit() && evening(), canEdit() && mending(), steps(), comparison(), files());
+  if (isEntered) $("#plan-title").focus();
   shown = plan.id;
 }
 
@@ -118,7 +123,7 @@ function life() {
     ["submitted", "rejected", "withdrawn"].includes(state) && mayPlan() && ["reopen", ""],
     state === "draft" && mayPlan() && ["withdraw", ""],
   ].filter(Boolean);
-  return h("p", { class: "row" }, doable.map(([what, kind]) => lifeButton(what, kind, why)),
+  return h("p", { class: "row", "data-then": "plan-title" }, doable.map(([what, kind]) => lifeButton(what, kind, why)),
     why && h("span", { class: "quiet", id: "submit-why" }, why),
     state === "submitted" && !mayApprove() && h("span", { class: "quiet" }, t("life.waits")));
 }
@@ -157,8 +162,9 @@ function picked() {
   const codes = [...open.grids.values()].filter(({ properties }) => properties.level === open.level).map(({ properties }) => properties.code).sort();
   const add = h("select", { id: "pick", "aria-label": t("pick.add"), onchange: (event) => event.target.value && pick(event.target.value) },
     h("option", { value: "" }, t("pick.add")), codes.filter((code) => !open.picked.includes(code)).map((code) => h("option", { value: code }, `${nameOf(code)}  ${codeOf(code)}`)));
-  const chip = (code) => h("li", {}, h("button", { type: "button", title: t("pick.off"), onclick: () => pick(code) }, `${nameOf(code)} ✕`), h("code", {}, codeOf(code)));
-  return block(t("pick.title"), h("label", { class: "row" }, t("pick.level"), level), add,
+  const heirs = (at) => [open.picked[at + 1], open.picked[at - 1]].filter(Boolean).map((code) => `off-${code}`).concat("picking").join(" ");
+  const chip = (code, at) => h("li", {}, h("button", { type: "button", id: `off-${code}`, "data-then": heirs(at), title: t("pick.off"), onclick: () => pick(code) }, `${nameOf(code)} ✕`), h("code", {}, codeOf(code)));
+  return h("section", { class: "block", id: "picking", tabindex: "-1", "data-then": "picking" }, h("h2", {}, t("pick.title")), h("label", { class: "row" }, t("pick.level"), level), add,
     open.picked.length ? h("ul", { class: "picked", id: "picked" }, open.picked.map(chip)) : h("p", { class: "quiet" }, t("pick.none")),
     open.picked.length > 0 && button("pick.clear", () => pickOnly([]), "link"));
 }
@@ -174,7 +180,7 @@ function naming() {
     nameHalves([]);
   };
   const label = ([code, input]) => h("label", {}, codeOf(code), input);
-  return block(t("halves.title"), h("form", { class: "form", id: "halves", onsubmit: give }, inputs.map(label),
+  return block(t("halves.title"), h("form", { class: "form", id: "halves", "data-then": "picking", onsubmit: give }, inputs.map(label),
     h("button", { class: "button main", id: "halves-give" }, t("halves.give"))));
 }
 
@@ -199,9 +205,9 @@ function conflicts() {
   const row = ({ code, with: together, mine, theirs }) => h("li", {},
     h("strong", {}, `${(mine ?? theirs)?.properties.name || nameOf(code)} ${codeOf(code)}`),
     together.length > 1 && h("small", {}, t("conflict.with", { codes: together.map(nameOf).join(t("list.and")) })),
-    h("p", { class: "row" }, ["mine", "theirs"].map((choice) => button(`conflict.${choice}`, () => doing(resolve, code, choice))),
-      (mine || theirs) && button("conflict.see", () => zoomTo([mine, theirs].filter(Boolean).map(({ geometry }) => geometry)), "link")));
-  return block(t("conflict.title"), h("p", { class: "note" }, t("conflict.what")), h("ul", { class: "conflicts" }, open.conflicts.map(row)));
+    h("p", { class: "row", "data-then": "conflicts plan-title" }, ["mine", "theirs"].map((choice) => button(`conflict.${choice}`, () => doing(resolve, code, choice), "", `${choice}-${code}`)),
+      (mine || theirs) && button("conflict.see", () => zoomTo([mine, theirs].filter(Boolean).map(({ geometry }) => geometry)), "link", `see-${code}`)));
+  return block(t("conflict.title"), h("p", { class: "note" }, t("conflict.what")), h("ul", { class: "conflicts", id: "conflicts", tabindex: "-1", "data-then": "conflicts plan-title" }, open.conflicts.map(row)));
 }
 
 /** Steps taken together that have a name of their own. */
@@ -218,5 +224,5 @@ function steps() {
   const row = (step) => h("li", { class: done.has(step.id) ? "" : "undone", "aria-current": step.id === open.plan.head ? "step" : null },
     h("span", {}, t(GROUPS[step.params.title] ?? `tool.${step.op}`)), h("small", {}, changedBy(step).slice(0, 4).map(nameOf).join(t("list.and"))),
     canEdit() && open.plan.can_redo.includes(step.id) && h("button", { type: "button", class: "link", id: `redo-${step.id}`, onclick: () => doing(redo, step.id) }, t("tool.redo")));
-  return block(t("steps.title"), open.steps.length ? h("ol", { class: "steps", id: "steps" }, open.steps.map(row)) : h("p", { class: "quiet" }, t("steps.none")));
+  return block(t("steps.title"), open.steps.length ? h("ol", { class: "steps", id: "steps", tabindex: "-1", "data-then": "steps" }, open.steps.map(row)) : h("p", { class: "quiet" }, t("steps.none")));
 }

@@ -14,6 +14,8 @@ const COLUMNS = ["name", "households", "off", "area_m2"];
 
 let sorted = { by: "off", down: true };
 let most = AT_FIRST;
+/** The id of what had the focus in the table, while there is none. */
+let left = "";
 
 /** Keep the table that of the open draft. */
 export function grids() {
@@ -24,6 +26,8 @@ export function grids() {
 function show() {
   // Its room is kept from the beginning, so that the map does not jump.
   $("#grids").hidden = !open.plan;
+  const { activeElement: focused } = document;
+  if ($("#grids-table").contains(focused)) left = focused.id;
   if (!open.table) return void fill($("#grids-table"), h("p", { class: "quiet" }, t("table.wait")));
   const rows = open.table.rows.map((row) => ({ ...row, name: nameOf(row.code) })).sort(order);
   const out = rows.filter(({ off }) => off !== 0).length;
@@ -31,7 +35,9 @@ function show() {
   refill($("#grids-table"),
     h("p", { class: "row" }, bounds(), h("span", { class: "quiet", id: "out-of-range" }, t("table.out", { out, all: rows.length }))),
     h("table", {}, h("thead", {}, h("tr", {}, COLUMNS.map(heading), h("th", {}, t("table.lock")))), h("tbody", {}, rows.slice(0, most).map(line))),
-    rest > 0 && h("button", { type: "button", class: "button", onclick: more }, t("table.more", { count: rest })));
+    rest > 0 && h("button", { type: "button", class: "button", id: "table-more", "data-then": `lock-${rows.at(most - 1)?.code}`, onclick: more }, t("table.more", { count: rest })));
+  if (left && document.activeElement === document.body) document.getElementById(left)?.focus({ preventScroll: true });
+  left = "";
 }
 
 function more() {
@@ -53,7 +59,7 @@ function heading(name) {
     show();
   };
   const way = sorted.by === name ? (sorted.down ? "descending" : "ascending") : null;
-  return h("th", { scope: "col", "aria-sort": way }, h("button", { type: "button", class: "link", "data-sort": name, onclick: turn }, t(`table.${name}`)));
+  return h("th", { scope: "col", "aria-sort": way }, h("button", { type: "button", class: "link", id: `sort-${name}`, "data-sort": name, onclick: turn }, t(`table.${name}`)));
 }
 
 function bounds() {
@@ -76,10 +82,10 @@ function line(row) {
     pickOnly(open.level === grid.properties.level && !open.locked.has(code) ? [code] : []);
     zoomTo([grid.geometry]);
   };
-  const box = h("input", { type: "checkbox", checked: open.locked.has(code), disabled: !canEdit(), "aria-label": t("table.lock.of", { name }), onchange: () => lock(code) });
+  const box = h("input", { type: "checkbox", id: `lock-${code}`, checked: open.locked.has(code), disabled: !canEdit(), "aria-label": t("table.lock.of", { name }), onchange: () => lock(code) });
   const way = off < 0 ? "below" : off > 0 ? "above" : "within";
   return h("tr", { "data-code": code, "data-change": grid?.properties.change, "aria-selected": String(open.picked.includes(code)) },
-    h("th", { scope: "row" }, h("button", { type: "button", class: "link", onclick: visit }, name)),
+    h("th", { scope: "row" }, h("button", { type: "button", class: "link", id: `visit-${code}`, onclick: visit }, name)),
     h("td", {}, number(households)),
     h("td", { class: way }, off === 0 ? t("table.within") : t(`table.${way}`, { count: Math.abs(off) }), reason(code, off)),
     h("td", {}, number(row.area_m2 / SQUARE_METRES, 1)), h("td", {}, box));
