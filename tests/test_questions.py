@@ -301,8 +301,8 @@ GOING = [
     ("GET", "/city"),
     ("GET", "/grids/at"),
     ("GET", "/nothing"),
-    ("POST", "/session"),
-    ("HEAD", "/layers"),
+    ("GET", "/layers"),
+    ("HEAD", "/city"),
 ]
 
 
