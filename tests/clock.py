@@ -4,7 +4,7 @@ from datetime import datetime, tzinfo
 
 import pytest
 
-MODULES = ("gis.record_span", "layers.risk", "layers.surveillance")
+MODULES = ("gis.record_span", "layers.risk_past", "layers.surveillance")
 """Those that say how far the records reach, and what rests on it."""
 
 
