@@ -295,7 +295,8 @@ def _by_category(family: Integers, categories: int) -> Integers:
 def _rolled(history: Floats, grids: Grids, within: Bools) -> Floats:
     """Sum (owners, categories, periods) over those in each grid and the categories of each row."""
     owners, categories, number = history.shape
-    by_grid = (grids.holds @ history.reshape(owners, -1)).reshape(-1, categories, number)
+    # In full, not by -1: there may be no category, or no owner, in a city of which nothing is recorded yet.
+    by_grid = (grids.holds @ history.reshape(owners, categories * number)).reshape(-1, categories, number)
     rolled: Floats = np.einsum("gcp,rc->grp", by_grid, within.astype(np.float64)).reshape(-1, number)
     return rolled
 

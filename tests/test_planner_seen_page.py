@@ -240,7 +240,7 @@ def test_a_conflict_heard_of_but_not_shown_yet_is_not_decided(planner: Person, a
         published("乙慢")
         _wait_for(page, held)
         page.locator(".conflicts button").first.click()
-    expect(page.locator(".toast.error").last).to_contain_text("刚被更新")
+    expect(page.locator(".toast.error").last).to_contain_text("他人又发布了新版次")
     assert planner.get(f"/{mine}/conflicts")["merged"] is False
     until(page, "window.safetymap.open.conflicts[0].theirs.properties.name === '乙慢'")
     page.locator(".conflicts button").first.click()
@@ -293,3 +293,57 @@ def test_the_focus_comes_back_to_the_table_when_others_drew(planner: Person) -> 
     planner.post(f"/{plan}/steps", _rename("T1b", "别处"))
     _shows(page, planner, plan, "T1b", "别处")
     until(page, f"window.safetymap.open.table && {FOCUS} === 'visit-T1c'")
+
+
+def _asked_of(page: Page, button: str, field: str, said: str) -> None:
+    """A dialog that is open, filled in."""
+    page.click(button)
+    page.locator(f"dialog.ask {field}").fill(said)
+
+
+@pytest.mark.parametrize("exchanged", ["another plan", "drawn again"])
+def test_what_a_dialog_asks_is_about_what_was_shown_as_it_opened(
+    planner: Person, approver: Person, exchanged: str
+) -> None:
+    """Behind an open dialog the page goes to another plan, or the plan to another drawing."""
+    there, shown = _handed_over(planner, "T2d", "退甲"), _handed_over(planner, "T1b", "退乙")
+    page = approver.open(shown)
+    _asked_of(page, "#life-reject", "textarea", "乙不对")
+    if exchanged == "another plan":
+        page.evaluate(f"location.hash = 'plan={there}'")
+        until(page, f"window.safetymap.open.plan.id === {there}")
+    else:
+        _drawn_again(planner, shown, "T1c", "再画")
+        _shows(page, planner, shown, "T1c", "再画")
+    page.locator("dialog.ask button.main").click()
+    expect(page.locator(".toast.error").last).to_contain_text("刚被更新")
+    assert [planner.get(f"/{plan}")["state"] for plan in (there, shown)] == ["submitted"] * 2
+
+
+@pytest.mark.parametrize("exchanged", ["another plan", "drawn on"])
+def test_a_tool_that_asks_is_about_the_draft_it_began_on(planner: Person, exchanged: str) -> None:
+    there, shown = planner.plan(), planner.plan()
+    page = planner.open(shown)
+    page.select_option("#pick", "T1b")
+    _asked_of(page, "#tool-rename", "input", "不该有")
+    if exchanged == "another plan":
+        page.evaluate(f"location.hash = 'plan={there}'")
+        until(page, f"window.safetymap.open.plan.id === {there}")
+    else:
+        planner.post(f"/{shown}/steps", _rename("T1c", "别处画的"))
+        _shows(page, planner, shown, "T1c", "别处画的")
+    page.locator("dialog.ask button.main").click()
+    expect(page.locator(".toast.error").last).to_contain_text("刚被更新")
+    for plan in (there, shown):
+        assert "不该有" not in str(planner.get(f"/{plan}/grids"))
+
+
+@pytest.mark.parametrize("part", ["impact", "faults", "grids?changed=true"])
+def test_what_could_not_be_weighed_is_weighed_again(planner: Person, approver: Person, part: str) -> None:
+    plan = _handed_over(planner, "T2d", f"再核{part[0]}")
+    page = approver.open(_handed_over(planner, "T1b", f"先看{part[0]}"))
+    page.route(lambda url: f"/plans/{plan}/{part}" in url, lambda route: route.abort(), times=1)
+    page.evaluate(f"location.hash = 'plan={plan}'")
+    until(page, f"window.safetymap.open.plan.id === {plan}")
+    expect(page.locator(".toast.error").last).to_be_visible()
+    expect(page.locator("#life-approve")).to_be_enabled()

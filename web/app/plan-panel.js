@@ -8,7 +8,7 @@ import { mending } from "./plan-mend.js";
 import { act, codeOf, countChanged, create, isLabel, leave, load, nameHalves, nameOf, onOpen, open, pick, pickOnly, plans, redo, resolve, suggest, take, workOn } from "./plan-store.js";
 import { comparison } from "./plan-compare.js";
 import { obstacle } from "./plan-refusals.js";
-import { asked, canEdit, chainAt, doing, inTurn } from "./plan-tools.js";
+import { asShown, asked, canEdit, chainAt, doing, inTurn } from "./plan-tools.js";
 import { session, signIn } from "./session.js";
 import { onChange } from "./state.js";
 import { toast } from "./toast.js";
@@ -150,9 +150,10 @@ const unweighed = () => (["submitted", "approved"].includes(open.plan.state) && 
 
 /** Ask why a plan is sent back; whoever drew it reads that. */
 async function sendBack() {
+  const doNow = asShown();
   const note = h("textarea", { required: true, maxlength: 2000, rows: 3 });
   const why = await asked(t("life.reject"), h("label", {}, t("life.reject.why"), note), () => ({ note: note.value }));
-  if (why) await doing(act, "reject", why);
+  if (why) await doNow(act, "reject", why);
 }
 
 function picked() {
@@ -205,7 +206,7 @@ function conflicts() {
   const row = ({ code, with: together, mine, theirs }) => h("li", {},
     h("strong", {}, `${(mine ?? theirs)?.properties.name || nameOf(code)} ${codeOf(code)}`),
     together.length > 1 && h("small", {}, t("conflict.with", { codes: together.map(nameOf).join(t("list.and")) })),
-    h("p", { class: "row", "data-then": "conflicts plan-title" }, ["mine", "theirs"].map((choice) => button(`conflict.${choice}`, () => doing(resolve, code, choice), "", `${choice}-${code}`)),
+    h("p", { class: "row", "data-then": "conflicts plan-title" }, ["mine", "theirs"].map((choice) => button(`conflict.${choice}`, () => doing(resolve, code, choice, open.against), "", `${choice}-${code}`)),
       (mine || theirs) && button("conflict.see", () => zoomTo([mine, theirs].filter(Boolean).map(({ geometry }) => geometry)), "link", `see-${code}`)));
   return block(t("conflict.title"), h("p", { class: "note" }, t("conflict.what")), h("ul", { class: "conflicts", id: "conflicts", tabindex: "-1", "data-then": "conflicts plan-title" }, open.conflicts.map(row)));
 }

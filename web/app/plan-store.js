@@ -38,7 +38,7 @@ export async function load(id) {
     table: null, reasons: new Map(), halves: [], locked: new Set(recallLocks(id)), proposals: null });
   put(parts);
   say("plan", "grids", "level", "picked", "faults", "impact", "table", "locked");
-  weigh().catch(tell);
+  weighSoon();
   return open.plan;
 }
 
@@ -148,11 +148,25 @@ async function follow(answer) {
   open.picked = open.picked.filter((code) => open.grids.has(code));
   await listSteps();
   say("plan", "grids", "picked");
-  weigh().catch(tell);
+  weighSoon();
   return answer;
 }
 
+const RETRY_MS = 5_000;
 let weighing = 0;
+
+/** Weigh in the background, and again after a while where the service did not answer: decisions wait for it. */
+function weighSoon() {
+  const done = weigh();
+  const mine = weighing;
+  done.catch((error) => {
+    tell(error);
+    if (!isRefusal(error)) setTimeout(() => open.plan && mine === weighing && weighSoon(), RETRY_MS);
+  });
+}
+
+/** Whether the service answered that it will not, rather than not at all. */
+export const isRefusal = ({ status }) => status >= 400 && status < 500;
 
 /** Ask what is wrong, what would change owner, what each grid has now, how the draft differs in all, and what of it
     must be decided: whenever the draft moved, a conflict was decided, or the map of the city is another. */
@@ -237,7 +251,6 @@ async function weighAgain(plan) {
   open.plan = plan;
   say("plan");
   await weigh();
-  open.followed += 1;
 }
 
 /** States of a plan in which conflicts can be decided. */
@@ -258,19 +271,20 @@ export async function act(what, body) {
 }
 
 /** Decide a conflict. Theirs takes from the draft what it draws of the grids decided together; mine leaves it as it is. */
-export async function resolve(code, choice) {
-  const { with: together } = open.conflicts.find((one) => one.code === code);
+export async function resolve(code, choice, against) {
+  const { with: together } = open.conflicts.find((one) => one.code === code) ?? {};
+  if (!together) throw new Refused(t("refused.unseen_yet"), 0);
   if (choice === "theirs") refuseLocked([...new Set([code, ...together])], "lock.decides");
-  const { plan, conflicts } = await decided(code, choice);
+  const { plan, conflicts } = await decided({ code, take: choice, against });
   const parts = await fetched(plan.id);
   Object.assign(open, { plan, conflicts, against: plan.newest });
   put(parts);
   await weighAgain(plan);
 }
 
-async function decided(code, choice) {
+async function decided(choice) {
   try {
-    return await post("/resolve", { code, take: choice, head: open.plan.head, against: open.against });
+    return await post("/resolve", { ...choice, head: open.plan.head });
   } catch (error) {
     if (error.status === 409) await lookAgain();
     throw error;

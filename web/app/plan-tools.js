@@ -69,15 +69,19 @@ function shortcut(event) {
 let last = Promise.resolve();
 let waiting = 0;
 
-/** Do something to the plan as it is shown now. Where the page comes to show something else before it is its turn,
-    it is refused: whoever pressed has not seen that. */
-export function doing(what, ...given) {
+/** A way to do something to the plan as it is shown now, with whatever is asked of its user in between. Where the page
+    comes to show something else before it is its turn, it is refused: whoever began it has not seen that. */
+export function asShown() {
   const { followed } = open;
-  return inTurn(() => {
-    if (open.followed !== followed) throw new Refused(t("refused.unseen_yet"), 0);
-    return what(...given);
-  });
+  return (what, ...given) =>
+    inTurn(() => {
+      if (open.followed !== followed) throw new Refused(t("refused.unseen_yet"), 0);
+      return what(...given);
+    });
 }
+
+/** Do something to the plan as it is shown at the press. */
+export const doing = (what, ...given) => asShown()(what, ...given);
 
 /** Do one thing after another; a refusal is told, and the plan stays as it is: null. */
 export function inTurn(what) {
@@ -94,11 +98,12 @@ async function use(tool) {
   cancel();
   using = tool.name;
   show();
+  const act = asShown();
   const wanted = await tool.ask([...open.picked]);
   using = null;
   show();
   if (!wanted) return;
-  const answer = await (tool.act ? doing(tool.act, wanted) : doing(confirmed, { op: tool.name, ...wanted }));
+  const answer = await (tool.act ? act(tool.act, wanted) : act(confirmed, { op: tool.name, ...wanted }));
   if (!answer) return;
   told(answer);
   if (answer.line) showUsed(wanted.line, answer.line);
