@@ -119,6 +119,8 @@ def _refuse_new(conn: Connection, now: View, before: View) -> None:
 
 
 def _cannot_compare(span: Span, silent: list[Silence]) -> BadInput:
+    if not span.recorded:
+        return BadInput("from", "nothing of this is recorded yet; there is nothing to compare")
     since, until = span.recorded[0][0], last_moment(span.recorded[-1][1])
     pauses = [
         f", paused from {one.since:%Y-%m-%d} to {last_moment(one.until):%Y-%m-%d}"

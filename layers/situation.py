@@ -184,7 +184,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     grids, tree = grids_of(conn, view, level), parents_of(conn)
     grids = with_whole(conn, view, grids) if level is None else grids
     known, shown = list(tree), shown_rows(tree, view, fine=fine)
-    within = np.array([[is_in(tree, code, row) for code in known] for row in shown])
+    within = np.array([[is_in(tree, code, row) for code in known] for row in shown], dtype=bool)
     history, without = _history(conn, view, grids, known, before)
     group = (grids.levels[:, None] * len(shown) + np.arange(len(shown))).ravel()
     family = _by_category(grids.family, len(shown))
@@ -295,9 +295,11 @@ def _by_category(family: Integers, categories: int) -> Integers:
 def _rolled(history: Floats, grids: Grids, within: Bools) -> Floats:
     """Sum (owners, categories, periods) over those in each grid and the categories of each row."""
     owners, categories, number = history.shape
-    # In full, not by -1: there may be no category, or no owner, in a city of which nothing is recorded yet.
-    by_grid = (grids.holds @ history.reshape(owners, categories * number)).reshape(-1, categories, number)
-    rolled: Floats = np.einsum("gcp,rc->grp", by_grid, within.astype(np.float64)).reshape(-1, number)
+    # Shapes in full, without -1: there may be no category, and no owner, where nothing is recorded yet.
+    by_grid = np.asarray(grids.holds @ history.reshape(owners, categories * number))
+    count = by_grid.shape[0]
+    by_row = np.einsum("gcp,rc->grp", by_grid.reshape(count, categories, number), within.astype(np.float64))
+    rolled: Floats = by_row.reshape(count * len(within), number)
     return rolled
 
 
