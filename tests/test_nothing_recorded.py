@@ -1,4 +1,4 @@
-"""A city of which nothing is recorded yet, or one incident: all questions are answered, or refused in words."""
+"""A city of which nothing is recorded yet, or one incident: each question is answered or refused in words."""
 
 import pytest
 import sqlalchemy as sa
