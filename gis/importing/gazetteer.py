@@ -16,11 +16,13 @@ from gis.addresses.registered import Candidate
 from gis.addresses.written import Written
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
-from gis.network.ranges import METRES, ONE_STRETCH_M, Found, Streets, one_of
+from gis.network.ranges import METRES, ONE_STRETCH_M, Found, Streets, metres_apart, one_of
 from gis.network.street_names import Address, Crossing, House
 
 ONE_PLACE_M = 60.0
 """Registered addresses alike that lie within this of their middle are one place: a building's parts."""
+NEAR_RANGE_M = 100.0
+"""A registered address this near where a range has its number agrees with the range."""
 _EXACT_M = 15.0
 
 
@@ -129,18 +131,28 @@ class Gazetteer:
                 return f"it is registered with the postcode {row.read.postcode}"
             if not in_grids and row.read.postcode and row.read.postcode == one.read.postcode:
                 return f"it is registered outside of {', '.join(sorted(one.read.grids))}"
-            place = Found(row.row.lon, row.row.lat, 0.0, "address")
-            away = self._metres_beside_any(place, {*row.read.numbers, *one.read.houses}, row)
-            if in_grids and ONE_STRETCH_M < away < np.inf:
+            if in_grids and (away := self._metres_from_range(row, one.read)):
                 return f"{row.row.text} is registered {away:.0f} m from where its street has that number"
         return None
 
-    def _metres_beside_any(self, place: Found, houses: Iterable[House], row: Candidate) -> float:
-        """Return how far a place lies from where any of the houses may stand, or the row itself may."""
+    def _metres_from_range(self, row: Candidate, one: Written) -> float | None:
+        """Return how far a registered address lies from where a range has its number; None for no doubt.
+
+        No doubt is what lies near that place, or along another street that it may be on. Along the street
+        itself is not enough: a line is as long as it is.
+        """
+        place = Found(row.row.lon, row.row.lat, 0.0, "address")
+        ours = {line for house in one.houses for line in self.streets.street(self.streets.called(house))}
         its = [(self.streets.called(house), house.number) for house in row.read.houses]
         meant = {(key, number) for called, number in its for key in self.streets.alike(called)}
-        meant |= {(self.streets.called(house), house.number) for house in houses}
-        return min((self._metres_along(place, *one) for one in meant), default=np.inf)
+        meant |= {(self.streets.called(house), house.number) for house in (*row.read.numbers, *one.houses)}
+        same = {each for each in meant if not ours.isdisjoint(self.streets.street(each[0]))}
+        others = min((self._metres_along(place, *each) for each in meant - same), default=np.inf)
+        if others <= ONE_STRETCH_M:
+            return None
+        ranged = [at for key, number in same for at in self.streets.houses(House(number, key))]
+        away = min((metres_apart(place, at) for at in ranged), default=others)
+        return away if NEAR_RANGE_M < away < np.inf else None
 
     def _metres_beside(self, place: Found, house: House) -> float:
         return self._metres_along(place, self.streets.called(house), house.number)
