@@ -204,7 +204,7 @@ def test_a_file_that_cannot_be_read_is_told_in_one_line(tmp_path: Path, content:
     with pytest.raises(BadInput, match=reason):
         reading.read(path)
     path.rename(tmp_path / "f.parquet")
-    with pytest.raises(BadInput, match="cannot be read|is empty"):
+    with pytest.raises(BadInput, match=r"cannot be read|is empty"):
         reading.read(tmp_path / "f.parquet")
     with pytest.raises(NotFound):
         reading.read(path)
