@@ -347,3 +347,29 @@ def test_what_could_not_be_weighed_is_weighed_again(planner: Person, approver: P
     until(page, f"window.safetymap.open.plan.id === {plan}")
     expect(page.locator(".toast.error").last).to_be_visible()
     expect(page.locator("#life-approve")).to_be_enabled()
+
+
+@pytest.mark.parametrize("way", ["link", "back", "list"])
+def test_who_goes_elsewhere_while_a_change_is_fetched_gets_there(planner: Person, way: str) -> None:
+    """The page was looking anew at the plan that is left."""
+    there, shown = planner.plan(_rename("T1b", "去处")), planner.plan(_rename("T1c", "原处"))
+    page = planner.open(there)
+    page.evaluate(f"location.hash = 'plan={shown}'")
+    until(page, f"window.safetymap.open.plan.id === {shown} && window.safetymap.open.impact")
+    with _slow(page, f"**/plans/{shown}/grids**") as held:
+        planner.post(f"/{shown}/steps", _rename("T2d", "别人改"))
+        _wait_for(page, held)
+        if way == "link":
+            page.evaluate(f"location.hash = 'plan={there}'")
+        elif way == "back":
+            page.evaluate("history.back()")
+        else:
+            page.click("#plan-back")
+        page.wait_for_timeout(500)
+    if way == "list":
+        expect(page.locator(f"#open-{there}")).to_be_visible()
+    else:
+        until(page, f"window.safetymap.open.plan?.id === {there}")
+    page.wait_for_timeout(3000)
+    assert page.evaluate("window.safetymap.open.plan?.id ?? 0") == (0 if way == "list" else there)
+    assert page.evaluate("location.hash").count(f"plan={shown}") == 0

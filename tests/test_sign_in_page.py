@@ -9,7 +9,8 @@ from sqlalchemy.engine import Engine
 
 from gis.access import NewKey, create_key
 from tests import town
-from tests.browsing import window
+from tests.browsing import sign_in, window
+from tests.person import Person
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=60_000)
@@ -73,3 +74,30 @@ def test_without_the_code_the_page_shows_what_the_session_has(page: Page) -> Non
     expect(page.locator("#session")).to_be_hidden()
     expect(page.locator("#who")).to_have_text(said)
     assert said != "公众"
+
+
+@pytest.mark.parametrize("again", ["planner", "commander"])
+def test_who_signs_in_anew_in_another_window_goes_on_in_this_one(
+    browser: Browser, address: str, engine: Engine, again: str
+) -> None:
+    """As the same, a press is refused once and then goes on; as another, the page begins anew."""
+    with engine.begin() as conn:
+        keys = {
+            role: create_key(conn, role, scheme="safety", label=f"{role} {again}")
+            for role in ("planner", again)
+        }
+    context = window(browser, width=1280, height=800)
+    here = Person(context, address, keys["planner"])
+    page = here.open(here.plan())
+    context.request.delete(f"{address}/session", headers=here.headers)
+    sign_in(context, address, keys[again])
+    if again == "planner":
+        page.locator("#life-withdraw").click()
+        expect(page.locator(".toast.error").last).to_contain_text("请再按一次")
+        page.locator("#life-withdraw").click()
+        expect(page.locator("#state")).to_have_text("已撤回")
+    else:
+        with page.expect_event("load"):
+            page.locator("#life-withdraw").click()
+        expect(page.locator("#who")).to_have_text("指挥")
+    context.close()

@@ -26,7 +26,7 @@ export async function send(method, path, body, csrf) {
 }
 
 async function told(answer) {
-  if (!answer.ok) throw new Refused(await reason(answer), answer.status);
+  if (!answer.ok) throw refusal(answer.status, (await answer.json().catch(() => ({}))).detail);
   return answer.status === 204 ? null : answer.json();
 }
 
@@ -39,8 +39,10 @@ async function reach(url, options) {
   }
 }
 
-/** What the problem document says, in the reader's language, else the bare status. */
-async function reason(answer) {
-  const problem = await answer.json().catch(() => ({}));
-  return problem.detail ? inWords(problem.detail) : t("error.status", { status: answer.status });
+/** What the detail of a problem document says, in the reader's language, else the bare status. Where something is
+    forbidden, the session may be another than the page knows of: it is told to look. */
+export function refusal(status, detail) {
+  if (status === 403) dispatchEvent(new Event("session-doubted"));
+  if (/X-CSRF-Token is missing or wrong/.test(detail)) return new Refused(t("refusal.stale"), status);
+  return new Refused(detail ? inWords(detail) : t("error.status", { status }), status);
 }

@@ -34,7 +34,7 @@ async function start() {
   onChange((changed) => changed.has("lang") && name(city));
   $("#theme").addEventListener("change", (event) => change({ theme: event.target.value }));
   if (matchMedia("(max-width: 48rem)").matches) $("#key").open = false;
-  addEventListener("hashchange", () => asked() && asked() !== open.plan?.id && inTurn(() => load(asked())).then(overview));
+  addEventListener("hashchange", () => goTo(asked()));
   followPlans();
   if (!asked()) return;
   await load(asked());
@@ -51,6 +51,11 @@ function isPlaced() {
 }
 
 const note = (more) => history.replaceState({ ...history.state, ...more }, "");
+
+/** Open the plan that the address names now: by its turn, what was under way may have written another there. */
+function goTo(id) {
+  if (id && id !== open.plan?.id) inTurn(() => load(id)).then(overview);
+}
 
 /** The plan that the address names, 0 for none. */
 const asked = () => Number(new URLSearchParams(location.hash.slice(1)).get("plan"));

@@ -101,7 +101,7 @@ function drawPlan() {
     plan.note && ["plan.note", plan.note], ["plan.changed", String(countChanged())]].filter(Boolean);
   const isEntered = shown !== plan.id && $("#panel").contains(document.activeElement);
   (shown === plan.id ? refill : fill)($("#panel"),
-    block(null, h("p", {}, button("plan.back", leave, "link")),
+    block(null, h("p", {}, button("plan.back", () => inTurn(leave), "link")),
       h("h2", { class: "plan-title", id: "plan-title", tabindex: "-1" }, plan.title, h("span", { class: `state ${plan.state}`, id: "state" }, t(`state.${plan.state}`))),
       h("dl", {}, facts.flatMap(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, value)])),
       plan.newest > plan.based_on && plan.state !== "published" && h("p", { class: "note" }, t("plan.moved_on")), life()),

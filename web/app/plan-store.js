@@ -1,6 +1,6 @@
 /** The plan that is open: its grids, faults and impact as the service tells them, and every way to change it. */
 
-import { Refused, get, send } from "./api.js";
+import { Refused, get, refusal, send } from "./api.js";
 import { t } from "./i18n.js";
 import { session } from "./session.js";
 import { tell } from "./toast.js";
@@ -304,7 +304,7 @@ export async function bring(file) {
   const answer = await fetch(`${path("/import")}?name=${encodeURIComponent(file.name)}&head=${open.plan.head ?? 0}`, { method: "POST", headers, body: file });
   const told = await answer.json();
   if (answer.ok) return follow(await unlessLocked(told));
-  if (!told.faults) throw new Refused(told.detail, answer.status);
+  if (!told.faults) throw refusal(answer.status, told.detail);
   const { length } = told.faults.features;
   open.faults = { ...told.faults, errors: length, advice: 0, new_errors: length };
   say("faults");

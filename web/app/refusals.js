@@ -46,7 +46,6 @@ const KNOWN = [
   [/the key is unknown, revoked or expired/, "refusal.key"],
   [/the code is wrong, late or was used already/, "refusal.code"],
   [/another site may not write here/, "refusal.site"],
-  [/X-CSRF-Token is missing or wrong/, "refusal.stale"],
 ];
 
 /** The same refusal as its reader understands it; what is not known stays as the service says it. */

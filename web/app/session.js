@@ -16,6 +16,15 @@ export async function openSession() {
   show();
 }
 
+/** Another window of the browser may have signed in anew: as the same, the page goes on with the new session; as
+    somebody else, it begins anew. */
+addEventListener("session-doubted", async () => {
+  const there = await get("/session").catch(() => null);
+  const isSame = (name) => JSON.stringify(there[name]) === JSON.stringify(now[name]);
+  if (there && ["role", "scope", "name"].every(isSame)) now = there;
+  else if (there) location.reload();
+});
+
 /** The session: role, scope, layers. */
 export const session = () => now;
 

@@ -230,7 +230,7 @@ export const ANALYSIS = {
   "refusal.key": ["密钥不存在、已吊销或已过期；请申请新的密钥", "The key is unknown, revoked or expired; ask for a new one"],
   "refusal.code": ["动态口令有误、已过时或已用过；请等下一个", "The code is wrong, too old or was used already; wait for the next one"],
   "refusal.site": ["请求来自其他网站，不能写入", "Another site may not write here"],
-  "refusal.stale": ["会话已更新，请刷新页面后再试", "The session has changed; load the page again"],
+  "refusal.stale": ["已在另一窗口重新登录，请再按一次", "Somebody signed in anew in another window; press again"],
   "refusal.busy": ["正在为他人计算，请稍候再试", "Much is being worked out for others; try again in a moment"],
   "risk.expected": ["预期", "Expected"],
   "risk.80": ["80% 区间", "80 % interval"],
