@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from sqlalchemy.engine import Engine
 
 from gis import cells as h3
@@ -68,6 +68,25 @@ def test_page_service_and_notebook_tell_the_same_numbers(
     expect(page.locator("#details .words")).to_contain_text(f"连同邻格 {int(answer['n'])} 起")
     expect(page.locator("#details dd[data-name=stability]")).to_contain_text("5 次中")
     assert complaints == []
+
+
+def test_the_hexagon_is_told_whenever_its_values_come(visit: Callable[..., Page]) -> None:
+    """Later than the answer about the place; and others with another period."""
+    lon, lat = CORNER
+    page = visit(f"map=13/27.025/113.03&at={lon},{lat}")
+    held: list[Route] = []
+    page.route("**/hotspots/values**", lambda route: held.append(route))  # noqa: PLW0108 - a builtin takes no attributes
+    page.reload()
+    expect(page.locator("#details strong").first).to_be_visible()
+    expect(page.locator("#details .hexagon")).to_have_count(0)
+    for route in held:
+        route.continue_()
+    page.unroute("**/hotspots/values**")
+    before = _numbers(page)
+    page.get_by_role("button", name="90 天").click()
+    expect(page.locator("#details dd[data-name='cell.count']")).not_to_have_attribute(
+        "data-value", str(int(before["count"]))
+    )
 
 
 def test_clusters_are_listed_and_outlined(visit: Callable[..., Page], address: str) -> None:

@@ -4,6 +4,7 @@ import { hexagon } from "./analysis-cell.js";
 import { get } from "./api.js";
 import { categoryName } from "./categories.js";
 import { $, fill, h, icon } from "./dom.js";
+import { onValues } from "./hotspots.js";
 import { distance, field, locale, pick, t, word, wordOf } from "./i18n.js";
 import { chosen, chosenCode, chosenName, drawnAt, goTo, outline, reveal } from "./map.js";
 import { isOfRecord, shownRecord } from "./record.js";
@@ -17,12 +18,14 @@ const NEAREST = 5;
 
 let map = null;
 let waiting = null;
+let ofHexagon = null;
 
 /** Answer for the chosen point whenever it changes. */
 export function details(drawn) {
   map = drawn;
   onChange((changed) => (changed.has("at") || changed.has("lang") || isOfRecord(changed)) && answer());
   addEventListener("keydown", (event) => event.key === "Escape" && close());
+  onValues(() => whenDrawn(tellHexagon)); // they may come after the answer, and are others in another period
   if (state.at) whenDrawn(answer);
 }
 
@@ -54,12 +57,19 @@ function hide() {
 }
 
 function show(place, under, chain, near) {
-  fill($("#details"), head(place), owner(chain), hexagon(under, waiting.signal), features(under), responders(near));
+  ofHexagon = h("div", {}, hexagon(under, waiting.signal));
+  fill($("#details"), head(place), owner(chain), ofHexagon, features(under), responders(near));
   $("#details").hidden = false;
   document.body.classList.add("with-details");
   $("#details").scrollTop = 0;
   $("#details").focus({ preventScroll: true });
   reveal(place, $("#details"));
+}
+
+/** Tell of the hexagon anew, of the values that it has by now. */
+function tellHexagon() {
+  const place = chosen();
+  if (place && ofHexagon && !waiting.signal.aborted) fill(ofHexagon, hexagon(drawnAt(place), waiting.signal));
 }
 
 function head({ lng, lat }) {

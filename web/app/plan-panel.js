@@ -18,7 +18,7 @@ let city = null;
 
 export async function showPanel(of) {
   city = of;
-  onOpen((what) => ["plan", "level", "picked", "faults", "halves", "impact"].some((part) => what.has(part)) && draw());
+  onOpen((what) => ["plan", "level", "picked", "faults", "halves"].some((part) => what.has(part)) && draw());
   onChange((changed) => changed.has("lang") && draw());
   await draw();
 }
