@@ -1,5 +1,6 @@
 """What is decided of a plan: handed over, approved or sent back, conflicts settled, published."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Request
@@ -10,7 +11,7 @@ from sqlalchemy.engine import Connection
 from api.access import Who
 from api.codes import Code, Prose, Whole
 from api.deps import DatumName, Transaction
-from api.once import Made, RunOnce
+from api.once import Made, Once, RunOnce
 from api.planning import DECIDE, EDIT, READ, Id
 from api.planning_bodies import Back, believed
 from api.planning_told import against, whole
@@ -24,17 +25,13 @@ from gis.plan_store import Plan
 router = APIRouter()
 
 
-class Stands(Back):
-    """Where the plan stood when it was looked at; 409 if it has moved on."""
-
-
-class Note(Stands):
+class Note(Back):
     """Why a plan is sent back."""
 
     note: Annotated[Prose | None, Field(max_length=2000)] = None
 
 
-class Seen(Stands):
+class Seen(Back):
     """The revision that the impact was told against; 409 if the plan does something else to the map now."""
 
     against: Annotated[Whole, Field(ge=0, lt=2**31)] | None = None
@@ -42,7 +39,7 @@ class Seen(Stands):
 
 @router.post("/plans/{plan_id}/submit", openapi_extra=EDIT)
 def submit(
-    once: RunOnce, request: Request, who: Who, plan_id: Id, body: Annotated[Stands | None, Body()] = None
+    once: RunOnce, request: Request, who: Who, plan_id: Id, body: Annotated[Back | None, Body()] = None
 ) -> Response:
     """Hand a draft over for approval; what a publication would refuse is refused, conflicts by grid (409).
 
@@ -61,28 +58,18 @@ def submit(
 
 @router.post("/plans/{plan_id}/withdraw", openapi_extra=EDIT)
 def withdraw(
-    once: RunOnce, request: Request, who: Who, plan_id: Id, body: Annotated[Stands | None, Body()] = None
+    once: RunOnce, request: Request, who: Who, plan_id: Id, body: Annotated[Back | None, Body()] = None
 ) -> Response:
     """Take one's plan back."""
-
-    def work(conn: Connection) -> Made:
-        _demand_as_seen(conn, plan_id, body)
-        return Made(_decided(conn, request, who, plans.withdraw(conn, who, plan_id)))
-
-    return once(work)
+    return _decide(once, request, who, plan_id, body, lambda conn: plans.withdraw(conn, who, plan_id))
 
 
 @router.post("/plans/{plan_id}/reopen", openapi_extra=EDIT)
 def reopen(
-    once: RunOnce, request: Request, who: Who, plan_id: Id, body: Annotated[Stands | None, Body()] = None
+    once: RunOnce, request: Request, who: Who, plan_id: Id, body: Annotated[Back | None, Body()] = None
 ) -> Response:
     """Make a draft of a plan again."""
-
-    def work(conn: Connection) -> Made:
-        _demand_as_seen(conn, plan_id, body)
-        return Made(_decided(conn, request, who, plans.reopen(conn, plan_id)))
-
-    return once(work)
+    return _decide(once, request, who, plan_id, body, lambda conn: plans.reopen(conn, plan_id))
 
 
 @router.post("/plans/{plan_id}/approve", openapi_extra=DECIDE)
@@ -94,13 +81,10 @@ def approve(
     Where the map moved on since, so that the plan would do something else to it, an approved plan is
     published only once it is approved anew.
     """
-
-    def work(conn: Connection) -> Made:
-        _demand_as_seen(conn, plan_id, body)
-        done = publishing.approve(conn, who, plan_id, body.against if body else None)
-        return Made(_decided(conn, request, who, done))
-
-    return once(work)
+    seen = body.against if body else None
+    return _decide(
+        once, request, who, plan_id, body, lambda conn: publishing.approve(conn, who, plan_id, seen)
+    )
 
 
 @router.post("/plans/{plan_id}/reject", openapi_extra=DECIDE)
@@ -112,18 +96,13 @@ def reject(
     body: Annotated[Note | None, Body()] = None,
 ) -> Response:
     """Send a plan back."""
-
-    def work(conn: Connection) -> Made:
-        _demand_as_seen(conn, plan_id, body)
-        note = body.note if body else None
-        return Made(_decided(conn, request, who, plans.reject(conn, who, plan_id, note)))
-
-    return once(work)
+    note = body.note if body else None
+    return _decide(once, request, who, plan_id, body, lambda conn: plans.reject(conn, who, plan_id, note))
 
 
 @router.post("/plans/{plan_id}/publish", openapi_extra=DECIDE)
 def publish(
-    once: RunOnce, request: Request, who: Who, plan_id: Id, body: Annotated[Stands | None, Body()] = None
+    once: RunOnce, request: Request, who: Who, plan_id: Id, body: Annotated[Back | None, Body()] = None
 ) -> Response:
     """Publish an approved plan as a new revision; 409 names the grids that others changed since."""
 
@@ -178,7 +157,20 @@ def resolve(once: RunOnce, who: Who, plan_id: Id, body: Choice, datum: DatumName
     return once(work)
 
 
-def _demand_as_seen(conn: Connection, plan_id: int, body: Stands | None) -> None:
+def _decide(
+    once: Once, request: Request, who: Principal, plan_id: int, body: Back | None,
+    decide: Callable[[Connection], Plan],
+) -> Response:  # fmt: skip
+    """Answer the plan once it is decided on as it was seen."""
+
+    def work(conn: Connection) -> Made:
+        _demand_as_seen(conn, plan_id, body)
+        return Made(_decided(conn, request, who, decide(conn)))
+
+    return once(work)
+
+
+def _demand_as_seen(conn: Connection, plan_id: int, body: Back | None) -> None:
     """Raise a Problem where a plan does not stand where whoever decides on it saw it."""
     if body is not None:
         plans.demand_at(plan_store.get(conn, plan_id, lock=True), believed(body))
