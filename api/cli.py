@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from api import analysis_cli, backup_cli, city_cli, exporting, importing, keys_cli, mending
+from api import analysis_cli, backup_cli, city_cli, exporting, importing, keys_cli, mending, rotate_cli
 from api.access import is_loopback
 from api.console import app, out, plain_errors
 from gis import cluster, db, demo_keys, loading, preflight
@@ -32,6 +32,7 @@ def db_up() -> None:
     with db.work_engine().begin() as conn:
         migrate(conn)
         told = advice(conn)
+    rotate_cli.seal_second_factors()
     for line in told:
         out.print(f"advice: {line}", soft_wrap=True, highlight=False)
     out.print("database ready")

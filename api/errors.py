@@ -25,6 +25,7 @@ STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.NotReady, 503),
     (errors.DatabaseUnfit, 503),
     (errors.TileSlow, 503),
+    (errors.SecretSealed, 503),
     (errors.PublicationSlow, 503),
     (errors.Forbidden, 403),
     (errors.NotFound, 404),

@@ -9,10 +9,12 @@ import pyotp
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from gis import second_factor
 from gis.db import Record
 from gis.errors import BadInput, NotFound
 from gis.schema import grid_codes, grids
 from gis.schema_access import ROLES, WITH_SECOND_FACTOR, access_keys
+from gis.settings import settings
 
 WITHOUT_SECOND_FACTOR = "planner"
 """What an approver or admin may until the second factor has come."""
@@ -109,7 +111,8 @@ def create_key(
 ) -> NewKey:
     """Make an access key; the store keeps its hash only.
 
-    Raises BadInput for an unknown role, or a scope that is no grid of the scheme.
+    The secret of its second factor is sealed. Raises BadInput for an unknown role, or a scope that is no grid
+    of the scheme.
     """
     if role not in ROLES[1:]:
         raise BadInput("role", f"{role!r} is none of {', '.join(ROLES[1:])}")
@@ -117,11 +120,12 @@ def create_key(
         _check_scope(conn, scheme, scope)
     key = _PREFIX + secrets.token_urlsafe(32)
     totp = pyotp.random_base32() if role in WITH_SECOND_FACTOR and not demo else None
+    sealed = second_factor.seal(settings().data_dir, totp, digest(key)) if totp else None
     conn.execute(
         access_keys.insert().values(
             hash=digest(key), role=role, scheme=scheme if scope is not None else None, scope=scope,
             everywhere=scope is None, label=label,
-            may_export=may_export, demo=demo, totp_secret=totp,
+            may_export=may_export, demo=demo, totp_secret=sealed,
             expires_at=datetime.now().astimezone() + lasts if lasts else None,
         )
     )  # fmt: skip
@@ -159,11 +163,14 @@ def revoke_key(conn: Connection, key_id: int) -> None:
 
 
 def check_code(conn: Connection, key: str, code: str) -> bool:
-    """Say whether `code` is the key's second factor now (RFC 6238, ± one step of 30 s); each serves once."""
-    secret = conn.execute(sa.text("SELECT totp_of(:key)"), {"key": digest(key)}).scalar()
-    if secret is None:
+    """Say whether `code` is the key's second factor now (RFC 6238, ± one step of 30 s); each serves once.
+
+    Raises SecretSealed where the secret cannot be read with the keys of the data directory.
+    """
+    sealed = conn.execute(sa.text("SELECT totp_of(:key)"), {"key": digest(key)}).scalar()
+    if sealed is None:
         return False
-    totp = pyotp.TOTP(secret)
+    totp = pyotp.TOTP(second_factor.unseal(settings().data_dir, sealed, digest(key)))
     now = totp.timecode(datetime.now().astimezone())
     step = next((step for step in (now - 1, now, now + 1) if totp.generate_otp(step) == code), None)
     if step is None:

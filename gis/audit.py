@@ -5,46 +5,33 @@ twice breaks the chain, a signed head, or the rule that an entry's id comes once
 in the database lacks the key, which lies in the data directory.
 """
 
-import base64
 import errno
 import fcntl
 import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 from io import RawIOBase
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 from sqlalchemy.engine import Connection
 
-from gis import audit_queue
+from gis import audit_keys, audit_queue
 from gis.access import Principal
+from gis.audit_keys import Json, Line, canonical, folder, sign
 from gis.schema_access import audit, audit_heads
 
 KEPT = timedelta(days=180)
 """The least time that entries are kept (Cybersecurity Law of the PRC, article 21: six months)."""
-_FOLDER, _KEY = "audit", "signing-key.pem"
 _LONGEST_LINE = 4096
 _CLOCKS_APART = timedelta(days=1)
 """Between this machine and the database's, at most."""
-
-Json = Mapping[str, Any]
 
 
 def chain_of(who: Principal) -> str:
@@ -65,7 +52,7 @@ def entry(data_dir: Path, who: Principal, what: str, came_from: str, detail: Jso
         "what": what,
         "detail": dict(detail or {}),
     }
-    return _canonical(told | {"sig": _sign(data_dir, told)})
+    return canonical(told | {"sig": sign(data_dir, told)})
 
 
 def append(conn: Connection, chain: str, entries: Sequence[str]) -> None:
@@ -78,6 +65,14 @@ def append_missing(conn: Connection, chain: str, entries: Sequence[str]) -> None
     since = min(datetime.fromisoformat(json.loads(text)["at"]) for text in entries) - _CLOCKS_APART
     names = {"chain": chain, "entries": list(entries), "since": since}
     conn.execute(sa.text("SELECT audit_append_missing(:chain, :entries, :since)"), names)
+
+
+def bring_in(conn: Connection, data_dir: Path) -> None:
+    """Append what killed processes left in files, each once; the files go before the transaction ends."""
+    for waiting in audit_queue.left_behind(data_dir):
+        for chain, texts in audit_queue.by_chain(waiting.texts).items():
+            append_missing(conn, chain, texts)
+        waiting.done()
 
 
 def change(
@@ -130,12 +125,14 @@ class _Signed:
 
 def verify(conn: Connection, data_dir: Path) -> list[str]:
     """Return everything that is wrong with the audit, one line each; empty when it is whole."""
-    signed, faults = _read_heads(data_dir)
+    keys = audit_keys.line(data_dir)
+    signed, faults = _read_heads(data_dir, keys)
+    faults = keys.faults + faults
     chains = set(conn.execute(sa.select(audit.c.chain).distinct()).scalars())
     heads = {row.chain: row for row in conn.execute(sa.select(audit_heads))}
     seen: set[str] = set()
     for chain in sorted(chains | set(heads) | set(signed)):
-        last, hashed = _follow(conn, data_dir, chain, signed.get(chain, _Signed()), seen, faults)
+        last, hashed = _follow(conn, keys, chain, signed.get(chain, _Signed()), seen, faults)
         head = heads.get(chain)
         if head is None or (head.seq, head.hash) != (last, hashed):
             faults.append(f"chain {chain}: its head in the database is not its last entry {last}")
@@ -146,10 +143,11 @@ def verify(conn: Connection, data_dir: Path) -> list[str]:
 
 
 def _follow(
-    conn: Connection, data_dir: Path, chain: str, signed: _Signed, seen: set[str], faults: list[str]
+    conn: Connection, keys: Line, chain: str, signed: _Signed, seen: set[str], faults: list[str]
 ) -> tuple[int, bytes]:
     """Walk one chain, note what is wrong, and return its last number and hash."""
     last, hashed = signed.start or (0, hashlib.sha256(chain.encode()).digest())
+    moment = datetime.min.replace(tzinfo=UTC)
     rows = sa.select(audit).where(audit.c.chain == chain).order_by(audit.c.seq, audit.c.at)
     for row in conn.execute(rows.execution_options(yield_per=1000)):
         if row.seq != last + 1:
@@ -159,21 +157,26 @@ def _follow(
             faults.append(f"chain {chain}: entry {last} does not fit its hash")
         if signed.heads.pop(last, hashed.hex()) != hashed.hex():
             faults.append(f"chain {chain}: entry {last} is not the one whose head was signed")
-        faults += [f"chain {chain}: entry {last} {what}" for what in _check(data_dir, chain, row.entry, seen)]
+        moment = max(moment, row.at)  # a time before that of an earlier entry makes this one no older
+        faults += [
+            f"chain {chain}: entry {last} {what}" for what in _check(keys, chain, row.entry, moment, seen)
+        ]
     faults += [f"chain {chain}: entry {seq}, whose head was signed, is gone" for seq in sorted(signed.heads)]
     return last, hashed
 
 
-def _check(data_dir: Path, chain: str, text: str, seen: set[str]) -> Iterator[str]:
-    """Yield what is wrong with one entry by itself."""
+def _check(keys: Line, chain: str, text: str, moment: datetime, seen: set[str]) -> Iterator[str]:
+    """Yield what is wrong with one entry by itself, which came in at a moment."""
     try:
         told = json.loads(text)
-        good = _is_signed(data_dir, told)
+        signer = keys.signer(told)
     except (ValueError, TypeError, AttributeError, KeyError):
         yield "cannot be read"
         return
-    if not good:
+    if signer is None:
         yield "is not signed by us"
+    elif keys.is_over(signer, moment):
+        yield f"is signed by a key that was replaced on {keys.replaced[signer]:%Y-%m-%d}, before it came in"
     elif told["chain"] != chain:
         yield f"was written for chain {told['chain']}"
     elif told["id"] in seen:
@@ -192,18 +195,18 @@ def _head(chain: str, seq: int, hashed: bytes) -> dict[str, Any]:
 
 
 def _this_month(data_dir: Path) -> Path:
-    return _folder(data_dir) / f"heads_{datetime.now(UTC):%Y_%m}.jsonl"
+    return folder(data_dir) / f"heads_{datetime.now(UTC):%Y_%m}.jsonl"
 
 
 def _head_files(data_dir: Path) -> list[Path]:
-    return sorted((data_dir / _FOLDER).glob("heads_*.jsonl"))
+    return sorted((data_dir / audit_keys.FOLDER).glob("heads_*.jsonl"))
 
 
 def _write(data_dir: Path, heads: list[dict[str, Any]]) -> None:
     """Append signed lines to the month's file, each with the hash of the line before it."""
     if not heads:
         return
-    with _this_month(data_dir).open("a+b", buffering=0) as file:
+    with audit_keys.signing(data_dir), _this_month(data_dir).open("a+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _LONGEST_LINE))
@@ -211,7 +214,7 @@ def _write(data_dir: Path, heads: list[dict[str, Any]]) -> None:
         before, lines = torn or (whole[-1] if whole else b""), [b""] * bool(torn)
         for head in heads:
             told = head | {"before": _line_hash(before)}
-            before = _canonical(told | {"sig": _sign(data_dir, told)}).encode()
+            before = canonical(told | {"sig": sign(data_dir, told)}).encode()
             lines.append(before)
         _write_whole(file, b"".join(line + b"\n" for line in lines), size)
         os.fsync(file.fileno())
@@ -246,29 +249,32 @@ def _signed_at(line: bytes) -> datetime:
         return datetime.min.replace(tzinfo=UTC)
 
 
-def _read_heads(data_dir: Path) -> tuple[dict[str, _Signed], list[str]]:
+def _read_heads(data_dir: Path, keys: Line) -> tuple[dict[str, _Signed], list[str]]:
     """Return what was signed per chain, and what is wrong with the files."""
     signed: dict[str, _Signed] = {}
-    faults = []
+    faults, newest = [], 0
     for path in _head_files(data_dir):
         before = b""
         for number, line in enumerate(path.read_bytes().splitlines(), 1):
-            told = _head_in(data_dir, line)
+            told, signer = _head_in(keys, line)
             if told is None or told["before"] != _line_hash(before):
                 faults.append(f"{path.name}: line {number} is not what we wrote there")
-            before = line
+            elif signer < newest:
+                faults.append(f"{path.name}: line {number} is signed by a key that was replaced before it")
+            before, newest = line, max(newest, signer)
             if told is not None:
                 _note(signed.setdefault(told["chain"], _Signed()), told)
     return signed, faults
 
 
-def _head_in(data_dir: Path, line: bytes) -> Json | None:
-    """Return the signed head in a line, None for one that is torn or not ours."""
+def _head_in(keys: Line, line: bytes) -> tuple[Json | None, int]:
+    """Return the signed head in a line and which key signed it, None for one that is torn or not ours."""
     try:
         told = json.loads(line)
-        return told if _is_signed(data_dir, told) else None
+        signer = keys.signer(told)
     except (ValueError, TypeError, AttributeError, KeyError):
-        return None
+        return None, 0
+    return (None, 0) if signer is None else (told, signer)
 
 
 def _note(signed: _Signed, told: Json) -> None:
@@ -277,43 +283,3 @@ def _note(signed: _Signed, told: Json) -> None:
         signed.heads = {seq: hashed for seq, hashed in signed.heads.items() if seq > told["seq"]}
     else:
         signed.heads[told["seq"]] = told["hash"]
-
-
-def _canonical(told: Json) -> str:
-    return json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def _sign(data_dir: Path, told: Json) -> str:
-    return base64.b64encode(_key(data_dir).sign(_canonical(told).encode())).decode()
-
-
-def _is_signed(data_dir: Path, told: Json) -> bool:
-    body = {name: value for name, value in told.items() if name != "sig"}
-    try:
-        _key(data_dir).public_key().verify(base64.b64decode(told["sig"]), _canonical(body).encode())
-    except InvalidSignature:
-        return False
-    return True
-
-
-def _folder(data_dir: Path) -> Path:
-    folder = data_dir / _FOLDER
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
-
-
-@lru_cache(maxsize=8)
-def _key(data_dir: Path) -> Ed25519PrivateKey:
-    """Return the signing key, made at the first need; only its owner reads the file."""
-    path = _folder(data_dir) / _KEY
-    if not path.exists():
-        part = path.with_name(f"{_KEY}.{uuid.uuid4().hex}")
-        part.touch(mode=0o600)
-        made = Ed25519PrivateKey.generate()
-        part.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        with suppress(FileExistsError):  # another process was faster: its key holds
-            os.link(part, path)
-        part.unlink()
-    key = load_pem_private_key(path.read_bytes(), None)
-    assert isinstance(key, Ed25519PrivateKey)
-    return key

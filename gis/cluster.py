@@ -8,10 +8,8 @@ nothing.
 
 import fcntl
 import hashlib
-import hmac
 import os
 import pwd
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +22,7 @@ from urllib.parse import quote
 import structlog
 from sqlalchemy.engine import make_url
 
-from gis import postgres
+from gis import passwords, postgres
 from gis.errors import ClusterFailed, ClusterMissing
 
 NAME = "safetymap"
@@ -107,20 +105,10 @@ class Cluster:
         return int((self.home / "port").read_text())
 
     @property
-    def password(self) -> str:
-        """The password of the role; FileNotFoundError before there is one."""
-        return _password_file(self.data_dir).read_text().strip()
-
-    @property
-    def service_password(self) -> str:
-        """The password of the service's role: follows from the other one, which does not follow from it."""
-        return hmac.new(self.password.encode(), SERVICE.encode(), "sha256").hexdigest()
-
-    @property
     def url(self) -> str:
-        """SQLAlchemy URL over the Unix socket."""
+        """SQLAlchemy URL over the Unix socket; FileNotFoundError before the first start."""
         where = f"host={quote(str(self.sockets))}&port={self.port}"
-        return f"postgresql+psycopg://{NAME}:{self.password}@/{NAME}?{where}"
+        return f"postgresql+psycopg://{NAME}:{passwords.in_force(self.data_dir)}@/{NAME}?{where}"
 
     @property
     def provisioned(self) -> Path:
@@ -176,7 +164,7 @@ def up(data_dir: Path) -> str:
     with _locked(data_dir):
         _place(data_dir)
         cluster = find(data_dir)
-        _make_password(data_dir)
+        passwords.ensure(data_dir)
         if not _answers(cluster):
             cluster.provisioned.unlink(missing_ok=True)
             _initialise(cluster)
@@ -195,7 +183,7 @@ def recover(data_dir: Path, fill: Callable[[Cluster], None]) -> str:
         cluster = find(data_dir)
         cluster.own_directory(cluster.home)
         fill(cluster)
-        _make_password(data_dir)
+        passwords.ensure(data_dir)
         cluster.own_directory(cluster.sockets)
         _configure(cluster, _free_port(cluster))
         started = cluster.run("pg_ctl", "start", "-w", "-t", "120", "-D", cluster.data, "-l", cluster.log)
@@ -213,6 +201,19 @@ def reload(data_dir: Path) -> None:
         done = cluster.run("pg_ctl", "reload", "-D", cluster.data)
         if done.returncode:
             raise ClusterFailed(done.stderr.strip())
+
+
+def change_passwords(data_dir: Path) -> None:
+    """Give both roles of the cluster, which runs, new passwords. Connections that are open stay so.
+
+    Raises ClusterFailed where it does not run.
+    """
+    with _locked(data_dir):
+        cluster = find(data_dir)
+        if not _postmaster(cluster):
+            raise ClusterFailed("the private cluster does not run; run `safetymap db up`")
+        passwords.prepare(data_dir)
+        _provision(cluster)
 
 
 def down(data_dir: Path) -> bool:
@@ -243,7 +244,7 @@ def url(data_dir: Path) -> str:
 
 def service_url(data_dir: Path, url: str) -> str:
     """Return `url`, of a database of this cluster, as the service's role comes in."""
-    password = Cluster(data_dir.resolve(), data_dir / "pg", None).service_password
+    password = passwords.of_service(passwords.in_force(data_dir), SERVICE)
     return make_url(url).set(username=SERVICE, password=password).render_as_string(hide_password=False)
 
 
@@ -277,20 +278,6 @@ def _place(data_dir: Path) -> None:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
-
-
-def _password_file(data_dir: Path) -> Path:
-    return data_dir / "pg-password"
-
-
-def _make_password(data_dir: Path) -> None:
-    """Write a password where there is none."""
-    path = _password_file(data_dir)
-    if path.exists() and path.stat().st_size:
-        return
-    path.unlink(missing_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(secrets.token_urlsafe(24))
 
 
 def _initialise(cluster: Cluster) -> None:
@@ -350,11 +337,12 @@ def _free_port(cluster: Cluster) -> int:
 
 def _provision(cluster: Cluster) -> None:
     """Make sure of PostGIS, the roles, their passwords and the database, whatever a killed process left."""
-    script = _PROVISION.format(
-        name=NAME, password=cluster.password, service=SERVICE, service_password=cluster.service_password
-    )
+    password = passwords.newest(cluster.data_dir)
+    of_service = passwords.of_service(password, SERVICE)
+    script = _PROVISION.format(name=NAME, password=password, service=SERVICE, service_password=of_service)
     done_with = hashlib.sha256(script.encode()).hexdigest()
     if cluster.provisioned.exists() and cluster.provisioned.read_text() == done_with:
+        passwords.put_in_force(cluster.data_dir)
         return
     done = cluster.sql(script)
     if done.returncode and '"postgis" is not available' in done.stderr:
@@ -362,6 +350,7 @@ def _provision(cluster: Cluster) -> None:
     if done.returncode:
         raise ClusterFailed(done.stderr.strip())
     cluster.write(cluster.provisioned, done_with)
+    passwords.put_in_force(cluster.data_dir)
 
 
 def _postmaster(cluster: Cluster) -> int | None:

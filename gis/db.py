@@ -1,5 +1,6 @@
 """Engine and pool: the one owner of connections to PostGIS."""
 
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from psycopg.errors import InsufficientPrivilege, InvalidParameterValue
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine, make_url
 
-from gis import cluster, database_url
+from gis import cluster, database_url, passwords
 from gis.errors import DatabaseUnfit
 from gis.settings import settings
 
@@ -53,24 +54,54 @@ def url() -> str:
     return database_url.read(configured, "SAFETYMAP_DATABASE_URL").render_as_string(hide_password=False)
 
 
+Passwords = Callable[[], Iterator[str]]
+"""Those that the database may take at this moment."""
+
+
 def make_engine(
-    address: str, *, pool_size: int = 5, timeout_ms: int | None = None, role: str | None = None
+    address: str,
+    *,
+    pool_size: int = 5,
+    timeout_ms: int | None = None,
+    role: str | None = None,
+    may_be: Passwords | None = None,
 ) -> Engine:
     """Return an engine over the database at `address` whose pool never exceeds `pool_size` connections.
 
     `timeout_ms` bounds every statement; None leaves long work (imports, refresh) unbounded. `role` is put on
-    when connecting and again in each transaction: a pooler may give it a session of somebody else.
+    when connecting and again in each transaction: a pooler may give it a session of somebody else. `may_be`:
+    passwords instead of the address's, since they change while the engine lives.
     """
     bound = {"statement_timeout": str(timeout_ms)} if timeout_ms else {}
     chosen = bound | ({"role": role} if role else {})
     engine = sa.create_engine(
         make_url(address), pool_size=pool_size, max_overflow=0, pool_timeout=5,
-        connect_args=_FROM_THE_FIRST, execution_options={"session": _SETTINGS | chosen},
+        connect_args=_FROM_THE_FIRST, execution_options={"session": _SETTINGS | chosen, "may_be": may_be},
     )  # fmt: skip
+    if may_be:
+        event.listen(engine, "do_connect", partial(_connect, may_be))
     event.listen(engine, "connect", partial(_settle, _SETTINGS | chosen))
     if role:
         event.listen(engine, "begin", partial(_settle_transaction, chosen))
     return engine
+
+
+def _connect(may_be: Passwords, dialect: Any, _: object, words: list[Any], named: dict[str, Any]) -> Any:
+    """Connect with the password that the database takes."""
+    refused: psycopg.OperationalError | None = None
+    for password in may_be():
+        try:
+            return dialect.connect(*words, **named | {"password": password})
+        except psycopg.OperationalError as error:
+            refused = _if_password(error)
+    raise refused or FileNotFoundError("there is no password")
+
+
+def _if_password(error: psycopg.OperationalError) -> psycopg.OperationalError:
+    """Return an error that is about the password; raise any other."""
+    if "password authentication failed" not in str(error):
+        raise error
+    return error
 
 
 def _settle(chosen: dict[str, str], connection: psycopg.Connection[Any], _: object) -> None:
@@ -94,7 +125,10 @@ def _words(chosen: dict[str, str], *, local: bool) -> dict[str, object]:
 
 def apart(engine: Engine) -> Connection:
     """Return a connection beside an engine's pool, with nothing set on it."""
-    return sa.create_engine(engine.url, poolclass=sa.NullPool, connect_args=_FROM_THE_FIRST).connect()
+    made = sa.create_engine(engine.url, poolclass=sa.NullPool, connect_args=_FROM_THE_FIRST)
+    if may_be := engine.get_execution_options()["may_be"]:
+        event.listen(made, "do_connect", partial(_connect, may_be))
+    return made.connect()
 
 
 async def awaited(engine: Engine, *, timeout_ms: int) -> psycopg.AsyncConnection[Any]:
@@ -104,13 +138,25 @@ async def awaited(engine: Engine, *, timeout_ms: int) -> psycopg.AsyncConnection
     any values, unless a transaction says otherwise: for small tiles planning took longer than the rest.
     """
     _, words = engine.dialect.create_connect_args(engine.url)
-    connection = await psycopg.AsyncConnection.connect(autocommit=True, **dict(words), **_FROM_THE_FIRST)
+    may_be = engine.get_execution_options()["may_be"]
+    connection = await _awaited(dict(words) | _FROM_THE_FIRST, may_be)
     chosen = engine.get_execution_options()["session"] | {
         "statement_timeout": str(timeout_ms),
         "plan_cache_mode": "force_generic_plan",
     }
     await connection.execute(_SET, _words(chosen, local=False))
     return connection
+
+
+async def _awaited(words: dict[str, Any], may_be: Passwords | None) -> psycopg.AsyncConnection[Any]:
+    """As `_connect`, or with the password that `words` hold."""
+    refused: psycopg.OperationalError | None = None
+    for password in may_be() if may_be else (words.get("password"),):
+        try:
+            return await psycopg.AsyncConnection.connect(autocommit=True, **words | {"password": password})
+        except psycopg.OperationalError as error:
+            refused = _if_password(error)
+    raise refused or FileNotFoundError("there is no password")
 
 
 def role_of(engine: Engine) -> str | None:
@@ -131,6 +177,7 @@ def engine_of_service(address: str) -> Engine:
         pool_size=chosen.pool_size,
         timeout_ms=chosen.statement_timeout_ms,
         role=cluster.SERVICE if own else None,
+        may_be=None if own else partial(passwords.candidates, chosen.data_dir, cluster.SERVICE),
     )
 
 

@@ -72,6 +72,10 @@ class TileSlow(Problem):
     """A tile's query ran out of time."""
 
 
+class SecretSealed(Problem):
+    """A second factor cannot be read with the keys of this data directory."""
+
+
 class Forbidden(Problem):
     """Whoever asks is known, and may not."""
 

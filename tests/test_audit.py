@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy.engine import Connection, Engine
 
 from api.main import make_app
-from gis import access, audit
+from gis import access, audit, audit_keys
 from gis.access import Principal
 from gis.schema_access import audit as log
 from gis.schema_access import audit_heads as heads
@@ -77,7 +77,7 @@ def edit(conn: Connection, chain: str, rng: random.Random) -> None:
     told = json.loads(row.entry)
     name = rng.choice(["who", "what", "from", "at", "role", "id", "sig"])
     told[name] = f"{told[name]}x"
-    _update(conn, chain, row.seq, entry=audit._canonical(told))
+    _update(conn, chain, row.seq, entry=audit_keys.canonical(told))
 
 
 def edit_time(conn: Connection, chain: str, rng: random.Random) -> None:
@@ -127,7 +127,7 @@ def carry_over(conn: Connection, chain: str, rng: random.Random) -> None:
 def forge(conn: Connection, chain: str, rng: random.Random) -> None:
     """Append an entry that was never signed, by the front door."""
     told = json.loads(rng.choice(_rows(conn, chain)).entry)
-    audit.append(conn, chain, [audit._canonical(told | {"id": rng.randbytes(16).hex()})])
+    audit.append(conn, chain, [audit_keys.canonical(told | {"id": rng.randbytes(16).hex()})])
 
 
 def rewrite_without_one(conn: Connection, chain: str, rng: random.Random) -> None:

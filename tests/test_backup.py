@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from api import access
 from api.main import make_app
-from gis import audit, audit_queue, cluster, db
+from gis import audit, audit_keys, audit_queue, cluster, db, second_factor
 from gis.access import Principal
 from gis.backup import checks, record, repository, restore
 from gis.errors import BackupFailed, BadInput
@@ -189,6 +189,26 @@ def test_heads_signed_since_the_backup_hold_what_came_since(one: Installation, i
     assert [len(path.read_text().splitlines()) for path in signed] == [
         len((now / path.name).read_text().splitlines()) - 1 for path in (into / "audit").glob("heads_*")
     ]
+
+
+def test_keys_that_changed_since_the_backup_are_in_it(one: Installation, into: Path) -> None:
+    """It is taken between a change's preparation and its being in force, as `safetymap rotate` does."""
+    with one.engine().begin() as conn:
+        audit.bring_in(conn, one.data_dir)
+        held = {str(n): second_factor.seal(one.data_dir, f"secret {n}", str(n).encode()) for n in range(3)}
+    audit_keys.prepare(one.data_dir)
+    second_factor.prepare(one.data_dir)
+    one.take("diff")
+    audit_keys.put_in_force(one.data_dir)
+    one.note("signed by the new key")
+    second_factor.put_in_force(one.data_dir)
+    held["new"] = second_factor.seal(one.data_dir, "secret new", b"new")
+    assert len({text.partition(":")[0] for text in held.values()}) == 2
+    assert one.restore(into) == []
+    for name, text in held.items():
+        assert second_factor.unseal(into, text, name.encode()) == f"secret {name}"
+    with one.engine(into).connect() as conn:
+        assert audit.verify(conn, into) == []
 
 
 SPOILED: dict[str, tuple[str, str]] = {

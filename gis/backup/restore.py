@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
-from gis import audit, audit_queue, cluster, postgres
+from gis import audit, audit_keys, cluster, postgres
 from gis.backup import checks, files, record, repository, take
 from gis.backup.repository import Repository
 from gis.backup.take import Backup
@@ -154,11 +154,12 @@ def _anchor(live: Path, into: Path, moment: datetime | None) -> None:
 
 
 def settle(conn: Connection, data_dir: Path) -> None:
-    """Bring into the audit what waited in files when the backup was taken, each entry once."""
-    for waiting in audit_queue.left_behind(data_dir):
-        for chain, texts in audit_queue.by_chain(waiting.texts).items():
-            audit.append_missing(conn, chain, texts)
-        waiting.done()
+    """Bring into the audit what waited in files when the backup was taken, each entry once.
+
+    A key that was prepared for the audit when the backup was taken may have signed since: it is in force.
+    """
+    audit_keys.put_in_force(data_dir)
+    audit.bring_in(conn, data_dir)
 
 
 def look(conn: Connection, data_dir: Path, brought: Brought) -> checks.Restored:
