@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from gis.addresses.match import find
 from gis.importing.gazetteer import Gazetteer
 from gis.network.ranges import Found
-from gis.network.street_cores import core
+from gis.network.street_cores import core, may_be_one
 from gis.network.street_names import street_key
 from tests import town
 from tests.addressed import HERE, THERE, add_street, prepare, questions
@@ -58,7 +58,7 @@ def test_a_number_is_held_on_a_street_whose_name_ends_in_one(store: Connection, 
     town.add_building(store, batch, registered, THERE)
     texts = ["12 Street 40", "Street 40 12", "12, Street 40", registered, "14 Street 40"]
     found = Gazetteer(store).find(texts, date(2024, 5, 1))
-    assert [isinstance(found[text], Found) for text in texts] == [False] * 4 + [True]
+    assert [isinstance(found[text], Found) for text in texts] == [False] * 4 + [True], found
 
 
 @pytest.mark.parametrize(
@@ -125,6 +125,9 @@ def test_a_word_that_names_makes_another_street(store: Connection, one: str, oth
     batch = add_street(store, one)
     town.add_building(store, batch, form.format(other, 58), THERE)
     text = f"{one} 58"
+    if may_be_one(street_key(one), street_key(other)):
+        assert "is registered" in str(Gazetteer(store).find([text], date(2024, 5, 1))[text])
+        add_street(store, other)
     assert isinstance(Gazetteer(store).find([text], date(2024, 5, 1))[text], Found)
     assert not core(street_key(one)).may_be(core(street_key(other)))
 

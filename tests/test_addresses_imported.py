@@ -99,3 +99,59 @@ def test_a_house_registered_far_along_its_own_street_holds_the_range(store: Conn
     assert set(other.values()) == {"range"}, other
     for _, form, text in OTHER_FORMS:
         assert form in [match.address for match in find(store, text, 5).matches], text
+
+
+ONE_WORD = [
+    ("Kilima Juja", "Juja 10", "Kilima Juja 10"),
+    ("Njoro", "Njoro Kilima 10", "Njoro 10"),
+    ("Barabara Uhuru", "Bar. Uhuru 10", "Barabara Uhuru 10"),
+    ("Kossuth Lajos utca", "Kossuth Lajos u. 10", "Kossuth Lajos utca 10"),
+    ("General Luna Street", "10 Gen. Luna Street", "10 General Luna Street"),
+    ("Baker Street", "10 Old Baker Street", "10 Baker Street"),
+]
+"""Words that stand in no list, or in none as they are here."""
+
+
+@pytest.mark.parametrize("kind", ["places", "buildings"])
+def test_one_word_more_or_less_or_short_may_be_the_same_street(store: Connection, kind: str) -> None:
+    build_streets(store, [street for street, *_ in ONE_WORD])
+    register(store, kind, [(form, town.at(0.9, _row(n))) for n, (_, form, _) in enumerate(ONE_WORD)])
+    texts = [text for *_, text in ONE_WORD]
+    assert placed(store, texts) == dict.fromkeys(texts)
+    others = [text.replace("10", "30") for text in texts]
+    assert placed(store, others) == dict.fromkeys(others, "range")
+    for _, form, text in ONE_WORD:
+        assert form in [match.address for match in find(store, text, 5).matches], text
+
+
+def test_another_street_of_the_store_holds_nothing(store: Connection) -> None:
+    names = ["Main Street", "Old Main Street", "Via Roma", "Viale Roma", "Długa", "Nowa Długa"]
+    build_streets(store, names)
+    forms = ("10 Old Main Street", "Viale Roma 10", "Nowa Długa 10")
+    register(store, "places", [(form, town.at(1.1, 1.1)) for form in forms])
+    texts = ["10 Main Street", "Via Roma 10", "Długa 10"]
+    assert placed(store, texts) == dict.fromkeys(texts, "range")
+
+
+SHORT_TYPES = [
+    ("Strada Horea", "Str. Horea nr. 5"), ("Aleea Crinului", "Al. Crinului 5, bl. A3, et. 3, ap. 7"),
+    ("Bulevardul Unirii", "Bd. Unirii 5"), ("Șoseaua Nordului", "Șos. Nordului nr. 5, ap. 7"),
+    ("Vytauto gatvė", "Vytauto g. 5"), ("Gedimino prospektas", "Gedimino pr. 5, bt. 5"),
+    ("Rotušės aikštė", "Rotušės a. 5, butas 5"), ("Šilo skersgatvis", "Šilo skg. 5"),
+    ("Ulica Lipa", "Ul. Lipa 5, stan 4"), ("Savska ulica", "Savska ul. kbr. 5, prizemlje"),
+    ("Ilica", "Ilica br. 5"),
+    ("Λεωφόρος Συγγρού", "Λεωφ. Συγγρού 5"), ("Πλατεία Κάνιγγος", "Πλ. Κάνιγγος 5"),
+    ("Calle Larga", "Cl. Larga 5"), ("Carrera Sol", "Cra. Sol 5"), ("Diagonal Sur", "Dg. Sur 5"),
+]  # fmt: skip
+
+
+def test_short_types_are_placed_where_the_full_ones_are(store: Connection) -> None:
+    build_streets(store, [street for street, _ in SHORT_TYPES])
+    texts = [short for _, short in SHORT_TYPES]
+    assert placed(store, texts) == dict.fromkeys(texts, "range")
+
+
+def test_a_short_type_of_two_streets_is_refused(store: Connection) -> None:
+    build_streets(store, ["Avenida Sol", "Calle Luna", "Carrer Luna", "Camino Rey"])
+    texts = ["C. Luna 5", "C. Rey 5", "Cl. Sol 5"]
+    assert placed(store, texts) == dict.fromkeys(texts)

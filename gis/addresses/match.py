@@ -134,6 +134,9 @@ class _AsWritten:
     def knows(self, house: House) -> bool:
         return house.street in self.meant
 
+    def is_common(self, _: str) -> bool:
+        return False
+
 
 _REGISTERED = ("building", "place")
 _MORE_BEHIND = 0.95

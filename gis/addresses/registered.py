@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from gis.addresses.normalise import fold
 from gis.addresses.parse import without_rooms
 from gis.addresses.written import Written
 from gis.grids import Asked
-from gis.network.street_cores import Core, core, named_words
+from gis.network.street_cores import may_be_one, named_words
 from gis.network.street_names import IS_HAN, House, are_apart, spelt_alike
 
 _LETTERS = 4
@@ -104,12 +105,15 @@ class Streets(Protocol):
     def knows(self, house: House, /) -> bool:
         """Tell whether it is a street of the store."""
 
+    def is_common(self, word: str, /) -> bool:
+        """Tell whether a word stands in many streets' names."""
+
 
 def by_house(
     conn: Connection, asked: Sequence[Written], record: Asked | None, streets: Streets
 ) -> dict[str, list[Candidate]]:
     """Return the registered addresses with a number on the streets that each of the texts may mean."""
-    wanted = list(_words(conn, asked))
+    wanted = list(_words(conn, asked, streets))
     found = conn.execute(_WORDED, {"asked": [words for _, words in wanted]}).all()
     rows = {(wanted[row.n][0].text, row.kind, row.id): Row(*row[1:]) for row in found}
     read = written.read(conn, [row.text for row in rows.values()], record)
@@ -159,23 +163,26 @@ def _contradict(one: Written, other: Written, streets: Streets) -> bool:
 def _may_mean(one: Written, other: Written, streets: Streets) -> bool:
     """Tell whether a registered address that is on no other known street may hold the number of one.
 
-    Its street may lack a type, direction, article or region that the other names, or have one more.
+    Its street may lack a type, direction, article, region or another word that the other names, or have one
+    more, or say one in short. One that lacks its type is on no street for sure, though a single one of those
+    that end in a type is called so: `Santander 10` may be on Avenida Santander beside Santander Street.
     """
     known = [house for house in one.houses if streets.knows(house)]
     streets_of = {streets.called(house) for house in known}
-    if any(streets.knows(house) and streets.called(house) not in streets_of for house in other.houses):
+    exact = [replace(house, as_written=True) for house in other.houses]
+    if any(streets.knows(house) and streets.called(house) not in streets_of for house in exact):
         return False
     mine, its = _meant(known, one, streets), _meant(other.numbers, other, streets)
-    return any(a.may_be(b) for number in mine.keys() & its for a in mine[number] for b in its[number])
+    return any(may_be_one(a, b) for number in mine.keys() & its for a in mine[number] for b in its[number])
 
 
-def _meant(houses: Iterable[House], of: Written, streets: Streets) -> dict[int, set[Core]]:
+def _meant(houses: Iterable[House], of: Written, streets: Streets) -> dict[int, set[str]]:
     """Return what the streets of houses may be called, by their numbers, with and without regions."""
-    meant: dict[int, set[Core]] = defaultdict(set)
+    meant: dict[int, set[str]] = defaultdict(set)
     for house in houses:
         key = streets.called(house)
         bare = [] if IS_HAN.search(key) else regions.without(key.lower(), of.known.names)
-        meant[house.number] |= {core(key), *(core(rest.upper()) for rest in bare)}
+        meant[house.number] |= {key, house.street, *(rest.upper() for rest in bare)}
     return meant
 
 
@@ -183,7 +190,7 @@ def _front_of(house: House, of: Written) -> tuple[str, ...]:
     return next((group.front for group in of.groups if house in group.addresses), ())
 
 
-def _words(conn: Connection, asked: Sequence[Written]) -> Iterator[tuple[Written, str]]:
+def _words(conn: Connection, asked: Sequence[Written], streets: Streets) -> Iterator[tuple[Written, str]]:
     """Yield the words by which the houses of texts are looked for: those of the street, and the number."""
     houses = [(one, house) for one in asked for house in one.houses]
     keys = fold(conn, *(_DOTTED.sub(" ", house.written) or house.written for _, house in houses))
@@ -193,21 +200,25 @@ def _words(conn: Connection, asked: Sequence[Written]) -> Iterator[tuple[Written
             continue
         numbers = {str(int(number)) for number in re.findall(r"\d+", key)}
         for words in (
-            of for rest in (key, *regions.without(key, one.known.names)) for of in _of_street(rest)
+            of for rest in (key, *regions.without(key, one.known.names)) for of in _of_street(rest, streets)
         ):
             yield one, " ".join(sorted({*words, *numbers, str(house.number)}))
 
 
-def _of_street(key: str) -> list[set[str]]:
+def _of_street(key: str, streets: Streets) -> list[set[str]]:
     """Return the first letters of a street's words, without what may be left out of its name.
 
-    Each spelling of the longest, where all that is left have several.
+    Any one word may be left out or said in short, where one that is rare stays. Each spelling of the longest,
+    where all that is left have several.
     """
     words = named_words(_WORDS.findall(key))
     spelt = {word: spelt_alike(word) for word in words}
-    sure = {word[:_LETTERS] for word, of in spelt.items() if len(of) == 1 and len(word) >= _SHORTEST}
+    sure = {word for word, of in spelt.items() if len(of) == 1 and len(word) >= _SHORTEST}
+    rests = [sure - {word} for word in sorted(sure)]
+    fewer = [rest for rest in rests if not all(streets.is_common(word) for word in rest)]
     longest = max(spelt, key=len, default="")
-    return [sure] if sure else [{one[:_LETTERS]} for one in spelt.get(longest, ())] or [set()]
+    found = (fewer or [sure]) if sure else [{one} for one in spelt.get(longest, ())] or [set()]
+    return [{word[:_LETTERS] for word in of} for of in found]
 
 
 def by_text(conn: Connection, asked: Sequence[Written], record: Asked | None) -> dict[str, list[Candidate]]:

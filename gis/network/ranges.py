@@ -1,6 +1,6 @@
 """House numbers, blocks and crossings to places, by the numbers that centre lines have on either side."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import nearest_points, substring
 
-from gis.network.street_cores import Core, core
+from gis.network.street_cores import Core, core, other_ends
 from gis.network.street_names import IS_HAN, Address, Block, Crossing, House, may_mean, parts, street_key
 
 Lines = npt.NDArray[np.object_]
@@ -28,6 +28,10 @@ ONE_CROSSING_M = 80.0
 ONE_STRETCH_M = 300.0
 """Places of one number this near each other are one, known to that many metres: ranges overlap where segments
 meet. Farther apart are two streets of one name, or a number that is published twice."""
+
+
+COMMON = 10
+"""Streets in whose names a word stands that tells them apart no more."""
 
 
 class Side(NamedTuple):
@@ -89,11 +93,18 @@ class Streets:
     rows: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     names: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     cores: dict[tuple[str, ...], dict[str, Core]] = field(default_factory=lambda: defaultdict(dict))
+    spelt: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+    words: Counter[str] = field(default_factory=Counter)
+    """In how many streets' names a word stands."""
 
     def __post_init__(self) -> None:
         """List the lines of each street."""
         for row, road in enumerate(self.roads):
             key = street_key(road.name)
+            if key not in self.rows:
+                self.words.update(set(key.split()))
+                for end in other_ends(key):
+                    self.spelt[end].add(key)
             self.rows[key].append(row)
             self.names[parts(key).name].add(key)
             of = core(key)
@@ -103,17 +114,28 @@ class Streets:
 
     def street(self, key: str) -> list[int]:
         """Return the lines of a street; one written without type or direction where only one can be meant."""
-        if key in self.rows:
-            return self.rows[key]
+        if rows := self._spelt(key):
+            return rows
         meant = [one for one in self.names.get(parts(key).name, ()) if may_mean(key, one)]
         return self.rows[meant[0]] if len(meant) == 1 else []
+
+    def _spelt(self, key: str) -> list[int]:
+        """Return the lines of a street whose name is written in full, its type in any spelling."""
+        if key in self.rows:
+            return self.rows[key]
+        meant = {street for end in other_ends(key) for street in self.spelt.get(end, ())}
+        return self.rows[meant.pop()] if len(meant) == 1 else []
+
+    def is_common(self, word: str) -> bool:
+        """Tell whether a word stands in many streets' names, so that it hardly names one."""
+        return self.words[street_key(word)] >= COMMON
 
     def knows(self, address: Address) -> bool:
         """Tell whether the streets of an address are here."""
         if isinstance(address, Crossing):
             return all(self.street(key) for key in address.streets)
         if isinstance(address, House) and address.as_written:
-            return address.street in self.rows
+            return bool(self._spelt(address.street))
         return bool(self.street(address.street))
 
     def called(self, house: House) -> str:
@@ -123,7 +145,7 @@ class Streets:
         """
         if f"{house.street} {house.number}" in self.rows:
             return ""
-        rows = self.rows.get(house.street) or ([] if house.as_written else self.street(house.street))
+        rows = self._spelt(house.street) if house.as_written else self.street(house.street)
         return street_key(self.roads[rows[0]].name) if rows else house.street
 
     def alike(self, key: str) -> list[str]:
@@ -145,7 +167,7 @@ class Streets:
         exact = isinstance(address, House) and address.as_written
         if isinstance(address, House) and exact and f"{address.street} {address.number}" in self.rows:
             return f"{address.street} {address.number} is a street, and may be a number of {address.street}"
-        if not (self.rows.get(address.street) if exact else self.street(address.street)):
+        if not (self._spelt(address.street) if exact else self.street(address.street)):
             return f"{address.street} is no street of the store"
         if isinstance(address, House):
             none = f"{address.street} has no range that holds number {address.number}"

@@ -21,7 +21,8 @@ _TYPES = {
     "FREEWAY": "FWY", "GARDEN": "GDN", "GARDENS": "GDNS", "GREEN": "GRN", "HEIGHTS": "HTS",
     "HIGHWAY": "HWY", "LANE": "LN", "PARKWAY": "PKWY", "PKY": "PKWY", "PARK": "PK",
     "PLACE": "PL", "PLAZA": "PLZ", "POINT": "PT", "ROAD": "RD", "ROUTE": "RTE",
-    "SQUARE": "SQ", "STREET": "ST", "STR": "ST", "STRASSE": "ST", "TERRACE": "TER", "TERR": "TER",
+    "SQUARE": "SQ", "STREET": "ST", "STR": "ST", "STRASSE": "ST", "STRADA": "ST",
+    "TERRACE": "TER", "TERR": "TER",
     "TRAIL": "TRL",
     "TURNPIKE": "TPKE",
 }  # fmt: skip
@@ -249,7 +250,8 @@ _HOUSE_ZH = re.compile(
 _BARE_ZH = re.compile(r"^(?P<street>.+(?:路|街|巷|弄|(?<![国省县乡])道))(?P<number>\d+)(?P<suffix>)$")
 """A number without 号; 国道320 is a road."""
 _SIGN = (
-    r"(?:(?:n\.?o|n|(?:[oh]|haus|huis)?nr|nro|n[uú]m(?:ero)?|(?:haus|huis)?nummer|number|numer)\b[.°]*\s*)?"
+    r"(?:(?:n\.?o|n|(?:[oh]|haus|huis)?nr|k?br|nro|n[uú]m(?:ero)?|(?:haus|huis)?nummer|number|numer)\b"
+    r"[.°]*\s*)?"
 )
 _SUFFIX = (
     r"(?P<suffix>\s?/?\s?[A-NP-WYZ]|\s?-\s?(?P<to>\d+)|\s?/\s?\d+(?:\s?[A-Z])?|\s+\d/\d"

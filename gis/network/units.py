@@ -21,7 +21,9 @@ _NUMBERED = {
     "fi": "huoneisto",
     "cs": "byt",
     "hu": "ajtó lépcsőház",
-    "ro": "apartament scara",
+    "ro": "apartament ap scara bloc bl et",
+    "lt": "butas bt",
+    "hr": "stan",
     "el": "διαμέρισμα",
     "vi": "phòng căn",
 }
@@ -48,6 +50,7 @@ _ALONE = {
     "fr": "rdc",
     "pt": "rc esq dto frente cave",
     "de": "eg og ug dg erdgeschoss",
+    "hr": "prizemlje",
 }
 """What says it alone."""
 
