@@ -102,17 +102,32 @@ def _authorization(request: Request) -> tuple[str, str]:
 def _accept(request: Request, whose: Principal | None) -> Principal:
     """Return whoever's token came as somebody who may use it so; see `who`."""
     is_bearer = bool(_authorization(request)[0])
-    if whose and whose.is_session != is_bearer and not (whose.demo and not is_local(request)):
+    if whose and whose.is_session != is_bearer and (not whose.demo or takes_demo_keys(request)):
         return whose
     if is_bearer:
         raise Unknown("the key is unknown, revoked or expired; ask for a new one")
     return ANYBODY
 
 
+def takes_demo_keys(request: Request) -> bool:
+    """Say whether keys of the demo hold: in demo mode, for this machine."""
+    return request.app.state.demo is not None and is_local(request)
+
+
+_FORWARDING = frozenset(
+    {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
+)
+
+
 def is_local(request: Request) -> bool:
-    """Say whether this machine asks, by a name of its own (a page elsewhere may rebind its name to us)."""
-    return request.client is not None and all(
-        is_loopback(host) for host in (request.client.host, request.url.hostname or "")
+    """Say whether this machine asks, by a name of its own (a page elsewhere may rebind its name to us).
+
+    What a proxy passes on is not this machine's; one that says nothing of itself is not recognised.
+    """
+    return (
+        request.client is not None
+        and all(is_loopback(host) for host in (request.client.host, request.url.hostname or ""))
+        and _FORWARDING.isdisjoint(request.headers)
     )
 
 

@@ -1,6 +1,8 @@
 """The `safetymap` command: the database, imports, demo cities, derived layers and the service."""
 
+import os
 import sys
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -9,6 +11,7 @@ import uvicorn
 from api import analysis_cli, backup_cli, city_cli, exporting, importing, keys_cli, mending, rotate_cli
 from api.access import is_loopback
 from api.console import app, out, plain_errors
+from api.demo_access import DemoAccess
 from gis import cluster, db, demo_keys, loading, preflight
 from gis.errors import BadInput
 from gis.migrate import advice, migrate
@@ -74,8 +77,8 @@ def db_reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] 
     out.print("database emptied")
 
 
-def _settle_demo(host: str) -> None:
-    """Lay ready the demo's keys where a demo city is loaded, which then is for this machine only."""
+def _settle(host: str, *, is_demo: bool) -> None:
+    """Bring the store to its newest revision; lay ready the keys of a demo, or see to it that none are left."""
     preflight.check(db.work_engine(), writes=False)
     with db.work_engine().begin() as conn:
         if preflight.is_standby(conn):
@@ -84,14 +87,25 @@ def _settle_demo(host: str) -> None:
     preflight.check(db.work_engine())
     with db.work_engine().begin() as conn:
         migrate(conn)
-        if not loading.is_demo(conn):
+        if not is_demo:
             demo_keys.withdraw(conn)
-        elif is_loopback(host):
-            demo_keys.ensure(conn, settings().data_dir)
-        else:
+        elif not loading.is_demo(conn):
+            raise BadInput(
+                "demo", "the database holds no demo city; leave --demo out, or load one: make demo"
+            )
+        elif not is_loopback(host):
             raise BadInput(
                 "host", f"{host} is open to others, and a demo has keys that lie about: use 127.0.0.1"
             )
+        else:
+            demo_keys.ensure(conn, settings().data_dir)
+
+
+def _tell_workers(**values: object) -> None:
+    """Set settings also for the service's processes, which read them from the environment."""
+    for name, value in values.items():
+        os.environ[f"SAFETYMAP_{name.upper()}"] = str(value)
+    settings.cache_clear()
 
 
 @app.command()
@@ -100,17 +114,30 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on; SAFETYMAP_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; SAFETYMAP_PORT.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1,
+    *,
+    demo: Annotated[bool, typer.Option("--demo", help="Let the demo's log-ins be opened here.")] = False,
 ) -> None:
     """Serve the map, its tiles and its questions."""
-    _settle_demo(host or settings().host)
-    uvicorn.run(
-        "api.main:make_app",
-        factory=True,
-        host=host or settings().host,
-        port=port or settings().port,
-        workers=workers,
-        timeout_worker_healthcheck=60,  # on a busy machine one starts slowly; 5 s would end it for ever
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
-    )
+    host, port = host or settings().host, port or settings().port
+    _tell_workers(demo_mode=demo)
+    _settle(host, is_demo=demo)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    with DemoAccess(settings().data_dir).begun(address) if demo else nullcontext():
+        uvicorn.run(
+            "api.main:make_app",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            timeout_worker_healthcheck=60,  # on a busy machine one starts slowly; 5 s would end it for ever
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+
+
+@app.command()
+@plain_errors
+def demo_link() -> None:
+    """Print a link that opens the log-ins of the demo being served in one browser, once."""
+    sys.stdout.write(DemoAccess(settings().data_dir).link() + "\n")

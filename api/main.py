@@ -34,6 +34,7 @@ from api import (
     surveillance,
 )
 from api.access import Engines, Seen, guard
+from api.demo_access import DemoAccess
 from api.door import Door, Shed
 from api.events import Hub
 from api.heading import Head
@@ -101,6 +102,7 @@ def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None)
     app.state.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
     app.state.engines, app.state.seen, app.state.recorder = engines, Seen({}), recorder
     app.state.wire, app.state.desk, app.state.hub, app.state.data_dir = wire, desk, hub, data_dir
+    app.state.demo = DemoAccess(data_dir) if settings().demo_mode else None
     for router in ROUTERS:
         app.include_router(router)
     errors.install(app)

@@ -7,9 +7,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.engine import Connection
 
-from api.access import Who, audience, cookie_name, csrf, is_local, session_cookie
+from api.access import Who, audience, cookie_name, csrf, session_cookie, takes_demo_keys
+from api.demo_access import DemoAccess
 from api.deps import Transaction
-from gis import access, demo_keys
+from gis import access, demo_keys, loading
 from gis.access import ANYBODY, Principal
 from gis.db import Record
 from gis.errors import BadInput, NotFound, Unknown
@@ -18,6 +19,8 @@ from layers.catalogue import CATALOG
 router = APIRouter()
 LASTS = timedelta(hours=12)
 """A working day, then the key is asked for again."""
+DEMO_COOKIE = "safetymap-demo"
+"""Of a browser in which a link of the demo was opened; over loopback without TLS, as all of the demo."""
 
 
 class Login(BaseModel):
@@ -39,6 +42,12 @@ class Session(BaseModel):
     may_export: bool
     layers: list[str]
     csrf: str | None
+
+
+class DemoLink(BaseModel):
+    """The token of a printed link."""
+
+    token: Annotated[str, Field(min_length=1, max_length=60)]
 
 
 class DemoKey(BaseModel):
@@ -95,7 +104,8 @@ def log_in(request: Request, response: Response, transaction: Transaction, login
 def _check(request: Request, conn: Connection, key: str, code: str | None) -> tuple[int, bool]:
     """Return a key's id and whether its second factor came. Raises Unknown when either is not good."""
     whose = access.principal(conn, key)
-    if whose is None or whose.key_id is None or whose.is_session:
+    is_held = whose is not None and whose.demo and not takes_demo_keys(request)
+    if whose is None or whose.key_id is None or whose.is_session or is_held:
         _note(request, ANYBODY, f"log-in refused: no key with hash {access.digest(key).hex()[:12]}")
         raise Unknown("the key is unknown, revoked or expired; ask for a new one")
     if code is not None and not access.check_code(conn, key, code):
@@ -116,19 +126,46 @@ def _demo_key(request: Request, label: str, conn: Connection) -> int:
 
 
 def _demo(request: Request, conn: Connection) -> list[Record]:
-    """Return the demo's keys; NotFound to any other machine."""
-    if not is_local(request):
-        raise NotFound("demo keys are given to this machine only")
+    """Return the demo's keys, none outside the demo; see `_opening` for what is raised."""
+    opening = _opening(request)
+    if opening is None or not loading.is_demo(conn):
+        return []
+    if not opening.is_open(request.cookies.get(DEMO_COOKIE)):
+        raise Unknown("the demo's log-ins open with a link that serves once: safetymap demo-link prints one")
     return demo_keys.present(conn)
+
+
+def _opening(request: Request) -> DemoAccess | None:
+    """Return what opens the demo's log-ins, None outside demo mode. Raises NotFound to other machines."""
+    opening: DemoAccess | None = request.app.state.demo
+    if opening is not None and not takes_demo_keys(request):
+        raise NotFound("demo keys are given to this machine only, and not through a proxy")
+    return opening
 
 
 @router.get(
     "/session/demo", response_model=list[DemoKey], openapi_extra=audience("public", "lists all scopes")
 )
 def demo(request: Request, transaction: Transaction) -> list[dict[str, Any]]:
-    """Answer the demo keys that one click opens a session with; empty outside the demo."""
+    """Answer the demo keys that one click opens a session with; empty outside the demo.
+
+    401 in a browser in which no link of the demo was opened.
+    """
     with transaction() as conn:
         return [dict(row._mapping) for row in _demo(request, conn)]
+
+
+@router.post("/session/demo", status_code=204, openapi_extra=audience("public", "none"))
+def open_demo(request: Request, response: Response, link: DemoLink) -> None:
+    """Open the demo's log-ins for this browser, by the token of a printed link; it serves once."""
+    opening = _opening(request)
+    if opening is None:
+        raise NotFound("this is no demo")
+    cookie = opening.open(link.token)
+    _note(request, ANYBODY, "demo's log-ins opened")
+    response.set_cookie(
+        DEMO_COOKIE, cookie, int(LASTS.total_seconds()), path="/session", httponly=True, samesite="strict"
+    )
 
 
 @router.delete("/session", status_code=204, openapi_extra=audience("public", "none"))

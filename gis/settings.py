@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     size: Literal["small", "city", "full"] = "city"
     realdata: Path = ROOT.parent / "shared" / "data"
     """Real data for tests and benchmarks; they are skipped where it is absent."""
+    demo_mode: bool = False
+    """The demo's keys hold and its log-ins can be opened; `safetymap serve --demo` sets it."""
     code_layout: str = "grid"
     """How codes of grids are laid out (gis.codes): a layout's name, or widths such as 6+3+3+3."""
     earliest: date = date(1950, 1, 1)

@@ -14,7 +14,7 @@ check_port() {
 stop_service() { if alive "$service_pid"; then scripts/down.sh service; fi; }
 
 start_service() {
-  setsid .venv/bin/safetymap serve --port "$port" </dev/null >>"$data/logs/service.log" 2>&1 &
+  setsid .venv/bin/safetymap serve --port "$port" "$@" </dev/null >>"$data/logs/service.log" 2>&1 &
   echo $! >"$service_pid"
 }
 
@@ -39,11 +39,13 @@ wait_ready() {
   return 1
 }
 
-# serve PATH: serves in the background, and prints the address once PATH answers.
+# serve PATH [OPTION…]: serves in the background, and prints the address once PATH answers.
 serve() {
+  local path=$1
+  shift
   stop_service
   check_port
-  start_service
-  step "service" wait_ready "$1"
+  start_service "$@"
+  step "service" wait_ready "$path"
   say "The safety map is at http://127.0.0.1:$port  (log: ${data#"$PWD/"}/logs/service.log, stop it with: make down)"
 }

@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection, Engine
 from api import access as asking
 from api import oidc
 from api.main import make_app
-from gis import access, demo_keys, schema
+from gis import access, schema
 from gis.access import Principal
 from gis.errors import BadInput, NotFound
 from gis.schema_access import ROLES
@@ -215,32 +215,6 @@ def test_a_stolen_code_of_an_earlier_step_is_no_use(conn: Connection, make_key: 
     made = make_key("admin")
     old = pyotp.TOTP(made.totp_secret or "").at(datetime.now(UTC) - timedelta(minutes=5))
     assert not access.check_code(conn, made.key, old)
-
-
-def test_demo_keys_open_sessions_on_this_machine_only(
-    engine: Engine, service_engine: Engine, tmp_path: Path
-) -> None:
-    with engine.begin() as conn:
-        file = demo_keys.ensure(conn, tmp_path)
-        keys = json.loads(file.read_text())
-        assert demo_keys.ensure(conn, tmp_path).read_text() == file.read_text(), "again changes nothing"
-        assert keys == json.loads(file.read_text())
-    assert file.stat().st_mode & 0o777 == 0o600
-    assert set(ROLES[1:]) | {"commander:T1", "commander:T2"} == set(keys)
-    app = make_app(lambda: service_engine, tmp_path)
-    with TestClient(app, "http://127.0.0.1", client=("127.0.0.1", 5)) as here:
-        assert {one["label"] for one in here.get("/session/demo").json()} == set(keys)
-        assert here.get("/session", headers=bearer(keys["admin"])).json()["role"] == "admin"
-        assert here.post("/session", json={"demo": "commander:T1"}).json()["scope"] == "T1"
-    with TestClient(app, "http://127.0.0.1", client=("192.0.2.1", 5)) as elsewhere:
-        assert elsewhere.get("/session/demo").status_code == 404
-        assert elsewhere.post("/session", json={"demo": "admin"}).status_code == 404
-        assert elsewhere.get("/session", headers=bearer(keys["admin"])).status_code == 401
-    with TestClient(app, "http://evil.example", client=("127.0.0.1", 5)) as rebound:
-        assert rebound.get("/session/demo").status_code == 404
-    with engine.begin() as conn:
-        demo_keys.withdraw(conn)
-        assert not demo_keys.present(conn)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy.engine import Connection, Engine
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.demo_access import DemoAccess
 from api.main import make_app
 from api.packing import pack
 from gis import demo_keys
@@ -171,6 +172,7 @@ def fuzz(engine: Engine, service_engine: Engine, tmp_path_factory: pytest.TempPa
         keys = json.loads(demo_keys.ensure(conn, folder).read_text())
     _add_archive(engine, folder)
     app = make_app(lambda: service_engine, folder)
+    app.state.demo = DemoAccess(folder)
     with TestClient(FromEverywhere(app), "http://127.0.0.1", raise_server_exceptions=False) as client:
         head = {"Authorization": f"Bearer {keys['planner']}"}
         for _ in range(3):

@@ -187,7 +187,7 @@ function responders({ value, reason }) {
   if (value === null)
     return block(
       t("nearest.title"),
-      h("button", { type: "button", class: "link", onclick: signIn }, t("session.needed")),
+      h("button", { type: "button", class: "link", onclick: () => signIn() }, t("session.needed")),
     );
   if (reason) tell(reason);
   const rows = value?.responders ?? [];

@@ -30,7 +30,7 @@ const mayDecide = () => ["approver", "admin"].includes(session().role);
 const mayApprove = () => mayDecide() && !open.plan.hands.includes(session().name);
 
 async function draw() {
-  if (!mayRead()) return fill($("#panel"), block(null, h("p", {}, t("plan.signin")), button("session.in", signIn, "main")));
+  if (!mayRead()) return fill($("#panel"), block(null, h("p", {}, t("plan.signin")), button("session.in", () => signIn(), "main")));
   if (open.plan) return drawPlan();
   const [left, isLeft] = [shown, shown !== null && $("#panel").contains(document.activeElement)];
   shown = null;

@@ -45,6 +45,8 @@ const KNOWN = [
   [/exporting is a right of its own/, "refusal.export"],
   [/the key is unknown, revoked or expired/, "refusal.key"],
   [/the code is wrong, late or was used already/, "refusal.code"],
+  [/demo's log-ins open with a link/, "refusal.demo"],
+  [/link is of an earlier start or was used already/, "refusal.demolink"],
   [/another site may not write here/, "refusal.site"],
 ];
 

@@ -7,13 +7,32 @@ import { onChange } from "./state.js";
 
 let now = { role: "public", full_role: "public", scope: null, layers: [], csrf: null };
 let offered = [];
+/** Why the demo's log-ins are not offered, where they could be. */
+let closed = "";
 
 /** Ask who we are; the layers and tiles that follow depend on it. */
 export async function openSession() {
   now = await get("/session");
-  $("#who").addEventListener("click", signIn);
+  $("#who").addEventListener("click", () => signIn());
   onChange((changed) => changed.has("lang") && show());
   show();
+  addEventListener("hashchange", openDemo);
+  await openDemo();
+}
+
+/** Where the page was opened by a link of the demo, exchange its token, which serves once, for this browser's right
+    to the demo's log-ins, and offer them to whoever has no session. The token leaves the address. */
+async function openDemo() {
+  const hash = new URLSearchParams(location.hash.slice(1));
+  const token = hash.get("demo");
+  if (!token) return;
+  hash.delete("demo");
+  history.replaceState(history.state, "", `#${decodeURIComponent(hash.toString())}`);
+  const fault = await send("POST", "/session/demo", { token }, now.csrf).then(
+    () => "",
+    (error) => error.message,
+  );
+  if (fault || now.role === "public") await signIn(fault);
 }
 
 /** Another window of the browser may have signed in anew: as the same, the page goes on with the new session; as
@@ -31,11 +50,14 @@ export const session = () => now;
 /** Whether nothing of the city is hidden from the user for lack of a role or by a scope. */
 export const seesAll = () => now.role !== "public" && now.scope === null;
 
-/** Open the dialog in which an identity is chosen. */
-export async function signIn() {
+/** Open the dialog in which an identity is chosen; it says what went wrong before, if anything did. */
+export async function signIn(fault = "") {
   if ($("#session").open) return;
-  offered = await get("/session/demo").catch(() => []);
-  draw();
+  [offered, closed] = await get("/session/demo").then(
+    (keys) => [keys, ""],
+    (error) => [[], error.status === 401 ? error.message : ""],
+  );
+  draw(fault);
   $("#session").showModal();
   $("#session").querySelector("ul button, input").focus(); // not the first of all, which closes it
 }
@@ -58,7 +80,10 @@ function draw(fault = "") {
     },
     icon("close"),
   );
-  const demo = offered.length > 0 && [h("h3", {}, t("session.demo")), h("ul", {}, offered.map(demoButton))];
+  const demo = (offered.length > 0 || closed) && [
+    h("h3", {}, t("session.demo")),
+    closed ? h("p", { class: "quiet" }, closed) : h("ul", {}, offered.map(demoButton)),
+  ];
   fill(
     $("#session"),
     h("header", {}, h("h2", { id: "session-title" }, t("session.title")), close),

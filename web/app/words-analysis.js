@@ -229,6 +229,14 @@ export const ANALYSIS = {
   "refusal.export": ["导出须另行授权，您的密钥没有此项；可在页面上查看", "Exporting is a right of its own, which this key has not; look at it on the page"],
   "refusal.key": ["密钥不存在、已吊销或已过期；请申请新的密钥", "The key is unknown, revoked or expired; ask for a new one"],
   "refusal.code": ["动态口令有误、已过时或已用过；请等下一个", "The code is wrong, too old or was used already; wait for the next one"],
+  "refusal.demo": [
+    "演示身份需用一次性链接打开；在终端运行 safetymap demo-link 即可得到",
+    "The demo's log-ins open with a link that serves once; safetymap demo-link prints one",
+  ],
+  "refusal.demolink": [
+    "此链接已用过或属于上一次启动；在终端运行 safetymap demo-link 可得到新的链接",
+    "The link was used already or is of an earlier start; safetymap demo-link prints another",
+  ],
   "refusal.site": ["请求来自其他网站，不能写入", "Another site may not write here"],
   "refusal.stale": ["已在另一窗口重新登录，请再按一次", "Somebody signed in anew in another window; press again"],
   "refusal.busy": ["正在为他人计算，请稍候再试", "Much is being worked out for others; try again in a moment"],
