@@ -13,6 +13,7 @@ from sqlalchemy.engine import Engine
 from starlette.concurrency import run_in_threadpool
 
 from api import oidc
+from api.proxy import FORWARDING
 from gis import access
 from gis.access import ANYBODY, Principal
 from gis.errors import Forbidden, Unknown
@@ -114,11 +115,6 @@ def takes_demo_keys(request: Request) -> bool:
     return request.app.state.demo is not None and is_local(request)
 
 
-_FORWARDING = frozenset(
-    {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
-)
-
-
 def is_local(request: Request) -> bool:
     """Say whether this machine asks, by a name of its own (a page elsewhere may rebind its name to us).
 
@@ -127,7 +123,7 @@ def is_local(request: Request) -> bool:
     return (
         request.client is not None
         and all(is_loopback(host) for host in (request.client.host, request.url.hostname or ""))
-        and _FORWARDING.isdisjoint(request.headers)
+        and FORWARDING.isdisjoint(request.headers)
     )
 
 

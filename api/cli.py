@@ -8,10 +8,21 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from api import analysis_cli, backup_cli, city_cli, exporting, importing, keys_cli, mending, rotate_cli
+from api import (
+    analysis_cli,
+    backup_cli,
+    city_cli,
+    connections,
+    exporting,
+    importing,
+    keys_cli,
+    mending,
+    rotate_cli,
+)
 from api.access import is_loopback
 from api.console import app, out, plain_errors
 from api.demo_access import DemoAccess
+from api.proxy import networks
 from gis import cluster, db, demo_keys, loading, preflight
 from gis.errors import BadInput
 from gis.migrate import advice, migrate
@@ -19,9 +30,6 @@ from gis.settings import settings
 
 __all__ = ["analysis_cli", "app", "backup_cli", "city_cli", "exporting", "importing", "keys_cli", "mending"]
 """The application with all its commands: importing a module of commands registers them."""
-
-GRACE_S = 3
-"""What is being answered has so long to end when the service stops; live streams would go on for ever."""
 
 db_app = typer.Typer(no_args_is_help=True, help="The private cluster, or the configured database.")
 app.add_typer(db_app, name="db")
@@ -78,7 +86,7 @@ def db_reset(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] 
 
 
 def _settle(host: str, *, is_demo: bool) -> None:
-    """Bring the store to its newest revision; lay ready the keys of a demo, or see to it that none are left."""
+    """Bring the store to its newest revision; lay ready a demo's keys, or see to it that none are left."""
     preflight.check(db.work_engine(), writes=False)
     with db.work_engine().begin() as conn:
         if preflight.is_standby(conn):
@@ -90,9 +98,7 @@ def _settle(host: str, *, is_demo: bool) -> None:
         if not is_demo:
             demo_keys.withdraw(conn)
         elif not loading.is_demo(conn):
-            raise BadInput(
-                "demo", "the database holds no demo city; leave --demo out, or load one: make demo"
-            )
+            raise BadInput("demo", "the database holds no demo; leave --demo out, or load one: make demo")
         elif not is_loopback(host):
             raise BadInput(
                 "host", f"{host} is open to others, and a demo has keys that lie about: use 127.0.0.1"
@@ -115,12 +121,23 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on; SAFETYMAP_PORT.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes.")] = 1,
     *,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CIDR", help="Believe this proxy's forwarded headers; SAFETYMAP_TRUSTED_PROXY."),
+    ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Let the demo's log-ins be opened here.")] = False,
 ) -> None:
     """Serve the map, its tiles and its questions."""
     host, port = host or settings().host, port or settings().port
-    _tell_workers(demo_mode=demo)
+    proxies = ",".join(trusted_proxy) if trusted_proxy else settings().trusted_proxy
+    if networks(proxies) and demo:
+        raise BadInput("demo", "a demo is for this machine alone; leave --demo or --trusted-proxy out")
+    _tell_workers(demo_mode=demo, trusted_proxy=proxies)
     _settle(host, is_demo=demo)
+    fitting = connections.allow_files()
+    if fitting < settings().connections:
+        out.print(f"the system lets a process have {fitting} connections; raise its open files (LimitNOFILE)")
+    _tell_workers(connections=fitting)
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     with DemoAccess(settings().data_dir).begun(address) if demo else nullcontext():
         uvicorn.run(
@@ -129,10 +146,7 @@ def serve(
             host=host,
             port=port,
             workers=workers,
-            timeout_worker_healthcheck=60,  # on a busy machine one starts slowly; 5 s would end it for ever
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_S,
+            **connections.OPTIONS,
         )
 
 

@@ -1,7 +1,7 @@
 """Which browsers may use the demo's log-ins: those in which a printed link, good once, was opened.
 
-A link's token and a browser's cookie are kept as hashes, each an empty file's name: a token is exchanged for a
-cookie by renaming, which only one of two callers can do, in whichever process of the service.
+A link's token and a browser's cookie are kept as hashes, each an empty file's name: a token is exchanged for
+a cookie by renaming, which only one of two callers can do, in whichever process of the service.
 """
 
 import secrets
@@ -28,7 +28,7 @@ class DemoAccess:
 
     @contextmanager
     def begun(self, address: str) -> Iterator[None]:
-        """Begin anew at an address such as http://127.0.0.1:8000; no link or browser outlives the block."""
+        """Begin anew at an address (http://127.0.0.1:8000); no link or browser outlives the block."""
         self.end()
         self._folder.mkdir(parents=True, mode=0o700)
         self._links.mkdir()
@@ -45,7 +45,7 @@ class DemoAccess:
             shutil.rmtree(self._folder)
 
     def link(self) -> str:
-        """Make a link that opens the demo's log-ins in one browser, once. Raises NotReady outside demo mode."""
+        """Make a link that opens the log-ins in one browser, once. Raises NotReady outside demo mode."""
         token = secrets.token_urlsafe(24)
         try:
             address = self._address.read_text()
@@ -55,7 +55,7 @@ class DemoAccess:
         return f"{address}/#{FRAGMENT}={token}"
 
     def open(self, token: str) -> str:
-        """Exchange a link's token for a browser's cookie. Raises Unknown for a token used up or never made."""
+        """Exchange a link's token for a browser's cookie. Raises Unknown for one used up or never made."""
         cookie = secrets.token_urlsafe(32)
         try:
             (self._links / _name(token)).rename(self._browsers / _name(cookie))

@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 STATUSES: tuple[tuple[type[Exception], int], ...] = (
     (errors.Unknown, 401),
+    (errors.MustWait, 429),
     (errors.NotRecorded, 503),
     (errors.Busy, 503),
     (errors.NotReady, 503),
@@ -74,6 +75,8 @@ def _from_problem(_: Request, error: Exception) -> Response:
     answer = problem(status, str(error), **told)
     if isinstance(error, errors.Unknown):
         answer.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.MustWait):
+        answer.headers["Retry-After"] = str(error.seconds)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         answer.headers["Retry-After"] = "1"
     return answer

@@ -21,6 +21,7 @@ from api import access
 from api.access import Engines, Who, audience
 from api.cutting import looking_at
 from api.deps import Look, transaction, view
+from api.proxy import asker
 from api.tiling import Sight, question, sight
 from gis.access import ANYBODY, Principal, rank
 from gis.changes import Box, Change, Tables
@@ -35,7 +36,9 @@ router = APIRouter()
 STREAMS = 500
 """Streams of one process."""
 STREAMS_OF_ONE = 20
-"""Of them, those of one address."""
+"""Of them, those of one key; of who has none, those of one address."""
+STREAMS_FOR_ANYBODY = 300
+"""Of them, those that callers without a key may have: the others are kept for those who work with the map."""
 BUFFER = 200
 """Events that may wait for a client; one that is slower is told to start anew."""
 TOGETHER_S = 0.1
@@ -76,7 +79,8 @@ class Stream:
     """What waits for one client."""
 
     def __init__(self, who: Principal, address: str) -> None:
-        self.who, self.address = who, address
+        self.who = who
+        self.holder = address if who == ANYBODY else f"{who.key_id} {who.name}"
         self.waiting: asyncio.Queue[Event] = asyncio.Queue(BUFFER)
         self.is_over = asyncio.Event()
 
@@ -158,10 +162,12 @@ class Hub:
     @asynccontextmanager
     async def join(self, who: Principal, address: str) -> AsyncIterator[Stream]:
         """Open a stream while the block runs. Raises Busy when there are too many, or nothing is heard."""
-        of_one = sum(stream.address == address for stream in self._streams)
-        if not self.is_hearing or len(self._streams) >= STREAMS or of_one >= STREAMS_OF_ONE:
-            raise Busy("no more live streams can be opened now; try again in a moment")
         stream = Stream(who, address)
+        of_one = sum(other.holder == stream.holder for other in self._streams)
+        of_anybody = sum(other.who == ANYBODY for other in self._streams) if who == ANYBODY else 0
+        is_full = len(self._streams) >= STREAMS or of_anybody >= STREAMS_FOR_ANYBODY
+        if not self.is_hearing or is_full or of_one >= STREAMS_OF_ONE:
+            raise Busy("no more live streams can be opened now; try again in a moment")
         self._streams.add(stream)
         try:
             yield stream
@@ -275,7 +281,7 @@ TOLD: tuple[Telling, ...] = (_incidents, _responders, _plans, _alarms, _layers, 
 
 async def _stream(request: Request, who: Who) -> AsyncIterator[Stream]:
     hub: Hub = request.app.state.hub
-    async with hub.join(who, request.client.host if request.client else "") as stream:
+    async with hub.join(who, asker(request.client.host) if request.client else "") as stream:
         yield stream
 
 

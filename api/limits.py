@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import static
 from api.access import COOKIE, is_loopback
 from api.errors import problem
+from api.proxy import FORWARDING, asker, networks
 from gis.access import digest
 from gis.errors import Busy
 from gis.settings import settings
@@ -87,6 +88,7 @@ class Limits:
         self.by_address = Rates(chosen.rate_per_s, chosen.rate_burst)
         self.by_key = Rates(chosen.rate_per_s, chosen.rate_burst)
         self.logins = Rates(0.2, 20)
+        self._counts_loopback = chosen.rate_on_loopback or bool(networks(chosen.trusted_proxy))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on within its limits, with safe headers on the answer."""
@@ -107,10 +109,10 @@ class Limits:
 
     def _wait(self, scope: Scope, headers: Headers) -> float:
         """Return how long the caller must wait: by address, by key, and for logging in."""
-        address = scope["client"][0] if scope["client"] else ""
+        address = asker(scope["client"][0]) if scope["client"] else ""
         if scope["path"] == "/session" and scope["method"] == "POST" and (wait := self.logins.wait(address)):
             return max(1.0, wait)
-        if is_loopback(address) and not settings().rate_on_loopback:
+        if is_loopback(address) and not self._counts_loopback and FORWARDING.isdisjoint(headers):
             return 0.0
         token = headers.get("authorization") or headers.get("cookie")
         waits = [self.by_address.wait(address)]

@@ -41,6 +41,7 @@ from api.heading import Head
 from api.journal import Journal, configure
 from api.limits import HEAVY_AT_ONCE, Limits
 from api.parameters import only_known, only_plain_numbers, only_storable
+from api.proxy import Proxied, networks
 from api.recorder import Recorder
 from api.tiling import Desk
 from api.wire import Wire
@@ -102,7 +103,8 @@ def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None)
     app.state.heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
     app.state.engines, app.state.seen, app.state.recorder = engines, Seen({}), recorder
     app.state.wire, app.state.desk, app.state.hub, app.state.data_dir = wire, desk, hub, data_dir
-    app.state.demo = DemoAccess(data_dir) if settings().demo_mode else None
+    trusted = networks(settings().trusted_proxy)
+    app.state.demo = DemoAccess(data_dir) if settings().demo_mode and not trusted else None
     for router in ROUTERS:
         app.include_router(router)
     errors.install(app)
@@ -112,4 +114,6 @@ def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None)
     app.add_middleware(Limits)
     app.add_middleware(Journal)
     app.add_middleware(Shed, desk=desk)
+    if trusted:
+        app.add_middleware(Proxied, trusted=trusted)
     return app

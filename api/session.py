@@ -9,11 +9,12 @@ from sqlalchemy.engine import Connection
 
 from api.access import Who, audience, cookie_name, csrf, session_cookie, takes_demo_keys
 from api.demo_access import DemoAccess
-from api.deps import Transaction
-from gis import access, demo_keys, loading
+from api.deps import Open, Transaction
+from api.proxy import asker
+from gis import access, demo_keys, loading, login_failures
 from gis.access import ANYBODY, Principal
 from gis.db import Record
-from gis.errors import BadInput, NotFound, Unknown
+from gis.errors import BadInput, MustWait, NotFound, Unknown
 from layers.catalogue import CATALOG
 
 router = APIRouter()
@@ -81,18 +82,23 @@ async def session(request: Request, who: Who) -> dict[str, Any]:
     "/session", response_model=Session, status_code=201, openapi_extra=audience("public", "that of the key")
 )
 def log_in(request: Request, response: Response, transaction: Transaction, login: Login) -> dict[str, Any]:
-    """Open a session: with a key, and the code of its second factor where its role needs one."""
-    with transaction() as conn:
-        if login.demo is not None:
+    """Open a session: with a key, and the code of its second factor where its role needs one.
+
+    429 after several that failed, with the time to wait, which grows with each.
+    """
+    if login.demo is not None:
+        with transaction() as conn:
             key_id, second = _demo_key(request, login.demo, conn), True
-        elif login.key is not None:
-            key_id, second = _check(request, conn, login.key, login.code)
-        else:
-            raise BadInput("key", "is missing; send a key, or in the demo the label of a demo key")
+    elif login.key is not None:
+        key_id, second = _check(request, transaction, login.key, login.code)
+    else:
+        raise BadInput("key", "is missing; send a key, or in the demo the label of a demo key")
+    with transaction() as conn:
         _end(request, conn)
         cookie = access.open_session(conn, key_id, LASTS, second_factor=second)
         whose = access.principal(conn, cookie)
-    assert whose  # its key was found a moment ago
+    if whose is None:
+        raise Unknown("the key was revoked a moment ago; ask for a new one")
     _note(request, whose, "session opened")
     response.set_cookie(
         cookie_name(request), cookie, int(LASTS.total_seconds()), httponly=True, samesite="strict",
@@ -101,17 +107,51 @@ def log_in(request: Request, response: Response, transaction: Transaction, login
     return _told(whose, csrf(cookie))
 
 
-def _check(request: Request, conn: Connection, key: str, code: str | None) -> tuple[int, bool]:
-    """Return a key's id and whether its second factor came. Raises Unknown when either is not good."""
-    whose = access.principal(conn, key)
+def _check(request: Request, transaction: Open, key: str, code: str | None) -> tuple[int, bool]:
+    """Return a key's id and whether its second factor came.
+
+    Raises Unknown when either is not good, MustWait where that happened too often.
+    """
+    address = f"address {asker(request.client.host if request.client else '')}"
+    with transaction() as conn:
+        _demand_patience(request, ANYBODY, "from this address", login_failures.wait(conn, address))
+        whose = access.principal(conn, key)
     is_held = whose is not None and whose.demo and not takes_demo_keys(request)
     if whose is None or whose.key_id is None or whose.is_session or is_held:
+        _count_failure(transaction, address)
         _note(request, ANYBODY, f"log-in refused: no key with hash {access.digest(key).hex()[:12]}")
         raise Unknown("the key is unknown, revoked or expired; ask for a new one")
-    if code is not None and not access.check_code(conn, key, code):
+    if code is not None and not _is_code(request, transaction, whose, key, code):
+        _count_failure(transaction, address)
         _note(request, whose, "log-in refused: wrong code")
         raise Unknown("the code is wrong, late or was used already; wait for the next one")
+    with transaction() as conn:
+        login_failures.forget(conn, address)
     return whose.key_id, code is not None
+
+
+def _is_code(request: Request, transaction: Open, whose: Principal, key: str, code: str) -> bool:
+    """Say whether a key's code is good; it is counted as wrong, and committed so, before it is looked at."""
+    subject = f"key {whose.key_id}"
+    with transaction() as conn:
+        waits = login_failures.count(conn, subject, login_failures.WITH_KEY)
+    _demand_patience(request, whose, "with this key", waits)
+    with transaction() as conn:
+        is_good = access.check_code(conn, key, code)
+        if is_good:
+            login_failures.forget(conn, subject)
+    return is_good
+
+
+def _count_failure(transaction: Open, address: str) -> None:
+    with transaction() as conn:
+        login_failures.count(conn, address, login_failures.FROM_ADDRESS)
+
+
+def _demand_patience(request: Request, who: Principal, whose: str, seconds: float) -> None:
+    if seconds:
+        _note(request, who, f"log-in refused: too many failed {whose}")
+        raise MustWait(f"too many log-ins failed {whose}", seconds)
 
 
 def _note(request: Request, who: Principal, what: str) -> None:

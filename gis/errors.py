@@ -1,5 +1,6 @@
 """What can go wrong, as two-line classes; the floors above decide how to say it."""
 
+import math
 from typing import Any
 
 
@@ -54,6 +55,15 @@ class NewerStore(Problem):
 
 class Unknown(Problem):
     """Nobody is known by the credentials that came, or none came where some are needed."""
+
+
+class MustWait(Problem):
+    """What failed too often may be tried again after some seconds."""
+
+    def __init__(self, detail: str, seconds: float) -> None:
+        self.seconds = max(1, math.ceil(seconds))
+        minutes = math.ceil(self.seconds / 60)
+        super().__init__(f"{detail}; wait {f'{self.seconds} s' if self.seconds < 120 else f'{minutes} min'}")
 
 
 class NotRecorded(Problem):

@@ -56,6 +56,19 @@ sessions = Table(
     comment="Sessions of the page; hash = SHA-256 of the cookie. A session ends with its key.",
 )
 
+login_failures = Table(
+    "login_failures",
+    metadata,
+    Column("subject", sa.Text, primary_key=True),
+    Column("failures", sa.Integer, nullable=False),
+    Column("barred_until", sa.DateTime(timezone=True), nullable=False),
+    Column("at", sa.DateTime(timezone=True), nullable=False),
+    # Usage: forget the old ones.
+    Index("ix_login_failures_at", "at"),
+    comment="Log-ins that failed in a row, by key or address, and until when no other is tried; "
+    "forgotten after a day.",
+)
+
 audit = Table(
     "audit",
     metadata,

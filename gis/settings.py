@@ -60,7 +60,11 @@ class Settings(BaseSettings):
     rate_burst: float = 2_000
     """Requests at once before that: a page full of tiles, several times."""
     rate_on_loopback: bool = False
-    """Count this machine's own requests too (needed behind a proxy that tells no address)."""
+    """Count this machine's own requests too, as is done wherever a proxy is trusted."""
+    trusted_proxy: str = ""
+    """Proxies whose forwarded headers are believed: networks with commas between; else nobody's."""
+    connections: int = 2_000
+    """Connections of clients to one process; beyond it the one that has idled longest is closed."""
     body_mb: int = 32
     """Largest body of a request."""
     backup_oldest_h: float = 26

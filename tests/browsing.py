@@ -11,6 +11,7 @@ import pyotp
 import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
+from api.connections import OPTIONS
 from gis.access import NewKey
 from tests import forking
 
@@ -26,7 +27,9 @@ def serving(database: str, folder: Path) -> Iterator[str]:
     port = free_port()
     settings = {"SAFETYMAP_DATABASE_URL": database, "SAFETYMAP_DATA_DIR": str(folder)}
     log = folder / "service.log"
-    service = forking.start(partial(uvicorn.run, "api.main:make_app", factory=True, port=port), settings, log)
+    service = forking.start(
+        partial(uvicorn.run, "api.main:make_app", factory=True, port=port, **OPTIONS), settings, log
+    )
     try:
         wait(lambda: not service.is_alive() or listens(port), 600)
         assert service.is_alive(), log.read_text()[-2000:]

@@ -17,6 +17,7 @@ from psycopg.errors import InsufficientPrivilege
 from sqlalchemy.engine import Connection, Engine, make_url
 
 from api import access
+from api.demo_access import DemoAccess
 from api.main import make_app
 from gis import db
 from gis.access import ANYBODY, Principal
@@ -171,8 +172,10 @@ def public(service_engine: Engine, tmp_path: Path) -> Iterator[TestClient]:
 
 @pytest.fixture(scope="module")
 def here(service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """The service over the module's database, asked from this machine by whoever has a key."""
-    app = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
+    """The service over the module's database, in demo mode, asked from this machine by whoever has a key."""
+    folder = tmp_path_factory.mktemp("data")
+    app = make_app(lambda: service_engine, folder)
+    app.state.demo = DemoAccess(folder)
     with TestClient(app, "http://127.0.0.1", client=("127.0.0.1", 5), raise_server_exceptions=False) as made:
         yield made
 

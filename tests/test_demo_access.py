@@ -30,7 +30,7 @@ LOOPBACK = ("127.0.0.1", 5)
 expect.set_options(timeout=60_000)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def keys(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The keys of a demo over the town, by label."""
     with engine.begin() as conn:
@@ -50,7 +50,7 @@ def links(tmp_path: Path) -> Iterator[DemoAccess]:
 
 
 @pytest.fixture
-def app(service_engine: Engine, keys: dict[str, str], links: DemoAccess, tmp_path: Path) -> FastAPI:
+def app(service_engine: Engine, links: DemoAccess, tmp_path: Path) -> FastAPI:
     """The service in demo mode."""
     made = make_app(lambda: service_engine, tmp_path)
     made.state.demo = links
@@ -174,7 +174,7 @@ def test_without_demo_mode_the_keys_of_a_demo_do_not_hold(
 
 
 def test_a_city_that_is_no_demo_any_more_offers_none(
-    here: TestClient, links: DemoAccess, engine: Engine, keys: dict[str, str]
+    here: TestClient, links: DemoAccess, engine: Engine
 ) -> None:
     here.post("/session/demo", json={"token": token(links.link())})
     with engine.begin() as conn:
@@ -210,7 +210,7 @@ def test_links_end_with_the_start_that_they_are_of(tmp_path: Path) -> None:
 
 @pytest.fixture
 def started(
-    engine: Engine, keys: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[list[dict[str, object]]]:
     """What `serve` would start, over the town's database."""
     starts: list[dict[str, object]] = []
@@ -260,12 +260,12 @@ def test_a_demo_is_not_served_to_others(started: list[dict[str, object]], host: 
 
 
 def test_a_city_of_one_s_own_is_not_served_as_a_demo(
-    started: list[dict[str, object]], engine: Engine, monkeypatch: pytest.MonkeyPatch
+    started: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loading, "is_demo", lambda _: False)
     refused = CliRunner().invoke(cli.app, ["serve", "--demo"])
     assert (refused.exit_code, started) == (1, [])
-    assert "holds no demo city" in refused.stderr
+    assert "holds no demo;" in refused.stderr
 
 
 # The page.

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from itertools import product
 from typing import Any
 
@@ -17,10 +17,12 @@ import uvicorn
 from sqlalchemy.engine import Connection, Engine
 
 from api import events
+from api.demo_access import DemoAccess
 from api.events import Hub, Stream, Touched
 from api.main import make_app
 from gis import access, schema
 from gis.changes import Change
+from gis.errors import Busy
 from gis.schema_access import ROLES, WITH_SECOND_FACTOR
 from gis.schema_situation import alarms
 from tests import town
@@ -40,7 +42,9 @@ def settled(engine: Engine) -> None:
 @pytest.fixture(scope="module")
 def url(service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The service on a real socket: a stream has no end that a test client could wait for."""
-    app = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
+    folder = tmp_path_factory.mktemp("data")
+    app = make_app(lambda: service_engine, folder)
+    app.state.demo = DemoAccess(folder)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run)
     monkeypatch = pytest.MonkeyPatch()
@@ -246,6 +250,31 @@ def test_streams_are_bounded(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         refused = httpx2.get(f"{url}/events")
         assert refused.status_code == 503
         assert refused.headers["content-type"] == "application/problem+json"
+
+
+def test_places_are_kept_for_known_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three places one is anybody's, and a key has one; each stranger has an address of their own."""
+    monkeypatch.setattr(events, "STREAMS", 3)
+    monkeypatch.setattr(events, "STREAMS_FOR_ANYBODY", 1)
+    monkeypatch.setattr(events, "STREAMS_OF_ONE", 1)
+    hub = events.Hub(lambda: pytest.fail("it asked the database"))
+    hub.is_hearing = True
+
+    async def play() -> tuple[list[bool], list[bool]]:
+        async with AsyncExitStack() as streams:
+
+            async def opens(who: access.Principal, address: str) -> bool:
+                try:
+                    await streams.enter_async_context(hub.join(who, address))
+                except Busy:
+                    return False
+                return True
+
+            strangers = [await opens(access.ANYBODY, f"192.0.2.{n}") for n in range(3)]
+            keys = [access.Principal("field", name=f"{n}", key_id=n) for n in (1, 1, 2, 3)]
+            return strangers, [await opens(key, "192.0.2.1") for key in keys]
+
+    assert asyncio.run(play()) == ([True, False, False], [True, False, True, False])
 
 
 def _opens(url: str) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 
 from api import limits
 from api.main import make_app
-from gis import access
+from gis import access, login_failures
 from gis.errors import Busy
 from gis.settings import settings
 from tests import town
@@ -67,7 +67,10 @@ def test_buckets_refill_and_are_bounded() -> None:
     assert len(rates._buckets) == limits._CALLERS
 
 
-def test_logging_in_is_slowed_down_from_everywhere(service_engine: Engine, tmp_path: Path) -> None:
+def test_logging_in_is_slowed_down_from_everywhere(
+    service_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login_failures, "FROM_ADDRESS", login_failures.Patience(100, 100, 1))
     with TestClient(make_app(lambda: service_engine, tmp_path), client=("127.0.0.1", 5)) as client:
         statuses = [client.post("/session", json={"key": "smk_guess"}).status_code for _ in range(22)]
     assert statuses == [401] * 20 + [429] * 2

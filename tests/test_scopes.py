@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Connection, Engine
 
+from api.demo_access import DemoAccess
 from api.main import make_app
 from gis import access, schema
 from gis.access import Principal
@@ -68,7 +69,9 @@ def settled(engine: Engine) -> None:
 
 @pytest.fixture(scope="module")
 def asker(service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    app = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
+    folder = tmp_path_factory.mktemp("data")
+    app = make_app(lambda: service_engine, folder)
+    app.state.demo = DemoAccess(folder)
     here = ("127.0.0.1", 5)
     with TestClient(app, "http://127.0.0.1", client=here, raise_server_exceptions=False) as client:
         yield client

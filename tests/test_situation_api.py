@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Connection, Engine
 
+from api.demo_access import DemoAccess
 from api.main import make_app
 from gis import access, schema
 from gis.grids import Wish, resolve
@@ -63,7 +64,9 @@ def keys(engine: Engine) -> Keys:
 
 @pytest.fixture(scope="module")
 def asker(service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    app = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
+    folder = tmp_path_factory.mktemp("data")
+    app = make_app(lambda: service_engine, folder)
+    app.state.demo = DemoAccess(folder)
     with TestClient(app, "http://127.0.0.1", client=("127.0.0.1", 5)) as client:
         yield client
 

@@ -47,6 +47,9 @@ const KNOWN = [
   [/the code is wrong, late or was used already/, "refusal.code"],
   [/demo's log-ins open with a link/, "refusal.demo"],
   [/link is of an earlier start or was used already/, "refusal.demolink"],
+  [/too many log-ins failed .*; wait (\d+) s/, "refusal.failed.s"],
+  [/too many log-ins failed .*; wait (\d+) min/, "refusal.failed.min"],
+  [/too many requests; wait (\d+) s/, "refusal.requests"],
   [/another site may not write here/, "refusal.site"],
 ];
 
