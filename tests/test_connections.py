@@ -200,10 +200,8 @@ def test_what_takes_its_time_honestly_is_served(port: int) -> None:
 
 
 @pytest.mark.parametrize("most", [2_000, 300], ids=["all fit", "too many"])
-def test_slow_clients_do_not_hinder_others(
-    port: int, monkeypatch: pytest.MonkeyPatch, most: int
-) -> None:
-    """500 that never finish a head, opened anew as they are given up: each honest request is answered soon."""
+def test_slow_clients_do_not_hinder_others(port: int, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """500 that never finish a head, opened anew as they are given up: an honest request is answered soon."""
     monkeypatch.setattr(settings(), "connections", most)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from api import cli, demo_access
 from api.demo_access import DemoAccess
 from api.main import make_app
-from gis import demo_keys, loading
+from gis import demo_keys, loading, login_failures
 from gis.errors import NotReady, Unknown
 from gis.schema import city
 from gis.schema_access import ROLES, access_keys
@@ -40,6 +40,12 @@ def keys(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
             demo_keys.ensure(conn, tmp_path_factory.mktemp("keys")).read_text()
         )
         return written
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every key is tried in vain from one address: here that costs no wait."""
+    monkeypatch.setattr(login_failures, "FROM_ADDRESS", login_failures.Patience(100, 100, 1))
 
 
 @pytest.fixture
