@@ -4,12 +4,13 @@ import hmac
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from starlette.concurrency import run_in_threadpool
 
 from api import oidc
@@ -18,6 +19,7 @@ from gis import access
 from gis.access import ANYBODY, Principal
 from gis.errors import Forbidden, Unknown
 from gis.schema_access import ROLES
+from gis.settings import settings
 from layers.catalogue import LAYERS
 
 COOKIE = "safetymap"
@@ -143,20 +145,34 @@ async def _identify(request: Request, engines: Engines, token: str) -> Principal
     seen: Seen = request.app.state.seen
     fresh, whose = seen.recall(token)
     if not fresh:
-        whose = await run_in_threadpool(_ask, engines, token)
+        counts = not (request.scope["route"].openapi_extra or {}).get("x-stream")
+        whose = await run_in_threadpool(_ask, engines, token, counts=counts)
         seen.keep(token, whose)
     return whose
 
 
-def _ask(engines: Engines, token: str) -> Principal | None:
+def _ask(engines: Engines, token: str, *, counts: bool) -> Principal | None:
+    """Ask the database whose a token is; `counts`: a session is used by it, as it is not by a stream."""
     is_oidc = token.count(".") == 2
     whose = oidc.principal(token) if is_oidc else None
     if is_oidc and (whose is None or whose.scope is None):
         return whose
     with engines().begin() as conn:
         if whose is None:
-            return access.principal(conn, token)
+            whose = access.principal(conn, token)
+            return whose if whose is None or _is_used(conn, whose, token, counts=counts) else None
         return whose if access.is_grid(conn, str(whose.scheme), str(whose.scope)) else None
+
+
+def _is_used(conn: Connection, whose: Principal, token: str, *, counts: bool) -> bool:
+    longest = idle(whose)
+    return longest is None or access.is_used(conn, token, longest, counts=counts)
+
+
+def idle(whose: Principal) -> timedelta | None:
+    """Return for how long somebody's session may be unused; None where it may be so to its end."""
+    minutes = settings().idle_minutes
+    return timedelta(minutes=minutes) if minutes and whose.is_session and not whose.wall else None
 
 
 async def guard(request: Request, who: Who) -> None:

@@ -18,7 +18,18 @@ key_app = typer.Typer(no_args_is_help=True, help="Access keys.")
 app.add_typer(key_app, name="key")
 audit_app = typer.Typer(no_args_is_help=True, help="The audit.")
 app.add_typer(audit_app, name="audit")
-_SHOWN = ("id", "label", "role", "scheme", "scope", "may_export", "created_at", "expires_at", "revoked_at")
+_SHOWN = (
+    "id",
+    "label",
+    "role",
+    "scheme",
+    "scope",
+    "may_export",
+    "wall",
+    "created_at",
+    "expires_at",
+    "revoked_at",
+)
 
 
 def _note(conn: Connection, what: str, detail: dict[str, object]) -> None:
@@ -37,8 +48,9 @@ def create(
     scope: Annotated[str | None, typer.Option(help="Code of a grid: it and all below it.")] = None,
     scheme: Annotated[str | None, typer.Option(help="The scope's network of grids; the default.")] = None,
     label: Annotated[str, typer.Option(help="Whose key it is, for the list and the audit.")] = "",
-    days: Annotated[int | None, typer.Option(min=1, help="How long it holds; for ever.")] = None,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How long it holds.")] = access.KEY_LASTS.days,
     *,
+    wall: Annotated[bool, typer.Option("--wall", help="For a wall: its sessions stay open unused.")] = False,
     export: Annotated[bool, typer.Option("--export", help="With the right to export detail.")] = False,
 ) -> None:
     """Make an access key and print it, the only time that it is seen."""
@@ -46,11 +58,12 @@ def create(
         wanted = scheme or (grids.resolve(conn, Wish()).scheme if scope else "")
         made = access.create_key(
             conn, role, scope, scheme=wanted, label=label or role, may_export=export,
-            lasts=timedelta(days=days) if days else None,
+            lasts=timedelta(days=days), wall=wall,
         )  # fmt: skip
         _note(conn, "key create", {"role": role, "scope": scope, "label": label})
     _seal()
     out.print(made.key, highlight=False, soft_wrap=True)
+    err.print(f"it holds for {days} days; `--days` chooses otherwise", highlight=False)
     if made.totp_secret:
         uri = pyotp.TOTP(made.totp_secret).provisioning_uri(name=label or role, issuer_name="Safety map")
         err.print(f"second factor, for an authenticator app: {uri}", highlight=False, soft_wrap=True)

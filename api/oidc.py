@@ -8,22 +8,32 @@ import jwt
 from jwt import PyJWKClient
 from jwt.utils import base64url_decode
 
-from gis.access import WITHOUT_SECOND_FACTOR, Principal
+from gis import access
+from gis.access import Principal
 from gis.errors import BadInput
-from gis.schema_access import ROLES, WITH_SECOND_FACTOR
+from gis.schema_access import ROLES
 from gis.settings import settings
 
 ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
 """Signatures of a public key only: never `none`, never a shared secret."""
-_FACTORS = frozenset({"mfa", "otp", "hwk", "swk"})
-"""Methods of authentication (RFC 8176) that count as a second factor."""
+KEYS_LAST_S, KEYS_APART_S, KEYS_TIMEOUT_S = 40, 10, 5
+"""How long the issuer's keys are believed, at least between two looks for an unknown one, and to wait for
+them: a key that it withdrew is refused, and one that it brought in taken, within a minute."""
+CLOCKS_APART_S = 10
+"""What the issuer's clock may be ahead of ours or behind."""
+_FACTORS = (
+    frozenset({"pwd", "pin", "kba"}),
+    frozenset({"otp", "hwk", "swk", "sc", "pop"}),
+    frozenset({"face", "fpt", "iris", "retina", "vbm"}),
+)
+"""Methods of authentication (RFC 8176) by kind: what one knows, has and is. Two kinds are two factors."""
 
 
 @lru_cache
 def _keys(url: str) -> PyJWKClient:
     if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
         raise BadInput("SAFETYMAP_OIDC_JWKS_URL", "must be https")
-    return PyJWKClient(url, lifespan=300, timeout=5)
+    return PyJWKClient(url, lifespan=KEYS_LAST_S, timeout=KEYS_TIMEOUT_S, cooldown_duration=KEYS_APART_S)
 
 
 def principal(token: str) -> Principal | None:
@@ -37,11 +47,25 @@ def principal(token: str) -> Principal | None:
         key = _keys(chosen.oidc_jwks_url).get_signing_key_from_jwt(token)
         claims = jwt.decode(
             token, key, ALGORITHMS, issuer=chosen.oidc_issuer, audience=chosen.oidc_audience,
-            options={"require": ["exp", "iat", "sub"]},
+            options={"require": ["exp", "iat", "sub"]}, leeway=CLOCKS_APART_S,
         )  # fmt: skip
+        typ = jwt.get_unverified_header(token).get("typ")
     except jwt.PyJWTError:
         return None
-    return _of(claims)
+    return _of(claims) if _is_access_token(typ, claims) and _is_short_lived(claims) else None
+
+
+def _is_access_token(typ: object, claims: dict[str, Any]) -> bool:
+    """Tell an access token from others that the issuer signs for us: of an identity, to log out."""
+    if not isinstance(typ, str) or claims.get("typ", "Bearer") != "Bearer":
+        return False
+    if claims.keys() & {"nonce", "at_hash", "c_hash", "events"}:
+        return False
+    return typ.lower().removeprefix("application/") == settings().oidc_typ.lower()
+
+
+def _is_short_lived(claims: dict[str, Any]) -> bool:
+    return bool(0 < claims["exp"] - claims["iat"] <= settings().oidc_longest_s)
 
 
 def _of(claims: dict[str, Any]) -> Principal | None:
@@ -49,11 +73,10 @@ def _of(claims: dict[str, Any]) -> Principal | None:
     role, where = claims.get("safetymap_role"), _where(claims)
     if role not in ROLES[1:] or where is None:
         return None
-    held_back = role in WITH_SECOND_FACTOR and not _has_second_factor(claims.get("amr"))
-    return Principal(
-        WITHOUT_SECOND_FACTOR if held_back else role, *where, f"oidc:{claims['sub']}", None,
-        claims.get("safetymap_export") is True, role,
-    )  # fmt: skip
+    whose = Principal(
+        role, *where, f"oidc:{claims['sub']}", None, claims.get("safetymap_export") is True, role
+    )
+    return whose if _has_second_factor(claims.get("amr")) else access.held_back(whose)
 
 
 def _where(claims: dict[str, Any]) -> tuple[str | None, str | None] | None:
@@ -68,7 +91,10 @@ def _where(claims: dict[str, Any]) -> tuple[str | None, str | None] | None:
 
 
 def _has_second_factor(amr: object) -> bool:
-    return isinstance(amr, list) and any(isinstance(one, str) and one in _FACTORS for one in amr)
+    """Tell whether two kinds of methods were used, or the issuer says so (`mfa`)."""
+    if not isinstance(amr, list) or not all(isinstance(one, str) for one in amr):
+        return False
+    return "mfa" in amr or sum(bool(kind & set(amr)) for kind in _FACTORS) >= 2
 
 
 def _says_nothing_twice(token: str) -> bool:

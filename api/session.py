@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.engine import Connection
 
-from api.access import Who, audience, cookie_name, csrf, session_cookie, takes_demo_keys
+from api.access import Who, audience, cookie_name, csrf, idle, session_cookie, takes_demo_keys
 from api.demo_access import DemoAccess
 from api.deps import Open, Transaction
 from api.proxy import asker
@@ -43,6 +43,8 @@ class Session(BaseModel):
     may_export: bool
     layers: list[str]
     csrf: str | None
+    idle_s: float | None
+    """Seconds after which a session that nobody uses ends; null where none does."""
 
 
 class DemoLink(BaseModel):
@@ -60,6 +62,7 @@ class DemoKey(BaseModel):
 
 
 def _told(who: Principal, token: str | None) -> dict[str, Any]:
+    unused = idle(who)
     return {
         "role": who.role,
         "full_role": who.full_role,
@@ -69,6 +72,7 @@ def _told(who: Principal, token: str | None) -> dict[str, Any]:
         "may_export": who.may_export,
         "layers": [layer.name for layer in CATALOG if access.rank(layer.audience) <= who.rank],
         "csrf": token,
+        "idle_s": unused.total_seconds() if unused else None,
     }
 
 
@@ -121,6 +125,14 @@ def _check(request: Request, transaction: Open, key: str, code: str | None) -> t
         _count_failure(transaction, address)
         _note(request, ANYBODY, f"log-in refused: no key with hash {access.digest(key).hex()[:12]}")
         raise Unknown("the key is unknown, revoked or expired; ask for a new one")
+    if code is not None:
+        with transaction() as conn:
+            has_second = access.has_second_factor(conn, key)
+        if not has_second:
+            _note(request, whose, "log-in refused: a code, but no second factor")
+            raise Unknown(
+                "the key was made without a second factor; sign in without a code, or ask for a new key"
+            )
     if code is not None and not _is_code(request, transaction, whose, key, code):
         _count_failure(transaction, address)
         _note(request, whose, "log-in refused: wrong code")

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import pyotp
@@ -13,11 +13,11 @@ from gis import second_factor
 from gis.db import Record
 from gis.errors import BadInput, NotFound
 from gis.schema import grid_codes, grids
-from gis.schema_access import ROLES, WITH_SECOND_FACTOR, access_keys
+from gis.schema_access import ON_A_WALL, ROLES, access_keys
 from gis.settings import settings
 
-WITHOUT_SECOND_FACTOR = "planner"
-"""What an approver or admin may until the second factor has come."""
+KEY_LASTS = timedelta(days=180)
+"""How long a key holds unless it is said otherwise."""
 _PREFIX = "smk_"
 """Lets scanners for leaked secrets find our keys."""
 
@@ -37,6 +37,8 @@ class Principal:
     is_session: bool = False
     demo: bool = False
     """A key of the demo, good on this machine only."""
+    wall: bool = False
+    """Whether its sessions stay open though nobody uses them."""
 
     @property
     def rank(self) -> int:
@@ -60,6 +62,22 @@ class NewKey:
 def rank(role: str) -> int:
     """Return a role's place in ROLES, 0 the least."""
     return ROLES.index(role)
+
+
+def needs_second_factor(role: str) -> bool:
+    """Say whether a role has its rights by a second factor only."""
+    return rank(role) >= rank(settings().second_factor_from)
+
+
+def held_back(whose: Principal) -> Principal:
+    """Return somebody of a role that needs a second factor as who they are until it has come.
+
+    That is the highest role that needs none; as the public, they are anybody but for their name.
+    """
+    role = ROLES[min(whose.rank, rank(settings().second_factor_from) - 1)]
+    if role == "public":
+        return replace(whose, role=role, scheme=None, scope=None, may_export=False)
+    return replace(whose, role=role)
 
 
 def digest(token: str) -> bytes:
@@ -91,11 +109,17 @@ def principal(conn: Connection, token: str) -> Principal | None:
     row = conn.execute(sa.text("SELECT * FROM principal_of(:token)"), {"token": digest(token)}).one_or_none()
     if row is None:
         return None
-    held_back = row.role in WITH_SECOND_FACTOR and not row.second_factor
-    return Principal(
-        WITHOUT_SECOND_FACTOR if held_back else row.role, row.scheme, row.scope, row.label, row.key_id,
-        row.may_export, row.role, row.is_session, row.demo,
+    whose = Principal(
+        row.role, row.scheme, row.scope, row.label, row.key_id, row.may_export, row.role, row.is_session,
+        row.demo, row.wall,
     )  # fmt: skip
+    return whose if row.second_factor else held_back(whose)
+
+
+def is_used(conn: Connection, token: str, longest: timedelta, *, counts: bool) -> bool:
+    """Say whether a session was used lately enough; `counts`: this is a use."""
+    used = sa.text("SELECT session_is_used(:token, :longest, :counts)")
+    return bool(conn.execute(used, {"token": digest(token), "longest": longest, "counts": counts}).scalar())
 
 
 def create_key(
@@ -106,26 +130,29 @@ def create_key(
     scheme: str,
     label: str,
     may_export: bool = False,
-    lasts: timedelta | None = None,
+    lasts: timedelta | None = KEY_LASTS,
     demo: bool = False,
+    wall: bool = False,
 ) -> NewKey:
     """Make an access key; the store keeps its hash only.
 
-    The secret of its second factor is sealed. Raises BadInput for an unknown role, or a scope that is no grid
-    of the scheme.
+    The secret of its second factor is sealed. Raises BadInput for an unknown role, one that has no place on a
+    wall, or a scope that is no grid of the scheme.
     """
     if role not in ROLES[1:]:
         raise BadInput("role", f"{role!r} is none of {', '.join(ROLES[1:])}")
+    if wall and role not in ON_A_WALL:
+        raise BadInput("wall", f"is for {' and '.join(ON_A_WALL)}; {role} may too much for a wall")
     if scope is not None:
         _check_scope(conn, scheme, scope)
     key = _PREFIX + secrets.token_urlsafe(32)
-    totp = pyotp.random_base32() if role in WITH_SECOND_FACTOR and not demo else None
+    totp = pyotp.random_base32() if needs_second_factor(role) and not demo else None
     sealed = second_factor.seal(settings().data_dir, totp, digest(key)) if totp else None
     conn.execute(
         access_keys.insert().values(
             hash=digest(key), role=role, scheme=scheme if scope is not None else None, scope=scope,
             everywhere=scope is None, label=label,
-            may_export=may_export, demo=demo, totp_secret=sealed,
+            may_export=may_export, demo=demo, wall=wall, totp_secret=sealed,
             expires_at=datetime.now().astimezone() + lasts if lasts else None,
         )
     )  # fmt: skip
@@ -148,7 +175,18 @@ def _check_scope(conn: Connection, scheme: str, scope: str) -> None:
 def keys(conn: Connection) -> list[Record]:
     """Return every key without its hash and second factor, oldest first."""
     k = access_keys.c
-    shown = (k.id, k.label, k.role, k.scheme, k.scope, k.may_export, k.demo, k.created_at, k.expires_at)
+    shown = (
+        k.id,
+        k.label,
+        k.role,
+        k.scheme,
+        k.scope,
+        k.may_export,
+        k.demo,
+        k.wall,
+        k.created_at,
+        k.expires_at,
+    )
     return list(conn.execute(sa.select(*shown, k.revoked_at).order_by(k.id)).all())
 
 
@@ -160,6 +198,11 @@ def revoke_key(conn: Connection, key_id: int) -> None:
     )
     if not ended.rowcount:
         raise NotFound(f"there is no live key {key_id}; safetymap key list shows them")
+
+
+def has_second_factor(conn: Connection, key: str) -> bool:
+    """Say whether a key was made with a second factor."""
+    return conn.execute(sa.text("SELECT totp_of(:key)"), {"key": digest(key)}).scalar() is not None
 
 
 def check_code(conn: Connection, key: str, code: str) -> bool:

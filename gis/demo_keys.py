@@ -61,7 +61,7 @@ def _make(conn: Connection, label: str) -> str:
     role, _, scope = label.partition(":")
     scheme = grids.resolve(conn, Wish()).scheme
     return access.create_key(
-        conn, role, scope or None, scheme=scheme, label=label, may_export=True, demo=True
+        conn, role, scope or None, scheme=scheme, label=label, may_export=True, lasts=None, demo=True
     ).key
 
 

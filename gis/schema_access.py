@@ -11,7 +11,9 @@ metadata = sa.MetaData(naming_convention=schema.metadata.naming_convention)
 ROLES = ("public", "field", "commander", "planner", "approver", "admin")
 """From least to most; each may what the one before it may."""
 WITH_SECOND_FACTOR = ("approver", "admin")
-"""Roles whose rights need a second factor."""
+"""Roles whose rights always need a second factor; `SAFETYMAP_SECOND_FACTOR_FROM` adds others."""
+ON_A_WALL = ("field", "commander")
+"""Roles whose sessions may stay open though nobody uses them."""
 
 access_keys = Table(
     "access_keys",
@@ -30,6 +32,7 @@ access_keys = Table(
     Column("expires_at", sa.DateTime(timezone=True)),
     Column("revoked_at", sa.DateTime(timezone=True)),
     Column("everywhere", sa.Boolean, nullable=False),
+    Column("wall", sa.Boolean, nullable=False, server_default=sa.false()),
     CheckConstraint(f"role IN ({', '.join(repr(role) for role in ROLES[1:])})", name="role"),
     CheckConstraint(
         "everywhere = (scope IS NULL) AND everywhere = (scheme IS NULL) AND scope <> '' AND scheme <> ''",
@@ -38,9 +41,11 @@ access_keys = Table(
     CheckConstraint(
         f"demo OR totp_secret IS NOT NULL OR role NOT IN {WITH_SECOND_FACTOR!r}", name="second_factor"
     ),
+    CheckConstraint(f"NOT wall OR role IN {ON_A_WALL!r}", name="wall"),
     # Usage: whose key is this? at most twice a second per key and worker.
     UniqueConstraint("hash"),
-    comment="hash = SHA-256 of the key; everywhere = the whole city; totp_step = the last code's, used once.",
+    comment="hash = SHA-256 of the key; everywhere = the whole city; totp_step = the last code's, used once; "
+    "totp_secret is sealed; wall = its sessions stay open unused.",
 )
 
 sessions = Table(
@@ -51,6 +56,7 @@ sessions = Table(
     Column("second_factor", sa.Boolean, nullable=False),
     Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+    Column("used_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     # Usage: forget the sessions that are over.
     Index("ix_sessions_expires_at", "expires_at"),
     comment="Sessions of the page; hash = SHA-256 of the cookie. A session ends with its key.",

@@ -3,8 +3,9 @@
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,10 +71,18 @@ class Settings(BaseSettings):
     backup_oldest_h: float = 26
     """Hours that the newest backup may be old before readiness and metrics warn of it: a night, and some."""
     log_level: str = "INFO"
+    second_factor_from: Literal["field", "commander", "planner", "approver"] = "approver"
+    """The least role whose rights need a second factor; `field`: every one (等保 level 3)."""
+    idle_minutes: Annotated[int, Field(ge=1, le=720)] | None = None
+    """A session that nobody uses for so long ends, but for keys made with `--wall`; unset: none ends so."""
     oidc_issuer: str | None = None
     """`iss` of bearer tokens; with `oidc_audience` and `oidc_jwks_url` it turns OIDC on."""
     oidc_audience: str | None = None
     oidc_jwks_url: str | None = None
+    oidc_typ: str = "at+jwt"
+    """`typ` in the header of access tokens (RFC 9068); `JWT` where the issuer writes that on all its tokens."""
+    oidc_longest_s: Annotated[int, Field(ge=1)] = 3600
+    """A token that lives longer than this, from `iat` to `exp`, is refused: it cannot be called back."""
 
 
 @lru_cache

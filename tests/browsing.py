@@ -1,6 +1,7 @@
 """A service over a test's database, in a process of its own, and Debian's Chromium to look at it."""
 
 import contextlib
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,9 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
 from api.connections import OPTIONS
+from gis import second_factor
 from gis.access import NewKey
+from gis.settings import settings as chosen
 from tests import forking
 
 SOFTWARE_GL = ["--disable-gpu", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -22,10 +25,16 @@ QUIET = ["--no-first-run", "--disable-background-networking", "--disable-compone
 
 
 @contextlib.contextmanager
-def serving(database: str, folder: Path) -> Iterator[str]:
-    """Where the service listens, over a database, until the block ends; its log lies in the folder."""
+def serving(database: str, folder: Path, **more: str) -> Iterator[str]:
+    """Where the service listens, over a database, until the block ends; its log lies in the folder.
+
+    `more`: settings by their variables. Second factors that this process seals open there, too.
+    """
     port = free_port()
-    settings = {"SAFETYMAP_DATABASE_URL": database, "SAFETYMAP_DATA_DIR": str(folder)}
+    settings = {"SAFETYMAP_DATABASE_URL": database, "SAFETYMAP_DATA_DIR": str(folder), **more}
+    own = chosen().data_dir
+    second_factor.ensure(own)
+    shutil.copy(own / second_factor.FILE, folder)
     log = folder / "service.log"
     service = forking.start(
         partial(uvicorn.run, "api.main:make_app", factory=True, port=port, **OPTIONS), settings, log

@@ -232,7 +232,9 @@ def issuer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     oidc._keys.cache_clear()  # it keeps the keys of the issuer before
     monkeypatch.setattr(oidc._keys("https://id.example/jwks"), "fetch_data", lambda: jwks)
 
-    def make(*, forged: bool = False, algorithm: str = "RS256", **claims: object) -> str:
+    def make(
+        *, forged: bool = False, algorithm: str = "RS256", header: object = "at+jwt", **claims: object
+    ) -> str:
         now = int(time.time())
         body = {"iss": "https://id.example", "aud": "safetymap", "sub": "u1", "iat": now, "exp": now + 60}
         signer = (
@@ -244,7 +246,7 @@ def issuer(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
             if forged
             else key
         )
-        return jwt.encode(body | claims, signer, algorithm, headers={"kid": "1"})  # type: ignore[arg-type]
+        return jwt.encode(body | claims, signer, algorithm, headers={"kid": "1", "typ": header})  # type: ignore[arg-type]
 
     return make
 
@@ -262,7 +264,11 @@ def test_tokens_of_the_issuer_are_keys(asker: TestClient, issuer: Callable[..., 
 GONE = "left out"
 
 
-@pytest.mark.parametrize("amr", ["otp", [["otp"]], [{"otp": 1}], {"otp": True}, None, []])
+@pytest.mark.parametrize(
+    "amr",
+    ["otp", [["otp"]], [{"otp": 1}], {"otp": True}, None, [], "mfa", {"mfa": 1}]
+    + [["otp"], ["hwk"], ["pwd"], ["otp", "hwk"], ["pwd", "pin"], ["pwd", "sms"], ["mfa", 1]],
+)
 def test_a_second_factor_is_one_of_a_list(asker: TestClient, issuer: Callable[..., str], amr: object) -> None:
     token = issuer(safetymap_role="admin", safetymap_everywhere=True, amr=amr)
     assert asker.get("/session", headers=bearer(token)).json()["role"] == "planner"
@@ -318,6 +324,8 @@ def test_a_key_of_nowhere_cannot_be_stored(conn: Connection, values: str) -> Non
         {"forged": True}, {"algorithm": "HS256"}, {"algorithm": "none"}, {"exp": 1}, {"aud": "other"},
         {"iss": "https://evil.example"}, {"safetymap_role": "god"}, {"safetymap_role": None},
         {"safetymap_scope": "T1"}, {"nbf": 2**33},
+        {"header": "JWT"}, {"header": "logout+jwt"}, {"header": None}, {"typ": "ID"}, {"nonce": "n"},
+        {"at_hash": "h"}, {"events": {}}, {"iat": 1}, {"iat": 2**33}, {"exp": 2**33}, {"exp": "soon"},
         {"safetymap_everywhere": None}, {"safetymap_everywhere": "true"}, {"safetymap_everywhere": 1},
         *(
             {"safetymap_everywhere": GONE, "safetymap_scheme": scheme, "safetymap_scope": scope}

@@ -32,6 +32,7 @@ const WORDS = {
   "session.demo": ["演示身份（点击即用）", "Demo identities (one click)"],
   "session.key": ["访问密钥", "Access key"],
   "session.code": ["动态口令（6 位）", "One-time code (6 digits)"],
+  "session.idle": ["久无操作，已退出登录。请重新登录。", "Nobody used this page for a while, so you were signed out. Sign in again."],
   "session.second": ["此密钥还需动态口令", "This key needs its one-time code as well"],
   "session.in": ["登录", "Sign in"],
   "session.out": ["退出登录", "Sign out"],

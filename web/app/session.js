@@ -3,6 +3,7 @@
 import { get, send } from "./api.js";
 import { $, fill, h, icon } from "./dom.js";
 import { t } from "./i18n.js";
+import { onIdle, wasIdle } from "./idle.js";
 import { onChange } from "./state.js";
 
 let now = { role: "public", full_role: "public", scope: null, layers: [], csrf: null };
@@ -14,10 +15,12 @@ let closed = "";
 export async function openSession() {
   now = await get("/session");
   $("#who").addEventListener("click", () => signIn());
+  if (now.idle_s) onIdle(now.idle_s, signOut);
   onChange((changed) => changed.has("lang") && show());
   show();
   addEventListener("hashchange", openDemo);
   await openDemo();
+  if (wasIdle()) await signIn(t("session.idle"));
 }
 
 /** Where the page was opened by a link of the demo, exchange its token, which serves once, for this browser's right
@@ -149,11 +152,12 @@ async function enter(credentials) {
     without the code, the page begins anew with what the session has. */
 function goOnAs(opened) {
   now = opened;
+  if (now.idle_s) onIdle(now.idle_s, signOut);
   show();
   $("#session").addEventListener("close", () => location.reload(), { once: true });
 }
 
 async function signOut() {
-  await send("DELETE", "/session", null, now.csrf);
+  await send("DELETE", "/session", null, now.csrf).catch(() => null); // it may be over already
   location.reload();
 }
