@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     oidc_audience: str | None = None
     oidc_jwks_url: str | None = None
     oidc_typ: str = "at+jwt"
-    """`typ` in the header of access tokens (RFC 9068); `JWT` where the issuer writes that on all its tokens."""
+    """`typ` in the header of access tokens (RFC 9068); `JWT` where the issuer writes that on all tokens."""
     oidc_longest_s: Annotated[int, Field(ge=1)] = 3600
     """A token that lives longer than this, from `iat` to `exp`, is refused: it cannot be called back."""
 
