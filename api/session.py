@@ -125,14 +125,6 @@ def _check(request: Request, transaction: Open, key: str, code: str | None) -> t
         _count_failure(transaction, address)
         _note(request, ANYBODY, f"log-in refused: no key with hash {access.digest(key).hex()[:12]}")
         raise Unknown("the key is unknown, revoked or expired; ask for a new one")
-    if code is not None:
-        with transaction() as conn:
-            has_second = access.has_second_factor(conn, key)
-        if not has_second:
-            _note(request, whose, "log-in refused: a code, but no second factor")
-            raise Unknown(
-                "the key was made without a second factor; sign in without a code, or ask for a new key"
-            )
     if code is not None and not _is_code(request, transaction, whose, key, code):
         _count_failure(transaction, address)
         _note(request, whose, "log-in refused: wrong code")
@@ -143,7 +135,13 @@ def _check(request: Request, transaction: Open, key: str, code: str | None) -> t
 
 
 def _is_code(request: Request, transaction: Open, whose: Principal, key: str, code: str) -> bool:
-    """Say whether a key's code is good; it is counted as wrong, and committed so, before it is looked at."""
+    """Say whether a key's code is good; it is counted as wrong, and committed so, before it is looked at.
+
+    Raises Unknown for a key that was made before its role needed a second factor.
+    """
+    with transaction() as conn:
+        if not access.has_second_factor(conn, key):
+            raise Unknown("the key was made without a second factor; ask for a new one")
     subject = f"key {whose.key_id}"
     with transaction() as conn:
         waits = login_failures.count(conn, subject, login_failures.WITH_KEY)
