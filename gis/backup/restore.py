@@ -51,6 +51,8 @@ def restore(source: Repository, into: Path, moment: datetime | None, live: Path 
     Raises BadInput for a directory that is not empty, BackupFailed where the repository does not reach the
     moment.
     """
+    if live is not None and into.resolve().is_relative_to(live.resolve()):
+        raise BadInput("--into", f"{into} lies inside {live}, which a swap moves away; name one beside it")
     if into.exists() and any(into.iterdir()):
         raise BadInput("--into", f"{into} is not empty; name a new folder")
     if live is not None:

@@ -86,6 +86,10 @@ def _archive(data_dir: Path, *, on: bool) -> None:
 
 
 def _refuse(data_dir: Path, new: Path, *, accept: bool) -> None:
+    if new.is_relative_to(data_dir) and not new.is_relative_to(data_dir / BEFORE):
+        raise BadInput(
+            "NEW", f"{new} lies inside {data_dir}, which makes room for it; move it beside that folder"
+        )
     told = read_mark(new)
     if told["faults"] and not accept:
         raise BackupFailed(

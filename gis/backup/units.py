@@ -12,6 +12,7 @@ After=network-online.target
 
 [Service]
 Type=oneshot
+User={user}
 Environment={environment}
 ExecStart={program} backup
 ExecStart={program} backup verify
@@ -33,15 +34,21 @@ WantedBy=timers.target
 
 
 def units(at: str, program: Path, data_dir: Path) -> dict[str, str]:
-    """Return the units by file name; a night that the machine slept through is made up for.
+    """Return the units by file name, run by the data directory's owner as the service is.
+
+    A night that the machine slept through is made up for.
 
     Raises BadInput for a time that is none.
     """
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", at):
         raise BadInput("--at", f"{at!r} is no time of day; write 02:30")
-    environment = _quoted(f"SAFETYMAP_DATA_DIR={data_dir}")
+    service = _SERVICE.format(
+        user=data_dir.owner(),
+        environment=_quoted(f"SAFETYMAP_DATA_DIR={data_dir}"),
+        program=_quoted(str(program)),
+    )
     return {
-        "safetymap-backup.service": _SERVICE.format(environment=environment, program=_quoted(str(program))),
+        "safetymap-backup.service": service,
         "safetymap-backup.timer": _TIMER.format(at=at),
     }
 
