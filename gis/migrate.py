@@ -24,7 +24,7 @@ def migrate(conn: Connection, revision: str = "head") -> None:
     Raises NewerStore where the store is of a revision that this program does not know, SQLAlchemy's errors
     when the server is older than PostGIS 3.3 or the role may not create tables.
     """
-    _refuse_newer(conn)
+    refuse_newer(conn)
     go = command.downgrade if revision == "base" else command.upgrade
     go(_config(conn), revision)
 
@@ -35,7 +35,7 @@ def known(conn: Connection) -> list[str]:
     return [one.revision for one in script.walk_revisions()][::-1]
 
 
-def _refuse_newer(conn: Connection) -> None:
+def refuse_newer(conn: Connection) -> None:
     """Raise NewerStore unless the store's revision, if it has any, is one of ours."""
     ours = known(conn)
     stored = set(MigrationContext.configure(conn).get_current_heads())

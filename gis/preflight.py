@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from gis import db
+from gis import db, migrate
 from gis.cluster import SERVICE
 from gis.errors import DatabaseUnfit
 
@@ -34,11 +34,13 @@ class Lack:
 def check(engine: Engine, *, writes: bool = True) -> None:
     """Look at a database before it is used; `writes`: we mean to change it.
 
-    Raises DatabaseUnfit with every lack and what mends it.
+    Raises DatabaseUnfit with every lack and what mends it, NewerStore where the store is of a newer program.
     """
     with engine.connect() as conn:
         looks = _ALWAYS + (_FOR_WRITING if writes else ())
         found = [lack for look in looks if (lack := look(conn))]
+        if not found:
+            migrate.refuse_newer(conn)
     if not found and (lack := _pooled_by_transaction(engine)):
         found = [lack]
     if found:
