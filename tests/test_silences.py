@@ -124,3 +124,46 @@ def test_a_season_by_the_moon_is_no_pause(before: int, behind: int) -> None:
         at = (one - EPOCH).days
         closed |= (days >= at - before) & (days <= at + behind)
     assert silences(days[~closed], days, NONE) == []
+
+
+TAILS = [
+    (0.73, 35, [7, 13, 17]),
+    (0.73, 35, [8, 19]),
+    (2.0, 40, [3, 8, 15, 21]),
+    (5.0, 30, [2, 3, 7, 12, 16]),
+]
+"""How many a day there were, how many days ago that fell, and the days since then with records."""
+
+
+def _fallen(a_day: float, ago: int, left: list[int], seed: int) -> np.ndarray:
+    rng, until = np.random.default_rng(seed), DAYS[-1] + 1 - ago
+    before = DAYS[(rng.poisson(a_day, len(DAYS)) > 0) & (until > DAYS)]
+    return np.concatenate([before, until + np.array(left)])
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("a_day", "ago", "left"), TAILS)
+def test_what_fell_and_holds_nothing_of_late_has_not_ended(
+    a_day: float, ago: int, left: list[int], seed: int
+) -> None:
+    held = _fallen(a_day, ago, left, seed)
+    assert silences(held, DAYS, NONE) == []
+    back = DAYS[0] + DAYS[-1] - held[::-1]
+    assert silences(back, DAYS, NONE) == [], "nor did what rose begin as it did"
+    assert silences(np.append(held, DAYS[-1]), DAYS, NONE) == [], "nor does it pause"
+
+
+@pytest.mark.parametrize(("a_day", "ago", "most"), [(0.73, 60, 10), (0.73, 120, 4), (1.5, 60, 4), (5, 20, 5)])
+def test_a_fall_to_a_tenth_is_seldom_an_end(a_day: float, ago: int, most: int) -> None:
+    rng = np.random.default_rng(8)
+    rates = np.where(DAYS[-1] - ago < DAYS, 0.1 * a_day, a_day)
+    assert sum(any(end > DAYS[-1] for _, end in of(rates, rng)) for _ in range(100)) <= most
+
+
+@pytest.mark.parametrize(("a_day", "long"), [(1.0, 45), (3.0, 30), (10.0, 20)])
+def test_what_ran_out_over_three_weeks_has_ended(a_day: float, long: int) -> None:
+    rng = np.random.default_rng(9)
+    rates = np.full(len(DAYS), a_day)
+    rates[-long - 21 : -long] = np.repeat([0.5, 0.2, 0.1], 7) * a_day
+    rates[-long:] = 0
+    assert sum(any(end > DAYS[-1] for _, end in of(rates, rng)) for _ in range(100)) >= 85
