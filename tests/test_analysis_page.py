@@ -159,6 +159,8 @@ def test_risk_and_emergence_take_turns_on_the_map(
     told = page.request.get(f"{address}/risk", params={"res": 9, "horizon_days": 7}).json()
     total = page.locator("#mode [data-total]").get_attribute("data-total")
     assert float(total or "nan") == told["expected_total"]
+    low, high = told["total_low95"], told["total_high95"]
+    expect(page.locator("#mode")).to_contain_text(f"（95%：{low}–{high}）")
     until(page, DRAWN)
     assert _looks(page, "shown")
     assert not _looks(page, "significant"), "nothing of the hotspots is left"

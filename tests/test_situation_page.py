@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -245,6 +246,45 @@ def test_these_refusals_have_words_of_their_own(visit: Visit, said: str, word: s
     assert page.evaluate(WORDED, [said, "en"]) == said
 
 
+@pytest.mark.parametrize(
+    ("found", "word", "never"),
+    [
+        ({"unreported": {"rows": 2, "named": []}}, "2 rows", "and so on"),
+        (
+            {"unreported": {"rows": 4, "named": [{"name": "County 3", "category": None}]}},
+            "All categories in County 3 and so on",
+            "tested: and",
+        ),
+        (
+            {
+                "silent": [{"category": None, "source": "sensor", "first": None, "last": "2025-07-31"}],
+                "without": ["sensor"],
+            },
+            "Silent at times: sensor (no records up to 2025-07-31)",
+            "What is asked for",
+        ),
+        (
+            {"silent": [{"category": None, "source": None, "first": "2025-03-01", "last": None}]},
+            "What is asked for (no records since 2025-03-01)",
+            "Totals",
+        ),
+    ],
+)
+def test_what_is_not_tested_is_said_in_whole_sentences(
+    visit: Visit, found: dict[str, Any], word: str, never: str
+) -> None:
+    page = visit("commander", "map=13/27.025/113.03")
+    said = page.evaluate(CAVEAT, [found, "en"])
+    assert word in said
+    assert never not in said
+
+
+CAVEAT = """async ([found, lang]) => {
+    const { caveat } = await import("/app/analysis-words.js");
+    const { speak } = await import("/app/i18n.js");
+    speak(lang);
+    return caveat(found);
+}"""
 WORDED = """async ([text, lang]) => {
     const [{ inWords }, { speak }] = await Promise.all([import("/app/refusals.js"), import("/app/i18n.js")]);
     speak(lang);

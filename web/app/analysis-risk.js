@@ -39,7 +39,13 @@ function doubling(expected) {
 }
 
 function summary(answer) {
-  const words = { start: answer.start, days: answer.horizon_days, total: Number(answer.expected_total.toFixed(0)) };
+  const words = {
+    start: answer.start,
+    days: answer.horizon_days,
+    total: Number(answer.expected_total.toFixed(0)),
+    low: answer.total_low95,
+    high: answer.total_high95,
+  };
   const { live, days, origins, measures, area_km2: area } = answer.skill;
   const [top] = measures;
   const skill =

@@ -32,7 +32,7 @@ export function compared(n, expected) {
 /** What an answer says of days of its period that are not, or not wholly, known, and of categories that its tests
  * leave out; false where there are none. */
 export function caveat({ unrecorded, provisional: late, silent = [], without = [], unreported }) {
-  const isOut = ({ category }) => category !== null && without.includes(category);
+  const isOut = ({ category, source }) => without.includes(category ?? source);
   const parts = [
     missing(unrecorded),
     inside(unrecorded),
@@ -60,16 +60,19 @@ function inside(found) {
 
 /** What was silent in a part of the periods compared, each with its first and last day; false for nothing. */
 export function silence(words, found) {
-  const names = found.map(({ category, area_name, first, last }) => {
-    const name = area_name ?? (category === null ? t("silent.asked") : categoryName(category));
+  const names = found.map(({ category, source, area_name, first, last }) => {
+    const other = category === null ? t("silent.asked") : categoryName(category);
+    const name = area_name ?? (source ? t(`value.${source}`) : other);
     return t(first === null ? "silent.began" : last === null ? "silent.ended" : "silent.paused", { name, first, last });
   });
   return names.length > 0 && t(words, { names: names.join(t("without.and")) });
 }
 
-/** Rows that are not tested since too much of them is still to be reported: some by name, and how many. */
+/** Rows that are not tested since too much of them is still to be reported: some by name where any has one, and
+ * how many. */
 function lateRows(found) {
   if (!found) return false;
+  if (found.named.length === 0) return t("unreported.few", { rows: number(found.rows) });
   const names = found.named.slice(0, 3).map(({ name, category }) => {
     const what = category ? categoryName(category) : t("category.all");
     return t("unreported.one", { name, what });

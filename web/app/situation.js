@@ -53,7 +53,7 @@ async function refresh() {
 
 function short(found) {
   const words = { comparisons: found.comparisons, departing: found.departing, periods: found.periods };
-  const said = !found.tested ? "situation.untested" : found.departing ? "situation.some" : "situation.none";
+  const said = !found.tested ? untested(found) : found.departing ? "situation.some" : "situation.none";
   const open = () => {
     tab = "situation";
     offset = 0;
@@ -152,7 +152,7 @@ async function board() {
     caution(found),
     table(found.situation),
     h("p", { class: "choice" }, turn("back", -ROWS, offset > 0), turn("more", ROWS, last < found.rows)),
-    h("p", { class: "quiet" }, t(found.tested ? "situation.method" : "situation.untested", { periods: found.periods })),
+    h("p", { class: "quiet" }, t(found.tested ? "situation.method" : untested(found), { periods: found.periods })),
   ];
 }
 
@@ -201,4 +201,9 @@ function lasting(seconds) {
   return hours < 2
     ? t("situation.minutes", { minutes: Math.round(seconds / 60) })
     : t("situation.hours", { hours: number(hours, 1) });
+}
+
+/** The words for why nothing is tested: fewer than six periods before, or silent in some of them. */
+function untested({ periods }) {
+  return periods < 6 ? "situation.untested" : "situation.unused";
 }

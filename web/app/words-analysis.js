@@ -14,6 +14,10 @@ export const ANALYSIS = {
     "{rows} 行仍在补报（未到的超过二十分之一），未作检验：{names}等",
     "{rows} rows, of which more than a twentieth is still to be reported, are not tested: {names} and so on",
   ],
+  "unreported.few": [
+    "{rows} 行仍在补报（未到的超过二十分之一），未作检验",
+    "{rows} rows, of which more than a twentieth is still to be reported, are not tested",
+  ],
   "unrecorded.out": [
     "所选时段有 {days} 天没有记录（资料截至 {until}），未计入；比较的是等长的时段",
     "{days} days of the period have no records (they end at {until}) and are left out; it is compared with periods as long as what is left",
@@ -156,8 +160,8 @@ export const ANALYSIS = {
   ],
   "risk.title": ["未来 {days} 天风险", "Risk of the next {days} days"],
   "risk.summary": [
-    "自 {start} 起 {days} 天，全市预期 {total} 起",
-    "{days} days from {start}: {total} expected in all",
+    "自 {start} 起 {days} 天，全市预期 {total} 起（95%：{low}–{high}）",
+    "{days} days from {start}: {total} expected in all (95 %: {low}–{high})",
   ],
   "risk.model": ["在用模型：{model}", "Live model: {model}"],
   "model.all counts so far": ["历史累计（基线）", "all counts so far (baseline)"],

@@ -14,6 +14,10 @@ export const SITUATION = {
     "此前仅有 {periods} 个等长时段的资料，少于 6 个，无法判断什么是正常波动",
     "Records reach back {periods} periods of this length; with fewer than 6 nobody can say what is usual",
   ],
+  "situation.unused": [
+    "所选内容在此时段或此前 {periods} 个等长时段中有时没有记录，未作检验",
+    "What is asked for was silent at times in this period or the {periods} before it: nothing is tested",
+  ],
   "situation.open": ["全部态势、平安指数、函件", "All of it, stability index, letters"],
   "situation.line": ["{count} 起，预期 {expected}（{low}–{high}）", "{count}, expected {expected} ({low}–{high})"],
   "situation.above": ["异常偏高", "unusually high"],
