@@ -1,6 +1,5 @@
 """Change, emergence, near repeats and profiles over HTTP: rows as JSON or CSV, each with its test."""
 
-from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -12,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from api import tables
 from api.access import Who, audience, demand_export
-from api.deps import Tested, TestedBack, Transaction, told_period, told_series, view
+from api.deps import Tested, TestedBack, Transaction, told_records, told_series, view
 from api.limits import heavy
 from gis import cells, city
 from gis.calendar import Festival
@@ -20,8 +19,6 @@ from gis.clocks import rfc3339
 from gis.errors import BadInput
 from layers import comparing, emergence, timing
 from layers.comparing import Compared
-from layers.silence import Silence
-from layers.silent_areas import SilentArea
 from layers.stats.change import Change
 from layers.stats.profiles import Profile
 from layers.view import View
@@ -111,7 +108,8 @@ def changes(
         raise BadInput("level", "give either res (cells) or level (grids)")
     with transaction() as conn:
         found = comparing.changes(conn, seen := view(conn, look, who), res, level)
-        data = _series(conn, seen, found.silent, found.aside)
+        data = {"data_version": city.data_version(conn)}
+        data |= told_series(conn, seen, found.silent, found.aside, found.silent_sources)
     keys = {"cell": found.keys} if found.names is None else {"code": found.keys, "name": found.names}
     columns: tables.Columns = {**keys, "now": found.now.tolist(), "reported": found.reported.tolist()}
     compared = {name: getattr(found, name) for name in _EARLIER}
@@ -164,7 +162,8 @@ def _compared(then: Compared | None, days_off: int | None) -> dict[str, Any] | N
     names = ("count", "difference", "percent", "p", "q", "told")
     bounds = {"start": rfc3339(then.start), "end": rfc3339(then.end)}
     told = {name: column[0] for name, column in zip(names, values, strict=True)}
-    return bounds | told | {"days_off": days_off, "without": [one.category for one in then.without]}
+    without = [*(one.category for one in then.without), *(one.source for one in then.sources)]
+    return bounds | told | {"days_off": days_off, "without": without}
 
 
 class EmergingTold(Told):
@@ -202,7 +201,9 @@ def emerging(
         demand_export(who)
     with transaction() as conn:
         found = emergence.emerging(conn, seen := view(conn, look, who), res, steps, step_days)
-        data = _series(conn, seen, areas=found.aside)
+        data = {"data_version": city.data_version(conn)} | told_records(
+            conn, seen, found.aside, {one.source: one.silence for one in found.sources}
+        )
     sides = ["hot" if side > 0 else "cold" for side in found.side.tolist()]
     kinds = [f"{kind} {side}" for kind, side in zip(found.kind, sides, strict=True)]
     columns: tables.Columns = {
@@ -221,7 +222,15 @@ def emerging(
     return tables.plain(whole, "cells", columns, format)
 
 
-class RepeatsTold(Told):
+class OfRecords(Told):
+    """The same of an answer of the days alone on which what the view is filtered by was in use."""
+
+    began: list[dict[str, Any]]
+    silent: list[dict[str, Any]]
+    """When it was not, with first and last silent day, null for open."""
+
+
+class RepeatsTold(OfRecords):
     """Pairs by band of distance (m) and time (days)."""
 
     incidents: int
@@ -279,7 +288,7 @@ def _edges(name: str, text: str) -> list[float]:
 _BANDS, _FARTHEST = 12, 5_000
 
 
-class ProfilesTold(Told):
+class ProfilesTold(OfRecords):
     """Rates by hour (0-23) and weekday (Monday 1 to Sunday 7), and the counts of the week by both."""
 
     incidents: int
@@ -333,16 +342,7 @@ def _joined(name: str, *of: Profile) -> list[float | None]:
 
 
 def _data(conn: Connection, seen: View) -> dict[str, Any]:
-    return {"data_version": city.data_version(conn)} | told_period(conn, seen)
-
-
-def _series(
-    conn: Connection,
-    seen: View,
-    rows: Mapping[str, Silence] | None = None,
-    areas: Iterable[SilentArea] = (),
-) -> dict[str, Any]:
-    return {"data_version": city.data_version(conn)} | told_series(conn, seen, rows, areas)
+    return {"data_version": city.data_version(conn)} | told_records(conn, seen)
 
 
 def _whole(start: Any, end: Any, method: dict[str, str], data: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from gis.grids import Asked, Wish
 from gis.record_span import Span
 from gis.schema import COLOURS, SOURCES
 from layers import filters, public
-from layers.began import narrowed
+from layers.began import in_records, narrowed
 from layers.delays import view_span
 from layers.periods import last_moment
 from layers.provisional import Provisional, Unrecorded, provisional, unrecorded
@@ -202,40 +202,72 @@ def told_period(conn: Connection, seen: View, span: Span | None = None) -> dict[
 
 
 def told_series(
-    conn: Connection, seen: View, rows: Mapping[str, Silence] | None = None, areas: Iterable[SilentArea] = ()
-) -> dict[str, Any]:
+    conn: Connection, seen: View, rows: Mapping[str, Silence], areas: Iterable[SilentArea],
+    sources: Mapping[str, Silence],
+) -> dict[str, Any]:  # fmt: skip
     """Return the same of the records of what a view is filtered by, what `began` later, what was `silent`.
 
     `rows` are categories; what is asked for as a whole has none.
     """
-    span, silent = narrowed(conn, seen)
-    every = [*((None, one) for one in silent), *((name or None, one) for name, one in (rows or {}).items())]
+    return _told_records(conn, seen, narrowed(conn, seen), rows, areas, sources)
+
+
+def told_records(
+    conn: Connection,
+    seen: View,
+    areas: Iterable[SilentArea] = (),
+    sources: Mapping[str, Silence] | None = None,
+) -> dict[str, Any]:
+    """Return the same of an answer that counts no day behind the end of what a view is filtered by."""
+    if seen.suppressed:
+        return told_period(conn, seen) | {"began": [], "silent": []}
+    return _told_records(conn, seen, in_records(conn, seen), {}, areas, sources or {})
+
+
+def _told_records(
+    conn: Connection, seen: View, of: tuple[Span, list[Silence]], rows: Mapping[str, Silence],
+    areas: Iterable[SilentArea], sources: Mapping[str, Silence],
+) -> dict[str, Any]:  # fmt: skip
+    span, silent = of
+    every = [*((None, one) for one in silent), *((name or None, one) for name, one in rows.items())]
     began = [
-        {"category": name, "since": f"{one.until:%Y-%m-%d}"}
-        for name, one in every if one.since is None and one.until
+        {"category": category, "source": source, "since": f"{one.until:%Y-%m-%d}"}
+        for category, source, one in _named(every, sources) if one.since is None and one.until
     ]  # fmt: skip
-    return told_period(conn, seen, span) | {"began": began, "silent": told_silent(every, areas)}
+    return told_period(conn, seen, span) | {"began": began, "silent": told_silent(every, areas, sources)}
 
 
 def told_silent(
-    found: Iterable[tuple[str | None, Silence]], areas: Iterable[SilentArea] = ()
+    found: Iterable[tuple[str | None, Silence]],
+    areas: Iterable[SilentArea] = (),
+    sources: Mapping[str, Silence] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return when areas or categories were silent: first and last day, None for open.
+    """Return when areas, categories or sources were silent: first and last day, None for open.
 
-    None for category and area is what is asked for.
+    None for category, source and area is what is asked for.
     """
-    every: list[tuple[str | None, SilentArea | None, Silence]]
-    every = [*((name, None, one) for name, one in found), *((None, one, one.silence) for one in areas)]
+    every: list[tuple[str | None, str | None, SilentArea | None, Silence]]
+    every = [(category, source, None, one) for category, source, one in _named(found, sources or {})]
+    every += [(None, None, one, one.silence) for one in areas]
     return [
         {
-            "category": name,
+            "category": category,
+            "source": source,
             "area": area and area.code,
             "area_name": area and area.name,
             "first": one.since and f"{one.since:%Y-%m-%d}",
             "last": one.until and f"{last_moment(one.until):%Y-%m-%d}",
         }
-        for name, area, one in every
+        for category, source, area, one in every
     ]  # fmt: skip
+
+
+def _named(
+    found: Iterable[tuple[str | None, Silence]], sources: Mapping[str, Silence]
+) -> list[tuple[str | None, str | None, Silence]]:
+    """Return silences with the category or the source that each is of."""
+    of_categories = [(category, None, one) for category, one in found]
+    return [*of_categories, *((None, source, one) for source, one in sources.items())]
 
 
 def _told_unrecorded(found: Unrecorded | None) -> dict[str, Any] | None:

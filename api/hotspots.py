@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from api import tables
 from api.access import Who, audience, demand_export
-from api.deps import DatumName, Tested, Transaction, told_period, told_silent, view
+from api.deps import DatumName, Tested, Transaction, told_records, view
 from api.limits import heavy
 from gis import cells, city, clocks, crs
 from gis.access import Principal
@@ -26,7 +26,6 @@ from layers import scanning
 from layers.expecting import COVERED
 from layers.public import Bounds
 from layers.served import OF, Per
-from layers.silent_areas import of_the_area
 from layers.spots import Spot
 from layers.spots import spots as spots_of
 from layers.stats.scan import Cluster as Scanned
@@ -139,6 +138,7 @@ class Whole(BaseModel):
     note: str | None = None
     provisional: dict[str, Any] | None = None
     unrecorded: dict[str, Any] | None = None
+    began: list[dict[str, Any]] = []
     silent: list[dict[str, Any]] = []
     """Areas that were silent at times that are looked at: counted, not tested. Null: all asked for."""
     """Days of the period that reports still fill up: since when, how many incidents, left out or not."""
@@ -167,6 +167,7 @@ class HotspotValues(BaseModel):
     note: str | None = None
     provisional: dict[str, Any] | None = None
     unrecorded: dict[str, Any] | None = None
+    began: list[dict[str, Any]] = []
     silent: list[dict[str, Any]] = []
     """Areas that were silent at times that are looked at: counted, not tested. Null: all asked for."""
     spots: list[SpotAnswer]
@@ -282,9 +283,7 @@ def _found(
         found = spots.hotspots(conn, seen := view(conn, look, who), res, extras, per)
         period = replace(seen, start=found.start, end=found.end)
         places = spots_of(conn, period, res, found)
-        version, known = city.data_version(conn), told_period(conn, seen)
-        own = () if seen.suppressed else of_the_area(conn, seen)
-        known |= {"silent": told_silent(((None, one) for one in own), found.aside)}
+        version, known = city.data_version(conn), told_records(conn, seen, found.aside)
     told = {"test", *extras} if found.method != "counts-only" else set()
     names = cells.to_text(found.cells)
     told_clusters = [_cluster(n, each, names) for n, each in enumerate(found.clusters or (), 1)]

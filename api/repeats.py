@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from api import tables
 from api.access import Who, audience, demand_export
-from api.deps import DatumName, Tested, Transaction, told_period, view
+from api.deps import DatumName, Tested, Transaction, told_records, view
 from api.limits import heavy
 from gis import city, crs
 from gis.clocks import rfc3339
@@ -47,6 +47,9 @@ class RepeatPlacesAnswer(BaseModel):
     data_version: int
     provisional: dict[str, Any] | None
     unrecorded: dict[str, Any] | None
+    began: list[dict[str, Any]]
+    silent: list[dict[str, Any]]
+    """When what the view is filtered by was silent: days of which no incident is counted."""
     rows: list[dict[str, Any]]
 
 
@@ -68,7 +71,7 @@ def repeat_places(
         demand_export(who)
     with transaction() as conn:
         found = repeats.repeats(conn, seen := view(conn, look, who), by)
-        version, known = city.data_version(conn), told_period(conn, seen)
+        version, known = city.data_version(conn), told_records(conn, seen)
     whole = {
         "start": rfc3339(found.start), "end": rfc3339(found.end), "by": by,
         "incidents": found.incidents, "without_place": found.without_place, "units": found.units,

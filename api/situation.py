@@ -198,7 +198,8 @@ def _data(conn: Connection, seen: View, found: situation.Situation) -> dict[str,
 
 def _series(conn: Connection, seen: View, found: situation.Situation) -> dict[str, Any]:
     told = {"without": found.without, "unreported": late_rows(found)}
-    return told_series(conn, seen, found.silences, found.aside.areas) | told
+    sources = {one.source: one.silence for one in found.sources}
+    return told_series(conn, seen, found.silences, found.aside.areas, sources) | told
 
 
 def _whole(seen: View, rows: int, page: Page, data: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.engine import Connection
 
 from api.access import Who, audience
-from api.deps import Look, TestedBack, Transaction, told_period, told_silent, view
+from api.deps import Look, TestedBack, Transaction, told_records, told_silent, view
 from api.limits import heavy
 from api.once import Made, RunOnce
 from api.times import Time
@@ -80,8 +80,10 @@ class RisingAnswer(BaseModel):
     data_version: int
     provisional: dict[str, Any] | None
     unrecorded: dict[str, Any] | None
+    began: list[dict[str, Any]]
     silent: list[dict[str, Any]]
-    """Areas that were silent in a part of the days studied, with first and last day: left out."""
+    """Areas that were silent in a part of the days studied, with first and last day: left out. Null: what is
+    asked for as a whole."""
 
 
 _RISING = {
@@ -105,12 +107,12 @@ def rising_clusters(
     """Answer where incidents gather in the days before `to` (there is no `from`), across all grids."""
     with transaction() as conn:
         found = rising.rising(conn, seen := view(conn, look, who), res)
-        version, known = city.data_version(conn), told_period(conn, seen)
+        version, known = city.data_version(conn), told_records(conn, seen, found.aside)
     return {
         "start": rfc3339(found.start), "end": rfc3339(found.end), "res": res,
         "study_days": found.study_days, "incidents": found.incidents,
         "clusters": [_cluster(*one) for one in found.found], "method": _RISING, "data_version": version,
-        "silent": told_silent((), found.aside), **known,
+        **known,
     }  # fmt: skip
 
 

@@ -55,7 +55,7 @@ class Span:
 
     def parts(self, start: datetime, end: datetime) -> list[Period]:
         """Return the recorded parts of a period; all of it where there is no record at all."""
-        if not self.recorded:
+        if self.first is None:
             return [(start, end)]
         parts = [(max(start, a, key=_utc), min(end, b, key=_utc)) for a, b in self.recorded]
         return [(since, until) for since, until in parts if _utc(since) < _utc(until)]

@@ -35,6 +35,11 @@ _OF_CITY = sa.text(
     "CAST(:earliest AS timestamptz), CAST(:since AS timestamptz), CAST(:until AS timestamptz))"
 )
 
+_OF_SOURCES = sa.text(
+    "SELECT source, day - date '1970-01-01' FROM days_of_sources(:categories, :colour, "
+    "CAST(:since AS timestamptz))"
+)
+
 
 def is_filtered(view: View) -> bool:
     """Say whether a view leaves out incidents for what they are, not for where or when they happened."""
@@ -51,14 +56,22 @@ def narrowed(conn: Connection, view: View) -> tuple[Span, list[Silence]]:
     return without(view_span(conn, view), silent), silent
 
 
-def comparable(conn: Connection, view: View) -> Span:
-    """Return the span of `narrowed` up to the day from which on what the view is filtered by had ended.
+def in_records(conn: Connection, view: View) -> tuple[Span, list[Silence]]:
+    """Return the same with the span only up to the day from which on what the view is of had ended.
 
-    Two periods say of a change only where both lie within it.
+    It holds the days on which an incident of the view would be on record: of others no rate is told, and no
+    change where they lie in either period.
     """
     span, silent = narrowed(conn, view)
-    ended = next((one.since for one in silent if one.until is None), None)
-    return span if ended is None else span.until(ended)
+    for one in silent:
+        if one.until is None and (end := one.since or span.first) is not None:
+            span = span.until(end)
+    return span, silent
+
+
+def comparable(conn: Connection, view: View) -> Span:
+    """Return the span of `in_records` alone."""
+    return in_records(conn, view)[0]
 
 
 def silences_of(conn: Connection, view: View) -> list[Silence]:
@@ -92,7 +105,7 @@ def in_use(
     """
     rows, used, off = _holding(conn, view), np.ones(len(days), dtype=bool), records_by_day(conn).off
     for whole in _wholes(view):
-        held, settled = days_held(conn, whole, start, but), _Settled(conn, whole)
+        held, settled = days_held(conn, whole, start, but), SettledDays(conn, whole)
         for row in rows:
             on = _of_row(held, row)
             if not on.size and (whole.scope is None or whole.filter is None):
@@ -144,12 +157,12 @@ def uses(
     days = recorded_days(records)
     days = days[first_in_use(days) :]
     held = days_held(conn, replace(view, start=None, end=None), midnight(days[0], zone))
-    settled = _Settled(conn, view)
+    settled = SettledDays(conn, view)
     found = [silences(_of_row(held, row), days, records.off, settled.of(row)) for row in rows]
     return [[silence_of(run, days, zone) for run in runs] for runs in found]
 
 
-class _Settled:
+class SettledDays:
     """From which day on reports of a view's categories, in the whole city, are still coming in."""
 
     def __init__(self, conn: Connection, view: View) -> None:
@@ -186,6 +199,23 @@ def days_held(conn: Connection, view: View, start: datetime, but: Collection[str
     return found
 
 
+def source_days(conn: Connection, view: View, start: datetime) -> dict[str, Integers]:
+    """Return by source the days from `start` on on which the whole city recorded a view's incidents, rising.
+
+    A filter in CQL2 is asked of what the asker may see.
+    """
+    given = {"categories": view.categories and list(view.categories), "colour": view.colour, "since": start}
+    rows = (
+        conn.execute(_OF_SOURCES, given)
+        if view.filter is None
+        else _seen_days(conn, view, start, incidents.c.source)
+    )
+    found = Days()
+    for source, day in rows:
+        found.setdefault(source, set()).add(day)
+    return {source: np.array(sorted(days), dtype=np.int64) for source, days in found.items()}
+
+
 def _of_city(conn: Connection, view: View, start: datetime, but: list[str]) -> Iterable[Record]:
     given = {
         "categories": None if view.categories is None else list(view.categories), "source": view.source,
@@ -195,9 +225,13 @@ def _of_city(conn: Connection, view: View, start: datetime, but: list[str]) -> I
 
 
 def _of_filter(conn: Connection, view: View, start: datetime, but: list[str]) -> Iterable[Record]:
+    return _seen_days(conn, view, start, incidents.c.category, incidents.c.source.not_in(but))
+
+
+def _seen_days(
+    conn: Connection, view: View, start: datetime, by: sa.Column[str], *where: sa.ColumnElement[bool]
+) -> Iterable[Record]:
     i, zone = incidents.c, the_city(conn).timezone
     local = sa.cast(sa.func.timezone(zone, i.occurred_at), sa.Date) - sa.cast("1970-01-01", sa.Date)
     seen = wanted_incidents(replace(view, start=start, area=None))
-    return conn.execute(
-        sa.select(i.category, local.label("day")).where(*seen, i.source.not_in(but)).distinct()
-    )
+    return conn.execute(sa.select(by, local.label("day")).where(*seen, *where).distinct())

@@ -25,6 +25,7 @@ from layers.expecting import bounds, closed_period, days_of, periods_before
 from layers.newcomers import Newcomer, codes_of, newcomers, topmost, with_below
 from layers.silence import Silence
 from layers.silent_areas import SilentArea, set_aside
+from layers.silent_sources import SilentSource, silent_sources, source_uses
 from layers.stats.change import FEW, Change, change_of_parts, change_of_whole, with_and_without
 from layers.stats.expectation import dispersion
 from layers.stats.situation import FEWEST_PERIODS
@@ -35,8 +36,8 @@ ALPHA, USUAL_RES = 0.05, 8
 MATCHED_DAYS = 364
 """52 weeks: the same weekdays of the year before."""
 Integers = npt.NDArray[np.int64]
-Left = tuple[frozenset[str], tuple[str, ...]]
-"""Categories and areas that are left out."""
+Left = tuple[frozenset[str], tuple[str, ...], tuple[str, ...]]
+"""Categories, areas and sources that are left out."""
 __all__ = ["FEW", "Changes", "Compared", "changes"]
 
 
@@ -54,6 +55,8 @@ class Compared:
     """Areas that were silent in a part of either period: tested without them, and not tested themselves."""
     without: list[Newcomer]
     """What was silent in either period in many grids: tested without it, and falls with it as well."""
+    sources: list[SilentSource]
+    """Sources that were so: likewise."""
 
     def told(self, change: Change) -> list[str | None]:
         """Return more, fewer or same for each comparison, by its adjusted p; None where it is not tested."""
@@ -95,6 +98,12 @@ class Changes:
         return {one.category: one.silence for each in every if each for one in each.without}
 
     @property
+    def silent_sources(self) -> dict[str, Silence]:
+        """Return when the sources were silent that any comparison is tested without."""
+        every = [self.before, self.year, self.weekdays, self.festival]
+        return {one.source: one.silence for each in every if each for one in each.sources}
+
+    @property
     def aside(self) -> list[SilentArea]:
         """Return the areas that any comparison is tested without."""
         every = [self.before, self.year, self.weekdays, self.festival]
@@ -123,8 +132,16 @@ def changes(conn: Connection, view: View, res: int | None, level: int | None) ->
     at = [1 if backs[:1] == [1] else None, *(None if each is None else known.index(each) for each in reached)]
     new = _new(conn, now, {each: known[each] for each in at if each is not None})
     aside = {each: set_aside(conn, now, bounds(known[each]), bounds(now)) for each in new}
-    lefts = {each: (codes_of(new[each]), tuple(one.code for one in aside[each])) for each in new}
-    nothing: Left = (frozenset(), ())
+    uses = source_uses(conn, now) if new else {}
+    sources = {each: silent_sources(conn, now, uses, bounds(known[each]), bounds(now)) for each in new}
+    lefts = {
+        each: (
+            codes_of(new[each]), tuple(one.code for one in aside[each]),
+            tuple(one.source for one in sources[each]),
+        )
+        for each in new
+    }  # fmt: skip
+    nothing: Left = (frozenset(), (), ())
     out = list(dict.fromkeys([nothing, *lefts.values()]))
     blocks = [_without(conn, known, left) for left in out]
     keys, names, counted = _counted(conn, blocks, len(past), res, level)
@@ -135,7 +152,8 @@ def changes(conn: Connection, view: View, res: int | None, level: int | None) ->
 
     def compare(place: int) -> Compared:
         rest = tables[lefts[place]] if lefts[place] != nothing else None
-        found = _compared(known, place, all_of_it, rest, some, new[place], aside[place])
+        found = _compared(known, place, all_of_it, rest, some, new[place])
+        found = replace(found, aside=aside[place], sources=sources[place])
         is_tested = reported[some]
         if rest is not None and aside[place]:
             left, every = (each.parts[[0, place]].sum(axis=0) for each in (rest, all_of_it))
@@ -240,9 +258,9 @@ def _new(conn: Connection, now: View, compared: dict[int, View]) -> dict[int, li
 
 
 def _without(conn: Connection, views: list[View], leave: Left) -> list[View]:
-    """Return the views without some categories and areas."""
-    codes, areas = leave
-    views = [replace(view, without=areas) for view in views]
+    """Return the views without some categories, areas and sources."""
+    codes, areas, sources = leave
+    views = [replace(view, without=areas, without_sources=sources) for view in views]
     if not codes:
         return views
     left = [tuple(view.categories or with_below(conn)) for view in views]
@@ -252,7 +270,7 @@ def _without(conn: Connection, views: list[View], leave: Left) -> list[View]:
 
 def _compared(
     views: list[View], place: int, whole: Counted, rest: Counted | None, some: Integers,
-    new: list[Newcomer], aside: list[SilentArea],
+    new: list[Newcomer],
 ) -> Compared:  # fmt: skip
     """Compare the first view with another: of all, and of the `rest` without what is new."""
     now, then = views[0], views[place]
@@ -264,7 +282,7 @@ def _compared(
         pairs = zip(found, rest.against(place, some, days), strict=True)
         of_parts, of_whole = (with_and_without(*pair) for pair in pairs)
         found = of_parts, of_whole
-    return Compared(then.start, then.end, *found, aside, new)
+    return Compared(then.start, then.end, *found, [], new, [])
 
 
 def _days_earlier(view: View, zone: ZoneInfo, days: int) -> View:

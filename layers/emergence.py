@@ -12,10 +12,11 @@ from gis.cells import Cells
 from gis.errors import BadInput
 from gis.record_span import Span
 from layers import periods
-from layers.began import narrowed
+from layers.began import comparable
 from layers.expecting import by_step, closed_period
 from layers.served import served
 from layers.silent_areas import SilentArea, set_aside
+from layers.silent_sources import SilentSource, silent_sources, source_uses
 from layers.stats.emerging import MIN_STEPS, Emerging, classify
 from layers.stats.hot import states
 from layers.stats.trend import Trend, mann_kendall, memory
@@ -50,6 +51,8 @@ class Emerged:
     """When each of them begins, oldest first."""
     aside: list[SilentArea]
     """Areas that were silent in some of the steps: their cells are not looked at."""
+    sources: list[SilentSource]
+    """Sources that were so in many grids: nothing of them is looked at."""
 
 
 def emerging(conn: Connection, view: View, res: int, steps: int, step_days: int) -> Emerged:
@@ -61,7 +64,7 @@ def emerging(conn: Connection, view: View, res: int, steps: int, step_days: int)
     steps, and of these the trend needs the order alone. Raises BadInput for a resolution that is not served,
     and where fewer than MIN_STEPS are left.
     """
-    span, _ = narrowed(conn, view)
+    span = comparable(conn, view)
     end = closed_period(replace(view, start=None), span).end
     assert end
     edges = periods.steps(end, step_days, steps)
@@ -70,7 +73,11 @@ def emerging(conn: Connection, view: View, res: int, steps: int, step_days: int)
     edges = edges[used[0] : used[-1] + 2]
     start, end = starts[0], edges[-1].astimezone(end.tzinfo)
     aside = set_aside(conn, view, (start, end))
-    view = replace(view, start=start, end=end, without=tuple(one.code for one in aside))
+    view = replace(view, start=start, end=end)
+    sources = silent_sources(conn, view, source_uses(conn, view), (start, end))
+    view = replace(
+        view, without=tuple(one.code for one in aside), without_sources=tuple(one.source for one in sources)
+    )
     of = served(conn, res, view)
     if not len(of.cells):
         none = np.zeros((0, len(used)), dtype=np.int64)
@@ -88,6 +95,7 @@ def emerging(conn: Connection, view: View, res: int, steps: int, step_days: int)
             len(used),
             starts,
             aside,
+            sources,
         )
     table = by_step(conn, view, res, of, edges)[:, np.array(used) - used[0]]
     state, trend, kind, side = classed(table, of.disc())
@@ -95,6 +103,7 @@ def emerging(conn: Connection, view: View, res: int, steps: int, step_days: int)
     return Emerged(
         of.cells[shown], kind[shown].tolist(), side[shown], trend.direction(ALPHA)[shown], trend.p[shown],
         state[shown], table[shown].astype(np.int64), start, end, len(of.cells), len(used), starts, aside,
+        sources,
     )  # fmt: skip
 
 

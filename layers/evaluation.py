@@ -22,6 +22,7 @@ from layers.newcomers import newcomers, with_below
 from layers.periods import last_moment
 from layers.silence import Silence
 from layers.silent_areas import silent_areas
+from layers.silent_sources import silent_sources, source_uses
 from layers.stats.displacement import Difference, difference
 from layers.view import View, wanted_incidents
 
@@ -101,21 +102,25 @@ def _refuse_silent_areas(conn: Connection, now: View, control: str, before: View
 
 
 def _refuse_new(conn: Connection, now: View, before: View) -> None:
-    """Refuse periods in a part of which a category of many grids was silent: no measure did that."""
+    """Refuse periods in a part of which a category or source of many grids was silent."""
     assert before.start
     below, both = with_below(conn), (bounds(before), bounds(now))
     found = zip(below, uses(conn, now, list(below.values())), strict=True)
     silent = {code: one for code, each in found for one in each if one.parts(*both)}
-    one = next(iter(newcomers(conn, now, before.start, silent)), None)
-    if one is not None:
-        code, silence = one.category, one.silence
-        is_pause = silence.since is not None and silence.until is not None
-        how = "paused until" if is_pause else "came into use or ended on"
-        raise BadInput(
-            "category",
-            f"{code} {how} {silence.turn:%Y-%m-%d}, within this period or that before it; "
-            f"name another category, or a filter that leaves {code} out",
-        )
+    for one in newcomers(conn, now, before.start, silent):
+        raise _of_new("category", one.category, one.silence)
+    for other in silent_sources(conn, now, source_uses(conn, now), *both):
+        raise _of_new("source", other.source, other.silence)
+
+
+def _of_new(name: str, code: str, silence: Silence) -> BadInput:
+    is_pause = silence.since is not None and silence.until is not None
+    how = "paused until" if is_pause else "came into use or ended on"
+    return BadInput(
+        name,
+        f"{code} {how} {silence.turn:%Y-%m-%d}, within this period or that before it; "
+        f"name another {name}, or a filter that leaves {code} out",
+    )
 
 
 def _cannot_compare(span: Span, silent: list[Silence]) -> BadInput:

@@ -140,7 +140,7 @@ def ground(conn: Connection, view: View, res: int, of: Served, found: Floats, sp
     assert view.start
     alpha, most = _scatter(conn, view, res, of, span)
     known = replace(exposed(conn, view, res, of, found), alpha=alpha, most_alpha=most)
-    past_days = periods.length(span.first or view.start, view.start) / periods.DAY
+    past_days = span.days(span.first, view.start) if span.first else 0.0
     if past_days < _ENOUGH_DAYS:
         return known
     past = of.spread(*counts(conn, past_of(view, span.first), res))

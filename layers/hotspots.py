@@ -18,13 +18,11 @@ from gis.record_span import Span
 from layers import periods
 from layers.began import comparable
 from layers.counts import counts
-from layers.delays import view_span
 from layers.expecting import Ground, bounds, closed_period, follows, ground, period_before
 from layers.public import Released, released, widened
 from layers.scanning import ALPHA, Laid, clusters_of, laid_over, stability
 from layers.served import OF, Per, Served, exposure, served
-from layers.silence import without
-from layers.silent_areas import SilentArea, of_the_area, set_aside
+from layers.silent_areas import SilentArea, set_aside
 from layers.stats.gistar import gi_star
 from layers.stats.hot import HotCells, disc_weight
 from layers.stats.power import Detectable, detectable
@@ -106,7 +104,7 @@ def hotspots(
     """
     if view.suppressed:
         return _told(conn, view, res)
-    span = without(view_span(conn, view), of_the_area(conn, view))
+    span = comparable(conn, view)
     if span.first is None:
         return _only_counted(view, *counts(conn, view, res), *_totals(conn, view))
     view = closed_period(view, span)

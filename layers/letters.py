@@ -17,7 +17,7 @@ from gis.city import category_tree, level_names, the_city
 from gis.clocks import rfc3339
 from gis.db import Record
 from gis.errors import BadInput, NotFound
-from gis.schema import grid_codes
+from gis.schema import SOURCES, grid_codes
 from gis.schema_situation import LETTER_KINDS, letters
 from layers import periods
 from layers.situation import Situation, situation
@@ -33,7 +33,13 @@ MOST_CODES = 100
 """Codes of incidents that a letter names."""
 LANGUAGES = ("zh", "en")
 _EVERYTHING = {"zh": "全部", "en": "all"}
-_WITHOUT = {"zh": "（不含新启用的{}）", "en": " (without {}, which came into use lately)"}
+_WITHOUT = {"zh": "（不含有时没有记录的{}）", "en": " (without {}, of which there were no records at times)"}
+_SOURCES = {
+    "zh": ("群众上报", "网格员上报", "热线", "上级交办", "感知设备", "巡逻"),
+    "en": ("residents' reports", "grid workers' reports", "hotline calls", "higher offices' reports",
+           "sensors' reports", "patrols' reports"),
+}  # fmt: skip
+"""Names in the order of SOURCES."""
 _JOIN = {"zh": "、", "en": ", "}
 Evidence = dict[str, Any]
 Texts = dict[str, dict[str, str]]
@@ -149,7 +155,11 @@ _ROWS: tuple[tuple[str, str, Callable[[Evidence], str]], ...] = (
         "Period before (p of E-test)",
         lambda e: "–" if e["before"] is None else f"{e['before']} ({e['change_p']:.3g})",
     ),
-    ("未计入的新启用类别", "Left out, came into use", lambda e: ", ".join(e.get("without", ())) or "–"),
+    (
+        "未计入的类别或来源（有时没有记录）",
+        "Left out, silent at times",
+        lambda e: ", ".join(e.get("without", ())) or "–",
+    ),
     ("事件编号", "Incidents", _codes),
 )
 _TOLD = {"zh": {zh: told for zh, _, told in _ROWS}, "en": {en: told for _, en, told in _ROWS}}
@@ -214,6 +224,7 @@ def _text(
     first, last = found.view.start.astimezone(zone), periods.last_moment(found.view.end).astimezone(zone)
     names = {str(row["code"]): str(row[f"name_{lang}"]) for row in category_tree(conn)}
     levels = {row["level"]: str(row[f"name_{lang}"]) for row in level_names(conn, found.view.scheme)}
+    names |= dict(zip(SOURCES, _SOURCES[lang], strict=True))
     category = names.get(evidence["category"], _EVERYTHING[lang])
     if evidence["without"]:
         without = _JOIN[lang].join(names[code] for code in evidence["without"])

@@ -47,27 +47,29 @@ def newcomers(conn: Connection, view: View, start: datetime, silent: Mapping[str
     if not silent:
         return []
     below = with_below(conn)
-    wide = spread(conn, replace(view, start=start), {code: below[code] for code in silent})
+    every = replace(view, start=start, area=None, categories=None)
+    wide = spread(conn, every, {code: below[code] for code in silent}, incidents.c.category)
     return [Newcomer(code, below[code], one) for code, one in silent.items() if code in wide]
 
 
-def spread(conn: Connection, view: View, rows: Mapping[str, Collection[str]]) -> set[str]:
-    """Return which rows of categories are wide: enough of the lowest grids hold incidents of them.
+def spread(
+    conn: Connection, view: View, rows: Mapping[str, Collection[str]], column: sa.Column[str]
+) -> set[str]:
+    """Return which rows of categories or sources are wide: enough of the lowest grids hold incidents of them.
 
-    Of the whole city, as far as the asker sees it, whatever area is asked about.
+    Of a view of the whole city, as far as the asker sees it; `column` is the one that holds what rows name.
     """
     g = grids.c
     known = sa.select(g.code, g.level, g.parent_code).where(current(view.asked))
     by = owners(conn.execute(known.order_by(g.code)).all(), view.asked)
     if not by.tiers:
         return set()
-    codes = tuple(sorted(set().union(*rows.values())))
-    of_them = wanted_incidents(replace(view, area=None, categories=codes))
-    lon, lat, category = points(conn, of_them, incidents.c.category)
+    names = sorted(set().union(*rows.values()))
+    lon, lat, name = points(conn, [*wanted_incidents(view), column.in_(names)], column)
     owner, lowest = by.find(conn, lon, lat), [by.place[code] for code in by.tiers[0]]
     held = np.zeros((len(by.place) + 1, len(rows)), dtype=bool)
     for row, some in enumerate(rows.values()):
-        held[owner[np.isin(category.astype(str), list(some))], row] = True
+        held[owner[np.isin(name.astype(str), list(some))], row] = True
     return {code for code, is_one in zip(rows, is_wide(held[lowest]), strict=True) if is_one}
 
 

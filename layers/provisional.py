@@ -37,7 +37,7 @@ class Unrecorded:
     end: datetime
     """Bounds of the period as it was asked for."""
     records_end: datetime
-    """Of all records."""
+    """Of all records that the answer rests on."""
     days: float
     """Of 24 hours, before the first recorded day of the period and after its last: left out."""
     inside: float
@@ -55,10 +55,10 @@ def recorded_part(view: View, span: Span) -> View:
 
 
 def _refusal(start: datetime, end: datetime, span: Span) -> BadInput:
-    first, last = span.recorded[0][0], span.recorded[-1][1]
-    if not end > first:
+    runs = span.recorded
+    if runs and not end > (first := runs[0][0]):
         return BadInput("to", f"records begin on {first:%Y-%m-%d}; ask for a period that reaches beyond")
-    if start >= last:
+    if runs and start >= (last := runs[-1][1]):
         return BadInput("from", f"records end on {_day_before(last)}; ask for a period that begins before")
     return BadInput("from", "no record was kept on any day of this period; ask for a longer or another one")
 

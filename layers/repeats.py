@@ -17,7 +17,7 @@ from gis import crs
 from gis import schema as t
 from gis.db import Query, columns
 from gis.errors import BadInput
-from layers.delays import view_span
+from layers.began import comparable
 from layers.expecting import closed_period
 from layers.served import inside
 from layers.stats.concentration import Concentration, concentration
@@ -62,7 +62,7 @@ def repeats(conn: Connection, view: View, by: By) -> Repeats:
     An incident is counted to the nearest building or street within WITHIN_M, the first in the record of those
     equally near, or to its address, spellings folded. Raises BadInput for more than MOST incidents.
     """
-    view = closed_period(view, view_span(conn, view))
+    view = closed_period(view, comparable(conn, view))
     number = conn.execute(sa.select(sa.func.count()).where(*wanted_incidents(view))).scalar_one()
     if number > MOST:
         raise BadInput(

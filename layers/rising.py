@@ -14,10 +14,10 @@ from gis.cells import Cells
 from gis.city import the_city
 from gis.db import columns
 from gis.errors import BadInput
+from layers.began import comparable
 from layers.counts import cell_column
-from layers.delays import view_span
 from layers.expecting import closed_period
-from layers.periods import DAY, last_moment
+from layers.periods import DAY, last_moment, length
 from layers.served import Served
 from layers.silent_areas import SilentArea, set_aside
 from layers.stats.scan import ring_zones
@@ -28,6 +28,7 @@ STUDY_DAYS, FEWEST_DAYS = 84, 28
 """Days whose order is exchanged; fewer say too little of what is usual in a place."""
 WINDOWS = (1, 2, 3, 5, 7, 14, 28)
 RINGS, PERMUTATIONS, LEVEL = 3, 999, 0.05
+_ROUNDED = 1e-6
 MOST = 20_000
 """More incidents are not exchanged."""
 
@@ -49,10 +50,10 @@ class Rising:
 def rising(conn: Connection, view: View, res: int) -> Rising:
     """Return where incidents gather in the days before a view's end, by the space-time permutation scan.
 
-    Local days are studied, STUDY_DAYS of them or as many as there are records after the first. Raises
-    BadInput for fewer than FEWEST_DAYS, or for more than MOST incidents.
+    Local days are studied, STUDY_DAYS of them or as many as there are records after the first, those of a
+    pause not counted. Raises BadInput for fewer than FEWEST_DAYS, or for more than MOST incidents.
     """
-    span, zone = view_span(conn, view), ZoneInfo(the_city(conn).timezone)
+    span, zone = comparable(conn, view), ZoneInfo(the_city(conn).timezone)
     closed = closed_period(replace(view, start=None), span)
     assert closed.start
     assert closed.end
@@ -60,9 +61,11 @@ def rising(conn: Connection, view: View, res: int) -> Rising:
     known_from = closed.start.astimezone(zone).date() + DAY
     first = max(last - (STUDY_DAYS - 1) * DAY, known_from)
     days = (last - first).days + 1
+    start, end = datetime.combine(first, time(), zone), closed.end
+    if days > 0:
+        days -= int(length(start, end) / DAY - span.days(start, end) + _ROUNDED)
     if days < FEWEST_DAYS:
         raise BadInput("to", f"records hold {max(days, 0)} whole days before this; {FEWEST_DAYS} are needed")
-    start, end = datetime.combine(first, time(), zone), closed.end
     aside = set_aside(conn, view, (start, end))
     kept = replace(closed, start=start, end=end, without=tuple(one.code for one in aside))
     cell, ago = _read(conn, kept, res, last)

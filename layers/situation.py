@@ -1,5 +1,6 @@
 """The situation: every grid at every level and every category, against its own past."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time
 from functools import cached_property
@@ -7,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
-import sqlalchemy as sa
 from scipy import sparse
 from sqlalchemy.engine import Connection
 
@@ -20,9 +20,11 @@ from layers.expecting import bounds, closed_period, period_before, periods_befor
 from layers.newcomers import Newcomer, codes_of, newcomers, topmost, with_below
 from layers.owning import points
 from layers.silence import Silence
+from layers.silent_sources import SilentSource, silent_sources, source_uses
 from layers.situation_categories import ALL, is_in, parents_of, shown_rows
 from layers.situation_delays import RowDelays, row_delays
 from layers.situation_grids import Aside, Grids, areas_aside, grids_of, window, with_whole
+from layers.situation_waiting import Waiting, places, waiting
 from layers.stats.situation import (
     ALONE,
     FEWEST_PERIODS,
@@ -39,19 +41,6 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 SERIOUS = ("yellow", "red")
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """The incidents of the period that a grid owns, one by one."""
-
-    owner: Integers
-    category: Integers
-    code: npt.NDArray[np.object_]
-    closed: Bools
-    responded: Bools
-    seconds: Floats
-    """From report to response, or to now where there was none."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +81,15 @@ class Situation:
     """Areas that were silent in some of the periods: what lies in them is not tested, nor tested with."""
     delays: RowDelays
     """Rows that reports are still expected of are not tested."""
+    sources: list[SilentSource]
+    """Those that were silent in some of the periods in many grids: all rows are tested without them."""
+    mixed: Bools
+    """Rows that hold incidents of them in the period or the one before."""
 
     @property
     def without(self) -> list[str]:
-        """Return the categories left out, without those below them."""
-        return [one.category for one in topmost(self.left_out)]
+        """Return the categories left out, without those below them, and the sources."""
+        return [*(one.category for one in topmost(self.left_out)), *(one.source for one in self.sources)]
 
     @property
     def silences(self) -> dict[str, Silence]:
@@ -116,7 +109,7 @@ class Situation:
         fresh = codes_of(one for one in self.left_out if one.silence.parts(before, now))
         with_fresh = self.within[:, [code in fresh for code in self.known]].any(axis=1)
         rows: Bools = (self.is_silent | with_fresh)[self.row_category] | ~self.delays.reported
-        rows |= self.aside.meets[self.row_grid]
+        rows |= self.aside.meets[self.row_grid] | self.mixed
         return rows
 
     @property
@@ -137,7 +130,7 @@ class Situation:
     def codes(self, row: int) -> list[str]:
         """Return the unified codes of the incidents that a row was tested by, in their order."""
         of_category = self.tested[self.row_category[row], self.waiting.category]
-        kept = of_category & ~self.aside.owned[self.waiting.owner]
+        kept = of_category & ~self.aside.owned[self.waiting.owner] & self.waiting.compared
         return sorted(self.waiting.code[self.members(row) & kept].tolist())
 
     def _owned_by(self, row: int) -> Bools:
@@ -185,7 +178,8 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     grids = with_whole(conn, view, grids) if level is None else grids
     known, shown = list(tree), shown_rows(tree, view, fine=fine)
     within = np.array([[is_in(tree, code, row) for code in known] for row in shown], dtype=bool)
-    history, without = _history(conn, view, grids, known, before)
+    sources = _silent_sources(conn, view, before[-1] if before else 0)
+    history, without = _history(conn, view, grids, known, before, [one.source for one in sources])
     group = (grids.levels[:, None] * len(shown) + np.arange(len(shown))).ravel()
     family = _by_category(grids.family, len(shown))
     found, new = _silent(conn, view, before[-1] if before else 0)
@@ -199,6 +193,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
         _compared(each, grids, aside, (within, tested), group, family, known_rows) for each in history
     )
     counts = every.astype(np.int64)
+    mixed = (counts != _rolled(history[0].compared, grids, within))[:, :2].any(axis=1)
     return Situation(
         view=view,
         periods=len(before),
@@ -214,13 +209,15 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
         before=counts[:, 1] if before[:1] == [1] else None,
         ever=every.sum(axis=1) > 0,
         within=within,
-        waiting=_waiting(conn, view, grids, known),
+        waiting=waiting(conn, view, grids, known, [one.source for one in sources]),
         without_grid=without,
         silent=silent,
         left_out=new,
         tested=tested,
         aside=aside,
         delays=delays,
+        sources=sources,
+        mixed=mixed,
     )
 
 
@@ -255,6 +252,12 @@ def _silent(conn: Connection, view: View, before: int) -> tuple[dict[str, Silenc
     return found, newcomers(conn, view, seen[0], rest)
 
 
+def _silent_sources(conn: Connection, view: View, before: int) -> list[SilentSource]:
+    """Return the sources that were silent in a part of so many periods and this one, in many grids."""
+    uses = source_uses(conn, view) if before else {}
+    return silent_sources(conn, view, uses, bounds(window(view, before)))
+
+
 def _without(within: Bools, new: list[bool], silent: list[Silence | None]) -> Bools:
     """Return `within` without the categories left out, but in rows that are silent themselves."""
     tested, known = within.copy(), [each is None for each in silent]
@@ -262,18 +265,27 @@ def _without(within: Bools, new: list[bool], silent: list[Silence | None]) -> Bo
     return tested
 
 
+@dataclass(frozen=True)
+class _History:
+    """Counts of owners by category and period, the present one first."""
+
+    every: Floats
+    compared: Floats
+    """Without the sources that are not tested with."""
+
+
 def _compared(
-    history: Floats, grids: Grids, aside: Aside, within: tuple[Bools, Bools], group: Integers,
+    history: _History, grids: Grids, aside: Aside, within: tuple[Bools, Bools], group: Integers,
     family: Integers, known: Bools,
 ) -> tuple[Floats, Departure | None]:  # fmt: skip
     """Return counts of rows (rows, periods) and their test: of all `within`, and of what is comparable."""
     of_all, comparable = within
-    counts = _rolled(history, grids, of_all)
-    kept = np.where(aside.owned[:, None, None], 0, history)
-    whole = _tested(_rolled(kept, grids, of_all), group, family, known)
-    if whole is None or np.array_equal(of_all, comparable):
+    counts = _rolled(history.every, grids, of_all)
+    kept = [np.where(aside.owned[:, None, None], 0, each) for each in (history.every, history.compared)]
+    whole = _tested(_rolled(kept[0], grids, of_all), group, family, known)
+    if whole is None or (np.array_equal(of_all, comparable) and np.array_equal(kept[0], kept[1])):
         return counts, whole
-    rest = _tested(_rolled(kept, grids, comparable), group, family, known)
+    rest = _tested(_rolled(kept[1], grids, comparable), group, family, known)
     assert rest
     return counts, with_and_without(whole, rest, known)
 
@@ -313,63 +325,54 @@ class Counted:
     """0 is the period itself, 1 the one before."""
     count: Floats
     serious: Floats
+    compared: Bools
+    """Whether its source is tested with."""
     without: int
     """Incidents of the period that lie in none of the grids which are spoken of."""
 
 
-def counted(conn: Connection, view: View, grids: Grids, known: list[str], before: int) -> Counted:
-    """Count a closed period and so many before it."""
+def counted(
+    conn: Connection, view: View, grids: Grids, known: list[str], before: int, without: Sequence[str] = ()
+) -> Counted:
+    """Count a closed period and so many before it; `without` are sources that are not tested with."""
     assert view.start
     assert view.end
     i = t.incidents.c
     period = periods.back(i.occurred_at, periods.edges(view.start, view.end, before)).label("period")
-    lon, lat, category, numbers, serious = points(
-        conn, wanted_incidents(window(view, before)), i.category, period, i.colour.in_(SERIOUS)
+    grave, kept = i.colour.in_(SERIOUS).label("grave"), i.source.not_in(without).label("kept")
+    lon, lat, category, numbers, serious, compared = points(
+        conn, wanted_incidents(window(view, before)), i.category, period, grave, kept
     )
     owner, number = grids.owners.find(conn, lon, lat), numbers.astype(np.int64)
-    owned, place = owner >= 0, {code: number for number, code in enumerate(known)}
+    owned = owner >= 0
     held = np.append(np.asarray(grids.holds.sum(axis=0)).ravel() > 0, False)
     return Counted(
-        owner[owned], _places(category[owned], place), number[owned], np.ones(owned.sum()),
-        serious[owned].astype(np.float64), int((~held[owner] & (number == 0)).sum()),
+        owner[owned], places(category[owned], known), number[owned], np.ones(owned.sum()),
+        serious[owned].astype(np.float64), compared[owned].astype(bool),
+        int((~held[owner] & (number == 0)).sum()),
     )  # fmt: skip
 
 
 def _history(
-    conn: Connection, view: View, grids: Grids, known: list[str], before: list[int]
-) -> tuple[tuple[Floats, Floats], int]:
+    conn: Connection, view: View, grids: Grids, known: list[str], before: list[int], without: Sequence[str]
+) -> tuple[tuple[_History, _History], int]:
     """Return counts (owners, categories, periods) of all and of SERIOUS, the present period first.
 
     Of the earlier periods those are counted that `before` names, as `periods_before` does.
     """
     back = max(before, default=0)
-    found = counted(conn, view, grids, known, back)
-    every = np.zeros((len(grids.owners.place), len(known), back + 1))
-    grave, where = np.zeros_like(every), (found.owner, found.category, found.period)
-    np.add.at(every, where, found.count)
-    np.add.at(grave, where, found.serious)
-    kept = [0, *before]
-    return (every[..., kept], grave[..., kept]), found.without
+    found, kept = counted(conn, view, grids, known, back, without), [0, *before]
 
+    def table(of: Floats) -> Floats:
+        every = np.zeros((len(grids.owners.place), len(known), back + 1))
+        np.add.at(every, (found.owner, found.category, found.period), of)
+        return every[..., kept]
 
-def _places(codes: npt.NDArray[np.object_], place: dict[str, int]) -> Integers:
-    return np.array([place[code] for code in codes], dtype=np.int64)
+    def history(of: Floats) -> _History:
+        every = table(of)
+        return _History(every, table(of * found.compared) if without else every)
 
-
-def _waiting(conn: Connection, view: View, grids: Grids, known: list[str]) -> Waiting:
-    i = t.incidents.c
-    until = sa.func.coalesce(i.responded_at, sa.func.now())
-    waited = sa.func.greatest(0, sa.func.date_part("epoch", until - i.reported_at))
-    done = (i.state == "closed", i.responded_at.is_not(None), waited.label("waited"))
-    lon, lat, category, code, closed, responded, seconds = points(
-        conn, wanted_incidents(view), i.category, i.code, *done
-    )
-    owner = grids.owners.find(conn, lon, lat)
-    owned, place = owner >= 0, {code: number for number, code in enumerate(known)}
-    return Waiting(
-        owner[owned], _places(category[owned], place), code[owned], closed[owned].astype(bool),
-        responded[owned].astype(bool), seconds[owned].astype(np.float64),
-    )  # fmt: skip
+    return (history(found.count), history(found.serious)), found.without
 
 
 def last_days(conn: Connection, view: View, days: int = 30) -> View:

@@ -17,7 +17,7 @@ from gis.city import the_city
 from gis.db import columns
 from gis.errors import BadInput
 from layers import periods, spans
-from layers.delays import view_span
+from layers.began import comparable
 from layers.expecting import closed_period
 from layers.stats.nearrepeat import SAME_PLACE, Knox, knox
 from layers.stats.profiles import Profile, by_hour, by_week_hour, by_weekday
@@ -60,7 +60,7 @@ class Profiles:
 def profiles(conn: Connection, view: View) -> Profiles:
     """Return when a view's incidents happened, by the hours and days that its period holds."""
     zone = the_city(conn).timezone
-    span = view_span(conn, view)
+    span = comparable(conn, view)
     view = closed_period(view, span)
     assert view.start
     assert view.end
@@ -105,7 +105,7 @@ def near_repeats(
     Raises BadInput where there are more incidents or pairs than can be held against each other.
     """
     zone = the_city(conn).timezone
-    view = closed_period(view, view_span(conn, view))
+    view = closed_period(view, comparable(conn, view))
     i = t.incidents.c
     day = sa.cast(sa.func.timezone(zone, i.occurred_at), sa.Date) - sa.cast("1970-01-01", sa.Date)
     query = sa.select(sa.func.ST_X(i.geom).label("x"), sa.func.ST_Y(i.geom).label("y"), day.label("day"))

@@ -41,6 +41,8 @@ class View:
     """With the last days, which reports are still filling up; else they are left out of tests."""
     without: tuple[str, ...] = ()
     """Codes of grids of the scheme whose incidents are left out: they were silent at times."""
+    without_sources: tuple[str, ...] = ()
+    """Sources that are left out, for the same reason."""
     withdrawn: bool = False
     """With withdrawn incidents, which count nowhere: for lists of the record."""
 
@@ -85,6 +87,8 @@ def wanted_incidents(view: View) -> list[sa.ColumnElement[bool]]:
     if view.area is not None:
         conditions.append(owned(i.geom, view.asked, view.area))
     conditions += [~sa.func.coalesce(owned(i.geom, view.asked, code), sa.false()) for code in view.without]
+    if view.without_sources:
+        conditions.append(i.source.not_in(view.without_sources))
     return [*conditions, *filters.conditions(view.filter, "incidents"), *in_scope(view, i.geom)]
 
 

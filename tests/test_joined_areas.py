@@ -281,3 +281,40 @@ def test_risk_expects_of_each_area_what_it_records(asker: TestClient, to: str) -
 
 def _back(day: str, by: int) -> str:
     return f"{_day(day) - by * DAY:%Y-%m-%d}"
+
+
+@pytest.mark.parametrize(
+    ("area", "start", "end", "first", "last"),
+    [
+        ("C", "2025-12-15", "2026-01-15", "2026-01-01", "2026-01-15"),
+        ("CA", "2025-12-20", "2026-01-10", "2026-01-01", "2026-01-10"),
+        ("BB", "2025-10-15", "2025-11-15", "2025-10-15", "2025-11-01"),
+        ("D", "2025-01-15", "2025-02-15", "2025-01-15", "2025-02-01"),
+    ],
+)
+def test_rates_of_an_area_are_of_the_days_that_it_records(
+    asker: TestClient, area: str, start: str, end: str, first: str, last: str
+) -> None:
+    found = ask(asker, "/profiles", area=area, from_=start, to=end)
+    kept = ask(asker, "/profiles", area=area, from_=first, to=last)
+    assert found["unrecorded"]["days"] >= (_day(end) - _day(start) - (_day(last) - _day(first))) / DAY - 2
+    assert found["incidents"] == kept["incidents"]
+    rates = [[row["rate"] for row in one["rows"] if row["kind"] == "hour"] for one in (found, kept)]
+    assert rates[0] == pytest.approx(rates[1], rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("area", "start", "end"),
+    [
+        ("C", "2025-08-01", "2025-09-01"),
+        ("BB", "2026-01-01", "2026-02-01"),
+        ("D", "2025-03-01", "2025-04-01"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/profiles", "/hotspots", "/near-repeat", "/repeat-places"])
+def test_of_an_area_that_records_nothing_nothing_is_said(
+    asker: TestClient, path: str, area: str, start: str, end: str
+) -> None:
+    answer = asker.get(path, params={"area": area, "from": start, "to": end})
+    assert answer.status_code == 422, answer.text
+    assert "record" in answer.text
