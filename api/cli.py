@@ -3,6 +3,7 @@
 import os
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -114,6 +115,13 @@ def _tell_workers(**values: object) -> None:
     settings.cache_clear()
 
 
+def keep_modules_apart() -> None:
+    """Keep the service's processes, as they start, from taking modules of the folder they are started in."""
+    os.environ["PYTHONSAFEPATH"] = "1"
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(one for one in entries if Path(one).is_absolute())
+
+
 @app.command()
 @plain_errors
 def serve(
@@ -138,6 +146,7 @@ def serve(
     if fitting < settings().connections:
         out.print(f"the system lets a process have {fitting} connections; raise its open files (LimitNOFILE)")
     _tell_workers(connections=fitting)
+    keep_modules_apart()
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     with DemoAccess(settings().data_dir).begun(address) if demo else nullcontext():
         uvicorn.run(

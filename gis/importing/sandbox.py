@@ -88,6 +88,7 @@ class _Child:
         self._process = subprocess.Popen(
             [
                 sys.executable,
+                "-I",  # no module of the current folder, of PYTHONPATH or of the user
                 "-m",
                 "gis.importing.child",
                 str(path.absolute()),
@@ -99,6 +100,7 @@ class _Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=kept | told,
+            cwd="/",  # GDAL and PROJ look for their own tables in the current folder too
         )
 
     def header(self) -> dict[str, Any]:
