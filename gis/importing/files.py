@@ -14,7 +14,7 @@ SHAPES = frozenset({
     ".shp", ".geojson", ".json", ".topojson", ".geojsonl", ".geojsons", ".gpkg", ".fgb", ".kml", ".gml",
     ".gpx", ".tab", ".mif", ".dxf", ".sqlite", ".kmz",
 })  # fmt: skip
-_ZIPPED = frozenset({".zip", ".shz"})
+_ZIPPED = frozenset({".zip", ".shz", ".kmz"})
 _BOUND = 1 << 30
 """Bytes of a packed file that are unpacked into memory."""
 
@@ -179,11 +179,29 @@ def _readable(path: Path) -> list[str]:
     with zipfile.ZipFile(path) as archive:
         _check_archive(path, archive)
         members = [one for one in archive.namelist() if not one.endswith("/")]
+    if path.suffix.lower() == ".kmz":
+        return _with_places(path, [one for one in members if one.lower().endswith(".kml")])
     if databases := {one[: at + 4] for one in members if (at := one.lower().find(".gdb/")) > 0}:
         return sorted(databases)
     inside = [one for one in members if not _is_hidden(one)]
     found = [one for one in inside if File(path, one).suffix in TABLES | SHAPES]
     return sorted(found or [one for one in inside if File(path, one).suffix == ".txt"])
+
+
+def _with_places(path: Path, members: list[str]) -> list[str]:
+    """Return the members of a KMZ that hold places: others hold its styles, or links to those that do."""
+    return sorted(one for one in members if count(File(path, one), b"<Placemark")) or sorted(members)
+
+
+def count(file: File, sign: bytes) -> int:
+    """Return how often a file of text holds some ASCII, in whichever encoding."""
+    found, rest = 0, b""
+    with file.open() as stream:
+        while block := stream.read(1 << 20):
+            block = rest + block.replace(b"\0", b"")
+            found += block.count(sign)
+            rest = block[-len(sign) + 1 :]
+    return found
 
 
 def _is_hidden(member: str) -> bool:

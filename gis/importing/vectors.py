@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyogrio
 import shapely
 
 from gis.errors import BadInput
-from gis.importing import columns, curves, shapefiles, textfiles, wholeness
+from gis.importing import columns, curves, kml, shapefiles, textfiles, wholeness
 from gis.importing.encodings import Declared
 from gis.importing.files import File
 from gis.importing.sheets import declared
@@ -68,6 +69,7 @@ def open_vector(file: File, options: ReadOptions) -> Source:
     if raw:
         shapefiles.check_whole(file)
     wholeness.check(file, given)
+    beside = kml.left_out(file, given)
     at = _chosen(given, file, options.layer)
     encoding = shapefiles.encoding(file, at, declared(options)) if raw else "utf-8"
     info = pyogrio.read_info(given, layer=at, encoding=raw)
@@ -87,7 +89,9 @@ def open_vector(file: File, options: ReadOptions) -> Source:
         has_geometry=info["geometry_type"] is not None,
         crs=options.crs or info["crs"],
         total=info["features"] if info["features"] >= 0 else None,
-        notes=(*notes, *wholeness.parts(file, info["features"]), *_without_crs(file, info, options)),
+        notes=tuple(
+            chain(notes, beside, wholeness.parts(file, info["features"]), _without_crs(file, info, options))
+        ),
     )
 
 
