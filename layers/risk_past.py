@@ -26,8 +26,8 @@ from layers.view import View, wanted_incidents
 
 Integers = npt.NDArray[np.int64]
 _ANCIENT = datetime(1900, 1, 1, tzinfo=UTC)
-PARTS = (6, 7, 8)
-"""Resolutions of the parts that may change by themselves: cells of 36, 5 and 0.7 km², on any boundaries."""
+PARTS = (5, 6, 7, 8)
+"""Resolutions of the parts that may change by themselves, on any boundaries: of 250, 36, 5 and 0.7 km²."""
 
 
 def past_of(conn: Connection, view: View, res: int, known: Cells, left_out: Collection[str]) -> Past:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from layers.stats.forecast import Forecast, Past, Total, plain
+from layers.stats.forecast import Forecast, Past, Total, plain, total
 from layers.stats.regimes import JUMP, LASTING, Blocks, jumps, scatter, since, worth
 
 DAYS = np.array([30.0, 20, 14, 7, 7])
@@ -36,13 +36,13 @@ def test_chances_are_those_of_every_way_to_cut_the_past(counts: list[int]) -> No
             runs = [(counts[a:b], DAYS[a:b]) for a, b in pairwise(ends)]
             prior = np.prod([new[at] if at in cuts else 1 - new[at] for at in range(1, len(DAYS))])
             worth_[ends[-2]] += prior * np.prod([_margin(*run, rate) for run in runs])
-    found = since(np.array([counts], float), DAYS[None], DAYS, 1.0)[0]
+    found = since(np.array([counts], float), DAYS[None], DAYS, 1.0)[0][0]
     np.testing.assert_allclose(found, worth_ / worth_.sum(), rtol=1e-5, atol=1e-9)
 
 
 def test_what_scatters_says_less() -> None:
     counts = np.array([[20.0, 14, 9, 5, 0]])
-    sure, unsure = (since(counts, DAYS[None], DAYS, much)[0, 0] for much in (1.0, 4.0))
+    sure, unsure = (since(counts, DAYS[None], DAYS, much)[0][0, 0] for much in (1.0, 4.0))
     assert sure < unsure
 
 
@@ -50,7 +50,7 @@ def test_what_scatters_says_less() -> None:
 def test_less_than_a_jump_is_drift(ratio: float, changed: bool) -> None:
     counts = np.array([[3000.0, 2000, 1400, 700 * ratio, 700 * ratio]])
     exposure = np.broadcast_to(DAYS, (1, 5))
-    found = jumps(since(counts, exposure, DAYS, 1.0), counts, exposure)[0]
+    found = jumps(since(counts, exposure, DAYS, 1.0)[0], counts, exposure)[0]
     assert found.sum() == pytest.approx(1)
     assert (found[3] > 0.9) == changed
     assert (found[0] > 0.9) == (not changed)
@@ -93,6 +93,47 @@ def test_a_part_that_changed_counts_for_what_it_is_now(change: float, days: int)
     off = np.abs(np.mean(errors, axis=0))
     assert off[5] < 0.35 / 16, "of a part like the others"
     assert np.delete(off, 5).max() < 0.3 / 16
+
+
+OUTBREAKS = [(8.0, 10), (8, 31), (8, 66), (3, 31), (0.1, 31), (0.1, 66)]
+
+
+@pytest.mark.parametrize("wide", [(20, 4, 1), (120, 20, 4, 1), (240, 4, 1)])
+@pytest.mark.parametrize(("change", "days"), OUTBREAKS)
+def test_an_outbreak_is_no_news_of_the_rest(change: float, days: int, wide: tuple[int, ...]) -> None:
+    """A sixth of the city changes, cut as its parts are or across the widest of them; the rest goes on."""
+    errors, covers = [], []
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        rates = np.repeat(rng.dirichlet(np.ones(240))[:, None] * 8.4, 690, axis=1)
+        rates[:28, -days:] *= change
+        counts = rng.poisson(rates)
+        cell, day = (np.repeat(each.ravel(), counts.ravel()) for each in np.indices(counts.shape))
+        past = Past(cell, day, np.arange(690), 240, part=np.stack([cell // each for each in wide], axis=1))
+        found, true = plain(past, 690, 30), rates[:, -1] * 30
+        errors.append([found.mean[part].sum() / true[part].sum() for part in (slice(28, None), slice(28))])
+        if days > 30 and len(wide) > 3:
+            low, high = total(past, found, 690, 30).interval(0.95)
+            come = rng.poisson(true.sum(), 4000)
+            covers.append(np.mean((low <= come) & (come <= high)))
+    rest, changed_part = np.mean(errors, axis=0)
+    assert 0.9 < rest < 1.15
+    assert not covers or np.mean(covers) > (0.7 if change == 3 else 0.9)
+    if days > 60:
+        assert 0.7 < changed_part < 1.1 or true[:28].sum() * abs(changed_part - 1) < 15
+
+
+@pytest.mark.parametrize("season", [0.3, 0.6])
+def test_a_season_of_all_parts_is_common(season: float) -> None:
+    rates = np.outer(np.linspace(0.05, 0.4, 48), 1 + season * np.sin(2 * np.pi * np.arange(690) / 365))
+    for seed in range(3):
+        counts = np.random.default_rng(seed).poisson(rates)
+        cell, day = (np.repeat(each.ravel(), counts.ravel()) for each in np.indices(counts.shape))
+        place = np.stack([cell // each for each in (24, 6, 1)], axis=1)
+        share = np.bincount(cell, worth(Blocks(np.arange(690)), day, place, np.ones(len(day))), 48)
+        plainly = np.bincount(cell, minlength=48) / len(day)
+        true = rates[:, -1] / rates[:, -1].sum()
+        assert np.abs(share - true).sum() < 1.2 * np.abs(plainly - true).sum()
 
 
 def test_quiet_parts_keep_all_they_know() -> None:

@@ -168,12 +168,13 @@ def _standing(past: Past, origin: int, half_life: float | None = None) -> Standi
 def _stand(known: Past, origin: int, half_life: float | None) -> Standing:
     blocks = regimes.Blocks(known.observed)
     recent, days = (_weights(origin - each, LEVEL_HALF_LIFE) for each in (known.level_day, known.observed))
-    city = regimes.level(blocks, known.level_day, recent, days)
+    parts = None if known.part is None else regimes.changed(blocks, known.level_day, known.part)
+    city = regimes.level(blocks, known.level_day, recent, days, parts)
     every = _weights(origin - known.level_day, half_life)
     if known.part is None:
         own = _weights(origin - known.day, half_life)
     else:
-        every = regimes.worth(blocks, known.level_day, known.part, every)
+        every = regimes.worth(blocks, known.level_day, known.part, every, parts)
         own = every if known.inside is None else every[known.inside]
     unsure = city.unsure + max(0.0, _told(own) - _told(every))
     return Standing(city.rate * float(own.sum() / every.sum()), unsure, own)

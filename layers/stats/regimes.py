@@ -21,6 +21,10 @@ _PRIOR: Final = 0.5
 _LEAST: Final = 1e-9
 """Chance that nothing ever changed, at least: what all days show never counts for nothing."""
 _NONE: Final = 1e-300
+_ROUNDS: Final = 2
+"""Turns of estimating rates and busyness; later ones change little."""
+_MOST_PARTS: Final = 2000
+"""More parts of a size hold too little each to show what changed."""
 _WEEKS: Final = 52
 """Latest weeks that say how much counts scatter."""
 
@@ -53,13 +57,14 @@ class Blocks:
         return np.asarray((len(self.observed) - 1 - np.searchsorted(self.observed, day)) // 7)
 
 
-def since(counts: Floats, exposure: Floats, days: Floats, scatter: float) -> Floats:
-    """Return the chance that the present rate began with each block, shape (parts, blocks); rows add to 1.
+def since(counts: Floats, exposure: Floats, days: Floats, scatter: float) -> tuple[Floats, Floats]:
+    """Return the chance that the present rate began with each block, and how well the counts fit.
 
-    `counts` and `exposure` have that shape, `days` that of blocks. Counts are Poisson with a rate per
-    exposure that is drawn anew from a Gamma after LASTING days in the mean (Adams & MacKay 2007,
-    arXiv:0710.3742). Counts that scatter `scatter` times as much as Poisson ones say as much less: both are
-    divided by it.
+    Chances have shape (parts, blocks) and add to 1 by rows; the fit is a log-likelihood, shape (parts,), but
+    for what hangs on the counts alone. `counts` and `exposure` have shape (parts, blocks), `days` that of
+    blocks. Counts are Poisson with a rate per exposure that is drawn anew from a Gamma after LASTING days in
+    the mean (Adams & MacKay 2007, arXiv:0710.3742). Counts that scatter `scatter` times as much as Poisson
+    ones say as much less: both are divided by it.
     """
     x, e = counts / scatter, exposure / scatter
     parts, blocks = x.shape
@@ -84,7 +89,71 @@ def since(counts: Floats, exposure: Floats, days: Floats, scatter: float) -> Flo
         if end < blocks:
             begins[:, end] = special.logsumexp(worth, axis=1) + np.log(new[end])
     chance: Floats = special.softmax(worth, axis=1)
-    return chance
+    return chance, special.logsumexp(worth, axis=1) + special.xlogy(x, e).sum(1)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What parts and what holds them did so far: its busyness, which all its parts share, and their rates."""
+
+    chance: Floats
+    """Chance that a part's present rate began with each block, shape (parts, blocks)."""
+    rates: Floats
+    """Rates of parts, shape (parts, blocks), incidents for each of `common`."""
+    common: Floats
+    """Busyness of each holder, shape (holders, blocks)."""
+    fit: float
+    """Log-likelihood of all counts."""
+
+    def held(self, of: Integers) -> Floats:
+        """Return the rates of what each holder holds, shape (holders, blocks)."""
+        return _by_holder(self.rates, of, len(self.common))
+
+
+def fitted(counts: Floats, of: Integers, start: Floats, days: Floats, scatter: float) -> Fit:
+    """Return which parts have changed, and what is common to all parts of a holder.
+
+    `of` is the holder of each part, `start` a busyness of holders to begin with, shape (holders, blocks).
+    Were a holder's own counts its busyness, an outbreak in one part would be a fall in each other one. So
+    both are estimated in turn, each by what is most likely under the other. Where one holds all, its own
+    counts are another start, and the likelier end is kept.
+    """
+    found = _climbed(counts, of, start, days, scatter)
+    if len(start) > 1:
+        return found
+    return max(
+        found, _climbed(counts, of, counts.sum(0, keepdims=True), days, scatter), key=lambda one: one.fit
+    )
+
+
+def _climbed(counts: Floats, of: Integers, common: Floats, days: Floats, scatter: float) -> Fit:
+    """Return where the likelihood is highest, uphill from a busyness."""
+    held = _by_holder(counts, of, len(common))
+    for _ in range(_ROUNDS):
+        chance, fit = since(counts, common[of], days, scatter)
+        rates = _rates(chance, counts, common[of])
+        common = _ratio(held, _by_holder(rates, of, len(common)))
+    return Fit(chance, rates, common, float(fit.sum()))
+
+
+def _rates(chance: Floats, counts: Floats, exposure: Floats) -> Floats:
+    """Return the rate of each part in each block: that before and that after its latest change."""
+    seen, exposed = _behind(counts), _behind(exposure)
+    after = _ratio(seen, exposed)
+    before = _ratio(seen[:, :1] - seen, exposed[:, :1] - exposed)
+    later = np.cumsum(chance[:, ::-1] * before[:, ::-1], axis=1)[:, ::-1]
+    changed = np.cumsum(chance * after, axis=1)
+    return np.asarray(changed + np.c_[later[:, 1:], np.zeros(len(chance))])
+
+
+def _by_holder(values: Floats, of: Integers, holders: int) -> Floats:
+    found = np.zeros((holders, values.shape[1]))
+    np.add.at(found, of, values)
+    return found
+
+
+def _ratio(one: Floats, other: Floats) -> Floats:
+    return np.divide(one, other, out=np.zeros(np.broadcast(one, other).shape), where=other > 0)
 
 
 def jumps(chance: Floats, counts: Floats, exposure: Floats) -> Floats:
@@ -134,36 +203,84 @@ class Level:
     """Squared coefficient of variation of the rate."""
 
 
-def level(known: Blocks, day: Integers, decay: Floats, day_decay: Floats) -> Level:
+@dataclass(frozen=True)
+class Changed:
+    """What the parts of a whole that changed make of it, and how unsure their rates together are now."""
+
+    held: Floats
+    """Rates of all parts together, shape (blocks,)."""
+    common: Floats
+    """Busyness that all parts share, shape (blocks,)."""
+    unsure: float
+    """Squared coefficient of variation of the last of `held`."""
+
+
+def changed(known: Blocks, day: Integers, place: Integers) -> Changed:
+    """Return which changes of a whole are those of some of its parts; `place` as in `worth`.
+
+    Of parts of the size whose changes leave the steadiest busyness: small ones show no outbreak in a quarter
+    of the city, and large ones none in a street.
+    """
+    many = [int(part.max()) + 1 for part in place.T]
+    sizes = [part for part, parts in zip(place.T, many, strict=True) if parts <= _MOST_PARTS]
+    return min((_changed(known, day, part) for part in sizes or [place[:, 0]]), key=lambda one: one[0])[1]
+
+
+def _changed(known: Blocks, day: Integers, part: Integers) -> tuple[float, Changed]:
+    """Return how unsteady its parts' changes leave the busyness of a whole, and what they make of it."""
+    block, blocks = known.of(day), len(known.days)
+    counts = _per_block(part, int(part.max()) + 1, block, blocks, None)
+    of = np.zeros(len(counts), dtype=np.int64)
+    much = scatter(part, known.weeks(day), len(known.observed) // 7)
+    found = fitted(counts, of, known.days[None], known.days, much)
+    exposed = _behind(found.common)[of]
+    after, now = _ratio(_behind(counts), exposed), found.rates[:, -1:]
+    spread = found.chance * ((after - now) ** 2 + _ratio(after, exposed) * much)
+    held = found.held(of)[0]
+    expected = held * known.days * (len(day) / (held @ known.days))
+    unsteady = float(special.rel_entr(counts.sum(0), expected).sum())
+    return unsteady, Changed(held, found.common[0], float(spread.sum() / held[-1] ** 2))
+
+
+def level(
+    known: Blocks, day: Integers, decay: Floats, day_decay: Floats, parts: Changed | None = None
+) -> Level:
     """Return the rate of a whole whose incidents and recorded days weigh `decay` and `day_decay`.
 
-    Only days since its present rate began count, and they the less the older they are.
+    Days count as what parts of it held then is to what they hold now, if those are known. Only days since its
+    present rate began count, and they the less the older they are.
     """
     block, blocks = known.of(day), len(known.days)
     none = np.zeros(len(day), dtype=np.int64)
+    scale = np.ones(blocks) if parts is None else parts.held / parts.held[-1]
     counts = _per_block(none, 1, block, blocks, None)
-    days = known.days[None]
+    days = known.days[None] * scale
     faded = _per_block(none, 1, block, blocks, decay)
-    of = _per_block(
+    of = scale * _per_block(
         np.zeros(len(known.observed), dtype=np.int64), 1, known.of(known.observed), blocks, day_decay
     )
     much = scatter(none, known.weeks(day), len(known.observed) // 7)
-    chance = jumps(since(counts, days, known.days, much), faded, of)[0]
+    any_change = since(counts, days, known.days, much)[0]
+    chance = jumps(any_change, faded, of)[0]
     rates = (_behind(faded) / _behind(of))[0]
     rate = float(chance @ rates)
     weight = np.cumsum(chance / _behind(of)[0])[block] * decay
-    unsure = float((weight**2).sum() + chance @ (rates - rate) ** 2) / rate**2
-    return Level(rate, unsure)
+    # What passes for drift may be there to stay.
+    unsure = float((weight**2).sum() + any_change[0] @ (rates - rate) ** 2) / rate**2
+    return Level(rate, unsure + (0.0 if parts is None else parts.unsure))
 
 
-def worth(known: Blocks, day: Integers, place: Integers, decay: Floats) -> Floats:
+def worth(
+    known: Blocks, day: Integers, place: Integers, decay: Floats, whole: Changed | None = None
+) -> Floats:
     """Return the part of a whole that each of its incidents stands for, shape (incidents, ), adding to 1.
 
     `place` (incidents, levels) are the parts that hold each, numbered from 0, the widest first, each within
-    the one before. A part's share of what holds it is that of the days since its present share began, so that
+    the one before. A part's share of what holds it is that of the days since its present rate began, so that
     an outbreak and a fall count in full and quiet parts keep all they know; shares are scaled to add up at
-    every level. `decay` weighs incidents besides.
+    every level. `decay` weighs incidents besides; `whole` is that of `changed`, if it is known already.
     """
+    common = (whole or changed(known, day, place)).common
     block, blocks = known.of(day), len(known.days)
     week, weeks = known.weeks(day), len(known.observed) // 7
     holder, share = np.zeros(len(day), dtype=np.int64), np.ones(1)
@@ -173,13 +290,10 @@ def worth(known: Blocks, day: Integers, place: Integers, decay: Floats) -> Float
         of = np.zeros(parts, dtype=np.int64)
         of[part] = holder
         counts = _per_block(part, parts, block, blocks, None)
-        exposure = _per_block(holder, holders, block, blocks, None)[of]
-        much = scatter(part, week, weeks)
-        chance = since(counts, exposure, known.days, much)
-        faded = _behind(_per_block(holder, holders, block, blocks, decay))[of]
-        chance = np.where(faded > 0, np.maximum(chance, _LEAST), 0.0)
-        each = np.cumsum(np.divide(chance, faded, out=np.zeros_like(faded), where=faded > 0), axis=1)
-        weight = each[part, block] * decay
+        fit = fitted(counts, of, np.tile(common, (holders, 1)), known.days, scatter(part, week, weeks))
+        faded = _behind(_ratio(_per_block(holder, holders, block, blocks, decay), fit.held(of)))[of]
+        chance = np.where(faded > 0, np.maximum(fit.chance, _LEAST), 0.0)
+        weight = np.cumsum(_ratio(chance, faded), axis=1)[part, block] * decay
         raw = np.bincount(part, weight, parts)
         share = share[of] * raw / np.maximum(np.bincount(of, raw, holders), _NONE)[of]
         found = share[part] * weight / raw[part]
