@@ -359,3 +359,23 @@ def test_the_search_holds_crossings_against_the_regions_behind(
     found = [one for one in find(store, f"Elm St & Oak St{behind}", 5).matches if one.kind == "crossing"]
     assert [one.score for one in found] == pytest.approx(scores, abs=0.02)
     assert east is None or (found[0].lon > town.at(3, 0)[0]) is east
+
+
+LONG = {
+    "ward": "Kelurahan Karanganyar Gunung Timur Laut",
+    "hyphens": "Saint-Germain-des-Prés-Ouest-et-Quartier-du-Luxembourg",
+    "han": "株洲市天元区武广新城片区马家河街道办事处第十七社区居民委员会第三网格西门社区",
+    "longest": " ".join(["Northern Riverside Heights"] * 5),
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+@pytest.mark.parametrize("form", ["Hauptstraße 10, {}", "{}, Hauptstraße 10", "Hauptstraße 10, {}, Town"])
+def test_a_name_of_any_length_is_known_in_an_address(
+    store: Connection, tmp_path: Path, kind: str, form: str
+) -> None:
+    store.execute(sa.update(grids).where(grids.c.code == "T2").values(name=LONG[kind]))
+    bring(store, happened(address=form.format(LONG[kind])), "incidents", tmp_path)
+    bring(store, happened(origin_id="2", address=form.format(f"{LONG[kind]}q")), "incidents", tmp_path)
+    placed = store.execute(sa.select(incidents.c.grid_code)).scalars().all()
+    assert [code[:2] for code in placed] == ["T2"]

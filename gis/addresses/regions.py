@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import chain, islice, takewhile
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -13,8 +13,8 @@ from gis.grids import Asked, current
 from gis.network.street_names import by_commas
 from gis.schema import grid_codes, grids
 
-_FRONT, _LONGEST = 80, 24
-"""Characters of a folded text in which regions are looked for; characters of one region, at most."""
+_LONGEST_FORM = 24
+"""Characters of a region that is known by its form alone, at most; a name may have any number of them."""
 _FIRST_HAN = "\u2e80"
 _FEW = 20_000
 """Parts of texts by which grids are looked for; for more, all grids are."""
@@ -102,7 +102,7 @@ def _of_city(conn: Connection) -> tuple[set[str], bool]:
 def _grids(conn: Connection, texts: list[str], asked: Asked | None) -> list[str]:
     if asked is None:
         return []
-    possible = {part for text in texts for part in _parts(text)}
+    possible = set(islice(_distinct(texts), _FEW + 1))
     few = grids.c.name_key == sa.any_(sa.cast(list(possible), sa.ARRAY(sa.Text)))
     named = few if len(possible) <= _FEW else sa.true()
     return list(conn.execute(sa.select(grids.c.name_key).where(current(asked), named).distinct()).scalars())
@@ -126,21 +126,27 @@ def _ever(conn: Connection, texts: list[str], asked: Asked | None) -> list[str]:
     return list(conn.execute(sa.select(key).where(same).distinct()).scalars())
 
 
+def _distinct(texts: Iterable[str]) -> Iterator[str]:
+    """Yield each part of texts once."""
+    seen: set[str] = set()
+    for part in chain.from_iterable(map(_parts, texts)):
+        if part not in seen:
+            seen.add(part)
+            yield part
+
+
 def _parts(text: str) -> Iterator[str]:
     """Yield the parts of a text that may be a region's name: none begins or ends within a word."""
-    text = text[:_FRONT]
     ends = [at for at in range(len(text) + 1) if not _splits_word(text, at)]
     for number, at in enumerate(ends):
-        for end in ends[number + 1 :]:
-            if end - at > _LONGEST:
-                break
-            yield text[at:end]
+        yield from (text[at:end] for end in ends[number + 1 :])
 
 
 def _ends(text: str, at: int, names: Collection[str], *, by_form: bool) -> Iterator[int]:
     """Return where a region that begins at a place of a text may end."""
-    for end in range(at + 1, min(at + _LONGEST, len(text)) + 1):
-        if (text[at:end] in names and _is_over(text, end)) or (by_form and _has_form(text, at, end)):
+    for end in range(at + 1, len(text) + 1):
+        formed = by_form and end - at <= _LONGEST_FORM and _has_form(text, at, end)
+        if formed or (text[at:end] in names and _is_over(text, end)):
             yield end
 
 
@@ -179,7 +185,7 @@ def cuts(text: str, names: Collection[str], *, by_form: bool = False) -> dict[in
     `by_form`: whatever has the form of a region counts, else names alone.
     """
     found: dict[int, tuple[str, ...]] = {0: ()}
-    for at in range(min(len(text), _FRONT)):
+    for at in range(len(text)):
         if at in found:
             for end in _ends(text, at, names, by_form=by_form):
                 found.setdefault(end + (text[end : end + 1] == " "), (*found[at], text[at:end]))
