@@ -14,7 +14,7 @@ import pytest
 import shapely
 
 from gis.errors import BadInput
-from gis.importing import sandbox
+from gis.importing import reading, sandbox
 from gis.importing.source import ReadOptions
 
 HEAD = '<?xml version="1.0" encoding="UTF-8"?><kml xmlns="http://www.opengis.net/kml/2.2">'
@@ -184,3 +184,14 @@ def test_a_kmz_is_read_in_the_encoding_of_its_kml(tmp_path: Path, encoding: str)
     there = _contents(_zip(tmp_path / "a.kmz", {"doc.kml": text}))
     assert there == _contents(tmp_path / "doc.kml")
     assert [row["kind"] for row in there["rows"]] == [f"类{n}" for n in range(4)]
+
+
+def test_a_workbook_with_a_password_is_named_as_one(tmp_path: Path) -> None:
+    """An encrypted workbook is an OLE file whose stream is named so (MS-OFFCRYPTO 2.3)."""
+    locked = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504) + "EncryptedPackage".encode("utf-16-le")
+    with pytest.raises(BadInput, match="password"):
+        reading.read(_zip(tmp_path / "a.zip", {"grids.xlsx": locked + bytes(512)}))
+    path = tmp_path / "grids.xlsx"
+    path.write_bytes(locked + bytes(512))
+    with pytest.raises(BadInput, match="password"):
+        reading.read(path)

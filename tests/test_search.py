@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from gis import grids, schema
 from gis.addresses import match
+from gis.addresses.match import Match, _best
 from gis.errors import NotFound
 from tests import town
 
@@ -309,3 +310,11 @@ def test_the_first_of_two_numbers_is_no_sure_unit(client: TestClient, q: str) ->
     """It may be a house's, as houses are numbered in Queens."""
     assert 0 < _found(client, q)[0]["score"] < 0.8
     assert _found(client, "Unit 37 - 1060 W Addison St")[0]["score"] > 0.9
+
+
+@pytest.mark.parametrize("form", ["School {}", "第{}中学", "秋实路{}号", "{} Lake Road"])
+def test_what_fits_alike_is_in_the_order_of_its_numbers(form: str) -> None:
+    numbers = [1, 2, 3, 10, 11, 12, 100]
+    found = [Match("place", n, form.format(n), "", 1.0, "name", 0.1 * n, 0.2) for n in reversed(numbers)]
+    better = Match("place", 999, form.format(999), "", 2.0, "name", 0.3, 0.2)
+    assert [match.id for match in _best([*found, better])] == [999, *numbers]

@@ -1,5 +1,6 @@
 """Addresses as people write them: which building, place, road, crossing, grid or post is meant."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -356,10 +357,15 @@ def _match(way: Target, row: Record, fit: _Fit) -> Match:
 def _best(found: list[Match]) -> list[Match]:
     """Return each thing once, as it fits best; best first, then by its text."""
     kept: dict[tuple[object, ...], Match] = {}
-    for match in sorted(found, key=lambda match: (-match.score, match.address, match.id or 0)):
+    for match in sorted(found, key=lambda match: (-match.score, _natural(match.address), match.id or 0)):
         unlike = (match.id,) if match.id is not None else (match.lon, match.lat)
         kept.setdefault((match.kind, *unlike), match)
     return list(kept.values())
+
+
+def _natural(text: str) -> list[str | int]:
+    """Return a key by which School 2 comes before School 10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]
 
 
 def _at_coordinate(conn: Connection, wanted: Reading, asked: Asked | None) -> list[Match]:

@@ -67,6 +67,7 @@ _HINTS = {
         "it is none of CSV, xlsx, Parquet, Arrow, GeoJSON, GeoPackage, shapefile …"
     ),
     "straddling object": "a cell is larger than 8 MB; a quote may be open and never closed",
+    "Cannot detect file format": "it is no workbook, or one with a password; save it as xlsx without one",
     "Bad password": "it is locked with a password; save it without one",
     "password": "it is locked with a password; save it without one",
 }
