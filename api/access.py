@@ -32,13 +32,16 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 Engines = Callable[[], Engine]
 
 
-def audience(role: str, scope: str, *, detail: bool = False) -> dict[str, Any]:
+def audience(role: str, scope: str, *, detail: bool = False, anonymous: bool = False) -> dict[str, Any]:
     """Declare a route's least role and what a scope does to it, as `openapi_extra`; `guard` enforces it.
 
-    `detail`: an open route whose answer holds protected detail for those who may see it.
+    `detail`: an open route whose answer holds protected detail for those who may see it. `anonymous`: the
+    same for everybody, so that nobody's key is looked at, and the database is not needed to answer.
     """
     assert role in ROLES
-    return {"x-audience": role, "x-scope": scope} | ({"x-detail": True} if detail else {})
+    assert not anonymous or (role == "public" and not detail)
+    marks = {"x-detail": detail, "x-anonymous": anonymous}
+    return {"x-audience": role, "x-scope": scope} | {name: True for name, is_so in marks.items() if is_so}
 
 
 async def engines(request: Request) -> Engines:
@@ -72,6 +75,8 @@ async def who(request: Request, engines: Annotated[Engines, Depends(engines)]) -
 
     Raises Unknown for a bearer token that is nobody's.
     """
+    if (request.scope["route"].openapi_extra or {}).get("x-anonymous"):
+        return ANYBODY
     token = _token(request)
     return _accept(request, await _identify(request, engines, token) if token else None)
 

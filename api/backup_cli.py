@@ -163,6 +163,8 @@ def restore_(
 ) -> None:
     """Bring the database to a moment in a new folder, and check it; what is in force stays as it is."""
     live = settings().data_dir if source is None else None
+    if into.resolve() != settings().data_dir.resolve():
+        restore.refuse_inside(into, settings().data_dir)
     chosen = _source(source, key)
     brought = restore.restore(chosen, into, restore.moment_of(at) if at else None, live)
     _say(f"restored from {brought.backup.label} to {at or 'the end of the log'}; checking")

@@ -15,7 +15,7 @@ from api.cutting import BUSY, TILES
 from api.deps import Look
 from api.errors import problem, told
 from api.limits import SAFE_HEADERS
-from api.tiling import Desk
+from api.tiling import STALE, Desk
 from gis.access import ANYBODY, Principal
 from gis.errors import Problem
 from layers.catalogue import Layer
@@ -23,6 +23,9 @@ from tiles import encoding
 from tiles.cache import Kept
 from tiles.tile import Tile
 
+_STATUS = {"hit": "tiles; hit", STALE: "tiles; hit; detail=stale"}
+_STALE = {"Cache-Control": "no-store", "Warning": '110 safety-map "Response is Stale"'}
+"""RFC 9111 has no `Warning` any more; it is what clients know all the same."""
 MVT = "application/vnd.mapbox-vector-tile"
 _PATH = re.compile(r"/tiles/([a-z]+)/(\d{1,2})/(\d{1,8})/(\d{1,8})\.mvt")
 CLIENT_LEFT = 499
@@ -45,7 +48,6 @@ async def busy() -> Response:
 
 
 _BUSY = problem(503, BUSY)
-_BUSY.headers["Retry-After"] = "1"
 _REFUSED = {"type": "http.response.start", "status": 503, "headers": [*_BUSY.raw_headers, *SAFE_HEADERS]}
 
 
@@ -61,8 +63,10 @@ def answer(request: Request, kept: Kept, layer: Layer, who: Principal, how: str)
     headers = {
         "Cache-Control": _cache_control(layer, who, kept.asked.tile.z),
         "Vary": "Accept-Encoding",
-        "Cache-Status": "tiles; hit" if how == "hit" else f"tiles; fwd=miss; detail={how}",
+        "Cache-Status": _STATUS.get(how) or f"tiles; fwd=miss; detail={how}",
     }
+    if how == STALE:
+        headers |= _STALE
     body = kept.forms[form]
     if not body:
         return Response(status_code=204, headers=headers)
@@ -187,8 +191,10 @@ class Door:
     answer is (`answer`); where one of them has something to say, or does not know yet, the route says it.
     """
 
-    def __init__(self, app: ASGIApp, desk: Desk, find: Find, route: object) -> None:
-        self.app, self._desk, self._find, self._route = app, desk, find, route
+    def __init__(
+        self, app: ASGIApp, desk: Desk, find: Find, route: object, is_away: Callable[[], bool]
+    ) -> None:
+        self.app, self._desk, self._find, self._route, self._is_away = app, desk, find, route, is_away
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request for a tile, or pass it on."""
@@ -199,6 +205,9 @@ class Door:
 
     async def _answer(self, scope: Scope, receive: Receive, name: str, *place: str) -> Response | None:
         request = Request(dict(scope) | {"path_params": {"layer": name}, "route": self._route}, receive)
+        if self._is_away() and (stale := await self._stale(request, name, place)):
+            scope["route"] = self._route
+            return stale
         try:
             asked = self._let_in(request, name, place)
         except Problem:
@@ -217,6 +226,18 @@ class Door:
         asked = Wanted(request, who, look, *self._find(who, name, *map(int, place)))
         access.admit(request, who)
         return asked
+
+    async def _stale(self, request: Request, name: str, place: Sequence[str]) -> Response | None:
+        """Return a kept tile of a public layer while the database is away: nobody need be known for it."""
+        look = self._desk.looks.get(request.scope["query_string"])
+        if look is None:
+            return None
+        try:
+            layer, square = self._find(ANYBODY, name, *map(int, place))
+        except Problem:
+            return None
+        kept = await self._desk.stale(layer, square, look, wanted(request))
+        return answer(request, kept, layer, ANYBODY, STALE) if kept else None
 
     async def _tile(self, it: Wanted) -> Response:
         """Return a tile that is kept at once; another is cut. A failure is told as the routes tell it."""

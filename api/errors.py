@@ -64,7 +64,10 @@ def problem(status: int, detail: str, named: Sequence[dict[str, str]] = (), /, *
     }
     if named:
         body["errors"] = list(named)
-    return Response(orjson.dumps(body), status, media_type="application/problem+json")
+    answer = Response(orjson.dumps(body), status, media_type="application/problem+json")
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        answer.headers["Retry-After"] = "1"
+    return answer
 
 
 def _from_problem(_: Request, error: Exception) -> Response:
@@ -77,8 +80,6 @@ def _from_problem(_: Request, error: Exception) -> Response:
         answer.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, errors.MustWait):
         answer.headers["Retry-After"] = str(error.seconds)
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        answer.headers["Retry-After"] = "1"
     return answer
 
 
@@ -169,6 +170,8 @@ HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Response]] = {
     sa.exc.ProgrammingError: _from_wall,
     sa.exc.OperationalError: _from_database,
     psycopg.OperationalError: _from_database,
+    sa.exc.InterfaceError: _from_database,
+    psycopg.InterfaceError: _from_database,
     sa.exc.TimeoutError: _from_database,
     ClientDisconnect: _from_departure,
     Exception: _from_bug,

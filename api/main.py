@@ -21,6 +21,7 @@ from api import (
     intake,
     lookup,
     maps,
+    memory,
     page,
     plan_mending,
     planning,
@@ -87,9 +88,12 @@ def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        memory.bound()
         recorder.start()
         wire.start()
+        trimming = asyncio.create_task(memory.trimming())
         yield
+        trimming.cancel()
         wire.stop()
         await desk.stop()
         recorder.stop()
@@ -109,7 +113,9 @@ def make_app(engines: Engines = db.service_engine, data_dir: Path | None = None)
         app.include_router(router)
     errors.install(app)
     page.mount(app)
-    app.add_middleware(Door, desk=desk, find=maps.asked_tile, route=maps.TILE_ROUTE)
+    app.add_middleware(
+        Door, desk=desk, find=maps.asked_tile, route=maps.TILE_ROUTE, is_away=wire.listener.is_away
+    )
     app.add_middleware(Head)
     app.add_middleware(Limits)
     app.add_middleware(Journal)

@@ -18,6 +18,7 @@ from gis.record_span import Span, incident_span
 from layers.public import public_span
 
 router = APIRouter()
+_THE_SAME = audience("public", "none", anonymous=True)
 _LINKS = (
     ("self", "/", "application/json"),
     ("service-desc", "/openapi.json", "application/vnd.oai.openapi+json;version=3.1"),
@@ -35,7 +36,7 @@ def mount(app: FastAPI) -> None:
         app.mount(root, static.Folder(root), name=root)
 
 
-@router.get("/", response_class=Response, responses=_EITHER, openapi_extra=audience("public", "none"))
+@router.get("/", response_class=Response, responses=_EITHER, openapi_extra=_THE_SAME)
 def landing(request: Request) -> Response:
     """Answer the page to a browser, the landing document to a program that asks for JSON."""
     if "text/html" in request.headers.get("accept", ""):
@@ -47,7 +48,10 @@ def landing(request: Request) -> Response:
 
 
 @router.get(
-    "/planner", response_class=Response, include_in_schema=False, openapi_extra=audience("public", "none")
+    "/planner",
+    response_class=Response,
+    include_in_schema=False,
+    openapi_extra=_THE_SAME,
 )
 def planner(request: Request) -> Response:
     """Answer the page on which boundaries are planned; what it asks for needs a session."""
@@ -55,14 +59,17 @@ def planner(request: Request) -> Response:
 
 
 @router.get(
-    "/plan", response_class=Response, include_in_schema=False, openapi_extra=audience("public", "none")
+    "/plan",
+    response_class=Response,
+    include_in_schema=False,
+    openapi_extra=_THE_SAME,
 )
 def plan() -> Response:
     """Send on to the planner by the short name of its page; what the address holds behind # goes along."""
     return RedirectResponse("/planner", 308)
 
 
-@router.get("/openapi.json", include_in_schema=False, openapi_extra=audience("public", "none"))
+@router.get("/openapi.json", include_in_schema=False, openapi_extra=_THE_SAME)
 def openapi(request: Request) -> JSONResponse:
     """Answer the description of every operation (OpenAPI 3.1)."""
     described: dict[str, Any] = request.app.openapi()
@@ -70,7 +77,10 @@ def openapi(request: Request) -> JSONResponse:
 
 
 @router.get(
-    "/docs", response_class=Response, include_in_schema=False, openapi_extra=audience("public", "none")
+    "/docs",
+    response_class=Response,
+    include_in_schema=False,
+    openapi_extra=_THE_SAME,
 )
 def docs(request: Request) -> Response:
     """Answer the interactive documentation, whose scripts come from this machine."""

@@ -21,6 +21,7 @@ LATE_S = 5.0
 """Entries that wait longer say that the audit cannot be written; nothing protected is given out then."""
 TAKE_OVER_S = 60
 """How often files of processes that were killed are looked for."""
+TELL_AGAIN_S = 60
 MOST = 50_000
 """Entries that may wait, so that they fit in memory."""
 WAITING = Gauge("safetymap_audit_waiting", "Entries of the audit that the database has not.")
@@ -38,6 +39,7 @@ class Recorder:
         self._full: list[Waiting] = []
         self._unsealed_since: float | None = None
         self._sealed: dict[str, int] = {}
+        self._told = ("", 0.0)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -102,10 +104,17 @@ class Recorder:
                 return
 
     def _attempt(self, step: Callable[[], None]) -> None:
-        """Take a step. Whatever goes wrong is tried again, and told: a thread that ends tells nobody."""
+        """Take a step. Whatever goes wrong is tried again, and told: a thread that ends tells nobody.
+
+        It is tried every second, so that the same again is told once a minute.
+        """
         try:
             step()
-        except Exception:
+        except Exception as error:
+            told, now = f"{type(error).__name__}: {error}", time.monotonic()
+            if told == self._told[0] and now - self._told[1] < TELL_AGAIN_S:
+                return
+            self._told = told, now
             with suppress(Exception):  # nor may a log that is closed end it
                 log.exception("audit", waiting=len(self), behind_s=round(self.behind_s(), 1))
 

@@ -2,14 +2,16 @@
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
+import psycopg
 import sqlalchemy as sa
 from prometheus_client import Gauge
 from sqlalchemy.dialects import postgresql
@@ -36,7 +38,9 @@ VIEW_TABLES = frozenset({"categories", "city", "grids", "levels", "revisions", "
 _IN_STEP = frozenset({"footprints", "grid_shapes", "square_counts"})
 """Tables that change only together with one whose changes are heard: footprints and counts with the rows that
 they are of, shapes with the record of those shaped."""
-_VIEWS = 10_000
+_LOOKS = 10_000
+_VIEWS = 200
+"""Each with what its layers ask at each zoom: 100 to 400 kB (tests/test_soak.py)."""
 _LONGEST_QUERY = 500
 _EARLY_S = 5
 """The database's clock may be so much ahead of ours: its new day begins for us that much early."""
@@ -44,6 +48,9 @@ _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 KEPT = Gauge("safetymap_tiles_kept", "Tiles in the cache.")
 KEPT_BYTES = Gauge("safetymap_tiles_kept_bytes", "Bytes that they take.")
 
+OUT_OF_REACH = (psycopg.OperationalError, sa.exc.OperationalError, sa.exc.TimeoutError)
+"""What tells that the database is not there, or does not answer."""
+STALE = "stale"
 Sight = tuple[int, str | None, str | None]
 
 
@@ -52,7 +59,7 @@ def sight(who: Principal) -> Sight:
     return who.rank, who.scheme, who.scope
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=5_000)
 def question(layer: Layer, seen: View) -> tuple[bytes, frozenset[str]]:
     """Return a digest of what a layer asks the store under a view, and the tables that it reads.
 
@@ -107,7 +114,9 @@ class Desk:
         self.open: frozenset[str] = frozenset()
         self.looks: dict[bytes, Look] = {}
         """What the routes understood by query strings."""
-        self._views: dict[tuple[Look, Sight], Seeing] = {}
+        self._views: OrderedDict[tuple[Look, Sight], Seeing] = OrderedDict()
+        self._stale_views: dict[Look, Seeing] = {}
+        """The public's, as they were when changes ceased to be heard."""
         self._view_mark = 0
         self._resolving: dict[tuple[Look, Sight], asyncio.Task[Seeing]] = {}
         self._flights: dict[object, Flight] = {}
@@ -141,10 +150,14 @@ class Desk:
         """Begin clean: from now on changes are heard."""
         self.open = tables.open
         self._forget_views()
+        self._stale_views.clear()
         self.cache.start(tables.watched)
 
     def end(self) -> None:
-        """Keep nothing: changes may go unheard."""
+        """Give out nothing kept as fresh: changes may go unheard."""
+        for (look, _), seen in self._views.items():
+            public = replace(seen.view, scope=None, suppressed=True)
+            self._stale_views[look] = Seeing(public, sight(ANYBODY), seen.until)
         self._forget_views()
         self.cache.stop()
 
@@ -166,7 +179,7 @@ class Desk:
     def learn(self, query: bytes, look: Look) -> None:
         """Remember what a route understood by a query string."""
         if len(query) <= _LONGEST_QUERY:
-            if len(self.looks) >= _VIEWS:
+            if len(self.looks) >= _LOOKS:
                 self.looks.clear()
             self.looks[query] = look
 
@@ -176,7 +189,10 @@ class Desk:
         return None if seen is None else self.cache.get(self._asked(layer, square, seen)[0].key)
 
     def _known_view(self, given: Look, who: Principal) -> Seeing | None:
-        found = self._views.get((given, sight(who)))
+        key = given, sight(who)
+        found = self._views.get(key)
+        if found is not None:
+            self._views.move_to_end(key)
         if found is None or time.time() >= found.until or not self._is_in_touch():
             return None
         return found
@@ -195,19 +211,43 @@ class Desk:
     async def answer(
         self, layer: Layer, square: Tile, given: Look, who: Principal, form: str
     ) -> tuple[Kept, str]:
-        """Return a tile in an encoding, and how it was come by: hit, joined or rendered.
+        """Return a tile in an encoding, and how it was come by: hit, joined, rendered, or stale.
 
-        Raises Busy when too many wait already, TileSlow when the query took too long, and what `view` raises.
+        Raises Busy when too many wait already, TileSlow when the query took too long, what `view` raises, and
+        OUT_OF_REACH where the database cannot be asked and no tile is kept that is everybody's.
         """
+        try:
+            return await self._fresh(layer, square, given, who, form)
+        except OUT_OF_REACH:
+            if (kept := await self.stale(layer, square, given, form)) is None:
+                raise
+            return kept, STALE
+
+    async def stale(self, layer: Layer, square: Tile, given: Look, form: str) -> Kept | None:
+        """Return a public layer's tile as it was when changes ceased to be heard, if it was everybody's."""
+        seen = self._stale_views.get(given)
+        if layer.audience != "public" or seen is None:
+            return None
+        asked, ask = self._asked(layer, square, seen)
+        kept = None if ask.whose else self.cache.stale(asked.key)
+        return kept and await self._as(kept, form)
+
+    async def _fresh(
+        self, layer: Layer, square: Tile, given: Look, who: Principal, form: str
+    ) -> tuple[Kept, str]:
         seen = self._known_view(given, who) or await self._view(given, who)
         asked, ask = self._asked(layer, square, seen)
         kept = self.cache.get(asked.key) if self._is_in_touch() else None
         how = "hit"
         if kept is None:
             kept, how = await self._fly(Order(asked, ask.cut, who if ask.whose else ANYBODY, form))
+        return await self._as(kept, form), how
+
+    async def _as(self, kept: Kept, form: str) -> Kept:
+        """Return a tile that has an encoding."""
         if kept.form(form) is None:
             await self._encode(kept, form)
-        return kept, how
+        return kept
 
     async def _view(self, given: Look, who: Principal) -> Seeing:
         """Resolve a view once for all who ask for it at the same time."""
@@ -228,8 +268,8 @@ class Desk:
             mark = self._view_mark
             seen = await asyncio.to_thread(self._resolve, given, who)
         if mark == self._view_mark and given.plan is None:  # a draft moves on without our hearing of it
-            if len(self._views) >= _VIEWS:
-                self._views.clear()
+            while len(self._views) >= _VIEWS:
+                self._views.popitem(last=False)
             self._views[given, sight(who)] = seen
         return seen
 

@@ -26,8 +26,8 @@ url=https://$name:$tls
 status() { ask -o /dev/null -w '%{http_code}' "$@"; }
 tell() { psql_of -c "$1"; }
 psql_of() { as_user psql -XAt "$(map db url)" "$@"; }
-# workers: the processes that answer requests, which are children of the one that was started.
-workers() { pgrep -P "$(main)" -f spawn_main; }
+# workers: the processes that answer requests, copies of one that has loaded the program, the child of the one that was started.
+workers() { pgrep -P "$(pgrep -d, -P "$(main)")"; }
 trap 'nginx -s stop 2>/dev/null; main >/dev/null && stop; map db down >/dev/null 2>&1 || true' EXIT
 
 part "install"
@@ -130,7 +130,45 @@ exec_of safetymap-db.service ExecStart
 serve
 is "incidents after the way back" "$before" "$(tell "$rows")"
 is "the service" 200 "$(status "$url/health/ready")"
-is "the key" 200 "$(status -H "Authorization: Bearer $key" "$url/incidents?limit=1")"
+is "the key" 200 "$(status -H "Authorization: Bearer $key" "$url/collections/incidents/items?limit=1")"
+is "no key" 401 "$(status "$url/collections/incidents/items?limit=1")"
+for inside in "$data/inside" "$data/../data/inside/deeper" "$data"; do
+  has "no restore into $inside" 'lies inside' "$(map restore --into "$inside" 2>&1 || true)"
+done
+[ -e "$data/inside" ] && fail "it was begun"
+
+part "a new version, and the way back"
+revision() { tell 'SELECT version_num FROM alembic_version'; }
+newest=$(revision)
+stop
+as_user "$home/.venv/bin/python" - <<'END'
+"""Bring the store one revision back, to what the program before made of it."""
+from alembic import command
+
+from gis import db, migrate
+
+with db.work_engine().begin() as conn:
+    command.downgrade(migrate._config(conn), "-1")
+END
+former=$(revision)
+[ "$former" != "$newest" ] || fail "the store is not of an earlier revision"
+told=$(map upgrade)
+is "revision" "$newest" "$(revision)"
+has "a backup before it" 'backup .*: .* MB' "$told"
+way=$(sed -n 's/^ *safetymap restore/restore/p' <<<"$told")
+[ -n "$way" ] || fail "no way back in: $told"
+serve
+is "the service after it" 200 "$(status "$url/health/ready")"
+has "nothing left to do" "of revision $newest already" "$(map upgrade)"
+map ${way%% &&*}
+stop
+exec_of safetymap-db.service ExecStop
+map ${way##*&& safetymap }
+is "revision on the way back" "$former" "$(revision)"
+exec_of safetymap-db.service ExecStart
+is "revision once it is started" "$newest" "$(revision)"
+serve
+is "incidents" "$before" "$(tell "$rows")"
 
 part "logs"
 install -m 0644 "$home/deploy/logrotate" /etc/logrotate.d/safetymap

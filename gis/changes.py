@@ -13,6 +13,7 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.engine import Engine
 
+from gis.answering import Bounded
 from gis.errors import DatabaseUnfit
 
 CHANNEL = "safetymap"
@@ -20,6 +21,8 @@ NAME = "safetymap listener"
 """How the connection is called in pg_stat_activity."""
 PING_S = 0.25
 """A connection that says nothing for so long is asked whether it lives."""
+ANSWER_S = 5.0
+"""A server that does not answer for so long is away; one that is busy answers a question for nothing."""
 LATE_S = 1.0
 """Having heard nothing for so long, not even an answer, we may be cut off without knowing."""
 _RETRY_S = 0.2
@@ -84,6 +87,12 @@ class Listener:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._heard_at = 0.0
+        self._is_away = False
+        self._said = ""
+
+    def is_away(self) -> bool:
+        """Say whether the database could not be reached when it was last tried."""
+        return self._is_away
 
     def is_in_touch(self) -> bool:
         """Say whether whatever was committed LATE_S ago has been heard."""
@@ -106,15 +115,18 @@ class Listener:
             try:
                 self._listen()
             except (psycopg.Error, sa.exc.SQLAlchemyError, DatabaseUnfit) as error:
-                log.warning("changes.cut_off", error=str(error).strip())
+                if (said := str(error).strip()) != self._said:  # not five times a second for an hour
+                    log.warning("changes.cut_off", error=said)
+                self._said = said
             finally:
                 self._heard_at = 0.0
                 self._ended()
             self._stop.wait(_RETRY_S)
 
     def _listen(self) -> None:
-        with closing(_connect(self._engines())) as connection:
+        with closing(self._connect()) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
+            self._said = ""
             self._begun(_tables(connection))
             while not self._stop.is_set():
                 self._heard_at = time.monotonic()
@@ -124,6 +136,16 @@ class Listener:
                         return
                 connection.execute("SELECT 1")
 
+    def _connect(self) -> psycopg.Connection:
+        """Return a connection of its own, and know whether there was one to be had."""
+        try:
+            made = _connect(self._engines())
+        except Exception:
+            self._is_away = True
+            raise
+        self._is_away = False
+        return made
+
 
 def _connect(engine: Engine) -> psycopg.Connection:
     """Return a connection of its own, apart from the pool: it is held for good."""
@@ -131,6 +153,8 @@ def _connect(engine: Engine) -> psycopg.Connection:
     pooled.detach()
     connection = cast("psycopg.Connection", pooled.dbapi_connection)
     connection.autocommit = True
+    if isinstance(connection, Bounded):
+        connection.longest_s = ANSWER_S
     connection.execute(f"SET application_name = '{NAME}'")
     return connection
 

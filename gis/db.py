@@ -1,6 +1,7 @@
 """Engine and pool: the one owner of connections to PostGIS."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine, make_url
 
 from gis import cluster, database_url, passwords
+from gis.answering import CONNECT_S, Bounded, BoundedAsync, bound_s
 from gis.errors import DatabaseUnfit
 from gis.settings import settings
 
@@ -68,32 +70,39 @@ def make_engine(
 ) -> Engine:
     """Return an engine over the database at `address` whose pool never exceeds `pool_size` connections.
 
-    `timeout_ms` bounds every statement; None leaves long work (imports, refresh) unbounded. `role` is put on
+    `timeout_ms` bounds every statement, even where the server stands still; None leaves long work (imports,
+    refresh) unbounded. `role` is put on
     when connecting and again in each transaction: a pooler may give it a session of somebody else. `may_be`:
     passwords instead of the address's, since they change while the engine lives.
     """
     bound = {"statement_timeout": str(timeout_ms)} if timeout_ms else {}
     chosen = bound | ({"role": role} if role else {})
+    words = _FROM_THE_FIRST | ({"connect_timeout": CONNECT_S} if timeout_ms else {})
     engine = sa.create_engine(
-        make_url(address), pool_size=pool_size, max_overflow=0, pool_timeout=5,
-        connect_args=_FROM_THE_FIRST, execution_options={"session": _SETTINGS | chosen, "may_be": may_be},
+        make_url(address), pool_size=pool_size, max_overflow=0, pool_timeout=CONNECT_S,
+        connect_args=words, execution_options={"session": _SETTINGS | chosen, "may_be": may_be},
     )  # fmt: skip
-    if may_be:
-        event.listen(engine, "do_connect", partial(_connect, may_be))
+    event.listen(engine, "do_connect", partial(_connect, may_be, bound_s(timeout_ms) if timeout_ms else None))
     event.listen(engine, "connect", partial(_settle, _SETTINGS | chosen))
     if role:
         event.listen(engine, "begin", partial(_settle_transaction, chosen))
     return engine
 
 
-def _connect(may_be: Passwords, dialect: Any, _: object, words: list[Any], named: dict[str, Any]) -> Any:
-    """Connect with the password that the database takes."""
+def _connect(
+    may_be: Passwords | None, longest_s: float | None, _: object, __: object, words: list[Any],
+    named: dict[str, Any],
+) -> Bounded:  # fmt: skip
+    """Connect with the password that the database takes, or with the one that `named` holds."""
     refused: psycopg.OperationalError | None = None
-    for password in may_be():
+    for password in may_be() if may_be else (named.get("password"),):
         try:
-            return dialect.connect(*words, **named | {"password": password})
+            connection = Bounded.connect(*words, **named | {"password": password})
         except psycopg.OperationalError as error:
             refused = _if_password(error)
+        else:
+            connection.longest_s = longest_s
+            return connection
     raise refused or FileNotFoundError("there is no password")
 
 
@@ -127,19 +136,37 @@ def apart(engine: Engine) -> Connection:
     """Return a connection beside an engine's pool, with nothing set on it."""
     made = sa.create_engine(engine.url, poolclass=sa.NullPool, connect_args=_FROM_THE_FIRST)
     if may_be := engine.get_execution_options()["may_be"]:
-        event.listen(made, "do_connect", partial(_connect, may_be))
+        event.listen(made, "do_connect", partial(_connect, may_be, None))
     return made.connect()
+
+
+@contextmanager
+def allowing(conn: Connection, timeout_ms: int) -> Iterator[None]:
+    """Let the statements of a transaction, from now on, take so long."""
+    conn.execute(sa.select(sa.func.set_config("statement_timeout", str(timeout_ms), True)))
+    driver = conn.connection.driver_connection
+    if not isinstance(driver, Bounded) or driver.longest_s is None:
+        yield
+        return
+    former, driver.longest_s = driver.longest_s, bound_s(timeout_ms)
+    try:
+        yield
+    finally:
+        driver.longest_s = former
 
 
 async def awaited(engine: Engine, *, timeout_ms: int) -> psycopg.AsyncConnection[Any]:
     """Return a connection apart from an engine's pool, for the event loop to await; nothing commits on it.
 
-    Every statement is a transaction of its own and bound by `timeout_ms`. Statements are planned once, for
-    any values, unless a transaction says otherwise: for small tiles planning took longer than the rest.
+    Every statement is a transaction of its own, bound by `timeout_ms` as in `make_engine`. Statements are
+    planned once, for any values, unless a transaction says otherwise: for small tiles planning took longer
+    than the rest.
     """
     _, words = engine.dialect.create_connect_args(engine.url)
     may_be = engine.get_execution_options()["may_be"]
-    connection = await _awaited(dict(words) | _FROM_THE_FIRST, may_be)
+    bound: dict[str, Any] = {"connect_timeout": CONNECT_S}
+    connection = await _awaited(dict(words) | _FROM_THE_FIRST | bound, may_be)
+    connection.longest_s = bound_s(timeout_ms)
     chosen = engine.get_execution_options()["session"] | {
         "statement_timeout": str(timeout_ms),
         "plan_cache_mode": "force_generic_plan",
@@ -148,12 +175,12 @@ async def awaited(engine: Engine, *, timeout_ms: int) -> psycopg.AsyncConnection
     return connection
 
 
-async def _awaited(words: dict[str, Any], may_be: Passwords | None) -> psycopg.AsyncConnection[Any]:
+async def _awaited(words: dict[str, Any], may_be: Passwords | None) -> BoundedAsync:
     """As `_connect`, or with the password that `words` hold."""
     refused: psycopg.OperationalError | None = None
     for password in may_be() if may_be else (words.get("password"),):
         try:
-            return await psycopg.AsyncConnection.connect(autocommit=True, **words | {"password": password})
+            return await BoundedAsync.connect(autocommit=True, **words | {"password": password})
         except psycopg.OperationalError as error:
             refused = _if_password(error)
     raise refused or FileNotFoundError("there is no password")

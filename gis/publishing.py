@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from gis import (
+    db,
     plan_faults,
     plan_features,
     plan_store,
@@ -94,9 +95,9 @@ def publish(conn: Connection, plan_id: int) -> Published:
     Unexplained where an area would change that no step draws, PublicationSlow beyond its statements' limit.
     """
     limit = settings().publication_timeout_ms
-    conn.execute(sa.select(sa.func.set_config("statement_timeout", str(limit), True)))
     try:
-        return _published(conn, plan_id)
+        with db.allowing(conn, limit):
+            return _published(conn, plan_id)
     except sa.exc.OperationalError as error:
         if not isinstance(error.orig, psycopg.errors.QueryCanceled):
             raise

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 class Settings(BaseSettings):
     """Settings of one installation; each is the variable `SAFETYMAP_<NAME>`."""
 
-    model_config = SettingsConfigDict(env_prefix="SAFETYMAP_")
+    model_config = SettingsConfigDict(env_prefix="SAFETYMAP_", use_attribute_docstrings=True)
 
     database_url: str | None = None
     """One's own PostGIS (≥ 3.3), `postgresql://…`; unset: the private cluster under `data_dir`."""
@@ -25,9 +25,13 @@ class Settings(BaseSettings):
     data_dir: Path = ROOT / ".data"
     """Where the private cluster, logs and refused rows lie."""
     host: str = "127.0.0.1"
+    """Address that the service listens on."""
     port: int = 8000
+    """Port that the service listens on."""
     city: Literal["zhuzhou", "chicago"] = "zhuzhou"
+    """City that `make demo` loads."""
     size: Literal["small", "city", "full"] = "city"
+    """Size of that city."""
     realdata: Path = ROOT.parent / "shared" / "data"
     """Real data for tests and benchmarks; they are skipped where it is absent."""
     demo_mode: bool = False
@@ -71,6 +75,7 @@ class Settings(BaseSettings):
     backup_oldest_h: float = 26
     """Hours that the newest backup may be old before readiness and metrics warn of it: a night, and some."""
     log_level: str = "INFO"
+    """Least level of the lines that are written: DEBUG, INFO, WARNING, ERROR."""
     second_factor_from: Literal["field", "commander", "planner", "approver"] = "approver"
     """The least role whose rights need a second factor; `field`: every one (等保 level 3)."""
     idle_minutes: Annotated[int, Field(ge=1, le=720)] | None = None
@@ -78,7 +83,9 @@ class Settings(BaseSettings):
     oidc_issuer: str | None = None
     """`iss` of bearer tokens; with `oidc_audience` and `oidc_jwks_url` it turns OIDC on."""
     oidc_audience: str | None = None
+    """`aud` of bearer tokens."""
     oidc_jwks_url: str | None = None
+    """Where the issuer's public keys lie."""
     oidc_typ: str = "at+jwt"
     """`typ` in the header of access tokens (RFC 9068); `JWT` where the issuer writes that on all tokens."""
     oidc_longest_s: Annotated[int, Field(ge=1)] = 3600

@@ -56,7 +56,10 @@ Change = tuple[int, str, Sequence[Box] | None]
 
 
 class Cache:
-    """Answers by key, the least recently used forgotten beyond `limit` bytes; off until `start`."""
+    """Answers by key, the least recently used forgotten beyond `limit` bytes; off until `start`.
+
+    After `stop` what was kept is stale: `get` has none of it, `stale` all, until the next `start`.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit, self.size = limit, 0
@@ -83,8 +86,10 @@ class Cache:
         self._forget_all()
 
     def stop(self) -> None:
-        """Keep nothing and take nothing: changes may go unheard."""
-        self.start(frozenset())
+        """Take nothing more, and give out nothing as fresh: changes may go unheard."""
+        self.watched = frozenset()
+        self._changes.clear()
+        self._moment += 1
 
     def _forget_all(self) -> None:
         self._kept.clear()
@@ -99,6 +104,13 @@ class Cache:
 
     def get(self, key: Hashable) -> Kept | None:
         """Return what is kept under a key."""
+        return self._found(key) if self.watched else None
+
+    def stale(self, key: Hashable) -> Kept | None:
+        """Return what is kept under a key, or was so when changes ceased to be heard."""
+        return self._found(key)
+
+    def _found(self, key: Hashable) -> Kept | None:
         found = self._kept.get(key)
         if found:
             self._kept.move_to_end(key)

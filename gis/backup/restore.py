@@ -51,8 +51,8 @@ def restore(source: Repository, into: Path, moment: datetime | None, live: Path 
     Raises BadInput for a directory that is not empty, BackupFailed where the repository does not reach the
     moment.
     """
-    if live is not None and into.resolve().is_relative_to(live.resolve()):
-        raise BadInput("--into", f"{into} lies inside {live}, which a swap moves away; name one beside it")
+    if live is not None:
+        refuse_inside(into, live)
     if into.exists() and any(into.iterdir()):
         raise BadInput("--into", f"{into} is not empty; name a new folder")
     if live is not None:
@@ -81,6 +81,14 @@ def restore(source: Repository, into: Path, moment: datetime | None, live: Path 
     repository.keep(into, source)
     one = cluster.find(into)
     return Brought(url, chosen[0], record.read(one.data / take.BESIDE / take.RECORD))
+
+
+def refuse_inside(into: Path, data_dir: Path) -> None:
+    """Raise BadInput for a folder in a data directory, in force or to be so: a swap moves that one away."""
+    if into.resolve().is_relative_to(data_dir.resolve()):
+        raise BadInput(
+            "--into", f"{into} lies inside {data_dir}, which a swap moves away; name one beside it"
+        )
 
 
 def clear(data_dir: Path) -> None:

@@ -88,6 +88,7 @@ def _take(conn: Connection, data_dir: Path, kind: Kind | None) -> Backup:
     chosen.lay(one)
     found = record.take(conn)
     _lay_beside(one, found, repository.file_key(chosen))
+    _send_histories(one)
     words = [f"--type={kind or _due(listed(one))}", f"--annotation=migration={found.migration}"]
     repository.run(one, "backup", *words, *repository.server(one))
     made = listed(one)[-1]
@@ -97,6 +98,17 @@ def _take(conn: Connection, data_dir: Path, kind: Kind | None) -> Backup:
             f"is failing; see {one.home / 'pgbackrest-log'}, and restore an older backup"
         )
     return made
+
+
+def _send_histories(one: Cluster) -> None:
+    """Send what tells how this cluster's timelines came about, where the repository lacks it.
+
+    A restored cluster began its timeline while it sent nothing; without its history no moment on it is found.
+    """
+    sent = {Path(name).name for name in repository.names(one)}
+    for path in sorted((one.data / "pg_wal").glob("*.history")):
+        if path.name not in sent:
+            repository.run(one, "archive-push", f"--pg1-path={one.data}", "--no-archive-async", str(path))
 
 
 def _due(there: list[Backup]) -> Kind:

@@ -1,0 +1,262 @@
+"""The database dies, stands still and comes back under a service that runs; processes of it are killed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+import sqlalchemy as sa
+
+from api.connections import GRACE_S
+from gis import access, cluster, db, postgres
+from gis.migrate import migrate
+from gis.settings import ROOT
+from tests import town
+from tests.browsing import free_port, wait
+from tests.serving import HOUSE, path
+
+LIMIT_MS = 3_000
+EACH_ITS_OWN = {"Connection": "close"}
+"""A connection for every request, so that both processes are asked."""
+PUBLIC = [
+    "/city",
+    "/categories",
+    "/layers",
+    "/tiles/grids.json",
+    f"/grids/at?lon={town.at(1, 1)[0]}&lat={town.at(1, 1)[1]}",
+]
+PROTECTED = ["/collections/incidents/items", path("incidents", town.at(1, 1))]
+GRIDS = path("grids", town.at(1, 1))
+
+
+class Installation:
+    """A private cluster with the town, the service over it, and a commander's key."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.port = home, free_port()
+        engine = db.make_engine(cluster.up(home))
+        with engine.begin() as conn:
+            migrate(conn)
+            batch = town.furnish(conn)
+            town.add_building(conn, batch, "1", town.at(1, 1))
+            town.add_incidents(conn, batch, [town.at(1, 1), town.at(1, 1.5)])
+            self.key = access.create_key(conn, "commander", scheme="safety", label="").key
+        engine.dispose()
+        words = [
+            Path(sys.executable).with_name("safetymap"),
+            "serve",
+            "--port",
+            str(self.port),
+            "--workers",
+            "2",
+        ]
+        settings = {"SAFETYMAP_DATA_DIR": str(home), "SAFETYMAP_STATEMENT_TIMEOUT_MS": str(LIMIT_MS)}
+        settings |= {"SAFETYMAP_TILE_TIMEOUT_MS": str(LIMIT_MS)}
+        self.log = home / "service.log"
+        with self.log.open("w") as said:
+            self.service = subprocess.Popen(
+                words, cwd=ROOT, env=os.environ | settings, stdout=said, stderr=said
+            )
+        self.client = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False, headers=EACH_ITS_OWN
+        )
+        self.known = {"Authorization": f"Bearer {self.key}"}
+
+    def lives(self) -> bool:
+        """Whether it says that it lives, to a caller with a key as well."""
+        assert self.service.poll() is None, self.log.read_text()[-3000:]
+        try:
+            return all(
+                self.client.get("/health/live", headers=h).status_code == 200 for h in ({}, self.known)
+            )
+        except httpx.TransportError:
+            return False
+
+    def is_ready(self) -> bool:
+        """Whether it says that it is ready."""
+        return self.client.get("/health/ready").status_code == 200
+
+    def get(self, path: str, *, known: bool = False) -> httpx.Response:
+        """Ask as anybody, or as the commander."""
+        return self.client.get(path, headers=self.known if known else {})
+
+    def database(self) -> list[int]:
+        """The processes of the database."""
+        parent = cluster.running(self.home)
+        assert parent
+        told = subprocess.run(
+            ["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False
+        ).stdout
+        return [parent, *map(int, told.split())]
+
+    def kill_database(self) -> None:
+        """Kill all of the database's processes, and wait until they are gone."""
+        pids = self.database()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        wait(
+            lambda: (
+                cluster.running(self.home) is None and not any(Path(f"/proc/{p}/cwd").exists() for p in pids)
+            )
+        )
+
+    def processes(self) -> set[int]:
+        """The processes that answer requests: copies of one that has the program loaded."""
+        told = subprocess.run(
+            ["pgrep", "-P", str(self.service.pid)], capture_output=True, text=True, check=False
+        )
+        grand = subprocess.run(
+            ["pgrep", "-P", ",".join(told.stdout.split())], capture_output=True, text=True, check=False
+        )
+        return set(map(int, grand.stdout.split()))
+
+
+@pytest.fixture(scope="module")
+def it() -> Iterator[Installation]:
+    if not postgres._installations():
+        pytest.skip("no PostgreSQL ≥ 15 is installed here for a private cluster")
+    with tempfile.TemporaryDirectory(prefix="outage-", dir="/var/tmp") as name:
+        home = Path(name)
+        home.chmod(0o755)
+        made: Installation | None = None
+        try:
+            made = Installation(home)
+            wait(made.lives, 120)
+            wait(made.is_ready, 30)
+            yield made
+        finally:
+            if made:
+                made.service.terminate()
+                made.service.wait(GRACE_S + 20)
+            cluster.down(home)
+            shutil.rmtree(home, ignore_errors=True)
+            home.mkdir()
+
+
+def warm(it: Installation) -> None:
+    """Let both processes keep what is asked for; which of them answers is not ours to say."""
+    for _ in range(40):
+        for asked in (GRIDS, HOUSE, *PROTECTED):
+            assert it.get(asked, known=True).status_code in (200, 204), asked
+        assert it.get(GRIDS).status_code == 200
+
+
+def refused_well(answer: httpx.Response) -> None:
+    assert answer.status_code == 503, (answer.url, answer.status_code, answer.text)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert int(answer.headers["retry-after"]) >= 1
+    told = answer.json()
+    assert told["status"] == 503
+    assert told["detail"]
+    assert "Traceback" not in answer.text
+    assert "psycopg" not in answer.text
+
+
+def outage(it: Installation, within_s: float) -> None:
+    """What holds while the database is not there."""
+    for asked, known in [(one, known) for one in PUBLIC for known in (False, True)] + [
+        (one, True) for one in PROTECTED
+    ]:
+        begun = time.monotonic()
+        refused_well(it.get(asked, known=known))
+        assert time.monotonic() - begun < within_s, asked
+        assert it.lives()
+    refused_well(it.get("/health/ready"))
+    lon, lat = town.at(1, 1)
+    report = {"category": "0101", "source": "citizen", "occurred_at": "2025-06-01T00:00:00Z"}
+    written = it.client.post("/incidents", json=report | {"lon": lon, "lat": lat}, headers=it.known)
+    refused_well(written)
+    for page in ("/", "/planner", "/docs"):
+        assert it.get(page, known=True).status_code == 200
+
+
+def stale(it: Installation) -> None:
+    for asked in (GRIDS, HOUSE):
+        for known in (False, True):
+            answer = it.get(asked, known=known)
+            assert answer.status_code == 200, (asked, known, answer.text)
+            assert answer.headers["warning"].startswith("110 ")
+            assert answer.headers["cache-status"] == "tiles; hit; detail=stale"
+            assert answer.headers["cache-control"] == "no-store"
+            assert answer.content
+
+
+def comes_back(it: Installation, since: float) -> None:
+    """See all of it as before within 30 s, in both processes."""
+
+    def wrong() -> list[str]:
+        answers = [it.get(asked, known=True) for asked in (GRIDS, *PUBLIC, *PROTECTED) for _ in range(3)]
+        unwell = [one for one in answers if one.status_code not in (200, 204) or "warning" in one.headers]
+        return [f"{one.url.path} {one.status_code} {one.headers.get('warning')}" for one in unwell]
+
+    while found := wrong():
+        assert time.monotonic() - since < 30, found
+    assert time.monotonic() - since < 30
+    assert it.is_ready()
+
+
+def test_a_killed_database_is_told_and_its_return_is_noticed(it: Installation) -> None:
+    warm(it)
+    it.kill_database()
+    wait(lambda: all("warning" in it.get(GRIDS).headers for _ in range(8)), 20)
+    outage(it, within_s=8)
+    stale(it)
+    cluster.up(it.home)
+    comes_back(it, time.monotonic())
+
+
+def test_what_was_changed_meanwhile_is_shown_afterwards(it: Installation) -> None:
+    warm(it)
+    before = it.get(HOUSE).content
+    it.kill_database()
+    stale(it)
+    engine = db.make_engine(cluster.up(it.home))
+    with engine.begin() as conn:
+        conn.execute(sa.text("UPDATE buildings SET address = 'changed'"))
+    engine.dispose()
+    comes_back(it, time.monotonic())
+    assert {it.get(HOUSE).content for _ in range(8)} != {before}
+    assert b"changed" in it.client.get(HOUSE, headers={"Accept-Encoding": "identity"}).content
+
+
+def test_a_database_that_stands_still_is_refused_in_time(it: Installation) -> None:
+    warm(it)
+    pids = it.database()
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        outage(it, within_s=LIMIT_MS / 1000 + 10)
+        stale(it)
+    finally:
+        for pid in pids[::-1]:
+            os.kill(pid, signal.SIGCONT)
+    comes_back(it, time.monotonic())
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
+def test_a_killed_process_is_replaced(it: Installation, how: signal.Signals) -> None:
+    before = it.processes()
+    assert len(before) == 2
+    victim = min(before)
+    os.kill(victim, how)
+    begun = time.monotonic()
+    wait(lambda: len(it.processes() - {victim}) == 2, 30)
+    wait(lambda: it.log.read_text().count("Application startup complete") > 2, 30)
+    took = time.monotonic() - begun
+    assert victim not in it.processes()
+    assert took < 15, "a loaded machine; see docs/benchmarks.md"
+    assert all(it.lives() for _ in range(10))
+
+
+def test_the_log_says_it_once_and_knows_no_bug(it: Installation) -> None:
+    said = it.log.read_text()
+    assert '"bug"' not in said
+    assert "Traceback" not in said
+    assert 1 <= said.count("changes.cut_off") < 40, "not with every try"
