@@ -216,6 +216,7 @@ def test_what_was_changed_meanwhile_is_shown_afterwards(it: Installation) -> Non
     warm(it)
     before = it.get(HOUSE).content
     it.kill_database()
+    wait(lambda: all("warning" in it.get(GRIDS).headers for _ in range(8)), 20)  # heard within a second
     stale(it)
     engine = db.make_engine(cluster.up(it.home))
     with engine.begin() as conn:
