@@ -24,7 +24,6 @@ from api.access import is_loopback
 from api.console import app, out, plain_errors
 from api.demo_access import DemoAccess
 from api.proxy import networks
-from api.workers import copy_loaded
 from gis import cluster, db, demo_keys, loading, preflight
 from gis.errors import BadInput
 from gis.migrate import advice, migrate
@@ -148,7 +147,6 @@ def serve(
         out.print(f"the system lets a process have {fitting} connections; raise its open files (LimitNOFILE)")
     _tell_workers(connections=fitting)
     keep_modules_apart()
-    copy_loaded()
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     with DemoAccess(settings().data_dir).begun(address) if demo else nullcontext():
         uvicorn.run(

@@ -26,8 +26,8 @@ url=https://$name:$tls
 status() { ask -o /dev/null -w '%{http_code}' "$@"; }
 tell() { psql_of -c "$1"; }
 psql_of() { as_user psql -XAt "$(map db url)" "$@"; }
-# workers: the processes that answer requests, copies of one that has loaded the program, the child of the one that was started.
-workers() { pgrep -P "$(pgrep -d, -P "$(main)")"; }
+# workers: the processes that answer requests, which are children of the one that was started.
+workers() { pgrep -P "$(main)" -f spawn_main; }
 trap 'nginx -s stop 2>/dev/null; main >/dev/null && stop; map db down >/dev/null 2>&1 || true' EXIT
 
 part "install"

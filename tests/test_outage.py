@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2 as httpx
@@ -108,14 +109,12 @@ class Installation:
         )
 
     def processes(self) -> set[int]:
-        """The processes that answer requests: copies of one that has the program loaded."""
+        """The processes that answer requests."""
         told = subprocess.run(
-            ["pgrep", "-P", str(self.service.pid)], capture_output=True, text=True, check=False
-        )
-        grand = subprocess.run(
-            ["pgrep", "-P", ",".join(told.stdout.split())], capture_output=True, text=True, check=False
-        )
-        return set(map(int, grand.stdout.split()))
+            ["pgrep", "-P", str(self.service.pid), "-f", "spawn_main"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return set(map(int, told.stdout.split()))
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +176,18 @@ def outage(it: Installation, within_s: float) -> None:
         assert it.get(page, known=True).status_code == 200
 
 
+@contextmanager
+def without_database(it: Installation) -> Iterator[None]:
+    """Kill the database, wait until every process has noticed, and have it up again whatever comes."""
+    it.kill_database()
+    try:
+        asked = [(one, known) for one in (GRIDS, HOUSE) for known in (False, True)] * 6
+        wait(lambda: all("warning" in it.get(one, known=known).headers for one, known in asked))
+        yield
+    finally:
+        cluster.up(it.home)
+
+
 def stale(it: Installation) -> None:
     for asked in (GRIDS, HOUSE):
         for known in (False, True):
@@ -204,20 +215,17 @@ def comes_back(it: Installation, since: float) -> None:
 
 def test_a_killed_database_is_told_and_its_return_is_noticed(it: Installation) -> None:
     warm(it)
-    it.kill_database()
-    wait(lambda: all("warning" in it.get(GRIDS).headers for _ in range(8)), 20)
-    outage(it, within_s=8)
-    stale(it)
-    cluster.up(it.home)
+    with without_database(it):
+        outage(it, within_s=8)
+        stale(it)
     comes_back(it, time.monotonic())
 
 
 def test_what_was_changed_meanwhile_is_shown_afterwards(it: Installation) -> None:
     warm(it)
     before = it.get(HOUSE).content
-    it.kill_database()
-    wait(lambda: all("warning" in it.get(GRIDS).headers for _ in range(8)), 20)  # heard within a second
-    stale(it)
+    with without_database(it):
+        stale(it)
     engine = db.make_engine(cluster.up(it.home))
     with engine.begin() as conn:
         conn.execute(sa.text("UPDATE buildings SET address = 'changed'"))
@@ -243,16 +251,13 @@ def test_a_database_that_stands_still_is_refused_in_time(it: Installation) -> No
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
 def test_a_killed_process_is_replaced(it: Installation, how: signal.Signals) -> None:
-    before = it.processes()
+    before, started = it.processes(), it.log.read_text().count("Application startup complete")
     assert len(before) == 2
     victim = min(before)
     os.kill(victim, how)
-    begun = time.monotonic()
-    wait(lambda: len(it.processes() - {victim}) == 2, 30)
-    wait(lambda: it.log.read_text().count("Application startup complete") > 2, 30)
-    took = time.monotonic() - begun
+    wait(lambda: len(it.processes() - {victim}) == 2)
+    wait(lambda: it.log.read_text().count("Application startup complete") > started)
     assert victim not in it.processes()
-    assert took < 15, "a loaded machine; see docs/benchmarks.md"
     assert all(it.lives() for _ in range(10))
 
 
