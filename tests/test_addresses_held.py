@@ -191,3 +191,27 @@ def test_a_lot_is_found_and_is_no_number_along_its_street(store: Connection, wor
     placed = [found[text].by if isinstance(found[text], Found) else None for text in texts]  # type: ignore[union-attr]
     assert placed == [*["address"] * 4, None, None, None]
     assert [find(store, text, 3).matches[0].address for text in texts[:4]] == [registered] * 4
+
+
+MARKED = [
+    ("ถนนป้า", "ถนนป่า"), ("ถนนดี", "ถนนดู"), ("ばし通り", "はし通り"), ("মিলন সড়ক", "মালন সড়ক"),
+    ("கலை சாலை", "கல சாலை"), ("ကို လမ်း", "ကု လမ်း"), ("कला मार्ग", "किला मार्ग"),
+]  # fmt: skip
+"""Streets whose names differ by a vowel or a tone alone."""
+
+
+@pytest.mark.parametrize(("street", "other"), MARKED)
+def test_vowels_and_tones_are_letters(store: Connection, street: str, other: str) -> None:
+    add_street(store, street)
+    texts = [f"15 {street}", f"{street} 15", f"15 {other}", f"{other} 15"]
+    found = Gazetteer(store).find(texts, date(2024, 5, 1))
+    assert [isinstance(found[text], Found) for text in texts] == [True, True, False, False], found
+    add_street(store, other)
+    both = Gazetteer(store).find(texts, date(2024, 5, 1))
+    assert street_key(street) != street_key(other)
+    assert "several" not in str(both[texts[0]])
+
+
+@pytest.mark.parametrize(("one", "other"), [("Škoda", "Skoda"), ("مُحَمَّد", "محمد"), ("Đường Lê", "Duong Le")])
+def test_accents_and_points_may_be_left_out(one: str, other: str) -> None:
+    assert street_key(one) == street_key(other)

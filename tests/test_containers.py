@@ -195,3 +195,34 @@ def test_a_workbook_with_a_password_is_named_as_one(tmp_path: Path) -> None:
     path.write_bytes(locked + bytes(512))
     with pytest.raises(BadInput, match="password"):
         reading.read(path)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.geojson"])
+def test_a_file_at_the_top_can_be_chosen_beside_one_of_its_name(tmp_path: Path, name: str) -> None:
+    points = gpd.GeoDataFrame({"origin_id": ["1"]}, geometry=gpd.points_from_xy([113], [27]), crs=4326)
+    top, below = ("origin_id,lon,lat\n1,113,27\n", "origin_id,lon,lat\n2,113,27\n")
+    if name.endswith("json"):
+        top, below = points.to_json(), points.assign(origin_id="2").to_json()
+    packed = _zip(tmp_path / "z.zip", {name: top, f"b/{name}": below})
+    for layer, right in ((name, "1"), (f"b/{name}", "2")):
+        source = reading.read(packed, ReadOptions(layer=layer))
+        (chunk,) = source.chunks()
+        assert [str(value) for value in chunk.table["origin_id"].to_pylist()] == [right]
+
+
+@pytest.mark.parametrize("kind", ["int", "uint", "short", "ushort", "float", "double", "xsd:int", "string"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_numbers_of_a_kml_are_what_is_written_there(tmp_path: Path, kind: str, packed: bool) -> None:
+    codes = ["430202001000", "000", "-7", "99999999999999999999"]
+    schema = f'<Schema id="s" name="s"><SimpleField type="{kind}" name="origin_id"/></Schema>'
+    places = "".join(
+        '<Placemark><ExtendedData><SchemaData schemaUrl="#s">'
+        f'<SimpleData name="origin_id">{code}</SimpleData>'
+        "</SchemaData></ExtendedData><Point><coordinates>113,27</coordinates></Point></Placemark>"
+        for code in codes
+    )
+    text = f"{HEAD}<Document>{schema}<Folder><name>F</name>{places}</Folder></Document></kml>"
+    path = tmp_path / "a.kml"
+    path.write_text(text)
+    (chunk,) = reading.read(_zip(tmp_path / "a.kmz", {"doc.kml": text}) if packed else path).chunks()
+    assert chunk.table["origin_id"].to_pylist() == codes

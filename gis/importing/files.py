@@ -115,7 +115,8 @@ def find(path: Path, layer: str | None) -> tuple[File, str | None]:
     inside = _readable(path)
     if len(inside) <= 1:
         return (File(path, inside[0]) if inside else File(path)), layer
-    chosen = [member for member in inside if layer is not None and layer in _names(member)]
+    named = [member for member in inside if layer is not None and layer in _names(member)]
+    chosen = [member for member in named if member == layer] or named
     if len(chosen) == 1:
         return File(path, chosen[0]), None
     told = ", ".join(_shortest(member, inside) for member in inside[:20])

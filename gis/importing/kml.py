@@ -1,6 +1,7 @@
 """What GDAL leaves out of a KML without a word: what links point to, values of a schema that is not there."""
 
 import io
+import re
 from collections import defaultdict
 from typing import Any
 from xml.parsers import expat
@@ -31,6 +32,27 @@ class _Seen:
             self._schema = attributes.get("schemaUrl", "")
         elif name == "SimpleData":
             self.names[self._schema][attributes.get("name", "")] = None
+
+
+_NUMBERS = re.compile(
+    rb"(<(?:\w+:)?SimpleField\b[^>]*\btype\s*=\s*[\"'])(?:xsd:)?(?:u?int|u?short|float|double)(?=[\"'])"
+)
+
+
+def as_written(file: File, given: str | bytes) -> str | bytes:
+    """Return what GDAL is to open with a KML's numbers as the text that they are there.
+
+    It cuts one that its Schema calls `int` off at 2147483647, and zeros in front of any.
+    """
+    if file.suffix != ".kml":
+        return given
+    if isinstance(given, bytes):
+        whole = given
+    else:
+        with file.open() as stream:
+            whole = stream.read()
+    text, many = _NUMBERS.subn(rb"\1string", whole)
+    return text if many else given
 
 
 def left_out(file: File, given: str | bytes) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ def open_vector(file: File, options: ReadOptions) -> Source:
     Raises BadInput when the layer or the encoding is not known, or features share an id.
     """
     given, notes = _given(file, declared(options))
+    given = kml.as_written(file, given)
     raw = shapefiles.RAW if file.suffix == ".shp" else None
     if raw:
         shapefiles.check_whole(file)

@@ -117,12 +117,22 @@ Address = House | Block | Crossing
 def street_key(name: str) -> str:
     """Return a street's name as names are compared: `North Charles Street` is `N CHARLES ST`."""
     folded = unicodedata.normalize("NFKD", name).upper().translate(_STROKES)
-    letters = "".join(sign for sign in folded if not unicodedata.combining(sign))
-    words = re.sub(r"[^\w\s]+", " ", re.sub(r"['’.]", "", letters)).split()
+    letters = unicodedata.normalize("NFC", _ACCENTS.sub("", folded))
+    words = "".join(sign if sign.isalnum() or _is_mark(sign) else " " for sign in letters).split()
     short = [_COMPOUND.sub("STR", _SHORT.get(word, word.lstrip("0") or word)) for word in words]
     if (at := _direction_as_name(short)) is not None:
         short[at] = words[at]
     return " ".join(_as_ordinal(one, after) for one, after in pairwise([*short, ""]))
+
+
+_ACCENTS = re.compile(r"[\u0300-\u036f\u0591-\u05bd\u05bf-\u05c7\u064b-\u065f\u0670'’.]")
+"""Marks that are often left out: accents of Latin, Greek and Cyrillic, points of Hebrew and Arabic. Those of
+Thai, Devanagari, Bengali, Tamil, Burmese, kana are letters: another mark is another word."""
+
+
+def _is_mark(sign: str) -> bool:
+    """Tell whether a sign is a vowel or tone of the letter before it, or joins words."""
+    return sign == "_" or unicodedata.category(sign).startswith("M")
 
 
 _STROKES = str.maketrans(
@@ -257,8 +267,10 @@ _SUFFIX = (
     r"(?P<suffix>\s?/?\s?[A-NP-WYZ]|\s?-\s?(?P<to>\d+)|\s?/\s?\d+(?:\s?[A-Z])?|\s+\d/\d"
     r"|\s+(?:bis|ter|quater))?$"
 )
+_MARKS = "".join(chr(at) for at in range(0x300, 0x3100) if unicodedata.category(chr(at)).startswith("M"))
+"""Vowels and tones behind the letter that they belong to, which no pattern takes for letters."""
 _NUMBER_BEHIND = re.compile(
-    rf"^(?P<street>[^\W\d].*?[^\W\d]\.?),?\s+{_SIGN}(?P<number>\d+){_SUFFIX}", re.IGNORECASE
+    rf"^(?P<street>[^\W\d].*?[^\W\d][{_MARKS}]*\.?),?\s+{_SIGN}(?P<number>\d+){_SUFFIX}", re.IGNORECASE
 )
 _NUMBER_LAST = re.compile(
     rf"^(?P<street>(?=.*[^\W\d])\D*\d(?:.*?\S)??),?\s+{_SIGN}(?P<number>\d+){_SUFFIX}", re.IGNORECASE
