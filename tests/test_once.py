@@ -216,7 +216,7 @@ def _line(*places: tuple[float, float]) -> dict[str, Any]:
 
 
 def test_every_post_that_changes_takes_a_key() -> None:
-    """A login is no creation: its answer is a cookie, and a second one harms nobody."""
+    """A login is no creation: its answer is a cookie, and a second one harms nobody; so a demo's link."""
     paths = make_app().openapi()["paths"]
     posts = {path: one["post"] for path, one in paths.items() if "post" in one}
     takes = {
@@ -224,7 +224,7 @@ def test_every_post_that_changes_takes_a_key() -> None:
         for path, one in posts.items()
         if any(each["name"].lower() == "idempotency-key" for each in one.get("parameters", []))
     }
-    assert set(posts) - takes == {"/session"}
+    assert set(posts) - takes == {"/session", "/session/demo"}
 
 
 def test_steps_and_decisions_sent_twice_take_effect_once(ask: Ask) -> None:
