@@ -264,7 +264,7 @@ def pooled(database: str, mode: str, **more: str) -> Iterator[str]:
         done = postgres.run(postgres.account(), program, "-d", folder / "ini")
         assert done.returncode == 0, done.stderr
         deadline = time.monotonic() + 10
-        while not (folder / "pid").exists():
+        while not (folder / "pid").exists() or not (folder / "pid").read_text().endswith("\n"):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         pid = int((folder / "pid").read_text())
