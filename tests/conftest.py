@@ -20,7 +20,7 @@ from api import access
 from api.demo_access import DemoAccess
 from api.main import make_app
 from gis import db
-from gis.access import ANYBODY, Principal
+from gis.access import ANYBODY, Principal, create_key
 from gis.migrate import migrate
 from gis.settings import settings
 from tests import forking
@@ -31,7 +31,8 @@ hypothesis_settings.load_profile("short")
 
 
 _LONGEST = (
-    "planner_page", "city_journeys", "page", "record", "planner_table_page", "public", "archive", "scopes",
+    "planner_page", "outage", "city_journeys", "page", "record", "regimes", "planner_table_page",
+    "public", "archive", "scopes",
     "situation_page", "dump", "hits_page", "notebooks", "opening_page", "analysis_page", "contract",
     "readers", "empty_city_page", "record_page", "hostile", "planning_api", "history", "chicago",
 )  # fmt: skip
@@ -133,6 +134,19 @@ def service_engine(database: str) -> Iterator[Engine]:
     made = db.engine_of_service(database)
     yield made
     made.dispose()
+
+
+@pytest.fixture(scope="module")
+def asker(
+    engine: Engine, service_engine: Engine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
+    """A commander of the whole city who asks the service over the module's database."""
+    with engine.begin() as connection:
+        key = create_key(connection, "commander", None, scheme="safety", label="desk").key
+    app = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
+    with TestClient(app, "http://127.0.0.1") as client:
+        client.headers["Authorization"] = f"Bearer {key}"
+        yield client
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -12,8 +11,7 @@ from fastapi.testclient import TestClient
 from scipy import stats
 from sqlalchemy.engine import Engine
 
-from api.main import make_app
-from gis import access, schema
+from gis import schema
 from gis.errors import BadInput
 from gis.record_span import Span
 from layers.provisional import recorded_part
@@ -68,18 +66,6 @@ def recorded(engine: Engine) -> None:
                 town.add_incidents(conn, batch, places, category, start, DAY / a_day)
                 fresh = schema.incidents.c.source == "citizen"
                 conn.execute(schema.incidents.update().where(fresh).values(source=source))
-
-
-@pytest.fixture(scope="module")
-def asker(
-    engine: Engine, service_engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TestClient]:
-    with engine.begin() as conn:
-        key = access.create_key(conn, "commander", None, scheme="safety", label="desk").key
-    app = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
-    with TestClient(app, "http://127.0.0.1") as client:
-        client.headers["Authorization"] = f"Bearer {key}"
-        yield client
 
 
 def in_use(part: Query, start: date, end: date) -> list[date]:

@@ -1,6 +1,5 @@
 """An area that joined the records, left them or paused is no outbreak and no fall, nor is the whole."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,8 +11,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.engine import Connection, Engine
 
-from api.main import make_app
-from gis import access, schema
+from gis import schema
 from tests import town
 
 DAY = timedelta(days=1)
@@ -114,18 +112,6 @@ def recorded(engine: Engine) -> None:
         moments = [{"b_id": one, "at": row["at"]} for one, row in zip(ids, ordered, strict=True)]
         moved = i.update().where(i.c.id == sa.bindparam("b_id"))
         conn.execute(moved.values(occurred_at=sa.bindparam("at"), reported_at=sa.bindparam("at")), moments)
-
-
-@pytest.fixture(scope="module")
-def asker(
-    engine: Engine, service_engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TestClient]:
-    with engine.begin() as conn:
-        key = access.create_key(conn, "commander", None, scheme="safety", label="desk").key
-    app = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
-    with TestClient(app, "http://127.0.0.1") as client:
-        client.headers["Authorization"] = f"Bearer {key}"
-        yield client
 
 
 def ask(asker: TestClient, path: str, **query: Any) -> Query:

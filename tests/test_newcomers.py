@@ -1,7 +1,6 @@
 """Categories that came into use in many grids make neither all together nor what is above them depart."""
 
 import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,8 +11,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
 
-from api.main import make_app
-from gis import access, schema
+from gis import schema
 from layers.stats.change import change, change_of_whole, with_and_without
 from tests import town
 
@@ -72,18 +70,6 @@ def recorded(engine: Engine) -> None:
         add("A2", 3, BEGAN, LAST)
         add("E", 2, FIRST, OVER)
         add("O", 60, OUTBREAK, OUTBREAK + 8 * DAY, (1, 1))
-
-
-@pytest.fixture(scope="module")
-def asker(
-    engine: Engine, service_engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TestClient]:
-    with engine.begin() as conn:
-        key = access.create_key(conn, "commander", None, scheme="safety", label="desk").key
-    app = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
-    with TestClient(app, "http://127.0.0.1") as client:
-        client.headers["Authorization"] = f"Bearer {key}"
-        yield client
 
 
 def ask(asker: TestClient, path: str, **query: Any) -> Asked:

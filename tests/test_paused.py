@@ -1,7 +1,6 @@
 """A category or source that paused is not judged across its pause: no gap, no end and no beginning."""
 
 import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,8 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
 
-from api.main import make_app
-from gis import access, schema
+from gis import schema
 from tests import town
 
 DAY = timedelta(days=1)
@@ -61,18 +59,6 @@ def recorded(engine: Engine) -> None:
         add(2, "0102", "hotline", HOTLINE)
         add(2, "0101", "hotline")
         add(8, "0101", "citizen")
-
-
-@pytest.fixture(scope="module")
-def asker(
-    engine: Engine, service_engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TestClient]:
-    with engine.begin() as conn:
-        key = access.create_key(conn, "commander", None, scheme="safety", label="desk").key
-    app = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
-    with TestClient(app, "http://127.0.0.1") as client:
-        client.headers["Authorization"] = f"Bearer {key}"
-        yield client
 
 
 def ask(asker: TestClient, path: str, **query: Any) -> Query:

@@ -59,25 +59,17 @@ class Walk:
         beside = [one for one in operations if one.path.split("/")[1] == about]
         past: list[Request] = []
         for _ in range(rng.randint(3, 5)):
-            if past and rng.random() < 0.25:
-                asked = past[-1]  # once more, by somebody else: what is unique meets itself
-            else:
+            # Once more, by somebody else: what is unique meets itself.
+            if not past or rng.random() >= 0.25:
                 operation = rng.choice(beside if rng.random() < 0.7 else operations)
                 asked = _cornered(rng, self.document.request(rng, operation))
-                asked_of[id(asked)] = operation
             past.append(asked)
             answer = asked.send(self.client, self.keys.get(rng.choice(ROLES)))
             self.statuses[answer.status_code] += 1
             self.document.learn(answer)
-            if wrong := _undocumented(asked_of[id(asked)], answer):
+            if wrong := _undocumented(operation, answer):
                 told = " | ".join(map(str, past))
-                self.faults.setdefault(
-                    f"{asked_of[id(asked)]}: {wrong}", f"seed {seed}: {told} -> {answer.text[:300]}"
-                )
-
-
-asked_of: dict[int, Operation] = {}
-"""Which operation a request is of."""
+                self.faults.setdefault(f"{operation}: {wrong}", f"seed {seed}: {told} -> {answer.text[:300]}")
 
 
 def _cornered(rng: Random, made: Request) -> Request:
@@ -114,7 +106,7 @@ def _is_one_of(media: str, kinds: dict[str, Any]) -> bool:
 
 @pytest.fixture(scope="module")
 def walk(engine: Engine, service_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
-    """The service over the town, with a key for each role and for each of two scopes."""
+    """The service over the town, with a key for each role."""
     with engine.begin() as conn:
         batch = town.furnish(conn, [(1, 1), (4, 4)])
         town.add_incidents(conn, batch, [town.at(0.4 + n / 50, 0.4) for n in range(40)])

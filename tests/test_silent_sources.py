@@ -1,6 +1,5 @@
 """Sources that began, paused or ended in many grids make nothing of what they add to depart."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,8 +10,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
 
-from api.main import make_app
-from gis import access, schema
+from gis import schema
 from tests import town
 
 DAY = timedelta(days=1)
@@ -53,18 +51,6 @@ def recorded(engine: Engine) -> None:
                     town.add_incidents(conn, batch, inside, category, start, (end - start) / number)
             fresh = schema.incidents.c.source == "citizen"
             conn.execute(schema.incidents.update().where(fresh).values(source=source))
-
-
-@pytest.fixture(scope="module")
-def asker(
-    engine: Engine, service_engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TestClient]:
-    with engine.begin() as conn:
-        key = access.create_key(conn, "commander", None, scheme="safety", label="desk").key
-    app = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
-    with TestClient(app, "http://127.0.0.1") as client:
-        client.headers["Authorization"] = f"Bearer {key}"
-        yield client
 
 
 def ask(asker: TestClient, path: str, **query: Any) -> Query:

@@ -1,6 +1,5 @@
 """What is reported late in one category, source or grid alone does not look as if it had become rare."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,8 +9,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.engine import Engine
 
-from api.main import make_app
-from gis import access, schema
+from gis import schema
 from tests import town
 
 FIRST = datetime(2024, 9, 1, tzinfo=town.ZONE)
@@ -59,18 +57,6 @@ def reported(engine: Engine) -> None:
         add("R", 1, "T1c")
         add("R", 3, "T1c", since=LAST - 30 * DAY)
         conn.execute(sa.delete(schema.incidents).where(i.reported_at > LAST))
-
-
-@pytest.fixture(scope="module")
-def asker(
-    engine: Engine, service_engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TestClient]:
-    with engine.begin() as conn:
-        key = access.create_key(conn, "commander", None, scheme="safety", label="desk").key
-    app = make_app(lambda: service_engine, tmp_path_factory.mktemp("data"))
-    with TestClient(app, "http://127.0.0.1") as client:
-        client.headers["Authorization"] = f"Bearer {key}"
-        yield client
 
 
 def ask(asker: TestClient, path: str, **query: Any) -> Asked:

@@ -112,6 +112,7 @@ def may_be_one(one: str, other: str) -> bool:
 
 
 _MOST_LETTERS = 12
+"""A longer word is hardly a type or a title that is left out, but what the street is called."""
 
 
 def _is_short_for(short: str, long: str) -> bool:

@@ -22,9 +22,7 @@ _TYPES = {
     "HIGHWAY": "HWY", "LANE": "LN", "PARKWAY": "PKWY", "PKY": "PKWY", "PARK": "PK",
     "PLACE": "PL", "PLAZA": "PLZ", "POINT": "PT", "ROAD": "RD", "ROUTE": "RTE",
     "SQUARE": "SQ", "STREET": "ST", "STR": "ST", "STRASSE": "ST", "STRADA": "ST",
-    "TERRACE": "TER", "TERR": "TER",
-    "TRAIL": "TRL",
-    "TURNPIKE": "TPKE",
+    "TERRACE": "TER", "TERR": "TER", "TRAIL": "TRL", "TURNPIKE": "TPKE",
 }  # fmt: skip
 _DIRECTIONS = {
     "NORTH": "N", "SOUTH": "S", "EAST": "E", "WEST": "W", "NORTHEAST": "NE", "NORTHWEST": "NW",
@@ -126,8 +124,7 @@ def street_key(name: str) -> str:
 
 
 _ACCENTS = re.compile(r"[\u0300-\u036f\u0591-\u05bd\u05bf-\u05c7\u064b-\u065f\u0670'’.]")
-"""Marks that are often left out: accents of Latin, Greek and Cyrillic, points of Hebrew and Arabic. Those of
-Thai, Devanagari, Bengali, Tamil, Burmese, kana are letters: another mark is another word."""
+"""Marks often left out: of Latin, Greek, Cyrillic, Hebrew, Arabic. Those of Thai or kana are letters."""
 
 
 def _is_mark(sign: str) -> bool:
@@ -378,9 +375,8 @@ def _house_behind(text: str) -> House | None:
     house = number_behind(text)
     if house is None or not house.written:
         return None
-    english = parts(house.street).kind and not house.written.upper().split()[-1].startswith(
-        ("STR", "AVENIDA")
-    )
+    last = house.written.upper().split()[-1]
+    english = parts(house.street).kind and not last.startswith(("STR", "AVENIDA"))
     return None if english or house.street in _KINDS else house
 
 
