@@ -139,7 +139,7 @@ def test_search_reads_addresses_as_people_write_them(client: TestClient) -> None
         ("小镇一路1号", 1.0, "T1a")
     ]
     begun = client.get("/grids/suggest", params={"q": "小镇一路1"}).json()["suggestions"]
-    assert begun == ["小镇一路12号", "小镇一路1号"]
+    assert begun == ["小镇一路1号", "小镇一路12号"]
     nothing = client.get("/grids/search", params={"q": "100%_"}).json()
     assert nothing == {"matches": [], "tied": 0, "more": False}
 
