@@ -172,9 +172,10 @@ def test_what_a_kml_holds_beside_what_is_read_is_said(tmp_path: Path, name: str)
         _zip(tmp_path / name, {"doc.kml": text})
     else:
         (tmp_path / name).write_text(text)
-    links, values = _contents(tmp_path / name)["notes"]
-    assert links.startswith("holds 1 links to other places")
-    assert values.startswith("values origin_id, kind are not read: the file has no Schema")
+    found = _contents(tmp_path / name)
+    assert [note.partition(" to ")[0] for note in found["notes"]] == ["holds 1 links"]
+    rows = [(row["origin_id"], row["kind"]) for row in found["rows"]]
+    assert rows == [(f"Q{n}", f"类{n}") for n in range(4)]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "gb18030"])

@@ -1,80 +1,187 @@
-"""What GDAL leaves out of a KML without a word: what links point to, values of a schema that is not there."""
+"""KML rewritten so that GDAL reads every value of a place, as the text that it is.
+
+By itself GDAL drops values that no Schema of the Document declares, and some names (`begin`); it takes the
+last of two of one name, cuts numbers off, and turns every sign of a Chinese name into `_`.
+"""
 
 import io
-import re
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
-from xml.parsers import expat
+from xml.sax import expatreader, saxutils, xmlreader
 
 from gis.errors import BadInput
 from gis.importing.files import File
+from gis.importing.source import plain_name
+
+_BESIDE = frozenset({"address", "phoneNumber"})
+"""What a place says by elements of KML that GDAL does not read."""
+_TAKEN = _BESIDE | {"Schema", "ExtendedData"}
+"""Elements that are not handed on, with all in them."""
+_NAMED = frozenset({"Data", "SimpleData"})
+_GROUPS = frozenset({"Data", "SchemaData"})
+_FIELDS = {"when": "timestamp"}
+"""Elements that GDAL makes a column of another name from."""
 
 
-class _Seen:
-    """What one pass over a KML tells: places, links, schemas by their ids, and names of values by schema."""
+class Rewritten(saxutils.XMLGenerator):
+    """A KML without Schemas, each value of its places being `Data` under a name that GDAL leaves as it is.
+
+    `text`: the file as UTF-8; `places`: how many it holds; `notes`: what it holds beside what is read.
+    """
 
     def __init__(self, file: File, given: str | bytes) -> None:
-        self.places, self.links, self.schemas = 0, 0, set[str]()
-        self.names: dict[str, dict[str, None]] = defaultdict(dict)
-        self._schema = ""
-        parser = expat.ParserCreate("utf-8")
-        parser.StartElementHandler = self._start
+        """Rewrite a KML of which the XML is whole; `given`: what GDAL opens, bytes are the file as UTF-8.
+
+        Raises BadInput when it holds only links.
+        """
+        out = io.BytesIO()
+        super().__init__(out, "utf-8")
+        self._path: list[str] = []
+        self._kept = [True]
+        self._prefix, self._name, self._text = "", "", list[str]()
+        self._place: list[tuple[str, str]] | None = None
+        self.places, self._links = 0, 0
+        self._elements, self._lists = set[str](), dict[str, None]()
+        self._spelt: dict[str, str] = {}
+        self._columns: dict[str, str] = {}
+        self._twice: dict[str, list[int]] = defaultdict(list)
         with io.BytesIO(given) if isinstance(given, bytes) else file.open() as stream:
-            parser.ParseFile(stream)
+            self._parse(stream)
+        if self._links and not self.places:
+            raise BadInput(
+                "file",
+                f"{file.name} holds no places, only {self._links} links to where they are; "
+                "get what a link points to (open it in Google Earth and save it), and import that",
+            )
+        self.text, self.notes = out.getvalue(), tuple(self._noted())
 
-    def _start(self, name: str, attributes: dict[str, Any]) -> None:
-        name = name.rpartition(":")[2]
-        self.places += name == "Placemark"
-        self.links += name == "NetworkLink"
-        if name == "Schema":
-            self.schemas |= {attributes.get("id", ""), attributes.get("name", "")}
-        elif name == "SchemaData":
-            self._schema = attributes.get("schemaUrl", "")
-        elif name == "SimpleData":
-            self.names[self._schema][attributes.get("name", "")] = None
+    def names(self, fields: Sequence[str]) -> dict[str, str]:
+        """Return GDAL's columns and what each is called; where a value of places has its name, `… (2)`.
+
+        One of GDAL's own that would hold nothing beside such a value is left out.
+        """
+        said = {at: name for name, at in self._columns.items()}
+        own = {name.casefold() for name in self._columns}
+        left = [one for one in fields if one.casefold() not in own or one.casefold() in self._elements]
+        return {
+            field: said.get(field) or (f"{field} (2)" if field.casefold() in own else field)
+            for field in fields
+            if field in said or field in left
+        }
+
+    def startElement(self, name: str, attrs: Any) -> None:  # noqa: N802 - SAX
+        """Hand on what belongs to no value of a place."""
+        local = name.rpartition(":")[2]
+        if not self._path:
+            self._prefix, attrs = name.removesuffix(local), _standard(attrs, name)
+        self._path.append(local)
+        self._kept.append(self._kept[-1] and local not in _TAKEN)
+        self._text = []
+        if local == "Placemark":
+            self._place, self.places = [], self.places + 1
+            self._elements |= {one.casefold() for one in attrs.getNames()}
+        if self._kept[-1]:
+            self._links += local == "NetworkLink"
+            if self._place is not None:
+                self._elements.add(_FIELDS.get(local, local).casefold())
+            super().startElement(self._plain(name), attrs)
+        elif local in _NAMED:
+            self._name = attrs.get("name", "")
+        elif local == "SimpleArrayData":
+            self._lists[attrs.get("name", "")] = None
+
+    def characters(self, content: str) -> None:
+        """Keep the text of a value."""
+        if self._kept[-1]:
+            super().characters(content)
+        else:
+            self._text.append(content)
+
+    def endElement(self, name: str) -> None:  # noqa: N802 - SAX
+        """Note a value; write those of a place at its end."""
+        local = self._path[-1]
+        if self._place is not None and self._is_value():
+            named = self._name if local in _NAMED | {"value"} else local
+            self._place.append((plain_name(named) or "unnamed", "".join(self._text)))
+        if local == "Placemark" and self._place is not None:
+            self._extend(self._told_apart(self._place))
+            self._place = None
+        if self._kept[-1]:
+            super().endElement(self._plain(name))
+        self._path.pop()
+        self._kept.pop()
+        self._text = []
+
+    def _parse(self, stream: Any) -> None:
+        parser, source = expatreader.create_parser(), xmlreader.InputSource()  # noqa: S315 - expat bounds entities, sax opens none
+        source.setByteStream(stream)
+        source.setEncoding("utf-8")
+        parser.setContentHandler(self)
+        parser.parse(source)
+
+    def _plain(self, name: str) -> str:
+        """Return an element's name without the prefix that the first has: GDAL knows KML's names only so."""
+        return name.removeprefix(self._prefix)
+
+    def _is_value(self) -> bool:
+        parent, local = self._path[-2:]
+        if local == "Data":  # its value stands in an element of its own, but not in every file
+            return bool("".join(self._text).strip())
+        by_parent = {"Data": local == "value", "ExtendedData": local not in _GROUPS}
+        return local == "SimpleData" or by_parent.get(parent, local in _BESIDE)
+
+    def _told_apart(self, values: list[tuple[str, str]]) -> dict[str, str]:
+        """Return values by column: another one of the same name stands in a column of its own."""
+        found: dict[str, str] = {}
+        for name, text in values:
+            first = self._spelt.setdefault(name.casefold(), name)
+            column, at = first, 1
+            while column in found and found[column] != text:
+                at += 1
+                column = f"{first} ({at})"
+            found[column] = text
+            if at > 1:
+                self._twice[column].append(self.places)
+        return found
+
+    def _extend(self, values: dict[str, str]) -> None:
+        super().startElement("ExtendedData", _attributes())
+        for column, text in values.items():
+            at = self._columns.setdefault(column, f"v{len(self._columns)}")
+            super().startElement("Data", _attributes(name=at))
+            super().startElement("value", _attributes())
+            super().characters(text)
+            super().endElement("value")
+            super().endElement("Data")
+        super().endElement("ExtendedData")
+
+    def _noted(self) -> Iterator[str]:
+        if self._links:
+            left = f"holds {self._links} links to other places, which are not read"
+            yield f"{left}; get those and import them too"
+        if self._lists:
+            yield f"lists {', '.join(self._lists)} of points of a track are not read"
+        for column, places in self._twice.items():
+            first = ", ".join(map(str, places[:5])) + " …" * (len(places) > 5)
+            yield (
+                f"{len(places)} places (number {first}) have another value of one name: it stands in column "
+                f"{column!r}; see which of the two is right"
+            )
+        both = sorted(name for name in self._columns if name.casefold() in self._elements)
+        if both:
+            yield (
+                f"has {', '.join(both)} as an element of KML and as a value of places: the value has the "
+                "name, the element's is '… (2)'"
+            )
 
 
-_NUMBERS = re.compile(
-    rb"(<(?:\w+:)?SimpleField\b[^>]*\btype\s*=\s*[\"'])(?:xsd:)?(?:u?int|u?short|float|double)(?=[\"'])"
-)
+def _standard(attrs: Any, name: str) -> "xmlreader.AttributesImpl[str]":
+    """Return the attributes of the first element in the one namespace in which GDAL reads all of a KML."""
+    own = f"xmlns:{name.rpartition(':')[0]}"
+    kept = {one: text for one, text in attrs.items() if one != own}
+    return _attributes(**(kept | {"xmlns": "http://www.opengis.net/kml/2.2"}))
 
 
-def as_written(file: File, given: str | bytes) -> str | bytes:
-    """Return what GDAL is to open with a KML's numbers as the text that they are there.
-
-    It cuts one that its Schema calls `int` off at 2147483647, and zeros in front of any.
-    """
-    if file.suffix != ".kml":
-        return given
-    if isinstance(given, bytes):
-        whole = given
-    else:
-        with file.open() as stream:
-            whole = stream.read()
-    text, many = _NUMBERS.subn(rb"\1string", whole)
-    return text if many else given
-
-
-def left_out(file: File, given: str | bytes) -> tuple[str, ...]:
-    """Return what a KML, of which the XML is whole, holds beside what is read.
-
-    `given`: what GDAL opens; bytes are the file itself as UTF-8. Raises BadInput when it holds only links.
-    """
-    if file.suffix != ".kml":
-        return ()
-    seen = _Seen(file, given)
-    if seen.links and not seen.places:
-        raise BadInput(
-            "file",
-            f"{file.name} holds no places, only {seen.links} links to where they are; "
-            "get what a link points to (open it in Google Earth and save it), and import that",
-        )
-    links = f"holds {seen.links} links to other places, which are not read; get those and import them too"
-    lost = [name for url, names in seen.names.items() for name in names if _id(url) not in seen.schemas]
-    said = ", ".join(dict.fromkeys(lost))
-    schema = f"values {said} are not read: the file has no Schema for them; let its program save it anew"
-    return (links,) * bool(seen.links) + (schema,) * bool(lost)
-
-
-def _id(url: str) -> str:
-    return url.removeprefix("#")
+def _attributes(**values: str) -> "xmlreader.AttributesImpl[str]":
+    return xmlreader.AttributesImpl(values)

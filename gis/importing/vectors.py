@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from gis.importing.source import CHUNK, Geoms, ReadOptions, Source, digest, numb
 _TEXTS = frozenset({".geojson", ".json", ".topojson", ".geojsonl", ".geojsons", ".kml", ".gml", ".gpx"})
 _XML = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([\w.:-]+)["']""")
 _FEATURE_ID = re.compile(rb'"id"\s*:\s*-?\d+\s*[,}]')
+_PASSING = re.compile(r"^pyogrio_[0-9a-f]{32}$")
+"""GDAL's name of a layer without one, of a file that is handed to it from memory."""
 _TIMES_GUESSED = frozenset({"GeoJSON"})
 _AS_WRITTEN = {"DATE_AS_STRING": "YES"}
 """For drivers that take texts for times where they look like some, by a grammar of their own."""
@@ -36,7 +39,8 @@ class _Layer:
 
     `given`: GDAL's name of the file, or the file itself as UTF-8; `at`: the place of the layer; `encoding` of
     its texts, `raw` for GDAL; `ids`: the column in which features' own numbers are kept, None without any;
-    `told`: its driver's options; `misread`: numbers that GDAL would misread, by column, as written.
+    `told`: its driver's options; `misread`: numbers that GDAL would misread, by column, as written; `names`:
+    the columns to read of a KML, and what they are called.
     """
 
     given: str | bytes
@@ -46,16 +50,19 @@ class _Layer:
     ids: str | None
     told: dict[str, str]
     misread: Mapping[int, shapefiles.Texts] = field(default_factory=dict)
+    names: Mapping[str, str] | None = None
 
     def open(self) -> Any:
         """Open it; times as texts: a typed column has one zone, that of some rows, for all."""
         return pyogrio.raw.open_arrow(
             self.given, layer=self.at, encoding=self.raw, batch_size=CHUNK, return_fids=True,
-            use_pyarrow=True, datetime_as_string=True, **self.told,
+            use_pyarrow=True, datetime_as_string=True, columns=self.names and list(self.names), **self.told,
         )  # fmt: skip
 
     def name(self, given: str) -> str:
         """Return the name of a column as it is meant."""
+        if self.names:
+            return self.names[given]
         return columns.read(given.encode(self.raw), self.encoding) if self.raw else given
 
 
@@ -65,12 +72,14 @@ def open_vector(file: File, options: ReadOptions) -> Source:
     Raises BadInput when the layer or the encoding is not known, or features share an id.
     """
     given, notes = _given(file, declared(options))
-    given = kml.as_written(file, given)
     raw = shapefiles.RAW if file.suffix == ".shp" else None
     if raw:
         shapefiles.check_whole(file)
     wholeness.check(file, given)
-    beside = kml.left_out(file, given)
+    places = kml.Rewritten(file, given) if file.suffix == ".kml" else None
+    if places:
+        given, notes = places.text, notes + places.notes
+        _check_places(file, places)
     at = _chosen(given, file, options.layer)
     encoding = shapefiles.encoding(file, at, declared(options)) if raw else "utf-8"
     info = pyogrio.read_info(given, layer=at, encoding=raw)
@@ -79,7 +88,9 @@ def open_vector(file: File, options: ReadOptions) -> Source:
     layer = _Layer(given, at, encoding, raw, None if ids in info["fields"] else ids or None, told)
     if raw:
         layer = replace(layer, misread=shapefiles.misread(file))
-    named = tuple(layer.name(name) for name in info["fields"])
+    if places:
+        layer = replace(layer, names=places.names(info["fields"]))
+    named = tuple(layer.name(name) for name in layer.names or info["fields"])
     if raw and encoding != "utf-8" and not options.encoding:
         notes = (f"its table is read as {encoding}",)
     return Source(
@@ -90,9 +101,7 @@ def open_vector(file: File, options: ReadOptions) -> Source:
         has_geometry=info["geometry_type"] is not None,
         crs=options.crs or info["crs"],
         total=info["features"] if info["features"] >= 0 else None,
-        notes=tuple(
-            chain(notes, beside, wholeness.parts(file, info["features"]), _without_crs(file, info, options))
-        ),
+        notes=tuple(chain(notes, wholeness.parts(file, info["features"]), _without_crs(file, info, options))),
     )
 
 
@@ -113,7 +122,8 @@ def _given(file: File, said: Declared | None) -> tuple[str | bytes, tuple[str, .
 
 
 def _chosen(given: str | bytes, file: File, layer: str | None) -> int:
-    layers = [str(name) for name, _ in pyogrio.list_layers(given)]
+    stem = PurePosixPath(file.name).stem
+    layers = [_PASSING.sub(stem, str(name)) for name, _ in pyogrio.list_layers(given)]
     if not layers:
         raise BadInput("file", f"{file.name} has no layer; it holds nothing to import")
     if layer is None and len(layers) > 1:
@@ -121,6 +131,19 @@ def _chosen(given: str | bytes, file: File, layer: str | None) -> int:
     if layer is not None and layer not in layers:
         raise BadInput("layer", f"{file.name} has no {layer!r}; it has {', '.join(layers)}")
     return 0 if layer is None else layers.index(layer)
+
+
+def _check_places(file: File, kml_of: kml.Rewritten) -> None:
+    """Raise BadInput where GDAL passes over places, or its other driver takes the file.
+
+    It takes one Document or place at the top; the other driver drops all values.
+    """
+    layers = pyogrio.list_layers(kml_of.text)
+    told = [pyogrio.read_info(kml_of.text, layer=at) for at in range(len(layers))]
+    read = sum(one["features"] for one in told if one["driver"] == "LIBKML")
+    if read != kml_of.places:
+        problem = f"{file.name} holds {kml_of.places} places, {read} can be read"
+        raise BadInput("file", f"{problem}: it is no regular KML; open it in Google Earth and save it anew")
 
 
 def _feature_ids(file: File, info: dict[str, Any]) -> str:
