@@ -28,6 +28,8 @@ from gis.changes import Box, Change, Tables
 from gis.errors import Busy, Problem, Unknown
 from gis.grids import Wish, shape
 from gis.schema import incidents, responders, revisions
+from gis.schema_plans import plans
+from gis.schema_situation import alarms
 from layers import surveillance
 from layers.catalogue import CATALOG, LAYERS
 from layers.view import View, in_scope
@@ -261,9 +263,11 @@ def _concerns(conn: Connection, seen: View, what: Touched) -> bool:
     return bool(conn.execute(sa.select(touching)).scalar())
 
 
-def _plans(_: Connection, who: Principal, __: View, touched: Touches, ___: frozenset[str]) -> Iterator[Event]:
-    """Yield that plans changed, to who may read plans; which, they ask for as far as they may see them."""
-    if "plans" in touched and who.rank >= rank("commander"):
+def _plans(
+    conn: Connection, who: Principal, _: View, touched: Touches, __: frozenset[str]
+) -> Iterator[Event]:
+    """Yield that plans changed, to who sees one of them."""
+    if who.rank >= rank("commander") and _sees_one(conn, plans, touched):
         yield "plan", {}
 
 
@@ -271,8 +275,17 @@ def _alarms(
     conn: Connection, who: Principal, __: View, touched: Touches, ___: frozenset[str]
 ) -> Iterator[Event]:
     """Yield how many alarms wait to be acknowledged, of those that whoever asks may see."""
-    if "alarms" in touched and who.rank >= rank("commander"):
+    if who.rank >= rank("commander") and _sees_one(conn, alarms, touched):
         yield "alarm", {"unanswered": surveillance.kept(conn, 1, 0, unanswered=True)[1]}
+
+
+def _sees_one(conn: Connection, table: sa.Table, touched: Touches) -> bool:
+    """Say whether whoever asks sees a row touched, by the table's policy; of too many to name all hear."""
+    what = touched.get(table.name)
+    if what is None or what.ids is None:
+        return what is not None
+    seen = sa.select(table.c.id).where(table.c.id.in_(what.ids))
+    return bool(conn.execute(sa.select(seen.exists())).scalar_one())
 
 
 TOLD: tuple[Telling, ...] = (_incidents, _responders, _plans, _alarms, _layers, _revisions)

@@ -113,9 +113,12 @@ def _record(kind: str, file: Path) -> None:
 
 def _note(what: dict[str, object], file: Path, **more: object) -> None:
     """Write into the audit what leaves in a file."""
-    told: dict[str, object] = {**what, "file": str(file), **more}
+    _note_change("export", {**what, "file": str(file), **more})
+
+
+def _note_change(what: str, detail: dict[str, object]) -> None:
     with db.work_engine().begin() as conn:
-        audit.change(conn, settings().data_dir, COMMAND, "export", told)
+        audit.change(conn, settings().data_dir, COMMAND, what, detail)
     with db.work_engine().begin() as conn:
         audit.seal(conn, settings().data_dir, {})
 
@@ -156,12 +159,25 @@ def refresh(
     since: Annotated[
         datetime | None, typer.Option(help="Only if something was imported at or after this time (UTC).")
     ] = None,
+    tell_again: Annotated[
+        list[datetime] | None,
+        typer.Option(
+            formats=["%Y-%m"],
+            help="A month that the public is told anew, with what came since; who kept the former numbers "
+            "learns the difference. May be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Derive what is kept beside the data; a second call changes nothing."""
     # Here, not above: its statistics are half of what every other command would wait for.
+    from layers.public import forget_months  # noqa: PLC0415
     from layers.refresh import STEPS  # noqa: PLC0415
 
     preflight.check(db.work_engine())
+    if tell_again:
+        _note_change("told again", {"months": [f"{month:%Y-%m}" for month in tell_again]})
+        with db.work_engine().begin() as conn:
+            forget_months(conn, [month.date() for month in tell_again])
     with db.work_engine().begin() as conn:
         newest = city.last_import(conn)
     if since and (newest is None or newest < since.replace(tzinfo=UTC)):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import unicodedata
 from collections.abc import Mapping as Fields
 from dataclasses import asdict, dataclass, fields
@@ -141,9 +142,8 @@ def _added(conn: Connection, report: Report) -> int | None:
 
     The index says so: a question before would miss what others commit meanwhile, and what lies out of scope.
     """
-    sequence = sa.func.pg_get_serial_sequence("incidents", "id")
-    new = int(conn.execute(sa.select(sa.func.nextval(sequence))).scalar_one())
-    code = report.code or _unified_code(new, report.occurred_at)
+    new = _UNCOUNTED + secrets.randbelow(2**53 - _UNCOUNTED)
+    code = report.code or _unified_code(report.occurred_at)
     given = _DEFAULTS | _given(report) | {"code": code, "origin_id": report.origin_id or code}
     row = _checked(conn, given, named={} if report.origin_id else {"origin_id": "code"})
     values = {"id": new, "origin": report.origin, "report_hash": _hash(conn, report), **row}
@@ -290,9 +290,14 @@ _CODES_TRIED = 5
 _MAPPING = mapping.plain("incidents", "intake")
 
 
-def _unified_code(number: int, occurred_at: datetime) -> str:
-    """Return a code from the day and the running number; the number alone is unique."""
-    return f"{occurred_at:%Y%m%d}-{number:06d}"
+_UNCOUNTED = 2**40
+"""From here on ids of reports are drawn at random; imports count below. Numbers in a row would tell a county
+how much is reported in all others (German tank problem)."""
+
+
+def _unified_code(occurred_at: datetime) -> str:
+    """Return a code from the day and ten digits drawn at random, which nobody can guess or count by."""
+    return f"{occurred_at:%Y%m%d}-{secrets.randbelow(10**10):010d}"
 
 
 def _checked(

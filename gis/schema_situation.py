@@ -15,7 +15,6 @@ public_months = Table(
     metadata,
     Column("month", sa.Date, primary_key=True),
     Column("incidents", sa.BigInteger, nullable=False),
-    Column("fingerprint", sa.Text, nullable=False),
     Column("told", ARRAY(sa.Text), nullable=False),
     Column("released_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     comment="Months that the public was told of; told = '' (all) and the categories large enough to be told.",

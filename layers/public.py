@@ -20,6 +20,7 @@ from gis.errors import Unknown
 from gis.grids import grid
 from gis.importing.staging import add_cells
 from gis.record_span import Span, since_in_use
+from gis.reporting_delay import reporting_delay
 from gis.schema_situation import public_counts, public_months
 from layers.reach import lies_inside, reaches_into
 from layers.stats import privacy
@@ -231,65 +232,62 @@ def _top(view: View) -> sa.ColumnElement[str]:
 
 
 def release_months(conn: Connection) -> str:
-    """Tell the public of each month that is over, once; again only when 3 incidents or more came or went.
+    """Tell the public of each month that is over and reported, once and for ever.
 
-    A month is told once, so that asking every day tells no single incident that came in late.
+    Two tellings of a month would differ by what came in between, down to single incidents. A month of which
+    nothing was told is tried again: more may have come, or the buildings without which it stood alone.
     """
     if not is_set(conn):
         return UNSET
     known = {row.month: row for row in conn.execute(sa.select(public_months))}
-    found = {row.month: row for row in conn.execute(_fingerprints(conn))}
-    due = [month for month, row in found.items() if _is_due(row, known.get(month))]
-    gone = known.keys() - found.keys()
-    _forget(conn, {*due, *gone})
+    found = {row.month: row for row in conn.execute(_numbers(conn))}
+    due = [month for month in found if month not in known or not known[month].told]
+    forget_months(conn, {*due, *(month for month, row in known.items() if not row.told)})
     if due:
         on = _tree(conn)
         counted = _counted(conn, due, on.levels[-1][0] if on.parent else 0)
         for month in due:
             _release(conn, on, found[month], counted[month])
-    return f"{len(found)} months"
+    now = {month: found[month].incidents if month in found else 0 for month in known if known[month].told}
+    changed = [
+        f"{month:%Y-%m} by {number - known[month].incidents:+d}"
+        for month, number in sorted(now.items())
+        if abs(number - known[month].incidents) > _WORTH_SAYING * known[month].incidents
+    ]
+    advice = "; changed since they were told (refresh --tell-again MONTH): " + ", ".join(changed)
+    return f"{len(found)} months" + (advice if changed else "")
 
 
-def _is_due(row: Record, known: Record | None) -> bool:
-    if known is None or _wanted_addresses(known):
-        return True
-    return (
-        bool(known.fingerprint != row.fingerprint) and abs(known.incidents - row.incidents) >= MIN_INCIDENTS
-    )
+_WORTH_SAYING = 0.05
+"""The share of a month's incidents by which it must have changed."""
 
 
-def _wanted_addresses(known: Record) -> bool:
-    """Say whether a month was withheld although it held enough: once buildings are loaded it can be told.
-
-    Nothing was told of it, so that no difference tells of what came in since.
-    """
-    return not known.told and bool(known.incidents >= MIN_INCIDENTS)
+def forget_months(conn: Connection, months: Iterable[date]) -> None:
+    """Forget what the public was told of months: the next release tells them as they are then."""
+    for table in (public_counts, public_months):
+        conn.execute(table.delete().where(table.c.month.in_(list(months))))
 
 
 def _live(conn: Connection) -> sa.Subquery:
-    """Month (of the city's zone), category and finest cell of every incident of a month that is over."""
+    """Month (of the city's zone), category and finest cell of every incident of a month that is over.
+
+    It is over for as long as incidents usually take to be reported.
+    """
     zone, i = the_city(conn).timezone, t.incidents.c
+    delay = reporting_delay(conn)
+    reported = sa.func.now() - (delay.usual if delay else timedelta())
     month = sa.cast(sa.func.date_trunc("month", sa.func.timezone(zone, i.occurred_at)), sa.Date)
     every = sa.select(month.label("month"), i.category, i[f"cell_{FINEST}"].label("cell")).where(
         i.state != "withdrawn"
     ).subquery("every")  # fmt: skip
-    today = sa.cast(sa.func.timezone(zone, sa.func.now()), sa.Date)
+    today = sa.cast(sa.func.timezone(zone, reported), sa.Date)
     return sa.select(every).where(every.c.month < sa.func.date_trunc("month", today)).subquery("live")
 
 
-def _fingerprints(conn: Connection) -> Query:
-    """Select month, number of incidents and a sum over them that changes when any of them does."""
+def _numbers(conn: Connection) -> Query:
+    """Select month and number of incidents."""
     live = _live(conn)
-    each = sa.func.hashtextextended(sa.func.concat_ws("|", live.c.category, live.c.cell), 0)
-    total = sa.cast(sa.func.sum(sa.cast(each, sa.Numeric)), sa.Text)
-    return sa.select(live.c.month, sa.func.count().label("incidents"), total.label("fingerprint")).group_by(
-        live.c.month
-    )
-
-
-def _forget(conn: Connection, months: Iterable[date]) -> None:
-    for table in (public_counts, public_months):
-        conn.execute(table.delete().where(table.c.month.in_(list(months))))
+    return sa.select(live.c.month, sa.func.count().label("incidents")).group_by(live.c.month)
 
 
 def _tree(conn: Connection) -> Tree:
@@ -345,8 +343,8 @@ def _tops(conn: Connection) -> dict[str, str]:
 
 def _release(conn: Connection, on: Tree, month: Record, counted: Counted) -> None:
     told = privacy.release(on, *counted) if on.parent else {}
-    known = {"month": month.month, "incidents": month.incidents, "fingerprint": month.fingerprint}
-    conn.execute(public_months.insert().values(known | {"told": sorted(told)}))
+    known = {"month": month.month, "incidents": month.incidents, "told": sorted(told)}
+    conn.execute(public_months.insert().values(known))
     rows = [
         (month.month, name, cell, n, *_shown(on, cell))
         for name, counts in told.items()

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
 from itertools import product
 from typing import Any
 
@@ -20,7 +21,7 @@ from api import events
 from api.demo_access import DemoAccess
 from api.events import Hub, Stream, Touched
 from api.main import make_app
-from gis import access, schema
+from gis import access, incidents, plans, schema
 from gis.changes import Change
 from gis.errors import Busy
 from gis.schema_access import ROLES, WITH_SECOND_FACTOR
@@ -28,6 +29,8 @@ from gis.schema_situation import alarms
 from tests import town
 
 INSIDE, OUTSIDE, EDGE = town.at(0.5, 0.5), town.at(1.5, 4.2), town.at(0.7, 3)
+EMPTY = town.at(1.7, 1.8)
+"""In T1."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -181,27 +184,82 @@ def test_grids_are_everybodys(url: str, keys: dict[str, dict[str, str]], engine:
         assert newest >= 2
 
 
+def _alarm(code: str) -> sa.Insert:
+    of = sa.select(schema.grid_codes.c.id).where(schema.grid_codes.c.code == code)
+    return alarms.insert().values(
+        grid_id=of.scalar_subquery(), since=sa.func.now(), until=sa.func.now(), count=9, expected=1,
+        threshold=5, p=1e-6, series=10,
+    )  # fmt: skip
+
+
 def test_alarms_that_wait_are_told_to_who_may_see_them(
     url: str, keys: dict[str, dict[str, str]], engine: Engine
 ) -> None:
     with all_following(url, keys) as told:
         with engine.begin() as conn:
             for code in ("T1a", "T"):
-                of = sa.select(schema.grid_codes.c.id).where(schema.grid_codes.c.code == code)
-                conn.execute(
-                    alarms.insert().values(
-                        grid_id=of.scalar_subquery(), since=sa.func.now(), until=sa.func.now(), count=9,
-                        expected=1, threshold=5, p=1e-6, series=10,
-                    )
-                )  # fmt: skip
+                conn.execute(_alarm(code))
         _end(engine, told)
-    waiting = {"commander city": [2], "commander T1": [1], "commander T2": [0]}
+    waiting = {"commander city": [2], "commander T1": [1], "commander T2": []}
     for name, one in told.items():
         heard = [data["unanswered"] for event, data in one if event == "alarm"]
         if name in waiting:
             assert heard == waiting[name], name
         elif name.split()[0] in {"public", "city", "T1", "T2"}:
             assert heard == [], name
+
+
+def _alarm_raised(conn: Connection) -> None:
+    conn.execute(_alarm("T1a"))
+
+
+def _alarm_changed(conn: Connection) -> None:
+    here = sa.select(schema.grid_codes.c.id).where(schema.grid_codes.c.code == "T1a")
+    conn.execute(alarms.update().where(alarms.c.grid_id == here.scalar_subquery()).values(count=10))
+
+
+def _plan_begun(conn: Connection) -> None:
+    planner = access.Principal("planner", name="somebody")
+    for name, value in access.telling(planner).items():
+        conn.execute(sa.select(sa.func.set_config(name, value, True)))
+    plans.create(conn, planner, "T1", "a plan", None, "safety")
+
+
+def _incident_where_none_had_been(conn: Connection) -> None:
+    before = _number_of_cells(conn)
+    incidents.add(
+        conn,
+        incidents.Report(
+            category=conn.execute(sa.select(sa.func.min(schema.categories.c.code))).scalar_one(),
+            source="patrol", occurred_at=datetime.now(UTC), lon=EMPTY[0], lat=EMPTY[1],
+        ),
+    )  # fmt: skip
+    assert _number_of_cells(conn) > before
+
+
+def _number_of_cells(conn: Connection) -> int:
+    return int(conn.execute(sa.select(sa.func.count()).select_from(schema.cells)).scalar_one())
+
+
+@pytest.mark.parametrize(
+    "change", [_alarm_raised, _alarm_changed, _plan_begun, _incident_where_none_had_been]
+)
+def test_nobody_hears_of_what_happens_elsewhere(
+    url: str, keys: dict[str, dict[str, str]], engine: Engine, change: Callable[[Connection], None]
+) -> None:
+    with all_following(url, keys) as told:
+        with engine.begin() as conn:
+            change(conn)
+        _end(engine, told)
+    sign = ("revision", "layer")  # with which the others are told that all is told
+    heard = {
+        name: [one for one in some if one[0] not in sign or one[1].get("layer", "grids") != "grids"]
+        for name, some in told.items()
+    }
+    assert heard["commander T1"], heard
+    assert {
+        name for name, some in heard.items() if some and (name == "public" or name.endswith("T2"))
+    } == set(), heard
 
 
 def test_nothing_is_told_before_the_commit_nor_of_what_was_taken_back(

@@ -25,7 +25,7 @@ from gis.schema_situation import public_counts, public_months
 from layers import reach
 from layers.counts import counts
 from layers.hotspots import hotspots
-from layers.public import refuse_detail, release_months, released
+from layers.public import forget_months, refuse_detail, release_months, released
 from layers.stats.privacy import ALL, MIN_ADDRESSES, MIN_INCIDENTS
 from layers.view import View, wanted_incidents
 
@@ -325,22 +325,61 @@ def test_a_second_call_changes_nothing(told: Connection) -> None:
     assert everything() == before
 
 
-def test_a_month_is_told_once_until_three_have_changed(told: Connection) -> None:
+def _everything_told(conn: Connection) -> list[object]:
+    return [
+        conn.execute(sa.select(table).order_by(*table.primary_key)).all()
+        for table in (public_months, public_counts)
+    ]
+
+
+DECEMBER = [MONTHS[11].date()]
+
+
+@pytest.mark.parametrize("number", [1, 3, 40, 10_000])
+def test_a_month_is_told_once_whatever_comes_or_goes(told: Connection, number: int) -> None:
+    """Two tellings would differ by what came in between: of three that lie apart each would be seen alone."""
     i = t.incidents
-    last = sa.select(i.c.id).where(i.c.occurred_at >= MONTHS[11]).order_by(i.c.id)
-    before = told.execute(sa.select(public_counts).order_by(*public_counts.primary_key)).all()
-    for number in (1, 2):
-        told.execute(i.update().where(i.c.id.in_(last.limit(number))).values(state="withdrawn"))
-        release_months(told)
-        now = told.execute(sa.select(public_counts).order_by(*public_counts.primary_key)).all()
-        assert now == before, "who asks every day learns of no single report"
-    told.execute(i.update().where(i.c.id.in_(last.limit(3))).values(state="withdrawn"))
-    release_months(told)
-    december = sa.select(sa.func.sum(public_counts.c.count)).where(
-        public_counts.c.category == ALL, public_counts.c.month == MONTHS[11].date()
+    before = _everything_told(told)
+    here, elsewhere = (
+        sa.select(i.c.id).where(i.c.occurred_at.between(*months)).order_by(i.c.id).limit(number)
+        for months in ((MONTHS[11], MONTHS[12]), (MONTHS[4], MONTHS[5]))
     )
-    was = sum(row.count for row in before if (row.month, row.category) == (MONTHS[11].date(), ALL))
+    told.execute(i.update().where(i.c.id.in_(here)).values(state="withdrawn"))
+    told.execute(i.update().where(i.c.id.in_(elsewhere)).values(occurred_at=MONTHS[3] + timedelta(days=3)))
+    said = release_months(told)
+    assert _everything_told(told) == before
+    assert ("2025-12 by -" in said and "2025-04 by +" in said) == (number >= 40)
+
+
+def test_a_month_is_told_again_only_by_name(told: Connection) -> None:
+    i = t.incidents
+    last = sa.select(i.c.id).where(i.c.occurred_at >= MONTHS[11]).order_by(i.c.id).limit(3)
+    december = sa.select(sa.func.sum(public_counts.c.count)).where(
+        public_counts.c.category == ALL, public_counts.c.month == DECEMBER[0]
+    )
+    was = told.execute(december).scalar_one()
+    told.execute(i.update().where(i.c.id.in_(last)).values(state="withdrawn"))
+    forget_months(told, DECEMBER)
+    release_months(told)
     assert told.execute(december).scalar_one() == was - 3
+
+
+def test_a_month_whose_incidents_are_still_being_reported_is_not_told(told: Connection) -> None:
+    """By the record nine of ten are reported within 100 days: what is newer waits, what is older does not."""
+    i = t.incidents
+    told.execute(i.update().values(reported_at=i.c.occurred_at + timedelta(days=100)))
+    now = datetime.now(ZONE)
+    ages = {"waits": timedelta(days=65), "due": timedelta(days=140)}
+    for age in ages.values():
+        some = sa.select(i.c.id).where(i.c.occurred_at < MONTHS[6]).order_by(i.c.id).limit(400)
+        told.execute(
+            i.update().where(i.c.id.in_(some)).values(occurred_at=now - age, reported_at=now - age / 9)
+        )
+    forget_months(told, told.execute(sa.select(public_months.c.month)).scalars())
+    release_months(told)
+    months = told.execute(sa.select(public_months.c.month)).scalars().all()
+    assert (now - ages["due"]).date().replace(day=1) in months
+    assert max(months) == (now - ages["due"]).date().replace(day=1)
 
 
 def test_a_month_that_runs_is_not_told(told: Connection) -> None:
