@@ -8,11 +8,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from gis.errors import BadInput
+from gis.importing import zips
 
 TABLES = frozenset({".csv", ".tsv", ".xlsx", ".xlsm", ".parquet", ".geoparquet", ".arrow", ".feather"})
 SHAPES = frozenset({
-    ".shp", ".geojson", ".json", ".topojson", ".geojsonl", ".geojsons", ".gpkg", ".fgb", ".kml", ".gml",
-    ".gpx", ".tab", ".mif", ".dxf", ".sqlite", ".kmz",
+    ".shp", ".geojson", ".json", ".topojson", ".geojsonl", ".geojsons", ".ndjson", ".jsonl", ".gpkg",
+    ".fgb", ".kml", ".gml", ".gpx", ".tab", ".mif", ".dxf", ".sqlite", ".kmz",
 })  # fmt: skip
 _ZIPPED = frozenset({".zip", ".shz", ".kmz"})
 _BOUND = 1 << 30
@@ -21,10 +22,14 @@ _BOUND = 1 << 30
 
 @dataclass(frozen=True)
 class File:
-    """One file to read; `member` is its path within the archive at `path`."""
+    """One file to read; `member` is its path within the archive at `path`.
+
+    `prefix`: what stands before the name of a layer of it in `--layer`, where it is one of several files.
+    """
 
     path: Path
     member: str | None = None
+    prefix: str = ""
 
     @property
     def _inner(self) -> PurePosixPath:
@@ -54,7 +59,9 @@ class File:
     @property
     def gdal(self) -> str:
         """Return GDAL's name of it."""
-        told = str(self.path) if self.member is None else f"/vsizip/{{{self.path.absolute()}}}/{self.member}"
+        told = str(self.path)
+        if self.member is not None:
+            told = f"/vsizip/{{{self.path.absolute()}}}/{zips.for_gdal(self.path, self.member)}"
         return f"/vsigzip/{told}" if self.packed else told
 
     def open(self) -> IO[bytes]:
@@ -62,7 +69,7 @@ class File:
         if self.member is None:
             raw: IO[bytes] = self.path.open("rb")
         else:
-            with zipfile.ZipFile(self.path) as archive:
+            with zips.opened(self.path) as archive:
                 raw = archive.open(self.member)
         if not self.packed:
             return raw
@@ -74,7 +81,7 @@ class File:
         """Return its bytes, unpacked."""
         if self.member is None:
             return self.path.stat().st_size
-        with zipfile.ZipFile(self.path) as archive:
+        with zips.opened(self.path) as archive:
             return archive.getinfo(self.member).file_size
 
     def content(self) -> bytes:
@@ -95,7 +102,7 @@ class File:
         """Return the file of the same name with another suffix, in whichever case both are written."""
         wanted = self._inner.with_suffix(suffix).name.lower()
         if self.member is not None:
-            with zipfile.ZipFile(self.path) as archive:
+            with zips.opened(self.path) as archive:
                 inside = [PurePosixPath(name) for name in archive.namelist()]
             hits = [one for one in inside if one.parent == self._inner.parent and one.name.lower() == wanted]
             return File(self.path, str(hits[0])) if hits else None
@@ -107,7 +114,8 @@ def find(path: Path, layer: str | None) -> tuple[File, str | None]:
     """Return the file to read at a path, and the layer that is to be looked for in it.
 
     Of an archive it is the one file in it that can be read, in whichever folder; of several, `layer` names
-    one by its path, its name or its stem. Raises BadInput when it is none of them.
+    one by its path, its name or its stem, and a layer of it behind that: `roads.gpkg/streets`. Raises
+    BadInput when it is none of them.
     """
     _check_packing(path)
     if path.suffix.lower() not in _ZIPPED or not path.is_file():
@@ -115,13 +123,20 @@ def find(path: Path, layer: str | None) -> tuple[File, str | None]:
     inside = _readable(path)
     if len(inside) <= 1:
         return (File(path, inside[0]) if inside else File(path)), layer
-    named = [member for member in inside if layer is not None and layer in _names(member)]
-    chosen = [member for member in named if member == layer] or named
+    named = [] if layer is None else [(one, rest) for one in inside for rest in _rests(one, layer)]
+    chosen = [one for one in named if layer and one[0] == layer] or named
     if len(chosen) == 1:
-        return File(path, chosen[0]), None
+        member, rest = chosen[0]
+        return File(path, member, f"{_shortest(member, inside)}/"), rest
     told = ", ".join(_shortest(member, inside) for member in inside[:20])
     problem = "holds several files; choose one" if layer is None else f"has not one {layer!r}; choose"
     raise BadInput("layer", f"{path.name} {problem} with --layer: {told}")
+
+
+def _rests(member: str, layer: str) -> set[str | None]:
+    """Return which layers of an archive's file may be meant, None for the file as it is."""
+    rests = {layer.removeprefix(f"{name}/") for name in _names(member) if layer.startswith(f"{name}/")}
+    return {None} if layer in _names(member) else {*rests}
 
 
 _PACKED = {
@@ -177,7 +192,7 @@ def _shortest(member: str, inside: list[str]) -> str:
 
 def _readable(path: Path) -> list[str]:
     """Return the members of an archive that can be read; of a shapefile its .shp, a .txt only if alone."""
-    with zipfile.ZipFile(path) as archive:
+    with zips.opened(path) as archive:
         _check_archive(path, archive)
         members = [one for one in archive.namelist() if not one.endswith("/")]
     if path.suffix.lower() == ".kmz":
@@ -186,7 +201,11 @@ def _readable(path: Path) -> list[str]:
         return sorted(databases)
     inside = [one for one in members if not _is_hidden(one)]
     found = [one for one in inside if File(path, one).suffix in TABLES | SHAPES]
-    return sorted(found or [one for one in inside if File(path, one).suffix == ".txt"])
+    found = sorted(found or [one for one in inside if File(path, one).suffix == ".txt"])
+    if not found and not any(one.lower().endswith(".gdbtable") for one in inside):
+        told = ", ".join(inside[:5]) + " …" * (len(inside) > 5)
+        raise BadInput("file", f"{path.name} holds no file of a kind that is read, only {told}")
+    return found
 
 
 def _with_places(path: Path, members: list[str]) -> list[str]:

@@ -20,7 +20,7 @@ from gis.importing.files import File
 from gis.importing.sheets import declared
 from gis.importing.source import CHUNK, Geoms, ReadOptions, Source, digest, numbered
 
-_TEXTS = frozenset({".geojson", ".json", ".topojson", ".geojsonl", ".geojsons", ".kml", ".gml", ".gpx"})
+_TEXTS = wholeness.LINES | {".topojson", ".kml", ".gml", ".gpx"}
 _XML = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([\w.:-]+)["']""")
 _FEATURE_ID = re.compile(rb'"id"\s*:\s*-?\d+\s*[,}]')
 _PASSING = re.compile(r"^pyogrio_[0-9a-f]{32}$")
@@ -126,10 +126,11 @@ def _chosen(given: str | bytes, file: File, layer: str | None) -> int:
     layers = [_PASSING.sub(stem, str(name)) for name, _ in pyogrio.list_layers(given)]
     if not layers:
         raise BadInput("file", f"{file.name} has no layer; it holds nothing to import")
+    named = ", ".join(f"{file.prefix}{one}" for one in layers)
     if layer is None and len(layers) > 1:
-        raise BadInput("layer", f"{file.name} has several; choose one with --layer: {', '.join(layers)}")
+        raise BadInput("layer", f"{file.name} has several; choose one with --layer: {named}")
     if layer is not None and layer not in layers:
-        raise BadInput("layer", f"{file.name} has no {layer!r}; it has {', '.join(layers)}")
+        raise BadInput("layer", f"{file.name} has no {layer!r}; it has {named}")
     return 0 if layer is None else layers.index(layer)
 
 

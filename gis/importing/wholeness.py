@@ -72,7 +72,7 @@ def refuse_short(file: File, given: str | bytes, wanted: int | None, read: int) 
     """Raise BadInput when fewer or more features came than a file must give."""
     if wanted in (None, read):
         return
-    where = _first_broken(_stream(file, given)) if file.suffix in _LINES else ""
+    where = _first_broken(_stream(file, given)) if file.suffix in LINES else ""
     raise BadInput("file", f"holds {wanted} features, {read} can be read{where}: {_CUT}")
 
 
@@ -203,7 +203,8 @@ def _header(_file: File, _given: str | bytes, info: dict[str, Any]) -> int | Non
     return int(info["features"]) if info["features"] > 0 else None
 
 
-_LINES = frozenset({".geojsonl", ".geojsons", ".geojson", ".json"})
+LINES = frozenset({".geojsonl", ".geojsons", ".ndjson", ".jsonl", ".geojson", ".json"})
+"""Files that may hold a text of JSON in each line."""
 _ENDS: dict[str, Callable[[File, str | bytes], None]] = {
     ".geojson": _check_members,
     ".json": _check_members,

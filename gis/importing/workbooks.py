@@ -112,20 +112,26 @@ def _chosen(book: CalamineWorkbook, file: File, layer: str | None) -> tuple[str,
     """Return the sheet that is named, or the only filled one in sight; and what is told of hidden ones."""
     sheets = book.sheet_names
     if layer is not None and layer not in sheets:
-        raise BadInput("layer", f"{file.name} has no sheet {layer!r}; it has {', '.join(sheets)}")
+        raise BadInput("layer", f"{file.name} has no sheet {layer!r}; it has {_named(file, sheets)}")
     if layer is not None:
         return layer, []
     shown = {one.name for one in book.sheets_metadata if one.visible == SheetVisibleEnum.Visible}
     filled = [name for name in sheets if book.get_sheet_by_name(name).height > 0]
     seen, hidden = ([name for name in filled if (name in shown) is is_seen] for is_seen in (True, False))
     if len(seen) > 1:
-        raise BadInput("layer", f"{file.name} has several sheets; choose one with --layer: {', '.join(seen)}")
+        raise BadInput(
+            "layer", f"{file.name} has several sheets; choose one with --layer: {_named(file, seen)}"
+        )
     if hidden and not seen:
         raise BadInput(
-            "layer", f"{file.name} has hidden sheets alone; choose one with --layer: {', '.join(hidden)}"
+            "layer", f"{file.name} has hidden sheets alone; choose one with --layer: {_named(file, hidden)}"
         )
     told = [f"hidden sheets are not read: {', '.join(hidden)}; --layer names one that is meant"]
     return next(iter(seen or sheets)), told if hidden else []
+
+
+def _named(file: File, sheets: list[str]) -> str:
+    return ", ".join(f"{file.prefix}{name}" for name in sheets)
 
 
 def _rows(file: File, name: str, marks: cell_marks.Marks) -> Iterator[Row]:
