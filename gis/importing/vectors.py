@@ -14,15 +14,14 @@ import pyogrio
 import shapely
 
 from gis.errors import BadInput
-from gis.importing import columns, curves, kml, shapefiles, textfiles, wholeness
+from gis.importing import columns, curves, feature_ids, kml, shapefiles, textfiles, wholeness
 from gis.importing.encodings import Declared
 from gis.importing.files import File
 from gis.importing.sheets import declared
-from gis.importing.source import CHUNK, Geoms, ReadOptions, Source, digest, numbered
+from gis.importing.source import CHUNK, Geoms, Ints, ReadOptions, Source, digest, numbered
 
 _TEXTS = wholeness.LINES | {".topojson", ".kml", ".gml", ".gpx"}
 _XML = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([\w.:-]+)["']""")
-_FEATURE_ID = re.compile(rb'"id"\s*:\s*-?\d+\s*[,}]')
 _PASSING = re.compile(r"^pyogrio_[0-9a-f]{32}$")
 """GDAL's name of a layer without one, of a file that is handed to it from memory."""
 _TIMES_GUESSED = frozenset({"GeoJSON"})
@@ -39,7 +38,8 @@ class _Layer:
 
     `given`: GDAL's name of the file, or the file itself as UTF-8; `at`: the place of the layer; `encoding` of
     its texts, `raw` for GDAL; `ids`: the column in which features' own numbers are kept, None without any;
-    `told`: its driver's options; `misread`: numbers that GDAL would misread, by column, as written; `names`:
+    `told`: its driver's options; `numbers`: ids of GeoJSON's features;
+    `misread`: numbers that GDAL would misread, by column, as written; `names`:
     the columns to read of a KML, and what they are called.
     """
 
@@ -49,6 +49,7 @@ class _Layer:
     raw: str | None
     ids: str | None
     told: dict[str, str]
+    numbers: Ints | None = None
     misread: Mapping[int, shapefiles.Texts] = field(default_factory=dict)
     names: Mapping[str, str] | None = None
 
@@ -83,9 +84,10 @@ def open_vector(file: File, options: ReadOptions) -> Source:
     at = _chosen(given, file, options.layer)
     encoding = shapefiles.encoding(file, at, declared(options)) if raw else "utf-8"
     info = pyogrio.read_info(given, layer=at, encoding=raw)
-    ids = info["fid_column"] or _feature_ids(file, info)
+    numbers = feature_ids.numbers(file, given, info)
+    ids = info["fid_column"] or ("id" if numbers is not None else "")
     told = _AS_WRITTEN if info["driver"] in _TIMES_GUESSED else {}
-    layer = _Layer(given, at, encoding, raw, None if ids in info["fields"] else ids or None, told)
+    layer = _Layer(given, at, encoding, raw, None if ids in info["fields"] else ids or None, told, numbers)
     if raw:
         layer = replace(layer, misread=shapefiles.misread(file))
     if places:
@@ -147,14 +149,6 @@ def _check_places(file: File, kml_of: kml.Rewritten) -> None:
         raise BadInput("file", f"{problem}: it is no regular KML; open it in Google Earth and save it anew")
 
 
-def _feature_ids(file: File, info: dict[str, Any]) -> str:
-    """Return the column for the ids of GeoJSON's features; without any of their own GDAL only counts them."""
-    if info["driver"] not in ("GeoJSON", "GeoJSONSeq") or "id" in info["fields"]:
-        return ""
-    with file.open() as stream:
-        return "id" if _FEATURE_ID.search(stream.read(textfiles.BLOCK).replace(b"\x00", b"")) else ""
-
-
 def _without_crs(file: File, info: dict[str, Any], options: ReadOptions) -> list[str]:
     if options.crs or info["crs"] or info["geometry_type"] is None:
         return []
@@ -186,7 +180,7 @@ def _next(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
         warnings.simplefilter("always")
         batch = next(batches, None)
     if any("Altering it to be unique" in str(one.message) for one in told):
-        raise BadInput("id", "several features have one id; give each its own")
+        raise BadInput("id", "several features have one id, or some none; give each its own")
     return batch
 
 
@@ -200,7 +194,8 @@ def _apart(layer: _Layer, table: pa.Table, shape: str | None) -> tuple[pa.Table,
     plain = plain.rename_columns([layer.name(name) for name in plain.column_names])
     plain = columns.from_latin1(plain, layer.encoding) if layer.raw else columns.readable(plain)
     if layer.ids:
-        plain = plain.add_column(0, layer.ids, fids)
+        known = layer.numbers
+        plain = plain.add_column(0, layer.ids, fids if known is None else feature_ids.said(fids, known))
     return plain, None if wkb is None else shapes(wkb)
 
 

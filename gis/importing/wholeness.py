@@ -76,23 +76,42 @@ def refuse_short(file: File, given: str | bytes, wanted: int | None, read: int) 
     raise BadInput("file", f"holds {wanted} features, {read} can be read{where}: {_CUT}")
 
 
+def members(file: File, given: str | bytes) -> list[Any] | None:
+    """Return the members of a collection of GeoJSON, or a sequence's texts; None of a file too large for it.
+
+    `given`: what GDAL opens; bytes are the file itself as UTF-8. What is no JSON is left out.
+    """
+    with _stream(file, given) as stream:
+        content = stream.read(_MOST_READ + 1)
+    if len(content) > _MOST_READ:
+        return None
+    whole = _parsed(content)
+    if whole is None:
+        with io.BytesIO(content) as stream:
+            return [one for text in _records(stream) if (one := _parsed(text)) is not None]
+    found = whole.get("features") if isinstance(whole, dict) else None
+    return found if isinstance(found, list) else [whole]
+
+
+def _parsed(text: bytes) -> Any:
+    try:
+        return orjson.loads(text.strip(b"\x1e\xef\xbb\xbf \t\r\n"))
+    except ValueError:  # told as the file is opened, or no JSON text but a sequence of them
+        return None
+
+
 def _check_members(file: File, given: str | bytes) -> None:
     """Raise BadInput where a collection has members that are no features: GDAL passes over them."""
     with _stream(file, given) as stream:
         content = stream.read(_MOST_READ + 1)
-    if len(content) > _MOST_READ:
-        return
-    try:
-        whole = orjson.loads(content.removeprefix(b"\xef\xbb\xbf"))
-    except ValueError:  # told as the file is opened, or no JSON text but a sequence of them
-        return
+    whole = _parsed(content) if len(content) <= _MOST_READ else None
     if not isinstance(whole, dict) or whole.get("type") != "FeatureCollection":
         return
-    members = whole["features"] if isinstance(whole.get("features"), list) else []
-    strange = [at for at, one in enumerate(members, 1) if not _is_one(one)]
+    inside = whole["features"] if isinstance(whole.get("features"), list) else []
+    strange = [at for at, one in enumerate(inside, 1) if not _is_one(one)]
     if strange:
         places = ", ".join(map(str, strange[:5])) + " …" * (len(strange) > 5)
-        told = f"{len(strange)} of its {len(members)} members are no features (number {places})"
+        told = f"{len(strange)} of its {len(inside)} members are no features (number {places})"
         raise BadInput("file", f'{told}: each needs "type": "Feature"; correct them or take them out')
 
 
