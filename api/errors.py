@@ -151,6 +151,15 @@ def _from_wall(_: Request, error: Exception) -> Response:
     return problem(403, "this lies outside of what the key may change")
 
 
+def _from_standby(request: Request, error: Exception) -> Response:
+    """A database that may only be read: a standby until it is promoted, or one that an operator has closed."""
+    cause = getattr(error, "orig", error)
+    if not isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):
+        return _from_bug(request, error)
+    log.error("database", error=str(error))
+    return problem(503, "the database takes no changes now, it is a standby or read-only; try again")
+
+
 def _from_departure(_: Request, __: Exception) -> Response:
     """Nobody hears this answer: the line of the request is all that is said of who went away."""
     return Response(status_code=CLIENT_GONE)
@@ -173,6 +182,8 @@ HANDLERS: Mapping[type[Exception], Callable[[Request, Exception], Response]] = {
     sa.exc.InterfaceError: _from_database,
     psycopg.InterfaceError: _from_database,
     sa.exc.TimeoutError: _from_database,
+    sa.exc.InternalError: _from_standby,
+    psycopg.InternalError: _from_standby,
     ClientDisconnect: _from_departure,
     Exception: _from_bug,
 }
