@@ -152,7 +152,7 @@ def _from_wall(_: Request, error: Exception) -> Response:
 
 
 def _from_standby(request: Request, error: Exception) -> Response:
-    """A database that may only be read: a standby until it is promoted, or one that an operator has closed."""
+    """A database that may only be read: a standby until it is promoted, or one that somebody has closed."""
     cause = getattr(error, "orig", error)
     if not isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):
         return _from_bug(request, error)
