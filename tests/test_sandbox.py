@@ -1,6 +1,7 @@
 """Files read in a process of their own give what they give here; hostile ones end there, with a reason."""
 
 import gc
+import gzip
 import json
 import signal
 import sqlite3
@@ -167,7 +168,7 @@ def test_a_view_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.Mon
     _endless_view(tmp_path / "a.gpkg")
     monkeypatch.setattr(sandbox, "SECONDS", 2)
     began = time.monotonic()
-    with pytest.raises(BadInput, match="more memory or time"):
+    with pytest.raises(BadInput, match="needs more time to read"):
         list(sandbox.read(tmp_path / "a.gpkg").chunks())
     assert time.monotonic() - began < 60
 
@@ -180,6 +181,44 @@ def test_a_row_without_end_takes_no_memory_here(tmp_path: Path, monkeypatch: pyt
             file.write(b"x" * (1 << 20))
     monkeypatch.setattr(sandbox, "MEMORY", 1 << 30)
     with pytest.raises(BadInput):
+        list(sandbox.read(path).chunks())
+
+
+ENDS = {
+    signal.SIGKILL: "killed from outside", signal.SIGSEGV: r"broke off \(SIGSEGV\)",
+    signal.SIGABRT: r"broke off \(SIGABRT\)", signal.SIGXCPU: "needs more time",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_how_a_reader_ended_is_said(
+    tmp_path: Path, end: signal.Signals, children: list[subprocess.Popen[bytes]]
+) -> None:
+    SAMPLES["a.parquet"](tmp_path / "a.parquet")
+    chunks = sandbox.read(tmp_path / "a.parquet").chunks()
+    next(chunks)
+    children[0].send_signal(end)
+    with pytest.raises(BadInput, match=ENDS[end]):
+        list(chunks)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(3, "needs more memory"), (1, "ended with code 1"), (0, "code 0"), (None, "fell silent")],
+)
+def test_what_a_code_means_is_said(code: int | None, said: str) -> None:
+    assert said in sandbox._why(code)
+
+
+def test_too_little_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.kml.gz"
+    with gzip.open(path, "wb", 1) as file:
+        file.write(b"<kml><Document><Placemark><description>")
+        for _ in range(300):
+            file.write(b"x" * (1 << 20))
+        file.write(b"</description></Placemark></Document></kml>")
+    monkeypatch.setattr(sandbox, "MEMORY", 1 << 30)
+    with pytest.raises(BadInput, match="needs more memory to read than a file may"):
         list(sandbox.read(path).chunks())
 
 

@@ -148,19 +148,23 @@ def plain(kind: str, origin: str = "import") -> Mapping:
 
 
 def load(name: str, kind: str) -> Mapping:
-    """Return the section of `kind` in a ready mapping, or in the TOML file at a path.
+    """Return the section of `kind` in a ready mapping, or in the TOML file at a path that is no such name.
 
-    Raises NotFound when there is neither, BadInput when the file is not a mapping of that kind.
+    A file's is called by its name with its ending, or behind `./`, as no ready one is. Raises NotFound when
+    there is neither, BadInput when the file is not a mapping of that kind.
     """
-    path = READY / f"{name}.toml"
-    if not path.exists():
-        path = Path(name)
-    if not path.is_file():
-        raise NotFound(f"no mapping {name!r}; ready ones are {', '.join(sorted(ready()))}, or give a file")
-    sections = _sections(path)
+    if name == "plain":
+        return plain(kind)
+    if name in ready():
+        sections, called = ready()[name], name
+    elif (path := Path(name)).is_file():
+        sections, called = _sections(path), path.name if path.suffix else f"./{path.name}"
+    else:
+        known = ", ".join(sorted({"plain", *ready()}))
+        raise NotFound(f"no mapping {name!r}; ready ones are {known}, or give a file")
     if kind not in sections:
         raise BadInput("mapping", f"{name} maps {', '.join(sections)}, not {kind}")
-    return sections[kind]
+    return sections[kind].model_copy(update={"name": called})
 
 
 @lru_cache

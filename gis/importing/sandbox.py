@@ -7,6 +7,7 @@ child answers in Arrow's stream format and JSON, never in pickles, so that it ca
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import weakref
@@ -35,6 +36,10 @@ MEMORY = 6 << 30
 """Bytes of address space, beyond the size of the file."""
 SECONDS = 120
 """Time on the processor, and one more per two megabytes of the file."""
+_PATIENCE = 5
+"""Seconds within which a child that has closed its answer ends."""
+_NO_MEMORY = 3
+"""The code with which a child ends that gets no more memory."""
 _ARCHIVES = frozenset({".zip", ".shz", ".kmz", ".xlsx", ".xlsm"})
 _MOST_FILES, _MOST_BYTES, _MOST_RATIO = 10_000, 4 << 30, 200
 _ROW, _SHAPE = "\x00row", "\x00shape"
@@ -126,12 +131,13 @@ class _Child:
             raise self._died() from error
 
     def _died(self) -> BadInput:
+        """Return what is known of a child's end, the only thing that it has said."""
+        try:
+            code = self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            code = None
         self.close()
-        return BadInput(
-            "file",
-            f"{self._path.name} needs more memory or time to read than a file may "
-            f"({MEMORY >> 30} GB, {SECONDS} s and more by size); split it",
-        )
+        return BadInput("file", f"{self._path.name} {_why(code)}")
 
     def close(self) -> None:
         """End the child, whatever it does."""
@@ -139,6 +145,19 @@ class _Child:
         self._process.kill()
         self._process.stdout.close()
         self._process.wait()
+
+
+def _why(code: int | None) -> str:
+    """Return why a child has ended that did not say so itself, by its code (None: it goes on, in silence)."""
+    if code == _NO_MEMORY:
+        return f"needs more memory to read than a file may ({MEMORY >> 30} GB beyond its size); split it"
+    if code == -signal.SIGXCPU:
+        return f"needs more time to read than a file may ({SECONDS} s and more by size); split it"
+    if code == -signal.SIGKILL:
+        return "cannot be read: its reader was killed from outside; is this machine out of memory?"
+    how = "fell silent" if code is None else f"ended with code {code}"
+    how = f"broke off ({signal.Signals(-code).name})" if code and code < 0 else how
+    return f"cannot be read: its reader {how}; get the file again, or save it in another format"
 
 
 def _source(told: dict[str, Any]) -> Source:
@@ -201,7 +220,7 @@ def _limit(path: Path, memory: int, seconds: int) -> None:
     size = sum(part.stat().st_size for part in (path.rglob("*") if path.is_dir() else [path]))
     seconds += size >> 21
     resource.setrlimit(resource.RLIMIT_AS, (memory + size, memory + size))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))  # at the first it is told, then killed
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
@@ -241,7 +260,7 @@ def child() -> None:
         except Problem as error:
             _refuse(out, path, type(error).__name__, "file", str(error))
         except MemoryError:
-            sys.exit(1)
+            sys.exit(_NO_MEMORY)
         except Exception as error:  # noqa: BLE001 - whatever a driver stumbles over is the file's fault
             text = f"{path.name} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
             _refuse(out, path, "BadInput", "file", text)
@@ -249,4 +268,6 @@ def child() -> None:
 
 def _refuse(out: IO[bytes], path: Path, kind: str, field: str, text: str) -> None:
     """Tell an error; where the file lies on this machine is not told, drivers are fond of saying it."""
+    if "bad_alloc" in text:  # how the standard library of C++ says it, which GDAL hands on
+        sys.exit(_NO_MEMORY)
     _say(out, error=kind, field=field, text=text.replace(str(path), path.name))
