@@ -20,6 +20,8 @@ from gis.errors import BadInput
 BINS = 1 << 22
 """Bins over the bounding box: 16 MB; in a city of 5,500 grids one point in ten needs geometry."""
 _MIXED = -2
+_AT_ONCE = 500
+"""Grids whose edges are followed together: those of a whole city take some hundred megabytes."""
 _MARGIN = 1e-6
 """Of a bin: how far beyond itself an edge marks bins, above the rounding of the division."""
 
@@ -34,6 +36,11 @@ class Locator:
     bins: npt.NDArray[np.int32]
     origin: Floats
     size: float
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of its vertices and bins."""
+        return 16 * int(shapely.get_num_coordinates(self.polygons).sum()) + self.bins.nbytes
 
     def locate(self, lon: npt.ArrayLike, lat: npt.ArrayLike) -> tuple[Ints, Bools]:
         """The owner of each point (EPSG:4326) as an index into the grids given, -1 for none, and on_boundary.
@@ -74,7 +81,9 @@ def build(geoms: Sequence[BaseGeometry] | Geoms, codes: Sequence[str], bins: int
     low, high = np.array(shapely.total_bounds(polygons)).reshape(2, 2) if len(polygons) else np.zeros((2, 2))
     size = max(1.0, float(np.sqrt(np.prod(np.maximum(high - low, 1.0)) / bins)))
     shape = _bin(high, low, size)[::-1] + 1
-    mixed = _touched(coverage.polygon_edges(polygons), low, size, shape)
+    mixed = np.zeros(shape, dtype=bool)
+    for some in np.array_split(polygons, len(polygons) // _AT_ONCE + 1):
+        _touch(mixed, coverage.polygon_edges(some), low, size)
     return Locator(polygons, order, tree, _fill(mixed, polygons, tree, low, size), low, size)
 
 
@@ -104,8 +113,8 @@ def _bin(xy: Floats, origin: Floats, size: float) -> Ints:
     return np.floor((xy - origin) / size).astype(np.int64)
 
 
-def _touched(edges: coverage.Edges, origin: Floats, size: float, shape: Ints) -> Bools:
-    """The bins (row, column) an edge comes near: it goes in steps shorter than a bin, their boxes marked."""
+def _touch(mixed: Bools, edges: coverage.Edges, origin: Floats, size: float) -> None:
+    """Mark the bins (row, column) an edge comes near: it goes in steps shorter than a bin, with boxes."""
     start, end = (edges.start - origin) / size, (edges.end - origin) / size
     steps = np.floor(np.abs(end - start).max(axis=1)).astype(np.int64) + 1
     edge = np.repeat(np.arange(len(steps)), steps)
@@ -113,12 +122,12 @@ def _touched(edges: coverage.Edges, origin: Floats, size: float, shape: Ints) ->
     run = (end - start)[edge] / steps[edge, None]
     a = start[edge] + run * step[:, None]
     low = np.floor(np.minimum(a, a + run) - _MARGIN).astype(np.int64).clip(0)
-    high = np.floor(np.maximum(a, a + run) + _MARGIN).astype(np.int64).clip(max=shape[::-1] - 1)
-    mixed = np.zeros(shape, dtype=bool)
+    high = (
+        np.floor(np.maximum(a, a + run) + _MARGIN).astype(np.int64).clip(max=np.array(mixed.shape[::-1]) - 1)
+    )
     for column in (low[:, 0], high[:, 0]):
         for row in (low[:, 1], high[:, 1]):
             mixed[row, column] = True
-    return mixed
 
 
 def _fill(

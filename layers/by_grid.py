@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import shapely
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from gis import locate
 from gis import schema as t
 from gis.db import columns
 from gis.grids import Asked, current
+from gis.locate import Locator
 from layers.delays import is_reported, mean_share, unreported
+from layers.locating import locator
 from layers.view import View, wanted_incidents
 
 
@@ -34,20 +34,18 @@ def grid_counts(
     return codes, names, table
 
 
-def grids_of_level(
-    conn: Connection, asked: Asked, level: int
-) -> tuple[list[str], list[str], locate.Locator | None]:
+def grids_of_level(conn: Connection, asked: Asked, level: int) -> tuple[list[str], list[str], Locator | None]:
     """Return codes and names of the grids of `level`, in the order of their codes, and who owns a place.
 
     No grid has that level: nothing comes back.
     """
     g = t.grids.c
-    shapes = sa.select(g.code, g.name, sa.func.ST_AsBinary(g.geom)).where(current(asked), g.level == level)
-    found = conn.execute(shapes.order_by(g.code)).all()
+    known = sa.select(g.code, g.name).where(current(asked), g.level == level)
+    found = conn.execute(known.order_by(g.code)).all()
     if not found:
         return [], [], None
-    codes, names, wkb = (list(column) for column in zip(*found, strict=True))
-    return codes, names, locate.build(shapely.from_wkb([bytes(each) for each in wkb]), codes)
+    codes = [row.code for row in found]
+    return codes, [row.name for row in found], locator(conn, asked, codes)
 
 
 def reported_grids(conn: Connection, view: View, level: int) -> npt.NDArray[np.bool_]:

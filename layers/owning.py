@@ -6,16 +6,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import shapely
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Connection
 
-from gis import locate
 from gis import schema as t
 from gis.db import Record, columns
-from gis.grids import Asked, current
+from gis.grids import Asked
 from gis.locate import Locator
+from layers.locating import locator
 
 Integers = npt.NDArray[np.int64]
 
@@ -51,15 +49,7 @@ class Owners:
 
     def _locator(self, conn: Connection, number: int) -> Locator:
         if number not in self.kept:
-            codes, g = self.tiers[number], t.grids.c
-            some = g.code == sa.any_(sa.cast(codes, ARRAY(sa.Text)))
-            shapes = sa.select(g.code, sa.func.ST_AsBinary(g.geom).label("wkb")).where(
-                current(self.asked), some
-            )
-            by_code = {row.code: row.wkb for row in conn.execute(shapes)}
-            self.kept[number] = locate.build(
-                shapely.from_wkb([bytes(by_code[code]) for code in codes]), codes
-            )
+            self.kept[number] = locator(conn, self.asked, self.tiers[number])
         return self.kept[number]
 
 

@@ -39,6 +39,7 @@ from layers.view import View, wanted_incidents
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
 SERIOUS = ("yellow", "red")
 
@@ -179,7 +180,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     known, shown = list(tree), shown_rows(tree, view, fine=fine)
     within = np.array([[is_in(tree, code, row) for code in known] for row in shown], dtype=bool)
     sources = _silent_sources(conn, view, before[-1] if before else 0)
-    history, without = _history(conn, view, grids, known, before, [one.source for one in sources])
+    history = _history(conn, view, grids, known, before, [one.source for one in sources])
     group = (grids.levels[:, None] * len(shown) + np.arange(len(shown))).ravel()
     family = _by_category(grids.family, len(shown))
     found, new = _silent(conn, view, before[-1] if before else 0)
@@ -190,10 +191,11 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     known_rows &= ~np.repeat(aside.inside, len(shown))
     tested = _without(within, [code in codes_of(new) for code in known], silent)
     (every, departure), (_, serious) = (
-        _compared(each, grids, aside, (within, tested), group, family, known_rows) for each in history
+        _compared(history, each, grids, aside, (within, tested), group, family, known_rows)
+        for each in (history.count, history.serious)
     )
-    counts = every.astype(np.int64)
-    mixed = (counts != _rolled(history[0].compared, grids, within))[:, :2].any(axis=1)
+    counts = every[:, :2].astype(np.int64)
+    mixed = _rolled(history, history.count * ~history.compared, grids, within)[:, :2].sum(axis=1) > 0
     return Situation(
         view=view,
         periods=len(before),
@@ -210,7 +212,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
         ever=every.sum(axis=1) > 0,
         within=within,
         waiting=waiting(conn, view, grids, known, [one.source for one in sources]),
-        without_grid=without,
+        without_grid=history.without,
         silent=silent,
         left_out=new,
         tested=tested,
@@ -221,7 +223,7 @@ def situation(conn: Connection, view: View, level: int | None = None, *, fine: b
     )
 
 
-def series(conn: Connection, view: View, before: int) -> tuple[Grids, list[str], npt.NDArray[np.int32]]:
+def series(conn: Connection, view: View, before: int) -> tuple[Grids, list[str], Counts]:
     """Return grids, categories (ALL, those of the highest level) and counts of a closed period and before.
 
     Counts have the shape (grids * categories, before + 1), oldest first, rows in the order of grid, category.
@@ -229,13 +231,9 @@ def series(conn: Connection, view: View, before: int) -> tuple[Grids, list[str],
     grids, tree = grids_of(conn, view, None), parents_of(conn)
     known, shown = list(tree), shown_rows(tree, view, fine=False)
     found = counted(conn, view, grids, known, before)
-    table = np.zeros((len(grids.codes), len(shown), before + 1), dtype=np.int32)
-    for row, code in enumerate(shown):
-        inside = np.array([is_in(tree, one, code) for one in known])[found.category]
-        at = (found.owner[inside], before - found.period[inside])
-        by_owner = sparse.csr_array((found.count[inside], at), shape=(grids.holds.shape[1], before + 1))
-        table[:, row] = (grids.holds @ by_owner).toarray()
-    return grids, shown, table.reshape(-1, before + 1)
+    within = np.array([[is_in(tree, one, code) for one in known] for code in shown], dtype=bool)
+    newest_first = _rolled(found, found.count, grids, within)
+    return grids, shown, np.ascontiguousarray(newest_first[:, ::-1])
 
 
 def _silent(conn: Connection, view: View, before: int) -> tuple[dict[str, Silence], list[Newcomer]]:
@@ -265,32 +263,24 @@ def _without(within: Bools, new: list[bool], silent: list[Silence | None]) -> Bo
     return tested
 
 
-@dataclass(frozen=True)
-class _History:
-    """Counts of owners by category and period, the present one first."""
-
-    every: Floats
-    compared: Floats
-    """Without the sources that are not tested with."""
-
-
 def _compared(
-    history: _History, grids: Grids, aside: Aside, within: tuple[Bools, Bools], group: Integers,
-    family: Integers, known: Bools,
-) -> tuple[Floats, Departure | None]:  # fmt: skip
+    history: "Counted", weights: Counts, grids: Grids, aside: Aside, within: tuple[Bools, Bools],
+    group: Integers, family: Integers, known: Bools,
+) -> tuple[Counts, Departure | None]:  # fmt: skip
     """Return counts of rows (rows, periods) and their test: of all `within`, and of what is comparable."""
     of_all, comparable = within
-    counts = _rolled(history.every, grids, of_all)
-    kept = [np.where(aside.owned[:, None, None], 0, each) for each in (history.every, history.compared)]
-    whole = _tested(_rolled(kept[0], grids, of_all), group, family, known)
-    if whole is None or (np.array_equal(of_all, comparable) and np.array_equal(kept[0], kept[1])):
+    counts = _rolled(history, weights, grids, of_all)
+    kept = np.where(aside.owned[history.owner], 0, weights)
+    compared = kept * history.compared
+    whole = _tested(_rolled(history, kept, grids, of_all), group, family, known)
+    if whole is None or (np.array_equal(of_all, comparable) and np.array_equal(kept, compared)):
         return counts, whole
-    rest = _tested(_rolled(kept[1], grids, comparable), group, family, known)
+    rest = _tested(_rolled(history, compared, grids, comparable), group, family, known)
     assert rest
     return counts, with_and_without(whole, rest, known)
 
 
-def _tested(counts: Floats, group: Integers, family: Integers, known: Bools) -> Departure | None:
+def _tested(counts: Counts, group: Integers, family: Integers, known: Bools) -> Departure | None:
     """Test the rows that are `known` in all periods, whose arrays have NaN for the others."""
     if counts.shape[1] <= FEWEST_PERIODS or not known.any():
         return None
@@ -304,15 +294,19 @@ def _by_category(family: Integers, categories: int) -> Integers:
     return np.where(family[:, None] == ALONE, ALONE, rows).ravel()
 
 
-def _rolled(history: Floats, grids: Grids, within: Bools) -> Floats:
-    """Sum (owners, categories, periods) over those in each grid and the categories of each row."""
-    owners, categories, number = history.shape
-    # Shapes in full, without -1: there may be no category, and no owner, where nothing is recorded yet.
-    by_grid = np.asarray(grids.holds @ history.reshape(owners, categories * number))
-    count = by_grid.shape[0]
-    by_row = np.einsum("gcp,rc->grp", by_grid.reshape(count, categories, number), within.astype(np.float64))
-    rolled: Floats = by_row.reshape(count * len(within), number)
-    return rolled
+def _rolled(history: "Counted", weights: Counts, grids: Grids, within: Bools) -> Counts:
+    """Sum weights of incidents over each grid, the categories of each row, and each period: (rows, periods).
+
+    Category by category and from the incidents: one table of owners, categories and periods would hold some
+    hundred megabytes of zeros.
+    """
+    shape = (grids.holds.shape[1], history.periods)
+    rolled = np.zeros((len(grids.codes), len(within), history.periods), dtype=np.int32)
+    for row, belongs in enumerate(within):
+        those = belongs[history.category]
+        at = (history.owner[those], history.period[those])
+        rolled[:, row] = (grids.holds @ sparse.csr_array((weights[those], at), shape=shape)).toarray()
+    return rolled.reshape(-1, history.periods)
 
 
 @dataclass(frozen=True)
@@ -323,8 +317,12 @@ class Counted:
     category: Integers
     period: Integers
     """0 is the period itself, 1 the one before."""
-    count: Floats
-    serious: Floats
+    periods: int
+    """This one and those before it."""
+    count: Counts
+    """1 of each."""
+    serious: Counts
+    """1 of those that are SERIOUS."""
     compared: Bools
     """Whether its source is tested with."""
     without: int
@@ -347,32 +345,30 @@ def counted(
     owned = owner >= 0
     held = np.append(np.asarray(grids.holds.sum(axis=0)).ravel() > 0, False)
     return Counted(
-        owner[owned], places(category[owned], known), number[owned], np.ones(owned.sum()),
-        serious[owned].astype(np.float64), compared[owned].astype(bool),
+        owner[owned], places(category[owned], known), number[owned], before + 1,
+        np.ones(owned.sum(), dtype=np.int32), serious[owned].astype(np.int32), compared[owned].astype(bool),
         int((~held[owner] & (number == 0)).sum()),
     )  # fmt: skip
 
 
 def _history(
     conn: Connection, view: View, grids: Grids, known: list[str], before: list[int], without: Sequence[str]
-) -> tuple[tuple[_History, _History], int]:
-    """Return counts (owners, categories, periods) of all and of SERIOUS, the present period first.
+) -> Counted:
+    """Count the present period and those earlier ones that `before` names, as `periods_before` does.
 
-    Of the earlier periods those are counted that `before` names, as `periods_before` does.
+    They are numbered in its order, the present one first.
     """
     back = max(before, default=0)
-    found, kept = counted(conn, view, grids, known, back, without), [0, *before]
-
-    def table(of: Floats) -> Floats:
-        every = np.zeros((len(grids.owners.place), len(known), back + 1))
-        np.add.at(every, (found.owner, found.category, found.period), of)
-        return every[..., kept]
-
-    def history(of: Floats) -> _History:
-        every = table(of)
-        return _History(every, table(of * found.compared) if without else every)
-
-    return (history(found.count), history(found.serious)), found.without
+    found = counted(conn, view, grids, known, back, without)
+    place = np.full(back + 1, -1)
+    place[[0, *before]] = np.arange(len(before) + 1)
+    period = place[found.period]
+    kept = period >= 0
+    return replace(
+        found, owner=found.owner[kept], category=found.category[kept], period=period[kept],
+        periods=len(before) + 1, count=found.count[kept], serious=found.serious[kept],
+        compared=found.compared[kept],
+    )  # fmt: skip
 
 
 def last_days(conn: Connection, view: View, days: int = 30) -> View:

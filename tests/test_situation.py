@@ -1,11 +1,18 @@
 """The situation: quiet without news, awake to departures, honest about what still waits."""
 
 import warnings
+from datetime import date
 
 import numpy as np
 import pytest
-from scipy import stats
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse, stats
 
+from gis.grids import Asked
+from layers.owning import Owners
+from layers.situation import Counted, _rolled
+from layers.situation_grids import Grids
 from layers.stats.situation import ALONE, Departure, departures, median_time, share
 
 
@@ -199,3 +206,28 @@ def test_intervals_are_never_upside_down() -> None:
     assert (low <= high).all()
     assert (low <= found.expected + 1e-9).all()
     assert (high >= np.floor(found.expected)).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(0, 4), st.integers(1, 5))
+def test_counts_of_rows_are_those_counted_one_by_one(
+    seed: int, incidents: int, categories: int, periods: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    incidents = incidents if categories else 0
+    owner, period = rng.integers(0, 6, incidents), rng.integers(0, periods, incidents)
+    category = rng.integers(0, max(categories, 1), incidents)
+    holds, within = rng.integers(0, 2, (4, 6)), rng.random((3, categories)) < 0.6
+    weight = rng.integers(0, 3, incidents).astype(np.int32)
+    owners = Owners(Asked("s", date(2025, 1, 1), 1), [], {})
+    inside = Grids(
+        list("abcd"), list("abcd"), np.ones(4, dtype=np.int64), owners, sparse.csr_array(holds), holds
+    )
+    counted = Counted(owner, category, period, periods, weight, weight, weight > 0, 0)
+    expected = np.zeros((4, 3, periods))
+    for grid, row in np.ndindex(4, 3):
+        for one in range(incidents):
+            if holds[grid, owner[one]] and within[row, category[one]]:
+                expected[grid, row, period[one]] += weight[one]
+    found = _rolled(counted, weight, inside, within)
+    assert (found == expected.reshape(-1, periods)).all()
+    assert found.shape == (12, periods)

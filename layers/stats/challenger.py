@@ -6,10 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import PoissonRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from layers.stats.forecast import MIN_HINDCASTS, Forecast, Past, calibrate, calibrated, plain
@@ -106,6 +102,8 @@ def boosting(features: Floats, ratio: Floats, weight: Floats) -> Predict:
     Rows are drawn in proportion to their weight rather than weighted: the same in expectation, and
     ten times as fast in scikit-learn 1.9.
     """
+    from sklearn.ensemble import HistGradientBoostingRegressor  # noqa: PLC0415 - for trials alone: no process that serves loads it
+
     drawn = np.random.default_rng(0).choice(len(ratio), min(MOST_DRAWN, len(ratio)), p=weight / weight.sum())
     model = HistGradientBoostingRegressor(
         loss="poisson",
@@ -122,6 +120,10 @@ def boosting(features: Floats, ratio: Floats, weight: Floats) -> Predict:
 
 def linear(features: Floats, ratio: Floats, weight: Floats) -> Predict:
     """Fit a Poisson generalised linear model on standardised features."""
+    from sklearn.linear_model import PoissonRegressor  # noqa: PLC0415 - as in `boosting`
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+
     model = make_pipeline(StandardScaler(), PoissonRegressor(alpha=1e-3, solver="newton-cholesky"))
     fitted: Predict = model.fit(features, ratio, poissonregressor__sample_weight=weight).predict
     return fitted
