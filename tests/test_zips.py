@@ -169,3 +169,12 @@ def test_an_archive_of_nothing_that_is_read_says_what_is_in_it(
             archive.writestr(name, content)
     with pytest.raises(BadInput, match=f"holds no file of a kind that is read, only {', '.join(inside)}"):
         reading.read(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize("name", ["a.xlsb", "A.XLSB"])
+@pytest.mark.parametrize("read", [reading.read, sandbox.read])
+def test_a_binary_workbook_is_named_as_one(tmp_path: Path, name: str, read: Read) -> None:
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("xl/workbook.bin", b"\x83\x01\x00")
+    with pytest.raises(BadInput, match=r"binary workbook \(\.xlsb\), which is not read; save it as xlsx"):
+        read(tmp_path / name)

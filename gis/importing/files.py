@@ -146,7 +146,7 @@ _PACKED = {
 }  # fmt: skip
 """How packed files begin, whatever their names are."""
 _ARCHIVES = frozenset({".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz"})
-_WORKBOOKS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".kmz"})
+_WORKBOOKS = frozenset({".xlsx", ".xlsm", ".xls", ".ods", ".kmz"})
 """Formats that are zip archives themselves."""
 
 
@@ -154,6 +154,10 @@ def _check_packing(path: Path) -> None:
     """Raise BadInput for a file that is packed otherwise than its name says, or in a way that is not read."""
     if not path.is_file():
         return
+    if path.suffix.lower() == ".xlsb":
+        raise BadInput(
+            "file", f"{path.name} is a binary workbook (.xlsb), which is not read; save it as xlsx"
+        )
     with path.open("rb") as opened:
         begin = opened.read(8)
     how = next((told for sign, told in _PACKED.items() if begin.startswith(sign)), None)
