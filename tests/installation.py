@@ -1,92 +1,219 @@
-"""An installation of its own for tests of backups: a cluster with the town, and a repository beside it."""
+"""A whole installation for tests of what breaks: cluster, service of two processes, reporters and readers."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
+import httpx2 as httpx
 import pytest
-import sqlalchemy as sa
-from sqlalchemy.engine import Engine
 
-from gis import audit, cluster, db, postgres
-from gis.access import COMMAND
-from gis.backup import checks, repository, restore, take
-from gis.backup.take import Backup, Kind
-from gis.cluster import Cluster
+from api.connections import GRACE_S
+from gis import access, cluster, db, postgres
 from gis.migrate import migrate
+from gis.settings import ROOT
 from tests import town
+from tests.browsing import free_port, wait
+
+LIMIT_MS = 3_000
+EACH_ITS_OWN = {"Connection": "close"}
+"""A connection for every request, so that both processes are asked."""
 
 
 class Installation:
-    """A data directory whose cluster runs, and what tests do with it."""
+    """A private cluster with the town, the service over it, and a commander's key."""
 
     def __init__(self, home: Path) -> None:
-        self.home, self.data_dir, self.repo = home, home / "o'ne 图" / "data", home / "repo"
-
-    @property
-    def cluster(self) -> Cluster:
-        """The cluster, running or not."""
-        return cluster.find(self.data_dir)
-
-    def engine(self, data_dir: Path | None = None) -> Engine:
-        """An engine over this cluster, or that of another data directory, started if need be."""
-        return sa.create_engine(cluster.up(data_dir or self.data_dir), poolclass=sa.NullPool)
-
-    def fill(self) -> None:
-        """Migrate, and bring the town, incidents, and an audit whose heads are signed."""
-        with self.engine().begin() as conn:
-            migrate(conn)
-            batch = town.furnish(conn, [town.at(1, 1), town.at(4, 4)])
-            town.add_incidents(conn, batch, [town.at(1 + n / 100, 1 + n / 70) for n in range(60)])
-        self.note("begun")
-
-    def note(self, what: str) -> None:
-        """Write an entry into the audit, and sign its head."""
-        with self.engine().begin() as conn:
-            audit.change(conn, self.data_dir, COMMAND, what, {})
-        with self.engine().begin() as conn:
-            audit.seal(conn, self.data_dir, {})
-
-    def set_up(self) -> None:
-        """Send backups and the log to the repository from now on."""
-        chosen = repository.set_up(self.data_dir, repository.options_of(str(self.repo)), None)
-        repository.create(self.data_dir, chosen)
-
-    def take(self, kind: Kind | None = None) -> Backup:
-        """Take a backup."""
-        with self.engine().connect() as conn:
-            return take.take(conn, self.data_dir, kind)
-
-    def restore(self, into: Path, at: object = None) -> list[str]:
-        """Restore into a new data directory to a moment, and return what the checks find."""
-        source = repository.load(self.data_dir)
-        brought = restore.restore(source, into, at, self.data_dir)  # type: ignore[arg-type]
-        engine = db.make_engine(brought.url, pool_size=1)
+        self.home, self.port = home, free_port()
+        engine = db.make_engine(cluster.up(home))
         with engine.begin() as conn:
-            restore.settle(conn, into)
-            found = checks.check(conn, restore.look(conn, into, brought))
+            migrate(conn)
+            batch = town.furnish(conn)
+            town.add_building(conn, batch, "1", town.at(1, 1))
+            town.add_incidents(conn, batch, [town.at(1, 1), town.at(1, 1.5)])
+            self.key = access.create_key(conn, "commander", scheme="safety", label="").key
         engine.dispose()
-        return found
+        self.log = home / "service.log"
+        self.service = self.serve()
+        self.client = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False, headers=EACH_ITS_OWN
+        )
+        self.known = {"Authorization": f"Bearer {self.key}"}
+
+    def command(self, *words: str, **settings: str) -> "subprocess.Popen[bytes]":
+        """Start one of the program's commands on this installation, in a group of processes of its own."""
+        settings |= {"SAFETYMAP_DATA_DIR": str(self.home)}
+        command = [Path(sys.executable).with_name("safetymap"), *words]
+        with self.log.open("a") as said:
+            return subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | settings, stdout=said, stderr=said, start_new_session=True
+            )
+
+    def serve(self) -> "subprocess.Popen[bytes]":
+        """Start the service, as systemd does."""
+        words = ("serve", "--port", str(self.port), "--workers", "2")
+        limits = ("SAFETYMAP_STATEMENT_TIMEOUT_MS", "SAFETYMAP_TILE_TIMEOUT_MS")
+        return self.command(*words, **dict.fromkeys(limits, str(LIMIT_MS)))
+
+    def said(self) -> str:
+        """Return the end of what all of them wrote."""
+        return self.log.read_text()[-3000:]
+
+    def lives(self) -> bool:
+        """Whether it says that it lives, to a caller with a key as well."""
+        assert self.service.poll() is None, self.said()
+        try:
+            return all(
+                self.client.get("/health/live", headers=h).status_code == 200 for h in ({}, self.known)
+            )
+        except httpx.TransportError:
+            return False
+
+    def is_ready(self) -> bool:
+        """Whether it says that it is ready."""
+        return self.client.get("/health/ready").status_code == 200
+
+    def get(self, path: str, *, known: bool = False) -> httpx.Response:
+        """Ask as anybody, or as the commander."""
+        return self.client.get(path, headers=self.known if known else {})
+
+    def database(self) -> list[int]:
+        """The processes of the database."""
+        parent = cluster.running(self.home)
+        assert parent
+        told = subprocess.run(
+            ["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False
+        ).stdout
+        return [parent, *map(int, told.split())]
+
+    def kill_database(self) -> None:
+        """Kill all of the database's processes, and wait until they are gone."""
+        pids = self.database()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        wait(
+            lambda: (
+                cluster.running(self.home) is None and not any(Path(f"/proc/{p}/cwd").exists() for p in pids)
+            )
+        )
+
+    def processes(self) -> set[int]:
+        """The processes that answer requests."""
+        told = subprocess.run(
+            ["pgrep", "-P", str(self.service.pid), "-f", "spawn_main"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return set(map(int, told.stdout.split()))
 
 
 @contextmanager
-def installed() -> Iterator[Installation]:
-    """An installation that holds the town and sends its log; taken away afterwards."""
+def installation(prefix: str) -> Iterator[Installation]:
+    """One that is made, ready, and taken away again."""
     if not postgres._installations():
         pytest.skip("no PostgreSQL ≥ 15 is installed here for a private cluster")
-    if not shutil.which(repository.PROGRAM):
-        pytest.skip("no pgbackrest is installed here (scripts/setup.sh test)")
-    with tempfile.TemporaryDirectory(prefix="backups-", dir="/var/tmp") as name:
-        made = Installation(Path(name))
-        made.home.chmod(0o755)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir="/var/tmp") as name:
+        home = Path(name)
+        home.chmod(0o755)
+        made: Installation | None = None
         try:
-            made.data_dir.mkdir(parents=True)
-            made.fill()
-            made.set_up()
+            made = Installation(home)
+            wait(made.lives, 120)
+            wait(made.is_ready, 30)
             yield made
         finally:
-            for folder in made.home.rglob("pg"):
-                if (folder / "data").exists():
-                    cluster.down(folder.parent)
+            if made:
+                made.service.terminate()
+                made.service.wait(GRACE_S + 20)
+            cluster.down(home)
+            shutil.rmtree(home, ignore_errors=True)
+            home.mkdir()
+
+
+@dataclass
+class Reporter:
+    """Somebody who reports incident after incident, each until it is acknowledged."""
+
+    client: httpx.Client
+    key: str
+    name: str
+    acknowledged: dict[str, int] = field(default_factory=dict)
+    """By the origin's id, the incident's id that was answered."""
+    longest_s: float = 0
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Report until it is over."""
+        number = 0
+        while not self.over.is_set():
+            number += 1
+            self._report(f"{self.name}-{number}")
+
+    def _report(self, name: str) -> None:
+        lon, lat = town.at(1, 1)
+        body = {"category": "0101", "source": "citizen", "lon": lon, "lat": lat, "origin": "drill"}
+        body |= {"origin_id": name, "occurred_at": datetime.now(UTC).isoformat()}
+        begun = time.monotonic()
+        while not self.over.is_set():
+            try:
+                answer = self.client.post(
+                    "/incidents", json=body, headers={"Authorization": f"Bearer {self.key}"}
+                )
+            except httpx.TransportError:
+                time.sleep(0.05)
+                continue
+            if answer.status_code in (200, 201):
+                self.acknowledged[name] = answer.json()["id"]
+                self.longest_s = max(self.longest_s, time.monotonic() - begun)
+                return
+            assert answer.status_code == 503, answer.text
+            time.sleep(0.1)
+
+
+@contextmanager
+def reporting(client: httpx.Client, key: str, number: int) -> Iterator[list[Reporter]]:
+    """Let so many report while the block runs."""
+    reporters = [Reporter(client, key, f"{uuid4().hex[:6]}{one}") for one in range(number)]
+    threads = [threading.Thread(target=one.run) for one in reporters]
+    for thread in threads:
+        thread.start()
+    try:
+        yield reporters
+    finally:
+        for one in reporters:
+            one.over.set()
+        for thread in threads:
+            thread.join()
+
+
+def acknowledged(reporters: list[Reporter]) -> dict[str, int]:
+    """Return what all of them were answered."""
+    return {name: there for one in reporters for name, there in list(one.acknowledged.items())}
+
+
+@dataclass
+class Reader:
+    """Somebody who reads what is protected; how often they were answered."""
+
+    client: httpx.Client
+    key: str
+    answered: int = 0
+
+    def protected(self) -> int:
+        """Return the status of one more question; 0 where nobody answered."""
+        asked = {"Authorization": f"Bearer {self.key}"}
+        try:
+            status = int(self.client.get("/collections/incidents/items", headers=asked).status_code)
+        except httpx.TransportError:
+            return 0
+        self.answered += status == 200
+        return status

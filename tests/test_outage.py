@@ -1,31 +1,21 @@
 """The database dies, stands still and comes back under a service that runs; processes of it are killed."""
 
 import os
-import shutil
 import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 import sqlalchemy as sa
 
-from api.connections import GRACE_S
-from gis import access, cluster, db, postgres
-from gis.migrate import migrate
-from gis.settings import ROOT
+from gis import cluster, db
 from tests import town
-from tests.browsing import free_port, wait
+from tests.browsing import wait
+from tests.installation import LIMIT_MS, Installation, installation
 from tests.serving import HOUSE, path
 
-LIMIT_MS = 3_000
-EACH_ITS_OWN = {"Connection": "close"}
-"""A connection for every request, so that both processes are asked."""
 PUBLIC = [
     "/city",
     "/categories",
@@ -37,106 +27,10 @@ PROTECTED = ["/collections/incidents/items", path("incidents", town.at(1, 1))]
 GRIDS = path("grids", town.at(1, 1))
 
 
-class Installation:
-    """A private cluster with the town, the service over it, and a commander's key."""
-
-    def __init__(self, home: Path) -> None:
-        self.home, self.port = home, free_port()
-        engine = db.make_engine(cluster.up(home))
-        with engine.begin() as conn:
-            migrate(conn)
-            batch = town.furnish(conn)
-            town.add_building(conn, batch, "1", town.at(1, 1))
-            town.add_incidents(conn, batch, [town.at(1, 1), town.at(1, 1.5)])
-            self.key = access.create_key(conn, "commander", scheme="safety", label="").key
-        engine.dispose()
-        words = [
-            Path(sys.executable).with_name("safetymap"),
-            "serve",
-            "--port",
-            str(self.port),
-            "--workers",
-            "2",
-        ]
-        settings = {"SAFETYMAP_DATA_DIR": str(home), "SAFETYMAP_STATEMENT_TIMEOUT_MS": str(LIMIT_MS)}
-        settings |= {"SAFETYMAP_TILE_TIMEOUT_MS": str(LIMIT_MS)}
-        self.log = home / "service.log"
-        with self.log.open("w") as said:
-            self.service = subprocess.Popen(
-                words, cwd=ROOT, env=os.environ | settings, stdout=said, stderr=said
-            )
-        self.client = httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False, headers=EACH_ITS_OWN
-        )
-        self.known = {"Authorization": f"Bearer {self.key}"}
-
-    def lives(self) -> bool:
-        """Whether it says that it lives, to a caller with a key as well."""
-        assert self.service.poll() is None, self.log.read_text()[-3000:]
-        try:
-            return all(
-                self.client.get("/health/live", headers=h).status_code == 200 for h in ({}, self.known)
-            )
-        except httpx.TransportError:
-            return False
-
-    def is_ready(self) -> bool:
-        """Whether it says that it is ready."""
-        return self.client.get("/health/ready").status_code == 200
-
-    def get(self, path: str, *, known: bool = False) -> httpx.Response:
-        """Ask as anybody, or as the commander."""
-        return self.client.get(path, headers=self.known if known else {})
-
-    def database(self) -> list[int]:
-        """The processes of the database."""
-        parent = cluster.running(self.home)
-        assert parent
-        told = subprocess.run(
-            ["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False
-        ).stdout
-        return [parent, *map(int, told.split())]
-
-    def kill_database(self) -> None:
-        """Kill all of the database's processes, and wait until they are gone."""
-        pids = self.database()
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-        wait(
-            lambda: (
-                cluster.running(self.home) is None and not any(Path(f"/proc/{p}/cwd").exists() for p in pids)
-            )
-        )
-
-    def processes(self) -> set[int]:
-        """The processes that answer requests."""
-        told = subprocess.run(
-            ["pgrep", "-P", str(self.service.pid), "-f", "spawn_main"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        return set(map(int, told.stdout.split()))
-
-
 @pytest.fixture(scope="module")
 def it() -> Iterator[Installation]:
-    if not postgres._installations():
-        pytest.skip("no PostgreSQL ≥ 15 is installed here for a private cluster")
-    with tempfile.TemporaryDirectory(prefix="outage-", dir="/var/tmp") as name:
-        home = Path(name)
-        home.chmod(0o755)
-        made: Installation | None = None
-        try:
-            made = Installation(home)
-            wait(made.lives, 120)
-            wait(made.is_ready, 30)
-            yield made
-        finally:
-            if made:
-                made.service.terminate()
-                made.service.wait(GRACE_S + 20)
-            cluster.down(home)
-            shutil.rmtree(home, ignore_errors=True)
-            home.mkdir()
+    with installation("outage-") as made:
+        yield made
 
 
 def warm(it: Installation) -> None:

@@ -6,12 +6,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx2 as httpx
@@ -23,6 +21,7 @@ from gis.migrate import migrate
 from gis.settings import ROOT
 from tests import town
 from tests.browsing import free_port, wait
+from tests.installation import Reader, Reporter, acknowledged, reporting
 
 pytestmark = pytest.mark.slow
 
@@ -119,44 +118,6 @@ def _answers(client: httpx.Client) -> bool:
         return False
 
 
-@dataclass
-class Reporter:
-    """Somebody who reports incident after incident, each until it is acknowledged."""
-
-    client: httpx.Client
-    key: str
-    name: str
-    acknowledged: dict[str, int] = field(default_factory=dict)
-    """By the origin's id, the incident's id that was answered."""
-    longest_s: float = 0
-    over: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        """Report until it is over."""
-        number = 0
-        while not self.over.is_set():
-            number += 1
-            self._report(f"{self.name}-{number}")
-
-    def _report(self, name: str) -> None:
-        body = {"category": "0101", "source": "citizen", "lon": LON, "lat": LAT, "origin": "drill"}
-        body |= {"origin_id": name, "occurred_at": datetime.now(UTC).isoformat()}
-        begun = time.monotonic()
-        while not self.over.is_set():
-            try:
-                answer = self.client.post(
-                    "/incidents", json=body, headers={"Authorization": f"Bearer {self.key}"}
-                )
-            except httpx.TransportError:
-                continue
-            if answer.status_code in (200, 201):
-                self.acknowledged[name] = answer.json()["id"]
-                self.longest_s = max(self.longest_s, time.monotonic() - begun)
-                return
-            assert answer.status_code == 503, answer.text
-            time.sleep(0.1)
-
-
 def _kill(one: cluster.Cluster) -> None:
     """Kill the primary's processes, all at once."""
     parent = cluster.running(one.data_dir)
@@ -169,41 +130,15 @@ def _kill(one: cluster.Cluster) -> None:
 
 
 def test_the_standby_takes_over_and_nothing_acknowledged_is_lost(pair: Pair) -> None:
-    with served(pair) as client:
-        reporters = [Reporter(client, pair.keys["field"], f"r{number}") for number in range(4)]
-        threads = [threading.Thread(target=one.run) for one in reporters]
-        for thread in threads:
-            thread.start()
-        try:
-            _drill(pair, client, reporters)
-        finally:
-            for one in reporters:
-                one.over.set()
-            for thread in threads:
-                thread.join()
-    acknowledged = {name: there for one in reporters for name, there in one.acknowledged.items()}
+    with served(pair) as client, reporting(client, pair.keys["field"], 4) as reporters:
+        _drill(pair, client, reporters)
+    known = acknowledged(reporters)
     said = pair.on_standby("SELECT origin_id, id FROM incidents WHERE origin = 'drill'").splitlines()
     rows = [(name, int(there)) for name, there in (line.split("|") for line in said)]
     assert len(dict(rows)) == len(rows), "each report is one incident"
-    assert {name: there for name, there in rows if name in acknowledged} == acknowledged
+    assert {name: there for name, there in rows if name in known} == known
     longest = max(one.longest_s for one in reporters)
-    sys.stderr.write(f"{len(acknowledged)} acknowledged, the longest wait {longest:.1f} s\n")
-
-
-@dataclass
-class _Reader:
-    """Somebody who reads what is protected; how often they were answered."""
-
-    client: httpx.Client
-    key: str
-    answered: int = 0
-
-    def protected(self) -> int:
-        """Return the status of one more question."""
-        asked = {"Authorization": f"Bearer {self.key}"}
-        status = int(self.client.get("/collections/incidents/items", headers=asked).status_code)
-        self.answered += status == 200
-        return status
+    sys.stderr.write(f"{len(known)} acknowledged, the longest wait {longest:.1f} s\n")
 
 
 def _recorded(pair: Pair) -> int:
@@ -214,10 +149,7 @@ def _recorded(pair: Pair) -> int:
 
 
 def _drill(pair: Pair, client: httpx.Client, reporters: list[Reporter]) -> None:
-    def acknowledged() -> int:
-        return sum(len(one.acknowledged) for one in reporters)
-
-    wait(lambda: acknowledged() >= 50, 60)
+    wait(lambda: len(acknowledged(reporters)) >= 50, 60)
     _kill(pair.primary)
     gone = time.monotonic()
     wait(lambda: client.get(WHERE).status_code == 200, BACK_S)
@@ -225,11 +157,11 @@ def _drill(pair: Pair, client: httpx.Client, reporters: list[Reporter]) -> None:
         answer = client.get(WHERE)
         assert answer.status_code in (200, 503)
     reads_s = time.monotonic() - gone
-    read = _Reader(client, pair.keys["field"])
+    read = Reader(client, pair.keys["field"])
     wait(lambda: read.protected() == 503, BACK_S)  # within seconds: nobody could record who reads
     assert pair.on_standby("SELECT pg_promote(true, 30)") == "t"
-    promoted, before = time.monotonic(), acknowledged()
-    wait(lambda: acknowledged() >= before + 50, BACK_S)
+    promoted, before = time.monotonic(), len(acknowledged(reporters))
+    wait(lambda: len(acknowledged(reporters)) >= before + 50, BACK_S)
     wait(lambda: read.protected() == 200, BACK_S)
     assert time.monotonic() - promoted < BACK_S
     wait(lambda: _recorded(pair) >= read.answered, BACK_S)
