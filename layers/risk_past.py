@@ -1,6 +1,6 @@
 """What a forecast of risk learns from: incidents and days, without those of what was silent."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -56,14 +56,20 @@ def past_of(conn: Connection, view: View, res: int, known: Cells, left_out: Coll
     cell, part, days, own = columns(conn, rows, np.uint64, np.uint64, np.int64, np.int64)
     taught = np.isin(days, used)
     cell, part, days, mine = cell[taught], part[taught], days[taught], own[taught] > 0
-    return Past(np.searchsorted(known, cell[mine]), days[mine], used, len(known), days, parts_of(part), mine)
+    place = np.searchsorted(known, cell[mine])
+    return Past(place, days[mine], used, len(known), days, parts_of(part), mine, within(known, res))
 
 
-def parts_of(cells: Cells) -> Integers:
-    """Return the numbers of the cells at PARTS that hold cells of the finest of them, shape (n, levels)."""
+def parts_of(cells: Cells, sizes: Sequence[int] = PARTS) -> Integers:
+    """Return the numbers of the cells of `sizes` that hold cells at least as fine, shape (n, levels)."""
     finest, place = np.unique(cells, return_inverse=True)
-    columns_ = [np.unique(h3.parents(finest, res), return_inverse=True)[1][place] for res in PARTS]
+    columns_ = [np.unique(h3.parents(finest, res), return_inverse=True)[1][place] for res in sizes]
     return np.stack(columns_, axis=1)
+
+
+def within(cells: Cells, res: int) -> Integers:
+    """Return the numbers of the parts that hold cells of resolution `res`, shape (n, levels)."""
+    return parts_of(cells, [size for size in PARTS if size < res])
 
 
 def silent_in(conn: Connection, view: View, days: Integers) -> tuple[list[Silence], list[SilentArea]]:

@@ -109,7 +109,8 @@ def test_an_outbreak_is_no_news_of_the_rest(change: float, days: int, wide: tupl
         rates[:28, -days:] *= change
         counts = rng.poisson(rates)
         cell, day = (np.repeat(each.ravel(), counts.ravel()) for each in np.indices(counts.shape))
-        past = Past(cell, day, np.arange(690), 240, part=np.stack([cell // each for each in wide], axis=1))
+        held = np.stack([np.arange(240) // each for each in wide], axis=1)
+        past = Past(cell, day, np.arange(690), 240, part=held[cell], within=held[:, :-1])
         found, true = plain(past, 690, 30), rates[:, -1] * 30
         errors.append([found.mean[part].sum() / true[part].sum() for part in (slice(28, None), slice(28))])
         if days > 30 and len(wide) > 3:

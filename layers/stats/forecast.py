@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import optimize, stats
 
 from layers.stats import regimes
-from layers.stats.shrink import shrink
+from layers.stats.nested import by_part, nested
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -43,6 +43,9 @@ class Past:
     (incidents, levels), as `regimes.worth` has them. None: none does."""
     inside: NDArray[np.bool_] | None = None
     """Which incidents of `city_day` are those of `day`, in their order; needed with both."""
+    within: Integers | None = None
+    """Parts that hold each cell, shape (cells, levels), the widest first, each within the one before: a cell
+    is shrunk towards the rate of the part it lies in. None: towards that of all cells."""
     kept: dict[tuple[int, float | None], "Standing"] = field(default_factory=dict, compare=False, repr=False)
     """What is known at origins that were looked at: forecasts, their skill and their total share it."""
 
@@ -50,6 +53,11 @@ class Past:
     def level_day(self) -> Integers:
         """Days of the incidents that tell how busy the city is of late."""
         return self.day if self.city_day is None else self.city_day
+
+    @property
+    def finest(self) -> Integers | None:
+        """The smallest part that holds each cell, shape (cells,): calibration lends none another's."""
+        return None if self.within is None else self.within[:, -1]
 
     def before(self, origin: int) -> "Past":
         """Return only what was known at the start of day `origin`."""
@@ -59,6 +67,7 @@ class Past:
             None if self.city_day is None else self.city_day[city],
             None if self.part is None else self.part[city],
             None if self.inside is None else self.inside[city],
+            self.within,
         )  # fmt: skip
 
     def counts(self, start: int, end: int) -> Integers:
@@ -113,37 +122,32 @@ class Calibration:
 def baseline(past: Past, origin: int, horizon: int, half_life: float | None = None) -> Forecast:
     """Expect of each cell what all its counts so far show, for days [origin, origin + horizon).
 
-    Counts are weighted by 0.5 ** (age / half_life) if given and shrunk towards the area's rate
-    (`plain`), then calibrated on the baseline's own forecasts of up to HINDCASTS past periods.
+    Counts are weighted by 0.5 ** (age / half_life) if given and shrunk towards the rate of the part
+    that holds each (`plain`), then calibrated on its own forecasts of up to HINDCASTS past periods.
     The order of the cells is that of the counts. Raises ValueError when nothing was recorded
     before `origin`.
     """
     starts = hindcast_origins(past, origin, horizon)
     forecasts = [plain(past, start, horizon, half_life) for start in starts]
     came = [past.counts(start, start + horizon) for start in starts]
-    return calibrated(plain(past, origin, horizon, half_life), calibrate(forecasts, came))
+    found = calibrate(forecasts, came, past.finest)
+    return calibrated(plain(past, origin, horizon, half_life), found, past.finest)
 
 
 def plain(past: Past, origin: int, horizon: int, half_life: float | None = None) -> Forecast:
     """Return the baseline as the past alone gives it, before calibration.
 
-    Weighted counts are put on the scale of as many plain ones as carry the same information,
-    (sum w)**2 / sum w**2 days, and the means are scaled to how busy the city is of late.
+    Cells are shrunk level by level (`nested`), and the means are scaled to how busy the city is of late.
     """
     known = past.before(origin)
     if not known.observed.size or not known.day.size:
         raise ValueError(f"past: nothing recorded before day {origin}")
-    now, day_weight = _standing(past, origin, half_life), _weights(origin - known.observed, half_life)
-    effective = day_weight.sum() / (day_weight**2).sum()
-    weight = now.weight * (_weights(origin - known.day, half_life).sum() / now.weight.sum())
-    seen, squares = (np.bincount(known.cell, each, known.cells) for each in (weight, weight**2))
-    days = day_weight.sum() * effective
-    posterior = shrink(seen * effective, np.full(known.cells, days / horizon))
-    # As many plain counts as tell as much (Kish).
-    told = np.divide(seen**2, squares, out=np.zeros_like(seen), where=squares > 0)
-    size = np.minimum(posterior.prior_shape + told, 1e9)
-    mean = posterior.mean * (horizon * now.rate / posterior.mean.sum())
-    return Forecast(mean, size)
+    now = _standing(past, origin, half_life)
+    seen, squares = (
+        np.bincount(known.cell, each, known.cells).astype(np.float64) for each in (now.weight, now.weight**2)
+    )
+    share, size = nested(seen, squares, past.within)
+    return Forecast(horizon * now.rate * share, size)
 
 
 @dataclass(frozen=True)
@@ -212,33 +216,40 @@ def hindcast_origins(past: Past, origin: int, horizon: int) -> list[int]:
     return full[:HINDCASTS]
 
 
-def calibrate(forecasts: Sequence[Forecast], came: Sequence[Integers]) -> Calibration:
+def calibrate(
+    forecasts: Sequence[Forecast], came: Sequence[Integers], part: Integers | None = None
+) -> Calibration:
     """Learn from forecasts of the past and what came how to correct the next one.
 
-    The power is the most likely one given each period's total, so that the level of the city does
-    not matter to it; the scatter is what is left of the squared errors (method of moments).
+    The power is the most likely one given what came to each `part` in each period, so that the level of
+    neither matters to it (None: all cells are one part); the scatter is what is left of the squared errors
+    (method of moments).
     """
     if len(forecasts) < MIN_HINDCASTS:
         return Calibration(1.0, 0.0)
-    logs = [np.log(f.mean) for f in forecasts]
+    part = np.zeros(len(came[0]), dtype=np.int64) if part is None else part
+    logs = [np.log(f.mean / by_part(f.mean, part)) for f in forecasts]
+    totals = [np.bincount(part, y) for y in came]
 
     def loss(power: float) -> float:
-        pairs = zip(logs, came, strict=True)
-        return float(sum(y.sum() * special.logsumexp(power * x) - power * (y @ x) for x, y in pairs))
+        sums = (np.log(np.bincount(part, np.exp(power * x))) for x in logs)
+        rows = zip(logs, came, totals, sums, strict=True)
+        return float(sum(n @ s - power * (y @ x) for x, y, n, s in rows))
 
     power = float(optimize.minimize_scalar(loss, bounds=(0.3, 2.0), method="bounded").x)
     left = spread = 0.0
     for forecast, y in zip(forecasts, came, strict=True):
-        f = calibrated(forecast, Calibration(power, 0.0))
+        f = calibrated(forecast, Calibration(power, 0.0), part)
         left += float(((y - f.mean) ** 2 - f.mean - f.mean**2 / f.size).sum())
         spread += float((f.mean**2 * (1 + 1 / f.size)).sum())
     return Calibration(power, min(max(0.0, left / spread), MOST_SCATTER))
 
 
-def calibrated(forecast: Forecast, calibration: Calibration) -> Forecast:
-    """Return the forecast corrected; its total and the order of its cells stay as they were."""
+def calibrated(forecast: Forecast, calibration: Calibration, part: Integers | None = None) -> Forecast:
+    """Return the forecast corrected; what each `part` expects, and the order of its cells, stay."""
+    part = np.zeros(len(forecast.mean), dtype=np.int64) if part is None else part
     mean = forecast.mean**calibration.power
-    mean *= forecast.mean.sum() / mean.sum()
+    mean *= by_part(forecast.mean, part) / by_part(mean, part)
     size = 1 / (1 / forecast.size * (1 + calibration.scatter) + calibration.scatter)
     return Forecast(mean, size)
 

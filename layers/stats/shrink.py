@@ -83,6 +83,14 @@ def shrink(counts: ArrayLike, exposure: ArrayLike) -> Shrunk:
     return Shrunk(shape / rate, shape, rate, centre, variance, overall, a)
 
 
+def prior_shape(counts: Floats, expected: Floats) -> float:
+    """Return the most likely shape of a Gamma prior with mean 1 of counts / expected, shape (n,) both.
+
+    At most MAX_PRIOR_SHAPE, where they do not differ beyond chance.
+    """
+    return _prior_shape(_loss(counts, expected))
+
+
 def _averaged(y: Floats, t: Floats, overall: float, loss: Loss, best: float) -> tuple[Floats, Floats]:
     """Return mean and variance of each cell's posterior, averaged over the prior's shape and mean.
 
