@@ -216,17 +216,14 @@ def _rank(mean: Floats, area_m2: Floats) -> Integers:
 
 
 def _skill(past: Past, origin: int, area_m2: Floats, model: str, live: Live) -> Skill:
-    """Hold forecasts of the latest periods against what came. They are ranked by `plain` for the baseline.
-
-    Calibration leaves the order of cells as it is, and with it both indexes.
-    """
+    """Hold forecasts of the latest periods against what came."""
     starts = [
         start
         for start in hindcast_origins(past, origin, SKILL_DAYS)
         if past.counts(start, start + SKILL_DAYS).any()
     ]
-    plainly = [plain(past, start, SKILL_DAYS) for start in starts]
-    standing = _measured("baseline", plainly, past, starts, area_m2)
+    usual = [baseline(past, start, SKILL_DAYS) for start in starts]
+    standing = _measured("baseline", usual, past, starts, area_m2)
     if model == promotion.BASELINE:
         living = [replace(each, model="live") for each in standing]
     else:

@@ -48,6 +48,10 @@ class Past:
     is shrunk towards the rate of the part it lies in. None: towards that of all cells."""
     kept: dict[tuple[int, float | None], "Standing"] = field(default_factory=dict, compare=False, repr=False)
     """What is known at origins that were looked at: forecasts, their skill and their total share it."""
+    plain: dict[tuple[int, int, float | None], "Forecast"] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+    """Forecasts before calibration by origin, horizon and half-life: hindcasts of each other's share them."""
 
     @property
     def level_day(self) -> Integers:
@@ -139,6 +143,13 @@ def plain(past: Past, origin: int, horizon: int, half_life: float | None = None)
 
     Cells are shrunk level by level (`nested`), and the means are scaled to how busy the city is of late.
     """
+    key = origin, horizon, half_life
+    if key not in past.plain:
+        past.plain[key] = _plain(past, origin, horizon, half_life)
+    return past.plain[key]
+
+
+def _plain(past: Past, origin: int, horizon: int, half_life: float | None) -> Forecast:
     known = past.before(origin)
     if not known.observed.size or not known.day.size:
         raise ValueError(f"past: nothing recorded before day {origin}")
@@ -246,7 +257,7 @@ def calibrate(
 
 
 def calibrated(forecast: Forecast, calibration: Calibration, part: Integers | None = None) -> Forecast:
-    """Return the forecast corrected; what each `part` expects, and the order of its cells, stay."""
+    """Return the forecast corrected; what each `part` expects, and the order of cells in it, stay."""
     part = np.zeros(len(forecast.mean), dtype=np.int64) if part is None else part
     mean = forecast.mean**calibration.power
     mean *= by_part(forecast.mean, part) / by_part(mean, part)
