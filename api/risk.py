@@ -58,7 +58,9 @@ class Measure(BaseModel):
 class Skill(BaseModel):
     """Forecasts of the latest `origins` periods of `days` against what came; `live`, `baseline`: PAI.
 
-    `area_km2` is what the shares are of: the served cells of the whole city, of `area` or of the scope.
+    `area_km2` is what the shares are of, the same at every `res`: all of what `of` names, the city, `area` or
+    the scope, with places that never held an incident. In a city without grids `of` is `hexagons`: those that
+    ever held anything.
     """
 
     days: int
@@ -227,6 +229,7 @@ def _found(
 
 def _skill(of: risks.Skill, area: str) -> dict[str, Any]:
     ends = ("", "_low", "_high")
+    named = area if of.is_bounded else "hexagons"
     rows = [
         {"model": each.model, "share": each.share}
         | {f"pai{end}": value for end, value in zip(ends, each.pai, strict=True)}
@@ -234,7 +237,7 @@ def _skill(of: risks.Skill, area: str) -> dict[str, Any]:
         for each in of.measured
     ]
     return {
-        "days": risks.SKILL_DAYS, "origins": of.origins, "area_km2": of.area_m2 / 1e6, "of": area,
+        "days": risks.SKILL_DAYS, "origins": of.origins, "area_km2": of.area_m2 / 1e6, "of": named,
         "live": of.pai("live"), "baseline": of.pai("baseline"), "measures": rows,
     }  # fmt: skip
 

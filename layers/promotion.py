@@ -16,7 +16,7 @@ from gis import schema as t
 from gis.db import Record, columns
 from gis.schema_situation import trials
 from layers.counts import cell_column
-from layers.served import Served, exposure
+from layers.served import Served, exposure, whole_m2
 from layers.stats.challenger import CHALLENGERS, Fit, Row, challenger, row
 from layers.stats.evaluate import Outcome, Verdict, can_judge, judge, outcome, pai
 from layers.stats.forecast import MIN_HINDCASTS, Forecast, Past, baseline, hindcast_origins
@@ -45,6 +45,8 @@ class Ground:
     discs: list[sparse.csr_array]
     places: Floats
     """Households, buildings and places by kind, shape (cells, features); nothing about persons."""
+    whole_m2: float | None = None
+    """The area that shares are of, where grids say what belongs to the city; None: that of the cells."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,9 @@ def forecaster(model: str, past: Past, of: Ground) -> Callable[[int, int], Forec
 
 def ground(conn: Connection, view: View, res: int, of: Served) -> Ground:
     """Return what is known of a view's cells at `res` besides their counts."""
-    return Ground(of.inside_m2, [of.disc(k) for k in (1, 2)], _places(conn, view, res, of))
+    return Ground(
+        of.inside_m2, [of.disc(k) for k in (1, 2)], _places(conn, view, res, of), whole_m2(conn, view)
+    )
 
 
 def origins_of(past: Past) -> list[int]:
@@ -150,7 +154,9 @@ def _stood_still(past: Past, origins: list[int]) -> bool:
 
 def _outcomes(past: Past, of: Ground, origins: list[int], forecast: Model) -> list[Outcome]:
     return [
-        outcome(forecast(origin), past.counts(origin, origin + HORIZON), of.area_m2, SHARE, seed=origin)
+        outcome(
+            forecast(origin), past.counts(origin, origin + HORIZON), of.area_m2, SHARE, origin, of.whole_m2
+        )
         for origin in origins
     ]
 

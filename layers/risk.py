@@ -16,7 +16,7 @@ from gis.schema import incidents
 from layers import filters, promotion
 from layers.counts import cell_column
 from layers.risk_past import days_in_use, days_observed, days_of, past_of, silent_in
-from layers.served import Served, served
+from layers.served import Served, served, whole_m2
 from layers.silence import Silence
 from layers.silent_areas import SilentArea
 from layers.stats import evaluate
@@ -114,7 +114,9 @@ class Skill:
 
     origins: int
     area_m2: float
-    """Of the cells that are ranked, their parts outside the city or area left out."""
+    """Of the city, or of the area and scope asked for, places where nothing ever happened included."""
+    is_bounded: bool
+    """Whether grids say where that ends; else it is the area of the cells that ever held a feature."""
     measured: list[Measured]
     """Live and baseline at each of SHARES; none where the past is too short or nothing came."""
 
@@ -159,7 +161,7 @@ def risk(conn: Connection, view: View, res: int, horizon_days: int, include: Col
         [(low * some, high) for low, high in map(forecast.interval, COVERAGES)], standing.mean * some,
         whole.mean * some, [(low * some, high) for low, high in map(whole.interval, COVERAGES)],
         _rank(forecast.mean, of.inside_m2), _rank(standing.mean, of.inside_m2), with_all if missing else None,
-        _day(origin), _skill(past, origin, of.inside_m2, model, live),
+        _day(origin), _skill(past, origin, of.inside_m2, whole_m2(conn, view), model, live),
         int(past.day.size), int(missing), left_out, _day(began), _day(ended),
         _pauses(used, observed), *silent_in(conn, view, observed),
     )  # fmt: skip
@@ -215,7 +217,7 @@ def _rank(mean: Floats, area_m2: Floats) -> Integers:
     return rank
 
 
-def _skill(past: Past, origin: int, area_m2: Floats, model: str, live: Live) -> Skill:
+def _skill(past: Past, origin: int, area_m2: Floats, whole: float | None, model: str, live: Live) -> Skill:
     """Hold forecasts of the latest periods against what came."""
     starts = [
         start
@@ -223,23 +225,31 @@ def _skill(past: Past, origin: int, area_m2: Floats, model: str, live: Live) -> 
         if past.counts(start, start + SKILL_DAYS).any()
     ]
     usual = [baseline(past, start, SKILL_DAYS) for start in starts]
-    standing = _measured("baseline", usual, past, starts, area_m2)
+    standing = _measured("baseline", usual, past, starts, area_m2, whole)
     if model == promotion.BASELINE:
         living = [replace(each, model="live") for each in standing]
     else:
-        living = _measured("live", [live(start, SKILL_DAYS) for start in starts], past, starts, area_m2)
-    return Skill(len(starts), float(area_m2.sum()), living + standing)
+        lively = [live(start, SKILL_DAYS) for start in starts]
+        living = _measured("live", lively, past, starts, area_m2, whole)
+    return Skill(len(starts), whole or float(area_m2.sum()), whole is not None, living + standing)
 
 
 def _measured(
-    name: str, forecasts: list[Forecast], past: Past, starts: list[int], area_m2: Floats
+    name: str,
+    forecasts: list[Forecast],
+    past: Past,
+    starts: list[int],
+    area_m2: Floats,
+    whole: float | None,
 ) -> list[Measured]:
-    """Return the measures of forecasts at each of SHARES."""
+    """Return the measures of forecasts at each of SHARES of the whole, in m² (None: of the cells)."""
     if not starts:
         return []
     came = [past.counts(start, start + SKILL_DAYS) for start in starts]
     pairs = list(zip(forecasts, came, strict=True))
-    by_share = {share: [evaluate.outcome(*pair, area_m2, share) for pair in pairs] for share in SHARES}
+    by_share = {
+        share: [evaluate.outcome(*pair, area_m2, share, whole_m2=whole) for pair in pairs] for share in SHARES
+    }
     return [
         Measured(name, share, _with_interval(evaluate.pai, found), _with_interval(evaluate.pei, found))
         for share, found in by_share.items()

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 import sqlalchemy as sa
+from geoalchemy2 import Geography
 from scipy import sparse
 from shapely.geometry.base import BaseGeometry
 from sqlalchemy.engine import Connection
@@ -75,6 +76,19 @@ def served(conn: Connection, res: int, view: View) -> Served:
         query = query.where(sa.func.ST_Intersects(c.geom, shape(*view.scope)))
     cells, area_m2 = columns(conn, query, np.uint64, np.float64)
     return _outside(conn, view, Served(cells, area_m2, _shares(cells.tobytes(), *_borders(conn, view))))
+
+
+def whole_m2(conn: Connection, view: View) -> float | None:
+    """Return the area of all that a view looks at, where nothing ever happened as well; None without grids.
+
+    That of the city's highest grids, or of the area and scope asked for, in m² on the sphere, as of cells.
+    """
+    borders = [shapely.from_wkb(border) for border in _borders(conn, view)]
+    if not borders:
+        return None
+    whole = sa.func.ST_GeomFromWKB(shapely.to_wkb(shapely.intersection_all(borders)), 4326)
+    geography = sa.cast(whole, Geography())
+    return float(conn.execute(sa.select(sa.func.ST_Area(geography, False))).scalar_one()) or None
 
 
 def _outside(conn: Connection, view: View, of: Served) -> Served:

@@ -86,3 +86,14 @@ def test_the_best_of_many_must_be_clearer() -> None:
 def test_other_origins_are_refused() -> None:
     with pytest.raises(ValueError, match="origins"):
         judge([made(1, total=10)], [made(1, total=11)])
+
+
+@pytest.mark.parametrize(
+    ("whole", "hits", "share"), [(4.0, 1, 0.25), (8, 2, 0.25), (40, 4, 0.25), (None, 1, 0.25)]
+)
+def test_a_share_is_of_the_whole_area(whole: float | None, hits: int, share: float) -> None:
+    """Four places of 1 m² that held something, of a whole that reaches further: the rest is flagged last."""
+    forecast = Forecast(np.array([4.0, 3.0, 2.0, 1.0]), np.full(4, 1e9))
+    answer = outcome(forecast, [1, 1, 1, 1], np.ones(4), 0.25, whole_m2=whole)
+    assert (answer.hits, answer.best) == (hits, hits)
+    assert answer.area_share == pytest.approx(share)

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
+from pyproj import Geod
 from sqlalchemy.engine import Connection, Engine
 
 from gis import cells, schema
@@ -58,21 +60,40 @@ def test_skill_is_that_of_a_recount(conn: Connection) -> None:
     last = int(past.observed[-1]) + 1
     starts = [last - 30 * k for k in range(1, 13) if last - 30 * k - int(past.observed[0]) >= 60]
     assert found.origins == len(starts) == 4
-    assert found.area_m2 == of.inside_m2.sum()
+    drawn = shapely.union_all(list(town.draw().values()))
+    whole = abs(Geod(ellps="sphere").geometry_area_perimeter(drawn)[0])
+    assert found.area_m2 == pytest.approx(whole, rel=1e-3)
+    whole = found.area_m2
     hits = best = total = shares = 0.0
     for start in starts:
         mean, came = baseline(past, start, 30).mean, past.counts(start, start + 30)
         for score, kept in ((mean, True), (came, False)):
             order = np.argsort(-score / of.inside_m2, kind="stable")
-            area = np.cumsum(of.inside_m2[order]) / of.inside_m2.sum()
+            area = np.cumsum(of.inside_m2[order]) / whole
             some = order[: np.abs(area - 0.05).argmin() + 1]
             hits, best = (hits + came[some].sum(), best) if kept else (hits, best + came[some].sum())
-            shares += of.inside_m2[some].sum() / of.inside_m2.sum() if kept else 0
+            shares += of.inside_m2[some].sum() / whole if kept else 0
         total += came.sum()
     measured = {(each.model, each.share): each for each in found.measured}[("baseline", 0.05)]
     assert measured.pai[0] == pytest.approx(hits / total / (shares / 4))
     assert measured.pei[0] == pytest.approx(hits / best)
     assert measured.pai[1:] == (None, None), "four forecasts tell of no interval"
+
+
+@pytest.mark.parametrize("asked", [{}, {"area": "T1"}, {"area": "T2e"}, {"colour": "blue"}])
+def test_skill_is_of_the_same_area_at_every_size(client: TestClient, asked: dict[str, str]) -> None:
+    """Hexagons of small sizes hold less and less of the town; 1 % stays 1 % of it."""
+    answers = [client.get("/risk", params=asked | {"res": res}).json()["skill"] for res in (7, 8, 9, 10)]
+    assert {answer["of"] for answer in answers} == {asked.get("area", "city")}
+    assert len({answer["area_km2"] for answer in answers}) == 1
+
+
+def test_without_grids_skill_says_what_it_is_of(conn: Connection) -> None:
+    """As before the first grids are drawn: the view's day lies before they came into force."""
+    early = replace(VIEW, on=date(2020, 1, 1))
+    found = risk(conn, early, 9, 10).skill
+    assert not found.is_bounded
+    assert found.area_m2 == pytest.approx(served(conn, 9, early).inside_m2.sum())
 
 
 def test_patrols_are_left_out_unless_asked_for(conn: Connection) -> None:

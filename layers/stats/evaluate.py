@@ -32,31 +32,43 @@ class Outcome:
     """The same among flagged cells, where it matters and counts are largest."""
 
 
-def flag(score: ArrayLike, area_m2: ArrayLike, share: float) -> NDArray[np.bool_]:
+def flag(
+    score: ArrayLike, area_m2: ArrayLike, share: float, whole_m2: float | None = None
+) -> NDArray[np.bool_]:
     """Return which cells to watch: highest score per area first, until `share` of the area is closest.
 
     `score` (n,) is expected incidents, `area_m2` (n,) the cells' areas. Equal scores fall in the
-    order of the cells. Raises ValueError for a share outside 0..1.
+    order of the cells. `whole_m2` is the area that the share is of, where more belongs to it than the cells
+    (None: they are all). Raises ValueError for a share outside 0..1.
     """
     if not 0 < share <= 1:
         raise ValueError(f"share: {share} is not between 0 and 1")
     s, area = np.asarray(score, dtype=np.float64), np.asarray(area_m2, dtype=np.float64)
     order = np.argsort(-s / area, kind="stable")
-    covered = np.cumsum(area[order]) / area.sum()
+    covered = np.cumsum(area[order]) / (whole_m2 or area.sum())
     flagged = np.zeros(s.size, dtype=bool)
     flagged[order[: int(np.abs(covered - share).argmin()) + 1]] = True
     return flagged
 
 
 def outcome(
-    forecast: Forecast, observed: ArrayLike, area_m2: ArrayLike, share: float, seed: int = 0
+    forecast: Forecast,
+    observed: ArrayLike,
+    area_m2: ArrayLike,
+    share: float,
+    seed: int = 0,
+    whole_m2: float | None = None,
 ) -> Outcome:
-    """Hold a forecast against the counts that came, shape (n,)."""
+    """Hold a forecast against the counts that came, shape (n,); `whole_m2` as in `flag`.
+
+    Where all cells together are less than the share, places without any record are flagged besides.
+    """
     y, area = np.asarray(observed, dtype=np.int64), np.asarray(area_m2, dtype=np.float64)
-    flagged, with_hindsight = flag(forecast.mean, area, share), flag(y, area, share)
+    flagged, with_hindsight = (flag(each, area, share, whole_m2) for each in (forecast.mean, y))
+    flagged_share = float(area[flagged].sum() / (whole_m2 or area.sum()))
     inside = np.abs(forecast.pit(y, seed) - 0.5) < 0.45
     return Outcome(
-        area_share=float(area[flagged].sum() / area.sum()),
+        area_share=max(flagged_share, share) if whole_m2 and flagged.all() else flagged_share,
         hits=float(y[flagged].sum()),
         best=float(y[with_hindsight].sum()),
         total=float(y.sum()),

@@ -46,7 +46,7 @@ function summary(answer) {
     low: answer.total_low95,
     high: answer.total_high95,
   };
-  const { live, days, origins, measures, area_km2: area } = answer.skill;
+  const { live, days, origins, measures, area_km2: area, of } = answer.skill;
   const [top] = measures;
   const skill =
     live["0.01"] === null
@@ -55,6 +55,7 @@ function summary(answer) {
           days,
           origins,
           area: number(area, 0),
+          of: of === "hexagons" ? t("risk.hexagons") : "",
           live: number(top.pai, 1),
           low: number(top.pai_low, 1),
           high: number(top.pai_high, 1),

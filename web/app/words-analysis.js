@@ -168,13 +168,14 @@ export const ANALYSIS = {
   "model.boosting": ["梯度提升", "gradient boosting"],
   "model.linear": ["泊松回归", "Poisson regression"],
   "risk.skill": [
-    "最近 {origins} 次、每次 {days} 天的预测：在最高 1% 面积上（共 {area} 平方公里），命中是随机的 {live} 倍（{low}–{high}），为事后最佳的 {best}%",
-    "The latest {origins} forecasts of {days} days: in the top 1 % of {area} km², {live} times the hits of chance ({low}–{high}), {best} % of the best possible in hindsight",
+    "最近 {origins} 次、每次 {days} 天的预测：在最高 1% 面积上（共 {area} 平方公里{of}），命中是随机的 {live} 倍（{low}–{high}），为事后最佳的 {best}%",
+    "The latest {origins} forecasts of {days} days: in the top 1 % of {area} km²{of}, {live} times the hits of chance ({low}–{high}), {best} % of the best possible in hindsight",
   ],
   "risk.skill.few": [
-    "最近 {origins} 次、每次 {days} 天的预测：在最高 1% 面积上（共 {area} 平方公里），命中是随机的 {live} 倍，为事后最佳的 {best}%；次数太少，没有区间",
-    "The latest {origins} forecasts of {days} days: in the top 1 % of {area} km², {live} times the hits of chance, {best} % of the best possible in hindsight; too few for an interval",
+    "最近 {origins} 次、每次 {days} 天的预测：在最高 1% 面积上（共 {area} 平方公里{of}），命中是随机的 {live} 倍，为事后最佳的 {best}%；次数太少，没有区间",
+    "The latest {origins} forecasts of {days} days: in the top 1 % of {area} km²{of}, {live} times the hits of chance, {best} % of the best possible in hindsight; too few for an interval",
   ],
+  "risk.hexagons": ["，为有过记录的六边形", " of hexagons that ever held a record"],
   "risk.noskill": ["近期数据不足，未评估", "Too little data of late to evaluate"],
   "risk.began": ["自 {day} 起才有此类记录，此前的日子不参与学习", "Recorded since {day} only: no earlier day is learned from"],
   "risk.paused": ["{first} 至 {last} 无此类记录，不参与学习", "Not recorded from {first} to {last}: no day of these is learned from"],
