@@ -3,10 +3,11 @@
 import logging
 import sys
 import time
+from contextlib import suppress
 from functools import lru_cache
 from itertools import count
 from secrets import token_hex
-from typing import Any
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -17,6 +18,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 
 log = structlog.get_logger()
 REQUESTS = Counter("safetymap_requests_total", "Requests answered.", ["route", "method", "status"])
+LOST = Counter("safetymap_log_lines_lost_total", "Lines of the log that its disk did not take.")
 SECONDS = Histogram("safetymap_request_seconds", "Time to the end of the answer.", ["route"])
 
 _PROCESS, _NUMBERS = token_hex(10), count()
@@ -28,6 +30,26 @@ counted."""
 
 def _json(value: Any, **_: Any) -> str:
     return orjson.dumps(value, default=str).decode()
+
+
+class _Lossy:
+    """A stream of lines that loses what its disk does not take: a log that is full must fail no answer."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, line: str) -> int:
+        """Write a line, or count it as lost."""
+        try:
+            return self._stream.write(line)
+        except OSError:
+            LOST.inc()
+            return 0
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def configure(level: str) -> None:
@@ -42,7 +64,7 @@ def configure(level: str) -> None:
             structlog.processors.JSONRenderer(serializer=_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Lossy(sys.stderr))),
     )
 
 

@@ -26,6 +26,9 @@ MOST = 50_000
 """Entries that may wait, so that they fit in memory."""
 WAITING = Gauge("safetymap_audit_waiting", "Entries of the audit that the database has not.")
 BEHIND = Gauge("safetymap_audit_behind_seconds", "Age of the oldest entry that is not recorded and sealed.")
+REFUSES = Gauge(
+    "safetymap_audit_refuses", "1 while the audit cannot be written and nothing protected is given out."
+)
 log = structlog.get_logger()
 
 
@@ -40,6 +43,7 @@ class Recorder:
         self._unsealed_since: float | None = None
         self._sealed: dict[str, int] = {}
         self._told = ("", 0.0)
+        self._no_room: str | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -50,6 +54,7 @@ class Recorder:
         self._thread.start()
         WAITING.set_function(lambda: len(self))
         BEHIND.set_function(self.behind_s)
+        REFUSES.set_function(lambda: float(self.lack() is not None))
 
     def stop(self) -> None:
         """Write what waits, and end; what the database does not take stays in files for the next start."""
@@ -69,6 +74,9 @@ class Recorder:
 
     def lack(self) -> str | None:
         """Return why nothing protected is given out, None while the audit is written."""
+        return self._no_room or self._behind()
+
+    def _behind(self) -> str | None:
         behind, waiting = self.behind_s(), len(self)
         if behind <= LATE_S and waiting < MOST:
             return None
@@ -78,15 +86,16 @@ class Recorder:
         """Write an entry down. Raises NotRecorded where it cannot be, or others wait for too long."""
         text = audit.entry(self._data_dir, who, what, came_from)
         with self._lock:
-            if lack := self.lack():
+            if lack := self._behind():
                 raise NotRecorded(f"{lack}, so nothing protected is given out; try again")
             try:
                 self._current = self._current or audit_queue.begin(self._data_dir)
                 self._current.add(text)
+                self._no_room = None
             except OSError as error:
                 log.exception("audit")
-                told = f"the audit cannot be written ({error.strerror or error})"
-                raise NotRecorded(f"{told}, so nothing protected is given out; try again") from error
+                self._no_room = f"the audit cannot be written ({error.strerror or error})"
+                raise NotRecorded(f"{self._no_room}, so nothing protected is given out; try again") from error
 
     def change(
         self, conn: Connection, who: Principal, what: str, detail: dict[str, object], came_from: str
@@ -100,6 +109,7 @@ class Recorder:
                 self._attempt(self._take_over)
             ends = self._stop.wait(EVERY_S)
             self._attempt(self._empty)
+            self._attempt(self._look_for_room)
             if ends:
                 return
 
@@ -117,6 +127,12 @@ class Recorder:
             self._told = told, now
             with suppress(Exception):  # nor may a log that is closed end it
                 log.exception("audit", waiting=len(self), behind_s=round(self.behind_s(), 1))
+
+    def _look_for_room(self) -> None:
+        """See whether entries can be written again: whoever asks only whether we are ready writes none."""
+        if self._no_room:
+            audit_queue.try_room(self._data_dir)
+            self._no_room = None
 
     def _take_over(self) -> None:
         self._full.extend(audit_queue.left_behind(self._data_dir))

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import json
 import os
+import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _FOLDER, _NAME = "audit", "waiting_*.jsonl"
+_PAGE = 4096
 
 
 @dataclass
@@ -58,6 +60,15 @@ def begin(data_dir: Path) -> Waiting:
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     part.rename(path)
     return Waiting(path, handle)
+
+
+def try_room(data_dir: Path) -> None:
+    """Write a page's worth of bytes and take it away again. Raises OSError where there is no room for it."""
+    folder = data_dir / _FOLDER
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as page:
+        if page.write(bytes(_PAGE)) < _PAGE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def left_behind(data_dir: Path) -> Iterator[Waiting]:

@@ -8,18 +8,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from uuid import uuid4
 
 import httpx2 as httpx
 import pytest
+import sqlalchemy as sa
 
 from api.connections import GRACE_S
-from gis import access, cluster, db, postgres
+from gis import access, audit, cluster, db, postgres
 from gis.migrate import migrate
 from gis.settings import ROOT
 from tests import town
@@ -117,15 +119,55 @@ class Installation:
 
 
 @contextmanager
-def installation(prefix: str) -> Iterator[Installation]:
-    """One that is made, ready, and taken away again."""
+def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+    """Give a folder, empty or not yet there, a disk of its own."""
+    folder.mkdir(exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=755", "tmpfs", folder]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("this user may mount no disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@contextmanager
+def full(folder: Path) -> Iterator[None]:
+    """Keep the disk of a folder full while the block runs, whatever is given back meanwhile."""
+    filler, over = folder / "filler", threading.Event()
+
+    def fill() -> None:
+        with filler.open("ab", buffering=0) as out:
+            while not over.is_set():
+                try:
+                    out.write(bytes(1 << 12))
+                except OSError:
+                    over.wait(0.01)
+
+    thread = threading.Thread(target=fill)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        filler.unlink()
+
+
+@contextmanager
+def installation(prefix: str, disks: Mapping[str, int] = MappingProxyType({})) -> Iterator[Installation]:
+    """One that is made, ready, and taken away again; `disks`: folders of its with so many MB of their own."""
     if not postgres._installations():
         pytest.skip("no PostgreSQL ≥ 15 is installed here for a private cluster")
     with tempfile.TemporaryDirectory(prefix=prefix, dir="/var/tmp") as name:
         home = Path(name)
         home.chmod(0o755)
         made: Installation | None = None
+        mounted = ExitStack()
         try:
+            for folder, megabytes in disks.items():
+                mounted.enter_context(small_disk(home / folder, megabytes))
+            home.chmod(0o755)
             made = Installation(home)
             wait(made.lives, 120)
             wait(made.is_ready, 30)
@@ -135,6 +177,7 @@ def installation(prefix: str) -> Iterator[Installation]:
                 made.service.terminate()
                 made.service.wait(GRACE_S + 20)
             cluster.down(home)
+            mounted.close()
             shutil.rmtree(home, ignore_errors=True)
             home.mkdir()
 
@@ -217,3 +260,41 @@ class Reader:
             return 0
         self.answered += status == 200
         return status
+
+
+BACK_S = 30
+"""Within which all works again, without a hand."""
+
+
+def is_well(reader: Reader, reporters: list[Reporter]) -> None:
+    """Wait until all reporters were acknowledged once more and what is protected is answered."""
+    before = [len(one.acknowledged) for one in reporters]
+    wait(lambda: all(len(one.acknowledged) > n for one, n in zip(reporters, before, strict=True)), BACK_S)
+    wait(lambda: reader.protected() == 200, BACK_S)
+
+
+def _ask(it: Installation, question: str) -> list[sa.Row[tuple[object, ...]]]:
+    engine = db.make_engine(cluster.up(it.home))
+    with engine.connect() as conn:
+        rows = conn.execute(sa.text(question)).all()
+    engine.dispose()
+    return list(rows)
+
+
+def stored(it: Installation) -> dict[str, int]:
+    rows = _ask(it, "SELECT origin_id, id FROM incidents WHERE origin = 'drill'")
+    return {str(row.origin_id): int(row.id) for row in rows}
+
+
+def recorded(it: Installation) -> int:
+    """Return how many reads of incidents the audit holds."""
+    [row] = _ask(it, "SELECT count(*) AS n FROM audit WHERE entry LIKE '%/collections/incidents/items%'")
+    return int(row.n)
+
+
+def faults_of_audit(it: Installation) -> list[str]:
+    engine = db.make_engine(cluster.up(it.home))
+    with engine.connect() as conn:
+        faults = list(audit.verify(conn, it.home))
+    engine.dispose()
+    return [str(fault) for fault in faults]

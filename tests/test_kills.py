@@ -11,14 +11,23 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
-from gis import audit, cluster, db
+from gis import cluster
 from tests.browsing import wait
-from tests.installation import Installation, Reader, Reporter, acknowledged, installation, reporting
+from tests.installation import (
+    BACK_S,
+    Installation,
+    Reader,
+    acknowledged,
+    faults_of_audit,
+    installation,
+    is_well,
+    recorded,
+    reporting,
+    stored,
+)
 
 pytestmark = pytest.mark.slow
-BACK_S = 30
 KILLS = 20
 
 
@@ -81,56 +90,22 @@ def test_kills_lose_nothing(it: Installation, seed: int) -> None:
     chance = random.Random(seed)
     reader = Reader(it.client, it.key)
     longest: dict[str, float] = {}
-    before = _recorded(it)
+    before = recorded(it)
     with reporting(it.client, it.key, 3) as reporters:
         for _ in range(KILLS):
-            _is_well(reader, reporters)
+            is_well(reader, reporters)
             kill = chance.choice(VICTIMS)
             kill(it, chance)
             begun = time.monotonic()
-            _is_well(reader, reporters)
+            is_well(reader, reporters)
             back = time.monotonic() - begun
             longest[kill.__name__] = max(longest.get(kill.__name__, 0), back)
     known = acknowledged(reporters)
-    assert {name: there for name, there in _stored(it).items() if name in known} == known
-    wait(lambda: _recorded(it) - before >= reader.answered, BACK_S)
+    assert {name: there for name, there in stored(it).items() if name in known} == known
+    wait(lambda: recorded(it) - before >= reader.answered, BACK_S)
     assert it.command("backup").wait(120) == 0, it.said()
     assert it.command("backup", "verify").wait(120) == 0, it.said()
-    assert _faults_of_audit(it) == []
+    assert faults_of_audit(it) == []
     slowest = ", ".join(f"{name[6:]} {seconds:.1f} s" for name, seconds in sorted(longest.items()))
     counts = f"{len(known)} written, {reader.answered} read"
     sys.stderr.write(f"{counts}; back within: {slowest}\n")
-
-
-def _is_well(reader: Reader, reporters: list[Reporter]) -> None:
-    """Wait until all reporters were acknowledged once more and what is protected is answered."""
-    before = [len(one.acknowledged) for one in reporters]
-    wait(lambda: all(len(one.acknowledged) > n for one, n in zip(reporters, before, strict=True)), BACK_S)
-    wait(lambda: reader.protected() == 200, BACK_S)
-
-
-def _ask(it: Installation, question: str) -> list[sa.Row[tuple[object, ...]]]:
-    engine = db.make_engine(cluster.up(it.home))
-    with engine.connect() as conn:
-        rows = conn.execute(sa.text(question)).all()
-    engine.dispose()
-    return list(rows)
-
-
-def _stored(it: Installation) -> dict[str, int]:
-    rows = _ask(it, "SELECT origin_id, id FROM incidents WHERE origin = 'drill'")
-    return {str(row.origin_id): int(row.id) for row in rows}
-
-
-def _recorded(it: Installation) -> int:
-    """Return how many reads of incidents the audit holds."""
-    [row] = _ask(it, "SELECT count(*) AS n FROM audit WHERE entry LIKE '%/collections/incidents/items%'")
-    return int(row.n)
-
-
-def _faults_of_audit(it: Installation) -> list[str]:
-    engine = db.make_engine(cluster.up(it.home))
-    with engine.connect() as conn:
-        faults = list(audit.verify(conn, it.home))
-    engine.dispose()
-    return [str(fault) for fault in faults]

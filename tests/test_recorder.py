@@ -1,5 +1,6 @@
 """The audit refuses rather than loses: killed processes, databases that are away, full disks, torn files."""
 
+import errno
 import io
 import json
 import os
@@ -233,9 +234,11 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + int(sys.argv[2]
 try:
     one.note(who, "too much", "")
 except NotRecorded as why:
-    said = str(why)
+    said, lack = str(why), one.lack()
 resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
 one.note(who, "after", "")
+assert lack and lack in said
+assert one.lack() is None
 print(said)
 """
 
@@ -249,6 +252,29 @@ def test_a_full_disk_refuses_at_once(engine: Engine, tmp_path: Path, room: int) 
         until(lambda: len(recorded(engine)) == 2)
     assert recorded(engine) == ["before", "after"]
     assert whole(engine, tmp_path) == []
+
+
+def test_a_folder_that_takes_nothing_is_said_until_it_does(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody need ask for what is protected: whoever asks whether we are ready hears of both."""
+    with running(lambda: engine, tmp_path) as one:
+        one.note(WHO, "before", "")
+        until(lambda: len(recorded(engine)) == 1)
+        with monkeypatch.context() as room:
+            room.setattr(audit_queue.os, "write", _no_room)
+            room.setattr(audit_queue, "try_room", _no_room)
+            with pytest.raises(NotRecorded, match="No space left"):
+                one.note(WHO, "too much", "")
+            assert "No space left" in str(one.lack())
+            time.sleep(2.5)
+            assert one.lack()
+        until(lambda: one.lack() is None)
+    assert recorded(engine) == ["before"]
+
+
+def _no_room(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_heads_that_cannot_be_signed_stop_it_too(engine: Engine, tmp_path: Path) -> None:
