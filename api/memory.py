@@ -10,7 +10,7 @@ _ARENAS = 2
 """Else eight of each core: what forty threads hold in as many heaps, hardly one of them can give back."""
 _LARGE = 256 << 10
 """Bytes from which memory is a mapping of its own, gone when freed; fixed, else glibc raises it to 32 MB."""
-TRIM_S = 30.0
+TRIM_S = 10.0
 
 
 def bound() -> None:
