@@ -49,10 +49,11 @@ def questions(
     return [None if at is None else metres(at, known[0][1]) < ONE_HOUSE_M for at in places]
 
 
-def add_street(conn: Connection, name: str) -> int:
-    """Put a street with the numbers 1 to 99 into the store, far from THERE; return a batch."""
+def add_street(conn: Connection, name: str, begin: tuple[float, float] = HERE) -> int:
+    """Put a street with the numbers 1 to 99 into the store, by itself far from THERE; return a batch."""
     batch = conn.execute(sa.text("SELECT min(id) FROM batches")).scalar_one()
-    line = shapely.LineString([HERE, town.at(0.6, 0.5)])
+    across = np.subtract(town.at(0.6, 0.5), HERE)
+    line = shapely.LineString([begin, np.add(begin, across)])
     conn.execute(
         schema.roads.insert().values(
             origin="t", origin_id=name, batch_id=batch, name=name, length_m=100, u=1, v=2,

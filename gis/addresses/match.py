@@ -16,6 +16,7 @@ from gis.addresses.targets import BEGINS, EXACT, MIDDLE, MOST, PARTLY, Target, p
 from gis.db import Record
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
+from gis.network import signs
 from gis.network.ranges import ONE_STRETCH_M, metres_apart
 from gis.network.ranges import Found as Place
 from gis.network.street_names import IS_HAN, House, are_apart, readings, street_key
@@ -26,6 +27,8 @@ _ASIDE, _INSIDE = 0.05, 0.25
 """What it loses where regions had to be left out, and where the text stands in the middle of a name."""
 _ANOTHERS = 0.3
 """What it loses where the thing found names another region in place of the one asked for."""
+_OTHER_SIGNS = 0.25
+"""What it loses where its signs make it another word than the one asked for."""
 _HOUSE_ON_STREET = 0.85
 """How well a house fits that is known only by the numbers of its street."""
 _NOW = Wish()
@@ -90,8 +93,15 @@ def find(conn: Connection, text: str, limit: int, wish: Wish = _NOW) -> Found:
     found += [] if any(one.kind in _REGISTERED for one in found) else unread
     if not found:
         found, more = _partly(conn, wanted, asked, limit)
-    best = _best(found)
+    best = _best([_by_signs(match, text) for match in found])
     return Found(best[:limit], more=more or len(best) > limit)
+
+
+def _by_signs(match: Match, text: str) -> Match:
+    if not signs.contradict(text, match.address):
+        return match
+    why = f"{match.matched_by}, with other signs"
+    return replace(match, score=round(match.score - _OTHER_SIGNS, 3), matched_by=why)
 
 
 def _same_house(conn: Connection, text: str, asked: Asked | None) -> tuple[list[Match], list[Match]]:
@@ -198,7 +208,7 @@ def _of_house(conn: Connection, house: House, within: frozenset[str], asked: Ask
     places = [
         (name, score, place)
         for name, score in best.items()
-        if house.may_stand_on(street_key(name))
+        if house.may_stand_on(street_key(name)) and not signs.contradict(house.written, name)
         for place in along.houses(conn, replace(house, street=street_key(name)), [name])
     ]
     held = regions.around(conn, [along.ewkb(place) for *_, place in places], within, asked, regions.NEAR)

@@ -14,6 +14,7 @@ from gis.addresses.normalise import fold
 from gis.addresses.parse import without_rooms
 from gis.addresses.written import Written
 from gis.grids import Asked
+from gis.network import signs
 from gis.network.street_cores import may_be_one, named_words
 from gis.network.street_names import IS_HAN, House, are_apart, spelt_alike
 
@@ -125,6 +126,8 @@ def by_house(
 
 
 def _candidates(one: Written, row: Row, other: Written, streets: Streets) -> Iterator[Candidate]:
+    if _are_other_words(one, other):
+        return
     numbers = {(streets.called(house), house.number) for house in other.houses}
     shared = [house for house in one.houses if (of := _number(house, streets))[0] and of in numbers]
     same = [house for house in shared if _is_same(house, one, other, streets)]
@@ -133,6 +136,13 @@ def _candidates(one: Written, row: Row, other: Written, streets: Streets) -> Ite
         yield Candidate(row, other, frozenset((*front, *one.parts)), same=bool(same))
     elif _may_mean(one, other, streets):
         yield Candidate(row, other, frozenset(one.parts), same=False)
+
+
+def _are_other_words(one: Written, other: Written) -> bool:
+    """Tell whether the signs of two addresses' streets make them different words, however they are read."""
+    pairs = [(mine.written, its.written) for mine in one.houses for its in other.houses]
+    pairs = [pair for pair in pairs if signs.share_a_word(*pair)]
+    return bool(pairs) and all(signs.contradict(*pair) for pair in pairs)
 
 
 def _number(house: House, streets: Streets) -> tuple[str, int]:
@@ -241,7 +251,7 @@ def by_text(conn: Connection, asked: Sequence[Written], record: Asked | None) ->
         one, n, key, whole, _ = rests[number]
         row = Row(*columns)
         aligned = regions.align(key, row.key, one.known.names)
-        if aligned is None or are_apart(one.text, row.text):
+        if aligned is None or are_apart(one.text, row.text) or signs.contradict(one.core, row.text):
             continue
         first[one.text] = min(n, first.get(one.text, n))
         fitting.append((one, n, row, frozenset(aligned.extra) | frozenset(() if whole else one.parts)))

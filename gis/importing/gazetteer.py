@@ -16,6 +16,7 @@ from gis.addresses.registered import Candidate
 from gis.addresses.written import Written
 from gis.errors import NotFound
 from gis.grids import Asked, Wish
+from gis.network import signs
 from gis.network.ranges import METRES, ONE_STRETCH_M, Found, Streets, metres_apart, one_of
 from gis.network.street_names import Address, Crossing, House
 
@@ -42,6 +43,8 @@ class Closeness(NamedTuple):
     """It is the same text."""
     postcode: bool
     unit: bool
+    signs: bool
+    """Its letters have the same signs."""
 
 
 @dataclass
@@ -159,7 +162,11 @@ class Gazetteer:
 
     def _metres_along(self, place: Found, key: str, number: int) -> float:
         """Return how far a place lies from the nearest line of a street with a number; inf where none has."""
-        lines = [self.streets.roads[side.row].line for side in self.streets.sides(key) if side.holds(number)]
+        lines = [
+            self.streets.roads[side.row].line
+            for side in self.streets.sides(self.streets.street(key))
+            if side.holds(number)
+        ]
         if not lines:
             return float("inf")
         scale = METRES * np.array([np.cos(np.radians(place.lat)), 1])
@@ -221,7 +228,8 @@ class Gazetteer:
 
 def _closeness(row: Candidate, one: Written) -> Closeness:
     postcode = bool(one.postcode) and bool(row.read.postcode)
-    return Closeness(row.read.key == one.key, postcode, bool(one.unit) and row.read.unit == one.unit)
+    unit = bool(one.unit) and row.read.unit == one.unit
+    return Closeness(row.read.key == one.key, postcode, unit, signs.same(one.core, row.read.core))
 
 
 def _street_of(address: Address) -> str:

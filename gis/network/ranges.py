@@ -11,6 +11,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import nearest_points, substring
 
+from gis.network import signs
 from gis.network.street_cores import Core, core, other_ends
 from gis.network.street_names import IS_HAN, Address, Block, Crossing, House, may_mean, parts, street_key
 
@@ -134,8 +135,8 @@ class Streets:
         """Tell whether the streets of an address are here."""
         if isinstance(address, Crossing):
             return all(self.street(key) for key in address.streets)
-        if isinstance(address, House) and address.as_written:
-            return bool(self._spelt(address.street))
+        if isinstance(address, House):
+            return bool(self.lines(address))
         return bool(self.street(address.street))
 
     def called(self, house: House) -> str:
@@ -145,7 +146,7 @@ class Streets:
         """
         if f"{house.street} {house.number}" in self.rows:
             return ""
-        rows = self._spelt(house.street) if house.as_written else self.street(house.street)
+        rows = self.lines(house)
         return street_key(self.roads[rows[0]].name) if rows else house.street
 
     def alike(self, key: str) -> list[str]:
@@ -153,9 +154,19 @@ class Streets:
         one = core(key)
         return [other for other, of in self.cores.get(one.name, {}).items() if one.may_be(of)]
 
-    def sides(self, key: str) -> Iterator[Side]:
-        """Yield the sides of a street that have numbers."""
-        for row in self.street(key):
+    def lines(self, house: House) -> list[int]:
+        """Return the lines on which a house may stand: those called as it is written, else those that may be.
+
+        Streets that differ by a sign alone have one key: `Rue Mâle` and `Rue Male`.
+        """
+        rows = self._spelt(house.street) if house.as_written else self.street(house.street)
+        may_be = [row for row in rows if not signs.contradict(house.written, self.roads[row].name)]
+        exact = [row for row in may_be if signs.same(house.written, self.roads[row].name)]
+        return exact or may_be
+
+    def sides(self, rows: Sequence[int]) -> Iterator[Side]:
+        """Yield the sides of lines that have numbers."""
+        for row in rows:
             for left in (True, False):
                 if numbers := self.roads[row].left if left else self.roads[row].right:
                     yield Side(row, left, *numbers)
@@ -167,17 +178,17 @@ class Streets:
         exact = isinstance(address, House) and address.as_written
         if isinstance(address, House) and exact and f"{address.street} {address.number}" in self.rows:
             return f"{address.street} {address.number} is a street, and may be a number of {address.street}"
-        if not (self._spelt(address.street) if exact else self.street(address.street)):
-            return f"{address.street} is no street of the store"
+        if not self.knows(address):
+            return f"{_written(address)} is no street of the store"
         if isinstance(address, House):
-            none = f"{address.street} has no range that holds number {address.number}"
+            none = f"{_written(address)} has no range that holds number {address.number}"
             return self.houses(address) or none
         none = f"{address.street} has no range that meets the block {address.first}–{address.last}"
         return self._blocks(address) or none
 
     def houses(self, house: House) -> list[Found]:
         """Return every place where a house may stand, the likeliest first."""
-        sides = [side for side in self.sides(house.street) if side.holds(house.number)]
+        sides = [side for side in self.sides(self.lines(house)) if side.holds(house.number)]
         # Where ranges overlap the narrowest says most.
         sides.sort(key=lambda side: (side.high - side.low, side.row))
         return [self._beside(side, house.number) for side in sides]
@@ -195,7 +206,9 @@ class Streets:
 
     def _blocks(self, block: Block) -> list[Found]:
         """Return the middle of each stretch on which a block's numbers stand."""
-        pieces = [piece for side in self.sides(block.street) if (piece := self._covered(side, block))]
+        pieces = [
+            piece for side in self.sides(self.street(block.street)) if (piece := self._covered(side, block))
+        ]
         if not pieces:
             return []
         lat = float(shapely.get_coordinates(pieces)[:, 1].mean())
@@ -246,6 +259,12 @@ def _crossings(nodes: npt.NDArray[np.float64]) -> list[Found]:
         spread = float(np.hypot(*((of - (lon, lat)) * scale).T).max())
         found.append(Found(float(lon), float(lat), round(max(15.0, spread), 1), "intersection"))
     return found
+
+
+def _written(address: House | Block) -> str:
+    """Return a street by its key; as it is written where its signs tell it from another of that key."""
+    of = address.written if isinstance(address, House) else ""
+    return of if signs.tell(of) else address.street
 
 
 def one_of(address: Address, places: Sequence[Found]) -> Found | str:
