@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from gis.errors import BadInput
-from gis.importing import reading, wholeness
+from gis.importing import json_texts, reading
 
 
 def written(path: Path, ids: list[Any], mark: str = "") -> Path:
@@ -56,6 +56,13 @@ def test_what_is_no_id_refuses_the_file(tmp_path: Path, file: str, strange: Any,
         (["a", ..., "true"], ["a", None, "true"]),
         ([10**17 + 1, -(2**62), 3], [10**17 + 1, -(2**62), 3]),
         (["007", 8, 9], ["007", "8", "9"]),
+        ([1, "b", 3], ["1", "b", "3"]),
+        ([1, 2, "3a", ...], ["1", "2", "3a", None]),
+        ([..., 7, "007"], [None, "7", "007"]),
+        ([-5, "x", 10**17 + 1], ["-5", "x", str(10**17 + 1)]),
+        ([1e3, 2, "b"], ["1000", "2", "b"]),
+        ([1e3, 1e4], ["1000", "10000"]),
+        ([1, 1.5], ["1", "1.5"]),
     ],
 )
 def test_ids_are_those_of_the_file(tmp_path: Path, file: str, ids: list[Any], right: list[Any]) -> None:
@@ -67,5 +74,5 @@ def test_features_without_any_have_none(tmp_path: Path) -> None:
 
 
 def test_ids_of_a_file_too_large_to_look_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wholeness, "_MOST_READ", 50)
+    monkeypatch.setattr(json_texts, "MOST_READ", 50)
     assert ids_of(written(tmp_path / "a.geojson", [7, 8])) == [7, 8]

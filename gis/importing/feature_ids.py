@@ -1,40 +1,57 @@
 """Ids of GeoJSON's features: texts or numbers; GDAL makes texts of all else, and invents those missing."""
 
+import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 
 from gis.errors import BadInput
-from gis.importing import textfiles, wholeness
+from gis.importing import textfiles
 from gis.importing.files import File
 from gis.importing.source import Ints
 
 _A_NUMBER = re.compile(rb'"id"\s*:\s*-?\d+\s*[,}]')
 
 
-def numbers(file: File, given: str | bytes, info: dict[str, Any]) -> Ints | None:
-    """Return the numbers that features have as ids, None where GDAL has no such ids.
-
-    Of a file too large to look into it is an empty array when its first features have some. Raises BadInput
-    for an id that is none.
-    """
-    if info["driver"] not in ("GeoJSON", "GeoJSONSeq"):
-        return None
-    inside = wholeness.members(file, given)
-    if inside is None:
-        return np.zeros(0, np.int64) if "id" not in info["fields"] and _begins_with_some(file) else None
-    ids = [one.get("id") if isinstance(one, dict) else None for one in inside]
+def check(ids: Sequence[Any]) -> None:
+    """Raise BadInput for an id that is none; None stands for a feature without."""
     strange = [at for at, one in enumerate(ids, 1) if not _is_one(one)]
     if strange:
         places = ", ".join(map(str, strange[:5])) + " …" * (len(strange) > 5)
-        first = orjson.dumps(ids[strange[0] - 1]).decode()[:40]
+        first = json.dumps(ids[strange[0] - 1])[:40]
         told = f"{len(strange)} features (number {places}) have an id that is none ({first})"
         raise BadInput("id", f"{told}; give each a text, or a whole number of at most 18 digits")
+
+
+def of_several_kinds(ids: Sequence[Any]) -> bool:
+    """Tell whether GDAL would not read each id as what it says: texts beside numbers, numbers like `1e3`."""
+    return len({type(one) for one in ids if one is not None}) > 1 or any(
+        isinstance(one, float) for one in ids
+    )
+
+
+def spelt(said: Any) -> str | None:
+    """Return an id as a text, a whole number without fraction or exponent."""
+    if said is None or isinstance(said, str):
+        return said
+    return str(int(said)) if said == int(said) else repr(said)
+
+
+def numbers(file: File, ids: list[Any] | None, info: dict[str, Any]) -> Ints | None:
+    """Return the numbers that features have as ids, None where GDAL has no such ids.
+
+    `ids`: those of the features, None of a file too large to look into it; of that is an empty array when
+    its first features have some.
+    """
+    if info["driver"] not in ("GeoJSON", "GeoJSONSeq") or "id" in info["fields"]:
+        return None
+    if ids is None:
+        return np.zeros(0, np.int64) if _begins_with_some(file) else None
     there = [one for one in ids if isinstance(one, int)]
-    return np.array(there, np.int64) if there and "id" not in info["fields"] else None
+    return np.array(there, np.int64) if there else None
 
 
 def said(fids: pa.Array, known: Ints) -> pa.Array:

@@ -14,17 +14,19 @@ import pyogrio
 import shapely
 
 from gis.errors import BadInput
-from gis.importing import columns, curves, feature_ids, kml, shapefiles, textfiles, wholeness
+from gis.importing import columns, curves, feature_ids, json_texts, kml, shapefiles, textfiles, wholeness
 from gis.importing.encodings import Declared
 from gis.importing.files import File
 from gis.importing.sheets import declared
 from gis.importing.source import CHUNK, Geoms, Ints, ReadOptions, Source, digest, numbered
 
-_TEXTS = wholeness.LINES | {".topojson", ".kml", ".gml", ".gpx"}
+_TEXTS = json_texts.SUFFIXES | {".kml", ".gml", ".gpx"}
 _XML = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([\w.:-]+)["']""")
 _PASSING = re.compile(r"^pyogrio_[0-9a-f]{32}$")
 """GDAL's name of a layer without one, of a file that is handed to it from memory."""
 _TIMES_GUESSED = frozenset({"GeoJSON"})
+_COUNTED = frozenset({"GeoJSON", "GeoJSONSeq"})
+"""Drivers that pass over features without a word, so that we count them ourselves."""
 _AS_WRITTEN = {"DATE_AS_STRING": "YES"}
 """For drivers that take texts for times where they look like some, by a grammar of their own."""
 
@@ -77,6 +79,8 @@ def open_vector(file: File, options: ReadOptions) -> Source:
     if raw:
         shapefiles.check_whole(file)
     wholeness.check(file, given)
+    look = json_texts.look(file, given) if file.suffix in json_texts.SUFFIXES else json_texts.Look(given)
+    given = look.given
     places = kml.Rewritten(file, given) if file.suffix == ".kml" else None
     if places:
         given, notes = places.text, notes + places.notes
@@ -84,7 +88,7 @@ def open_vector(file: File, options: ReadOptions) -> Source:
     at = _chosen(given, file, options.layer)
     encoding = shapefiles.encoding(file, at, declared(options)) if raw else "utf-8"
     info = pyogrio.read_info(given, layer=at, encoding=raw)
-    numbers = feature_ids.numbers(file, given, info)
+    numbers = feature_ids.numbers(file, look.ids, info)
     ids = info["fid_column"] or ("id" if numbers is not None else "")
     told = _AS_WRITTEN if info["driver"] in _TIMES_GUESSED else {}
     layer = _Layer(given, at, encoding, raw, None if ids in info["fields"] else ids or None, told, numbers)
@@ -92,6 +96,7 @@ def open_vector(file: File, options: ReadOptions) -> Source:
         layer = replace(layer, misread=shapefiles.misread(file))
     if places:
         layer = replace(layer, names=places.names(info["fields"]))
+    promised = look.count if info["driver"] in _COUNTED else wholeness.promised(file, info)
     named = tuple(layer.name(name) for name in layer.names or info["fields"])
     if raw and encoding != "utf-8" and not options.encoding:
         notes = (f"its table is read as {encoding}",)
@@ -99,7 +104,7 @@ def open_vector(file: File, options: ReadOptions) -> Source:
         name=file.name,
         sha256=digest(file.path),
         columns=named if layer.ids is None else (layer.ids, *named),
-        chunks=lambda: numbered(_tables(file, layer, wholeness.promised(file, given, info))),
+        chunks=lambda: numbered(_tables(file, layer, promised)),
         has_geometry=info["geometry_type"] is not None,
         crs=options.crs or info["crs"],
         total=info["features"] if info["features"] >= 0 else None,
@@ -171,7 +176,7 @@ def _tables(file: File, layer: _Layer, promised: int | None) -> Iterator[tuple[p
         while (batch := _next(batches)) is not None:
             read += batch.num_rows
             yield _apart(layer, pa.Table.from_batches([batch]), shape)
-    wholeness.refuse_short(file, layer.given, promised, read)
+    wholeness.refuse_short(file, promised, read)
 
 
 def _next(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:

@@ -1,16 +1,15 @@
 """Vector files cut short: GDAL gives the features before the cut and says nothing."""
 
 import io
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import IO, Any
 from xml.parsers import expat
 
 import numpy as np
-import orjson
 
 from gis.errors import BadInput
+from gis.importing import json_texts
 from gis.importing.files import File
 
 _BLOCK = 1 << 20
@@ -30,18 +29,16 @@ def check(file: File, given: str | bytes) -> None:
         _ENDS[file.suffix](file, given)
 
 
-def promised(file: File, given: str | bytes, info: dict[str, Any]) -> int | None:
+def promised(file: File, info: dict[str, Any]) -> int | None:
     """Return how many features a layer must give, None where its format does not tell."""
     count = _COUNTS.get(info["driver"])
-    return None if count is None else count(file, given, info)
+    return None if count is None else count(file, info)
 
 
 _JSON = frozenset({".geojson", ".json", ".topojson"})
 _MORE = re.compile(rb'"exceededTransferLimit"\s*:\s*true')
 _OF = re.compile(rb'"(?:numberMatched|totalFeatures)"\s*:\s*(\d+)')
 _EDGE = 1 << 16
-_MOST_READ = 1 << 28
-"""Bytes of GeoJSON of which the members are looked at one by one."""
 _NOT_LOOKED_AT = "is larger than 256 MB: members of it that are no features would be left out without a word"
 
 
@@ -59,7 +56,7 @@ def parts(file: File, count: int) -> tuple[str, ...]:
         while block := stream.read(_BLOCK):
             last, size = (last + block)[-_EDGE:], size + len(block)
     edges = first + last
-    notes = (_NOT_LOOKED_AT,) * (size > _MOST_READ)
+    notes = (_NOT_LOOKED_AT,) * (size > json_texts.MOST_READ)
     of = max((int(number) for number in _OF.findall(edges)), default=0)
     if not _MORE.search(edges) and of <= count:
         return notes
@@ -68,55 +65,10 @@ def parts(file: File, count: int) -> tuple[str, ...]:
     return (part, *notes)
 
 
-def refuse_short(file: File, given: str | bytes, wanted: int | None, read: int) -> None:
+def refuse_short(file: File, wanted: int | None, read: int) -> None:
     """Raise BadInput when fewer or more features came than a file must give."""
-    if wanted in (None, read):
-        return
-    where = _first_broken(_stream(file, given)) if file.suffix in LINES else ""
-    raise BadInput("file", f"holds {wanted} features, {read} can be read{where}: {_CUT}")
-
-
-def members(file: File, given: str | bytes) -> list[Any] | None:
-    """Return the members of a collection of GeoJSON, or a sequence's texts; None of a file too large for it.
-
-    `given`: what GDAL opens; bytes are the file itself as UTF-8. What is no JSON is left out.
-    """
-    with _stream(file, given) as stream:
-        content = stream.read(_MOST_READ + 1)
-    if len(content) > _MOST_READ:
-        return None
-    whole = _parsed(content)
-    if whole is None:
-        with io.BytesIO(content) as stream:
-            return [one for text in _records(stream) if (one := _parsed(text)) is not None]
-    found = whole.get("features") if isinstance(whole, dict) else None
-    return found if isinstance(found, list) else [whole]
-
-
-def _parsed(text: bytes) -> Any:
-    try:
-        return orjson.loads(text.strip(b"\x1e\xef\xbb\xbf \t\r\n"))
-    except ValueError:  # told as the file is opened, or no JSON text but a sequence of them
-        return None
-
-
-def _check_members(file: File, given: str | bytes) -> None:
-    """Raise BadInput where a collection has members that are no features: GDAL passes over them."""
-    with _stream(file, given) as stream:
-        content = stream.read(_MOST_READ + 1)
-    whole = _parsed(content) if len(content) <= _MOST_READ else None
-    if not isinstance(whole, dict) or whole.get("type") != "FeatureCollection":
-        return
-    inside = whole["features"] if isinstance(whole.get("features"), list) else []
-    strange = [at for at, one in enumerate(inside, 1) if not _is_one(one)]
-    if strange:
-        places = ", ".join(map(str, strange[:5])) + " …" * (len(strange) > 5)
-        told = f"{len(strange)} of its {len(inside)} members are no features (number {places})"
-        raise BadInput("file", f'{told}: each needs "type": "Feature"; correct them or take them out')
-
-
-def _is_one(member: Any) -> bool:
-    return isinstance(member, dict) and member.get("type") == "Feature"
+    if wanted not in (None, read):
+        raise BadInput("file", f"{file.name} holds {wanted} features, {read} can be read: {_CUT}")
 
 
 def _stream(file: File, given: str | bytes) -> IO[bytes]:
@@ -186,47 +138,12 @@ def _mid_rows(file: File, *_: Any) -> int | None:
         return sum(bool(line.strip()) for line in stream) or None
 
 
-def _records(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yield the texts of a sequence: a line each, or what follows a record separator (RFC 8142)."""
-    lines = (line for line in stream if line.strip())
-    held = next(lines, b"")
-    separated = held.lstrip().startswith(b"\x1e")
-    for line in lines:
-        if separated and not line.startswith(b"\x1e"):
-            held += line
-        else:
-            yield held
-            held = line
-    if held:
-        yield held
-
-
-def _sequence(file: File, given: str | bytes, _info: dict[str, Any]) -> int:
-    with _stream(file, given) as stream:
-        return sum(1 for _ in _records(stream))
-
-
-def _first_broken(stream: IO[bytes]) -> str:
-    """Return the place of the first text of a sequence that is no JSON, in words."""
-    with stream:
-        for at, text in enumerate(_records(stream), 1):
-            try:
-                json.loads(text.strip(b"\x1e\xef\xbb\xbf \t\r\n"))
-            except (ValueError, RecursionError):
-                return f", number {at} is no JSON"
-    return ""
-
-
-def _header(_file: File, _given: str | bytes, info: dict[str, Any]) -> int | None:
+def _header(_file: File, info: dict[str, Any]) -> int | None:
     """Return what a FlatGeobuf's header says; 0 says that its writer did not know."""
     return int(info["features"]) if info["features"] > 0 else None
 
 
-LINES = frozenset({".geojsonl", ".geojsons", ".ndjson", ".jsonl", ".geojson", ".json"})
-"""Files that may hold a text of JSON in each line."""
 _ENDS: dict[str, Callable[[File, str | bytes], None]] = {
-    ".geojson": _check_members,
-    ".json": _check_members,
     ".gml": _check_xml,
     ".kml": _check_xml,
     ".gpx": _check_xml,
@@ -234,9 +151,8 @@ _ENDS: dict[str, Callable[[File, str | bytes], None]] = {
     ".tab": _check_tab,
     ".mif": _check_mif,
 }
-_COUNTS: dict[str, Callable[[File, str | bytes, dict[str, Any]], int | None]] = {
+_COUNTS: dict[str, Callable[[File, dict[str, Any]], int | None]] = {
     "FlatGeobuf": _header,
-    "GeoJSONSeq": _sequence,
     "MapInfo File": _mid_rows,
 }
 """Drivers that pass over a cut; the others refuse such a file as they open it."""
