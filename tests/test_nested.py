@@ -12,10 +12,10 @@ COUNTY, DAYS = 60, 690
 CUTS = (20, 4)
 
 
-def _city(seed: int, change: float, days: int) -> tuple[Past, np.ndarray]:
+def _city(seed: int, change: float, days: int, a_cell: float = 0.06) -> tuple[Past, np.ndarray]:
     """Return six counties of which the first changed so many days ago, and what each cell has now."""
     rng = np.random.default_rng(seed)
-    rates = np.repeat(rng.gamma(0.7, 0.06, (6 * COUNTY, 1)), DAYS, axis=1)
+    rates = np.repeat(rng.gamma(0.7, a_cell, (6 * COUNTY, 1)), DAYS, axis=1)
     rates[:COUNTY, -days:] *= change
     counts = rng.poisson(rates)
     cell, day = (np.repeat(each.ravel(), counts.ravel()) for each in np.indices(counts.shape))
@@ -35,29 +35,32 @@ def _area(past: Past, county: int) -> Past:
     )  # fmt: skip
 
 
-CHANGES = [(8.0, 31), (8, 104), (5, 66), (0.1, 31), (0.1, 104), (1, 60)]
+CHANGES = [(8.0, 31), (8, 104), (8, DAYS), (5, 66), (0.1, 31)]
+FEW = 0.02
+"""Of a cell and day, by which a county has about one a day: where little is known much is lent."""
 
 
 @pytest.mark.parametrize(("change", "days"), CHANGES)
 def test_the_map_of_the_city_is_that_of_its_counties(change: float, days: int) -> None:
-    past, _ = _city(3, change, days)
+    """Were cells shrunk towards all others, some county would be 5 to 30 % off."""
+    past, _ = _city(3, change, days, FEW)
     whole = baseline(past, DAYS, 30).mean
     for county in range(6):
         shown = whole[county * COUNTY : (county + 1) * COUNTY]
         alone = baseline(_area(past, county), DAYS, 30).mean
-        assert shown.sum() == pytest.approx(alone.sum(), rel=0.03)
+        assert shown.sum() == pytest.approx(alone.sum(), rel=0.045)
         assert np.abs(shown - alone).sum() < 0.12 * alone.sum(), "cell by cell"
 
 
-@pytest.mark.parametrize(("change", "days"), CHANGES)
-def test_cells_of_quiet_counties_are_as_they_were(change: float, days: int) -> None:
-    """Judged by the rates that made the city; the mean of three cities."""
+@pytest.mark.parametrize("change", [8.0, 12, 20])
+def test_cells_of_quiet_counties_are_as_they_were(change: float) -> None:
+    """Judged by the rates that made the city; the mean of three cities, a month after an outbreak."""
     off = []
     for seed in range(3):
-        past, true = _city(seed, change, days)
+        past, true = _city(seed, change, 31, FEW)
         shown = baseline(past, DAYS, 30).mean
-        off.append((shown[COUNTY:].reshape(5, -1).sum(1) / true[COUNTY:].reshape(5, -1).sum(1)).mean())
-    assert 0.92 < np.mean(off) < 1.1
+        off.append(shown[COUNTY:].sum() / true[COUNTY:].sum())
+    assert 0.9 < np.mean(off) < 1.1
 
 
 @pytest.mark.parametrize("change", [1.0, 8, 0.1])

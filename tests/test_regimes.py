@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
+from layers.stats import regimes
 from layers.stats.forecast import Forecast, Past, Total, plain, total
 from layers.stats.regimes import JUMP, LASTING, Blocks, jumps, scatter, since, worth
 
@@ -172,3 +173,55 @@ def test_areas_add_up_whatever_changed(cut: int) -> None:
         for one in (cell < cut, cell >= cut)
     ]
     assert sum(sums) == pytest.approx(whole, rel=1e-9)
+
+
+def _county(seed: int, change: float, days: int) -> tuple[Past, float]:
+    """Return one of six counties of 2 a day that changed so many days ago, and what it has now in 30 days.
+
+    Parts lie across its borders, as hexagons do.
+    """
+    rng = np.random.default_rng(seed)
+    rates = rng.gamma(0.7, 1, (6, 60))
+    rates = np.repeat((rates * 2 / rates.sum(1, keepdims=True)).reshape(-1, 1), 690, axis=1)
+    rates[120:180, -days:] *= change
+    counts = rng.poisson(rates)
+    cell, day = (np.repeat(each.ravel(), counts.ravel()) for each in np.indices(counts.shape))
+    held = np.stack([(cell + 7 * seed) // each for each in (320, 40, 8, 1)], axis=1)
+    part = np.stack([np.unique(each, return_inverse=True)[1] for each in held.T], axis=1)
+    own = (cell >= 120) & (cell < 180)
+    past = Past(cell[own] - 120, day[own], np.arange(690), 60, day, part, own)
+    return past, float(rates[120:180, -1].sum() * 30)
+
+
+def _ends(past: Past) -> tuple[int, int]:
+    return total(past, plain(past, 690, 30), 690, 30).interval(0.95)
+
+
+@pytest.mark.parametrize(("change", "days"), [(0.1, 31), (0.1, 60), (1 / 3, 60)])
+def test_an_area_across_parts_that_fell_is_unsure_of_its_share(change: float, days: int) -> None:
+    covers = []
+    for seed in range(4):
+        past, true = _county(seed, change, days)
+        low, high = _ends(past)
+        come = np.random.default_rng(seed).poisson(true, 4000)
+        covers.append(np.mean((low <= come) & (come <= high)))
+    assert np.mean(covers) >= 0.92
+
+
+def test_an_area_that_goes_on_is_hardly_less_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    pasts = [_county(seed, 1, 60)[0] for seed in range(4)]
+    wide = [high - low for low, high in map(_ends, pasts)]
+    monkeypatch.setattr(regimes, "unsure_share", lambda *_: 0.0)
+    for past in pasts:
+        past.kept.clear()
+        past.plain.clear()
+    assert np.mean(wide) < 1.1 * np.mean([high - low for low, high in map(_ends, pasts)])
+
+
+@pytest.mark.parametrize("change", [0.1, 1, 5])
+def test_all_of_the_whole_has_no_share_to_be_unsure_of(change: float) -> None:
+    past, _ = _county(0, change, 60)
+    assert past.city_day is not None
+    known = Blocks(past.observed)
+    whole = regimes.changed(known, past.city_day, past.part)
+    assert regimes.unsure_share(known, past.city_day, whole, 1.0) == 0

@@ -191,8 +191,10 @@ def _stand(known: Past, origin: int, half_life: float | None) -> Standing:
     else:
         every = regimes.worth(blocks, known.level_day, known.part, every, parts)
         own = every if known.inside is None else every[known.inside]
-    unsure = city.unsure + max(0.0, _told(own) - _told(every))
-    return Standing(city.rate * float(own.sum() / every.sum()), unsure, own)
+    share, of_share = float(own.sum() / every.sum()), max(0.0, _told(own) - _told(every))
+    if parts is not None and known.day.size:
+        of_share = max(of_share, regimes.unsure_share(blocks, known.day, parts, share))
+    return Standing(city.rate * share, city.unsure + of_share, own)
 
 
 def _told(weight: Floats) -> float:
@@ -299,10 +301,10 @@ def total(past: Past, forecast: Forecast, origin: int, horizon: int) -> Total:
 
     It is that of the whole's own series, the same however the city is cut into cells: what cells do not know
     of their shares evens out. Left are the level, known from some (sum w)**2 / sum w**2 recent days alone, of
-    an area its share of the city, known from its own incidents, and the swings from one horizon to the next,
-    estimated from the totals of past periods (`hindcast_origins`) by the method of moments. Where the past is
-    too short for that, swings count as none, and the interval is a least one. Without any incident it
-    is that of `of_nothing`.
+    an area its share of the city, known from its own incidents and unsure where its own course says another
+    (`regimes.unsure_share`), and the swings from one horizon to the next, estimated from the totals of past
+    periods (`hindcast_origins`) by the method of moments. Where the past is too short for that, swings count
+    as none, and the interval is a least one. Without any incident it is that of `of_nothing`.
     """
     if not past.day.size:
         return Total(float(forecast.mean.sum()), 0.5)

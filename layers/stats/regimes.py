@@ -242,6 +242,23 @@ def _changed(known: Blocks, day: Integers, part: Integers) -> tuple[float, Chang
     return unsteady, Changed(held, found.common[0], float(spread.sum() / held[-1] ** 2))
 
 
+def unsure_share(known: Blocks, day: Integers, whole: Changed, share: float) -> float:
+    """Return the squared coefficient of variation of an area's `share` of a whole, by its own series.
+
+    `day` are those of its incidents. Parts across its border follow its change more slowly than all of it
+    shows: how far its own rates, by when the present one may have begun, lie from its share counts as unsure.
+    What is all of the whole has no share to be unsure of.
+    """
+    none = np.zeros(len(day), dtype=np.int64)
+    counts = _per_block(none, 1, known.of(day), len(known.days), None)
+    much = scatter(none, known.weeks(day), len(known.observed) // 7)
+    chance = since(counts, whole.common[None], known.days, much)[0][0]
+    exposed = _behind(whole.common[None])[0] * whole.held[-1]
+    shares = _ratio(_behind(counts)[0], exposed)
+    spread = (shares - share) ** 2 + _ratio(shares, exposed) * much
+    return float(chance @ spread) * (1 - share) / share**2
+
+
 def level(
     known: Blocks, day: Integers, decay: Floats, day_decay: Floats, parts: Changed | None = None
 ) -> Level:
