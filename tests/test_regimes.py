@@ -222,6 +222,7 @@ def test_an_area_that_goes_on_is_hardly_less_sure(monkeypatch: pytest.MonkeyPatc
 def test_all_of_the_whole_has_no_share_to_be_unsure_of(change: float) -> None:
     past, _ = _county(0, change, 60)
     assert past.city_day is not None
+    assert past.part is not None
     known = Blocks(past.observed)
     whole = regimes.changed(known, past.city_day, past.part)
     assert regimes.unsure_share(known, past.city_day, whole, 1.0) == 0
