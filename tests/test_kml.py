@@ -168,3 +168,53 @@ def test_a_layer_without_a_name_has_the_name_of_its_file(tmp_path: Path) -> None
         source(tmp_path, text)
     assert rows(tmp_path, text, "a") == [{"b": "1"}]
     assert rows(tmp_path, text, "F") == [{"c": "2"}]
+
+
+POINT = "<Point><coordinates>114,28</coordinates></Point>"
+CHANGES = (
+    '<Change><Placemark targetId="p"><name>changed</name></Placemark></Change>'
+    f'<Create><Document targetId="d"><Placemark><name>new</name>{POINT}</Placemark></Document></Create>'
+)
+UPDATE = f"<Update><targetHref>a.kml</targetHref>{CHANGES}</Update>"
+BOX = "<LatLonBox><north>28</north><south>27</south><east>114</east><west>113</west></LatLonBox>"
+ICON = "<Icon><href>a.png</href></Icon>"
+NO_PLACES = {
+    "GroundOverlay": f"<GroundOverlay><name>plan</name>{ICON}{BOX}</GroundOverlay>",
+    "PhotoOverlay": f"<PhotoOverlay><name>view</name>{ICON}{POINT}</PhotoOverlay>",
+    "ScreenOverlay": f"<ScreenOverlay><name>logo</name>{ICON}</ScreenOverlay>",
+    "Tour": f'<gx:Tour xmlns:gx="http://www.google.com/kml/ext/2.2"><name>t</name><gx:Playlist>'
+    f"<gx:AnimatedUpdate>{UPDATE}</gx:AnimatedUpdate></gx:Playlist></gx:Tour>",
+}  # fmt: skip
+LAYOUTS = {
+    "before": "<Document>{0}{1}</Document>", "behind": "<Document>{1}{0}</Document>",
+    "in a folder of its own": "<Document><Folder>{0}</Folder>{1}</Document>",
+    "among": "<Document><Folder>{0}{1}{0}</Folder></Document>",
+    "with values": "<Document>{0}{1}</Document>",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", NO_PLACES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_is_no_place_stands_beside_places(tmp_path: Path, what: str, layout: str) -> None:
+    other = NO_PLACES[what]
+    if layout == "with values":
+        other = other.replace("<name>", f"<ExtendedData>{data(code='8', more='x')}</ExtendedData><name>", 1)
+    text = LAYOUTS[layout].format(other, place(data(code="7")))
+    assert rows(tmp_path, text) == [{"code": "7"}]
+    count = 2 if layout == "among" else 1
+    (note,) = source(tmp_path, text).notes
+    assert note.startswith(f"holds {count} {what} (")
+    assert note.endswith("are no places and are not read")
+
+
+@pytest.mark.parametrize("places", ["{0}", "<Document>{0}{0}</Document>"])
+def test_changes_to_other_files_stand_beside_places(tmp_path: Path, places: str) -> None:
+    text = f"<NetworkLinkControl>{UPDATE}</NetworkLinkControl>{places.format(place(data(code='7')))}"
+    assert rows(tmp_path, text) == [{"code": "7"}] * places.count("{0}")
+    assert "NetworkLinkControl (changes to other files)" in source(tmp_path, text).notes[0]
+
+
+@pytest.mark.parametrize("what", NO_PLACES)
+def test_a_file_without_places_says_what_it_holds(tmp_path: Path, what: str) -> None:
+    with pytest.raises(BadInput, match=f"holds no places, only 1 {what}; bring a file with placemarks"):
+        source(tmp_path, f"<Document>{NO_PLACES[what]}</Document>")

@@ -38,6 +38,8 @@ _DEFAULTS = {
     ("grids", "scheme"): "the default scheme", ("staff", "scheme"): "the default scheme",
     ("roads", "part"): "0, or from 1 where the row is several lines", ("grids", "valid_from"): "see Grids",
     ("grids", "display_order"): "what is known",
+    ("staff", "post"): "refused where the row has a `grid_code`",
+    ("staff", "grid_code"): "no post, or the end of all on `valid_to`",
 }  # fmt: skip
 """What a row gets that says nothing."""
 

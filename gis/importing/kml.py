@@ -5,7 +5,7 @@ last of two of one name, cuts numbers off, and turns every sign of a Chinese nam
 """
 
 import io
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 from xml.sax import expatreader, saxutils, xmlreader
@@ -16,7 +16,12 @@ from gis.importing.source import plain_name
 
 _BESIDE = frozenset({"address", "phoneNumber"})
 """What a place says by elements of KML that GDAL does not read."""
-_TAKEN = _BESIDE | {"Schema", "ExtendedData"}
+_NO_PLACES = {
+    "GroundOverlay": "pictures on the map", "PhotoOverlay": "photographs", "ScreenOverlay": "pictures",
+    "Tour": "tours", "NetworkLinkControl": "changes to other files",
+}  # fmt: skip
+"""Elements that hold no place of the file: GDAL makes places of some of them, and of none what is in them."""
+_TAKEN = _BESIDE | {"Schema", "ExtendedData", *_NO_PLACES}
 """Elements that are not handed on, with all in them."""
 _NAMED = frozenset({"Data", "SimpleData"})
 _GROUPS = frozenset({"Data", "SchemaData"})
@@ -33,7 +38,7 @@ class Rewritten(saxutils.XMLGenerator):
     def __init__(self, file: File, given: str | bytes) -> None:
         """Rewrite a KML of which the XML is whole; `given`: what GDAL opens, bytes are the file as UTF-8.
 
-        Raises BadInput when it holds only links.
+        Raises BadInput when it holds only links, pictures, tours or changes.
         """
         out = io.BytesIO()
         super().__init__(out, "utf-8")
@@ -41,7 +46,7 @@ class Rewritten(saxutils.XMLGenerator):
         self._kept = [True]
         self._prefix, self._name, self._text = "", "", list[str]()
         self._place: list[tuple[str, str]] | None = None
-        self.places, self._links = 0, 0
+        self.places, self._links, self._left = 0, 0, Counter[str]()
         self._elements, self._lists = set[str](), dict[str, None]()
         self._spelt: dict[str, str] = {}
         self._columns: dict[str, str] = {}
@@ -53,6 +58,11 @@ class Rewritten(saxutils.XMLGenerator):
                 "file",
                 f"{file.name} holds no places, only {self._links} links to where they are; "
                 "get what a link points to (open it in Google Earth and save it), and import that",
+            )
+        if self._left.total() and not self.places:
+            others = ", ".join(f"{count} {local}" for local, count in (+self._left).items())
+            raise BadInput(
+                "file", f"{file.name} holds no places, only {others}; bring a file with placemarks"
             )
         self.text, self.notes = out.getvalue(), tuple(self._noted())
 
@@ -75,10 +85,11 @@ class Rewritten(saxutils.XMLGenerator):
         local = name.rpartition(":")[2]
         if not self._path:
             self._prefix, attrs = name.removesuffix(local), _standard(attrs, name)
+        self._left[local] += self._kept[-1] and local in _NO_PLACES
         self._path.append(local)
         self._kept.append(self._kept[-1] and local not in _TAKEN)
         self._text = []
-        if local == "Placemark":
+        if local == "Placemark" and self._kept[-1]:
             self._place, self.places = [], self.places + 1
             self._elements |= {one.casefold() for one in attrs.getNames()}
         if self._kept[-1]:
@@ -160,6 +171,8 @@ class Rewritten(saxutils.XMLGenerator):
         if self._links:
             left = f"holds {self._links} links to other places, which are not read"
             yield f"{left}; get those and import them too"
+        for local, count in (+self._left).items():
+            yield f"holds {count} {local} ({_NO_PLACES[local]}), which are no places and are not read"
         if self._lists:
             yield f"lists {', '.join(self._lists)} of points of a track are not read"
         for column, places in self._twice.items():

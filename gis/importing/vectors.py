@@ -134,6 +134,10 @@ def _chosen(given: str | bytes, file: File, layer: str | None) -> int:
     if not layers:
         raise BadInput("file", f"{file.name} has no layer; it holds nothing to import")
     named = ", ".join(f"{file.prefix}{one}" for one in layers)
+    if layer is None and file.suffix == ".kml":  # a folder of what is left out is a layer of nothing
+        filled = [at for at in range(len(layers)) if pyogrio.read_info(given, layer=at)["features"]]
+        if len(filled) == 1:
+            return filled[0]
     if layer is None and len(layers) > 1:
         raise BadInput("layer", f"{file.name} has several; choose one with --layer: {named}")
     if layer is not None and layer not in layers:
