@@ -173,8 +173,7 @@ def import_(
         result = run(conn, kind, source, options)
     _tell([result])
     how = "chosen with --mapping" if mapping_name else "chosen by the columns"
-    is_ready = mapping_name == result.mapping and not mapping_name.startswith("./")
-    if is_ready and Path(mapping_name).is_file() and not Path(mapping_name).suffix:
+    if mapping_name in mapping.names() and Path(mapping_name).is_file():
         how += f"; a ready one, the file of that name is ./{mapping_name}"
     out.print(f"mapping {result.mapping} ({how}), datum {result.datum}", highlight=False)
     if result.rows and not result.accepted:

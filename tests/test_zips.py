@@ -178,3 +178,53 @@ def test_a_binary_workbook_is_named_as_one(tmp_path: Path, name: str, read: Read
         archive.writestr("xl/workbook.bin", b"\x83\x01\x00")
     with pytest.raises(BadInput, match=r"binary workbook \(\.xlsb\), which is not read; save it as xlsx"):
         read(tmp_path / name)
+
+
+STEMS = {"cp932": "層/表ソ能", "big5": "圖層/功許", "gb18030": "网格/焅乗", "cp437": "a\\b"}
+
+
+@pytest.mark.parametrize("kind", [".shp", ".geojson", ".gpkg", ".fgb", ".tab", ".mif", ".csv"])
+@pytest.mark.parametrize("encoding", STEMS)
+def test_names_with_the_byte_of_a_backslash_are_read(tmp_path: Path, encoding: str, kind: str) -> None:
+    (tmp_path / "x").mkdir()
+    if kind == ".csv":
+        (tmp_path / "x/a.csv").write_text("origin_id\nQ7\n")
+    else:
+        points("Q7").to_file(tmp_path / f"x/a{kind}")
+    inside = {
+        f"{STEMS[encoding]}{part.name[1:]}".encode(encoding): part.read_bytes()
+        for part in sorted((tmp_path / "x").iterdir())
+    }
+    assert all(b"\\" in name for name in inside)
+    packed = named(tmp_path / "a.zip", inside)
+    assert ids(reading.read, packed) == ["Q7"]
+    assert ids(sandbox.read, packed) == ["Q7"]
+
+
+@pytest.mark.parametrize("kind", [".shp", ".tab", ".mif"])
+@pytest.mark.parametrize("case", ["first", "others", "each", "capitals"])
+def test_parts_are_found_in_whichever_case_their_suffixes_are(tmp_path: Path, kind: str, case: str) -> None:
+    (tmp_path / "x").mkdir()
+    points("Q7").to_file(tmp_path / f"x/a{kind}")
+    spell: Callable[[str], str] = {
+        "first": lambda suffix: suffix.upper() if suffix == kind else suffix,
+        "others": lambda suffix: suffix if suffix == kind else suffix.upper(),
+        "each": lambda suffix: f".{suffix[1:].title()}",
+        "capitals": str.upper,
+    }[case]
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for part in sorted((tmp_path / "x").iterdir()):
+            archive.write(part, f"in/a{spell(part.suffix)}")
+    assert ids(reading.read, tmp_path / "a.zip") == ["Q7"]
+
+
+def test_renamed_parts_keep_what_they_are_called(tmp_path: Path) -> None:
+    files = contents(tmp_path, ".shp")
+    inside = {
+        name.replace("one", "表").replace("two", "ソ").encode("cp932"): one for name, one in files.items()
+    }
+    packed = named(tmp_path / "a.zip", inside)
+    with pytest.raises(BadInput, match="choose one with --layer: ") as refused:
+        reading.read(packed)
+    first, second = refused.value.detail.rpartition(": ")[2].split(", ")
+    assert sorted(ids(reading.read, packed, first) + ids(reading.read, packed, second)) == ["Q0", "Q1"]

@@ -57,10 +57,16 @@ class File:
         return self.member is None and not self.packed
 
     @property
-    def gdal(self) -> str:
-        """Return GDAL's name of it."""
+    def gdal(self) -> str | bytes:
+        """Return GDAL's name of it, or an archive of it and its parts where that does not find them.
+
+        Raises BadInput when they are too large to be held.
+        """
         told = str(self.path)
         if self.member is not None:
+            renamed = zips.plainly(self.path, self.member) if self.suffix in SHAPES else None
+            if renamed is not None:
+                return renamed
             told = f"/vsizip/{{{self.path.absolute()}}}/{zips.for_gdal(self.path, self.member)}"
         return f"/vsigzip/{told}" if self.packed else told
 

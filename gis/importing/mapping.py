@@ -160,11 +160,15 @@ def load(name: str, kind: str) -> Mapping:
     elif (path := Path(name)).is_file():
         sections, called = _sections(path), path.name if path.suffix else f"./{path.name}"
     else:
-        known = ", ".join(sorted({"plain", *ready()}))
-        raise NotFound(f"no mapping {name!r}; ready ones are {known}, or give a file")
+        raise NotFound(f"no mapping {name!r}; ready ones are {', '.join(names())}, or give a file")
     if kind not in sections:
         raise BadInput("mapping", f"{name} maps {', '.join(sections)}, not {kind}")
     return sections[kind].model_copy(update={"name": called})
+
+
+def names() -> list[str]:
+    """Return the names of all ready mappings."""
+    return sorted({"plain", *ready()})
 
 
 @lru_cache

@@ -23,7 +23,7 @@ from gis.importing.source import CHUNK, Geoms, Ints, ReadOptions, Source, digest
 _TEXTS = json_texts.SUFFIXES | {".kml", ".gml", ".gpx"}
 _XML = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([\w.:-]+)["']""")
 _PASSING = re.compile(r"^pyogrio_[0-9a-f]{32}$")
-"""GDAL's name of a layer without one, of a file that is handed to it from memory."""
+"""GDAL's name of a layer without one, of a file that is handed to it from memory (zips.PLAIN too)."""
 _TIMES_GUESSED = frozenset({"GeoJSON"})
 _COUNTED = frozenset({"GeoJSON", "GeoJSONSeq"})
 """Drivers that pass over features without a word, so that we count them ourselves."""
@@ -122,7 +122,8 @@ def _given(file: File, said: Declared | None) -> tuple[str | bytes, tuple[str, .
         said = Declared(prolog[1].decode(), "its first line")
     text = textfiles.examine(file, said)
     if text.clean:
-        return file.gdal, ()
+        known = file.gdal
+        return known if isinstance(known, str) else file.content(), ()
     with textfiles.utf8(file, text) as stream:
         content = b"".join(iter(lambda: stream.read(textfiles.BLOCK), b""))
     return _XML.sub(b'<?xml version="1.0" encoding="UTF-8"', content, count=1), text.notes
@@ -130,7 +131,7 @@ def _given(file: File, said: Declared | None) -> tuple[str | bytes, tuple[str, .
 
 def _chosen(given: str | bytes, file: File, layer: str | None) -> int:
     stem = PurePosixPath(file.name).stem
-    layers = [_PASSING.sub(stem, str(name)) for name, _ in pyogrio.list_layers(given)]
+    layers = [_PASSING.sub(lambda _: stem, str(name)) for name, _ in pyogrio.list_layers(given)]
     if not layers:
         raise BadInput("file", f"{file.name} has no layer; it holds nothing to import")
     named = ", ".join(f"{file.prefix}{one}" for one in layers)

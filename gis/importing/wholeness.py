@@ -85,8 +85,8 @@ def _check_xml(file: File, given: str | bytes) -> None:
         raise BadInput("file", f"{told}; {_CUT}") from error
 
 
-def _check_dxf(file: File, given: str | bytes) -> None:
-    with _stream(file, given) as stream:
+def _check_dxf(file: File, _given: str | bytes) -> None:
+    with file.open() as stream:
         end = b""
         while block := stream.read(_BLOCK):
             end = (end + block)[-200:]

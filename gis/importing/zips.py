@@ -1,14 +1,19 @@
 """Zip archives, their names in the encoding that they are in."""
 
+import io
 import struct
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from gis.errors import BadInput
 
 _UTF8 = 0x800
 """The flag of an entry whose name says that it is UTF-8; the names of others say nothing."""
 _TRUE_NAME = 0x7075
 """The extra field that repeats a name as UTF-8 (Info-ZIP)."""
 _BY_STANDARD = "cp437"
+_MOST = 1 << 30
+"""Bytes of parts that are given other names, in memory."""
 
 
 def opened(path: Path) -> zipfile.ZipFile:
@@ -24,6 +29,45 @@ def for_gdal(path: Path, member: str) -> str:
     if any(one.flag_bits & _UTF8 or _has_true_name(one.extra) for one in inside):
         return member
     return member.encode(encoding).decode(_BY_STANDARD)
+
+
+PLAIN = f"pyogrio_{0:032x}"
+"""The name of a file that is handed to GDAL under another than its own: as pyogrio calls those of memory."""
+
+
+def plainly(path: Path, member: str) -> bytes | None:
+    """Return an archive of an entry and of what lies beside it under plain names, None where GDAL finds them.
+
+    It takes 5C, the second byte of some Chinese and Japanese signs, for a separator of folders, and does not
+    find parts of which the suffixes are written otherwise than its own (`a.SHP`, `a.Dbf`).
+    """
+    inner = PurePosixPath(member)
+    with opened(path) as archive:
+        parts = {name: rest for name in archive.namelist() if (rest := _rest(name, inner))}
+        if "\\" not in for_gdal(path, member) and {_case(name) for name in parts} in ({True}, {False}):
+            return None
+        if sum(archive.getinfo(name).file_size for name in parts) > _MOST:
+            raise BadInput("file", f"{path.name}/{member} has a name that is not found; unpack and rename it")
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as plain:
+            for name, rest in parts.items():
+                plain.writestr(f"{PLAIN}{rest.lower()}", archive.read(name))
+    return out.getvalue()
+
+
+def _rest(name: str, inner: PurePosixPath) -> str:
+    """Return what stands behind the stem that a part has in common with a file; nothing if it is none."""
+    one = PurePosixPath(name)
+    if one.parent != inner.parent or name.endswith("/"):
+        return ""
+    same = one.name.casefold().startswith(f"{inner.stem}.".casefold())
+    return one.name[len(inner.stem) :] if same else ""
+
+
+def _case(name: str) -> bool | None:
+    """Tell whether a suffix is in capitals, None where it is in both."""
+    suffix = PurePosixPath(name).suffix
+    return None if suffix not in (suffix.upper(), suffix.lower()) else suffix == suffix.upper()
 
 
 def _has_true_name(extra: bytes) -> bool:
