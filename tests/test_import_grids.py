@@ -185,3 +185,24 @@ def test_a_version_said_again_changes_nothing(version: Version, today: date) -> 
         assert overlay(known, again) == known
     else:
         assert again.first == today
+
+
+@pytest.mark.parametrize(
+    ("begins", "said"),
+    [
+        (None, "a holds since ever, its parent T from 2024-01-01 on only"),
+        (date(2020, 1, 1), "a holds since 2020-01-01, its parent T from 2024-01-01 on only"),
+        (date(2023, 12, 31), "a holds since 2023-12-31, its parent T from 2024-01-01 on only"),
+    ],
+)
+def test_grids_of_days_before_their_parents_say_so(
+    conn: Connection, tmp_path: Path, begins: date | None, said: str
+) -> None:
+    frame = drawn("aabb")
+    bring(conn, frame[frame["code"] == "T"], tmp_path, accept=True)
+    children = frame[frame["code"] != "T"].assign(valid_from=begins)
+    with pytest.raises(BadInput) as refused:
+        bring(conn, children, tmp_path)
+    assert f"2 hold on days before their parents: {said}: give it that valid_from" in refused.value.detail
+    told = json.loads((tmp_path / "refused.faults.geojson").read_text())
+    assert said in json.dumps(told)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,16 @@ def explained(found: Iterable[Fault], lost: Sequence[Lost]) -> list[Fault]:
     shapes = shapely.make_valid(np.array([one.shape for one in with_ground], dtype=object))
     tree = shapely.STRtree(shapes)
     return [_explained(fault, with_ground, shapes, tree) for fault in found]
+
+
+def dated(found: Iterable[Fault], why: Mapping[str, tuple[str, str]]) -> list[Fault]:
+    """Return the faults, those of grids whose parents hold on other days saying so (`why`: zh, en)."""
+    return [_dated(fault, why) if fault.kind == "no_parent" else fault for fault in found]
+
+
+def _dated(fault: Fault, why: Mapping[str, tuple[str, str]]) -> Fault:
+    zh, en = why.get(fault.codes[0], (fault.message_zh, fault.message_en))
+    return replace(fault, message_zh=zh, message_en=en)
 
 
 def _explained(fault: Fault, lost: Sequence[Lost], shapes: Any, tree: shapely.STRtree) -> Fault:

@@ -57,8 +57,9 @@ def run(conn: Connection, source: Source, options: Options) -> Outcome:
         frame = _dissolved(conn, frame, tuple(by))
     _refuse_broken(job, _laid(conn, frame, end=options.end, settled=False))
     changes, found, snapped = _settled(conn, frame, end=options.end)
-    found = grid_faults.explained(found, lost)
-    _report_faults(job, found, accepted=options.accept_faults)
+    undated = {code: why for change in changes for code, why in trees.without_parent(change.after).items()}
+    found = grid_faults.dated(grid_faults.explained(found, lost), undated)
+    _report_faults(job, found, [en for _, en in undated.values()], accepted=options.accept_faults)
     if snapped.get("repaired") or snapped.get("rings_dropped"):
         told = f"{snapped['repaired']} shapes mended, {snapped['rings_dropped']} rings without ground dropped"
         job.notes.append(f"rounding to 1e-7 degree: {told}")
@@ -322,7 +323,7 @@ def _on(change: Change, day: date) -> gpd.GeoDataFrame:
     )
 
 
-def _report_faults(job: Job, found: list[Fault], *, accepted: bool) -> None:
+def _report_faults(job: Job, found: list[Fault], undated: list[str], *, accepted: bool) -> None:
     """Write all faults as GeoJSON; raise BadInput when some are errors that nobody accepted."""
     if not found:
         return
@@ -332,6 +333,8 @@ def _report_faults(job: Job, found: list[Fault], *, accepted: bool) -> None:
     grouped = grid_faults.grouped(found)
     if errors and not accepted:
         ways = "mend them (safetymap mend FILE), or say --accept-faults"
+        if undated:
+            ways = f"{len(undated)} hold on days before their parents: {'; '.join(undated[:2])}; else {ways}"
         raise BadInput("grids", f"they are no coverage: {grouped}; {told}; {ways}")
     job.notes.append(f"grids as a coverage: {f'{grouped}; ' * bool(grouped)}{told}")
 

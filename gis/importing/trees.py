@@ -18,6 +18,13 @@ _MESSAGES = {
 """What is said of each way in which a hierarchy is no tree."""
 
 
+_DAYS_ZH = "上级 {parent} 自 {begin} 起有效,{code} 更早:请在文件或映射的 constants 中给出 valid_from"
+_DAYS_EN = (
+    "{code} holds since {since}, its parent {parent} from {begin} on only: give it that valid_from, "
+    "in the file or as one of the mapping's constants"
+)
+
+
 def rootless(parents: Mapping[str, str | None]) -> dict[str, str]:
     """Return each member whose way up ends at no root: `unknown` where it leaves the table, else `circle`."""
     ends: dict[str, str] = {}
@@ -44,6 +51,20 @@ def broken(after: Mapping[str, list[Version]]) -> list[Fault]:
         for version in versions
         if (kind := _wrong(code, version, after))
     ]
+
+
+def without_parent(after: Mapping[str, list[Version]]) -> dict[str, tuple[str, str]]:
+    """Return why grids have no parent on some days though it is known: it holds on others (zh, en)."""
+    found = {}
+    for code, versions in sorted(after.items()):
+        for version in versions:
+            parents = after.get(version.content[1] or "", [])
+            begin = min((parent.start for parent in parents), default=version.start)
+            if version.start < begin:
+                words = {"code": code, "parent": version.content[1], "begin": begin}
+                words["since"] = version.first or "ever"
+                found[code] = (_DAYS_ZH.format(**words), _DAYS_EN.format(**words))
+    return found
 
 
 def _wrong(code: str, version: Version, after: Mapping[str, list[Version]]) -> str | None:
