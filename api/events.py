@@ -220,6 +220,11 @@ def _revisions(
         yield "revision", {"revision": newest}
 
 
+_UNSAID = frozenset({"cells"})
+"""Tables that everybody reads and that change with what not everybody may see: a new hexagon is one in which
+something was reported for the first time, and whoever may see that hears of it by itself."""
+
+
 @lru_cache
 def _readers(table: str) -> tuple[str, ...]:
     """Return the layers that read a table at some zoom."""
@@ -242,6 +247,8 @@ def _layers(
     """
     changed: set[str] = set()
     for table, what in touched.items():
+        if table in _UNSAID:
+            continue
         if table in everybodys or (who.rank > 0 and _concerns(conn, seen, what)):
             changed |= set(_readers(table))
     for name in sorted(changed):

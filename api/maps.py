@@ -20,8 +20,11 @@ from api.limits import heavy
 from api.tiling import Desk
 from gis import city, grids
 from gis.access import Principal, rank
+from gis.cells import RESOLUTIONS
 from gis.errors import NotFound, TileOutside
 from layers.catalogue import CATALOG, LAYERS, Layer
+from layers.counts import counts
+from layers.hexagons import hexagons
 from layers.view import View
 from tiles import styles, tilejson
 from tiles.legend import Item
@@ -122,6 +125,12 @@ def _entry(layer: Layer) -> dict[str, Any]:
 
 
 def _count(conn: Connection, layer: Layer, seen: View) -> int:
+    """Return how many features a layer has; of hexagons, those that hold what whoever asks may know.
+
+    All hexagons that ever held something would count for everybody what is reported elsewhere.
+    """
+    if layer.select is hexagons:
+        return len(counts(conn, replace(seen, filter=None), RESOLUTIONS[-1])[0])
     rows = layer.select(replace(seen, zoom=layer.maxzoom)).subquery()
     return int(conn.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one())
 

@@ -35,10 +35,9 @@ T = TypeVar("T")
 
 VIEW_TABLES = frozenset({"categories", "city", "grids", "levels", "revisions", "schemes"})
 """Tables that decide what a view means."""
-_IN_STEP = frozenset({"cells", "footprints", "grid_shapes", "square_counts"})
+_IN_STEP = frozenset({"footprints", "grid_shapes", "square_counts"})
 """Tables that change only together with one whose changes are heard: footprints and counts with the rows that
-they are of, shapes with the record of those shaped, cells with what first lies in them. Cells are for
-everybody: heard by themselves they would tell the public of an incident where none had been."""
+they are of, shapes with the record of those shaped."""
 _LOOKS = 10_000
 _VIEWS = 200
 """Each with what its layers ask at each zoom: 100 to 400 kB (tests/test_soak.py)."""

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from gis import cells as h3
 from gis import schema as t
 from gis import shaping
-from gis.city import lacks
+from gis.city import extent, lacks
 from gis.errors import BadInput, Problem
 from gis.grids import Wish, resolve, set_minzooms
+from gis.importing.staging import add_cells
 from layers import clusters, promotion, surveillance
 from layers.public import release_months
 from layers.risk import LEFT_OUT
@@ -51,6 +53,26 @@ def cells_agree(conn: Connection) -> str:
     return f"{placed} incidents at {len(h3.RESOLUTIONS)} resolutions"
 
 
+WIDEST_KM2 = 2e6
+"""As wide as the widest province: some 55,000 hexagons."""
+
+
+def coarsest_cells(conn: Connection) -> str:
+    """Make the shapes of the coarsest hexagons known all over the city, before anything is reported there.
+
+    Small zooms draw those that are known, for everybody: one that appeared with a report would tell of it.
+    """
+    if lacking := lacks(conn):
+        return "; ".join(lacking)
+    west, south, east, north = extent(conn, resolve(conn, Wish()).scheme)
+    km2 = (east - west) * (north - south) * np.cos(np.radians((south + north) / 2)) * 111.32**2
+    if km2 > WIDEST_KM2:
+        return f"too many for {km2:,.0f} km²: each is known once something is reported in it"
+    found = h3.covering((west, south, east, north), h3.RESOLUTIONS[0])
+    add_cells(conn, found)
+    return f"{len(found)} hexagons"
+
+
 def trials(conn: Connection) -> str:
     """Try models of risk against the baseline on the city's own past, once for each new month of it."""
     if lacking := lacks(conn):
@@ -84,6 +106,7 @@ STEPS: tuple[Callable[[Connection], str], ...] = (
     zooms_of_levels,
     shaping.derive,
     clusters.settle,
+    coarsest_cells,
     release_months,
     trials,
     alarms,
