@@ -216,7 +216,7 @@ def test_refusals_of_statistics_are_in_the_reader_s_language(visit: Visit) -> No
         "2200": [("/situation", {"from": "3000-01-01"})],
     }
     page = visit("commander", "map=13/27.025/113.03&from=2020-01-01&to=2020-02-01", refused=True)
-    for panel in ("#situation", "#change"):
+    for panel in ("#situation", "#change", "#summary"):
         expect(page.locator(panel)).to_contain_text("记录始于 2024-05-25")
     for part, questions in refused.items():
         for path, query in questions:
@@ -224,7 +224,59 @@ def test_refusals_of_statistics_are_in_the_reader_s_language(visit: Visit) -> No
             assert re.search("[\u4e00-\u9fff]", said), (path, query, said)
             assert not re.search("[a-z]{4}", said), (path, query, said)
             assert part in said, (path, query, said)
-    assert "records begin on" in page.evaluate(ASK, ["/changes", OLD, "en"])
+            assert re.match("[A-Z]", page.evaluate(ASK, [path, query, "en"])), (path, query)
+    assert "Records begin on" in page.evaluate(ASK, ["/changes", OLD, "en"])
+
+
+@pytest.mark.parametrize(
+    ("period", "locale", "why"),
+    [
+        (FAR, "zh-CN", "记录止于 2025-03-"),
+        (FAR, "en-GB", "Records end on 2025-03-"),
+        (OLD, "en-GB", "Records begin on 2024-05-25"),
+    ],
+)
+def test_hotspots_without_values_say_why_and_keep_none(
+    visit: Visit, period: dict[str, str], locale: str, why: str
+) -> None:
+    page = visit("commander", MARCH, locale, refused=True)
+    expect(page.locator("#clusters")).to_be_visible()
+    expect(page.locator("#areas li").first).to_be_visible()
+    assert _cells(page)
+    _go(page, period)
+    expect(page.locator("#summary")).to_have_text(re.compile(f"^{why}"))
+    expect(page.locator("#areas li")).to_have_count(0)
+    expect(page.locator("#clusters")).to_be_hidden()
+    expect(page.locator("#summary")).not_to_have_class(re.compile("busy"))
+    assert not _cells(page)
+    page.locator("#language").click()
+    expect(page.locator("#summary")).to_have_text(re.compile("^记录" if locale == "en-GB" else "^Records"))
+    _go(page, {"from": "2025-03-01", "to": "2025-03-28"})
+    expect(page.locator("#areas li").first).to_be_visible()
+    expect(page.locator("#clusters")).to_be_visible()
+    assert _cells(page)
+
+
+def _go(page: Page, period: dict[str, str]) -> None:
+    """Change the days in the address, as somebody who types them there."""
+    page.evaluate(
+        """(days) => {
+            const hash = new URLSearchParams(location.hash.slice(1));
+            for (const [name, day] of Object.entries(days)) hash.set(name, day);
+            location.hash = decodeURIComponent(hash.toString());
+        }""",
+        period,
+    )
+
+
+def _cells(page: Page) -> int:
+    """How many hexagons the map shades by their values."""
+    until(page, DRAWN)
+    shaded: int = page.evaluate(
+        """() => window.safetymap.map.queryRenderedFeatures({layers: ["hotspots"]})
+            .filter(({state}) => state.shown).length"""
+    )
+    return shaded
 
 
 @pytest.mark.parametrize(
@@ -243,7 +295,7 @@ def test_these_refusals_have_words_of_their_own(visit: Visit, said: str, word: s
     page = visit("commander", "map=13/27.025/113.03")
     answer = page.evaluate(WORDED, [said, "zh"])
     assert word in answer
-    assert page.evaluate(WORDED, [said, "en"]) == said
+    assert re.match("[A-Z]", page.evaluate(WORDED, [said, "en"])), "no parameter's name in front"
 
 
 @pytest.mark.parametrize(
@@ -319,7 +371,9 @@ def test_refusals_of_rights_and_exports_are_in_the_reader_s_language(visit: Visi
         said = pages[None].evaluate(WORDED, [text, "zh"])
         assert re.search("[\u4e00-\u9fff]", said), (text, said)
         assert not re.search("[a-z]{4}", said), (text, said)
-        assert pages[None].evaluate(WORDED, [text, "en"]) == text
+        in_english = pages[None].evaluate(WORDED, [text, "en"])
+        assert re.match("[A-Z]", in_english), (text, in_english)
+        assert not re.search("[\u4e00-\u9fff]", in_english), (text, in_english)
 
 
 def refusal(who: Principal, role: str) -> str:

@@ -29,8 +29,8 @@ let watched = null;
 export async function clusters(map, query, whole, signal) {
   watch(map);
   const holder = $("#clusters");
-  holder.hidden = whole.method === "counts-only";
-  if (holder.hidden) return draw(map, []);
+  if (whole.method === "counts-only") return unclustered(map);
+  holder.hidden = false;
   fill(holder, title(), h("p", { class: "quiet" }, t("clusters.wait")));
   try {
     const { clusters: found } = await get("/hotspots/values", { ...query, with: "scan" }, signal);
@@ -42,6 +42,12 @@ export async function clusters(map, query, whole, signal) {
     fill(holder);
     tell(error);
   }
+}
+
+/** Show no clusters: nothing is tested. */
+export function unclustered(map) {
+  $("#clusters").hidden = true;
+  draw(map, []);
 }
 
 const title = () => h("h3", {}, swatch({ shape: "line", fill: COLOUR }), t("clusters.title"));

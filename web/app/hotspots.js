@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { caveat, number } from "./analysis-words.js";
-import { clusters } from "./analysis-clusters.js";
+import { clusters, unclustered } from "./analysis-clusters.js";
 import { areas } from "./areas.js";
 import { lay, nameOf, rankIn, resolution, widthOf } from "./cells.js";
 import { $, fill, h } from "./dom.js";
@@ -31,7 +31,7 @@ export function hotspots(drawn) {
   offer("hotspots", paint);
   onChange((changed) => {
     if (["from", "to", "category"].some((name) => changed.has(name))) refresh();
-    if (changed.has("lang")) say();
+    if (changed.has("lang")) whole ? say() : refresh();
   });
   refresh();
 }
@@ -62,11 +62,25 @@ async function refresh() {
     take(await get("/hotspots/values", query, waiting.signal));
     clusters(map, query, whole, waiting.signal);
   } catch (error) {
-    if (error.name !== "AbortError") shownFor = "";
     tell(error);
+    if (error.name !== "AbortError") refused(error);
   } finally {
     if (wanted === shownFor || shownFor === "") $("#summary").classList.remove("busy");
   }
+}
+
+/** Show why there are no values: those of the period before would pass for the answer. */
+function refused(error) {
+  shownFor = "";
+  whole = null;
+  cells = new Map();
+  breaks = [1];
+  if (mode() === "hotspots") paint();
+  fill($("#summary"), h("span", {}, error.message));
+  areas([], []);
+  merged(map, [], resolution(map), breaks);
+  unclustered(map);
+  for (const listen of listeners) listen();
 }
 
 function take(answer) {

@@ -1,6 +1,6 @@
 /** What the service refuses a question of statistics for, or its asker, in the reader's language. */
 
-import { language, t } from "./i18n.js";
+import { t } from "./i18n.js";
 
 /** What the service says, and the words that say the same here; {1} and on are what its brackets hold, and
  * {role}, {own} the names of roles. */
@@ -53,9 +53,9 @@ const KNOWN = [
   [/another site may not write here/, "refusal.site"],
 ];
 
-/** The same refusal as its reader understands it; what is not known stays as the service says it. */
+/** The same refusal as its reader understands it, in English without the parameter's name; what is not known stays
+ * as the service says it. */
 export function inWords(text) {
-  if (language() !== "zh") return text;
   const [found, key] = KNOWN.map(([form, name]) => [form.exec(text), name]).find(([match]) => match) ?? [];
   const roles = Object.entries(found?.groups ?? {}).map(([name, role]) => [name, t(`role.${role}`)]);
   return found ? t(key, { ...found, ...Object.fromEntries(roles) }) : text;
