@@ -22,7 +22,7 @@ from gis.access import Principal
 from gis.backup import checks, record, repository, restore
 from gis.errors import BackupFailed, BadInput
 from tests import town
-from tests.installation import Installation, installed
+from tests.with_backups import Installation, installed
 
 
 @pytest.fixture(scope="module")

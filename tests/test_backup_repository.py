@@ -17,7 +17,7 @@ import pytest
 from gis.backup import files, repository, restore, take, verify
 from gis.errors import BackupFailed, BadInput
 from tests import forking
-from tests.installation import Installation, installed
+from tests.with_backups import Installation, installed
 
 
 @pytest.fixture(scope="module")

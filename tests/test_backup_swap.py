@@ -13,7 +13,7 @@ from gis import cluster
 from gis.backup import repository, restore, swap, take
 from gis.errors import BackupFailed
 from gis.settings import settings
-from tests.installation import Installation, installed
+from tests.with_backups import Installation, installed
 from tests.test_backup_repository import _wait
 
 
