@@ -13,8 +13,8 @@ from gis import cluster
 from gis.backup import repository, restore, swap, take
 from gis.errors import BackupFailed
 from gis.settings import settings
-from tests.with_backups import Installation, installed
 from tests.test_backup_repository import _wait
+from tests.with_backups import Installation, installed
 
 
 @pytest.fixture(scope="module")
