@@ -5,13 +5,13 @@ import io
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 import orjson
 
 from gis.errors import BadInput
-from gis.importing import feature_ids
+from gis.importing import feature_ids, json_values
 from gis.importing.files import File
 
 SUFFIXES = frozenset({".geojsonl", ".geojsons", ".ndjson", ".jsonl", ".geojson", ".json", ".topojson"})
@@ -41,38 +41,65 @@ class Look:
     given: str | bytes
     count: int | None = None
     ids: list[Any] | None = None
+    system: Any = None
+    """What it says of its system of coordinates."""
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A text of JSON: the line in which it begins, what stands before it, what is written, what it says."""
+
+    line: int
+    before: str
+    written: str
+    value: Any
 
 
 def look(file: File, given: str | bytes) -> Look:
-    """Look into a file of GeoJSON by a parser of our own; a sequence is rewritten as RFC 8142 has it.
+    """Look into a file of GeoJSON by a parser of our own; a sequence is rewritten as one collection.
 
-    Raises BadInput where a text or a member is no feature or no JSON, or has an id that is none.
+    Raises BadInput where a text or a member is no feature or no JSON, has an id that is none, or holds what
+    GDAL would drop.
     """
     content = _content(file, given)
     if content is None:
         with _stream(file, given) as stream:
             return Look(given, _counted(file, stream))
+    json_values.check_texts(file, content)
     whole = _parsed(content)
     if whole is None:
         with io.BytesIO(content) as stream:
-            texts = [(one.written, _id(one.value)) for one in _members(file, stream)]
+            texts = [(_as_feature(one), one.value) for one in _members(file, stream)]
         if len(texts) > 1:
-            return _sequence(*zip(*texts, strict=True))
-        whole = json.loads(texts[0][0]) if texts else None
-    return _single(given, whole)
+            return _sequence(file, *zip(*texts, strict=True))
+        whole = texts[0][1] if texts else None
+    made = _single(file, given, whole)
+    return replace(made, system=whole.get("crs")) if isinstance(whole, dict) else made
 
 
-def _sequence(texts: Sequence[str], ids: Sequence[Any]) -> Look:
-    feature_ids.check(ids)
+def _as_feature(text: _Text) -> str:
+    """Return a text of a sequence as a feature: a shape may stand there by itself."""
+    is_shape = text.value.get("type") != "Feature" if isinstance(text.value, dict) else False
+    return (
+        f'{{"type": "Feature", "properties": {{}}, "geometry": {text.written}}}' if is_shape else text.written
+    )
+
+
+def _sequence(file: File, texts: Sequence[str], values: Sequence[Any]) -> Look:
+    """Return a sequence as a collection, of which GDAL guesses no days and cuts no numbers."""
+    feature_ids.check(ids := [_id(one) for one in values])
+    json_values.check_features(file, list(values))
     if feature_ids.of_several_kinds(ids):
         texts = [json.dumps(_with_text(json.loads(one))) for one in texts]
-    return Look("".join(f"\x1e{one}\n" for one in texts).encode("utf-8", "replace"), len(ids), list(ids))
+    whole = '{"type": "FeatureCollection", "features": [' + ",\n".join(texts) + "]}"
+    return Look(whole.encode("utf-8", "replace"), len(ids), ids)
 
 
-def _single(given: str | bytes, whole: Any) -> Look:
+def _single(file: File, given: str | bytes, whole: Any) -> Look:
     """Look at the only text of a file."""
     if not isinstance(whole, dict) or whole.get("type") != "FeatureCollection":
         feature_ids.check(ids := [_id(whole)])
+        json_values.check_features(file, [one for one in [whole] if _is_feature(one) and "crs" not in one])
         return Look(given, ids=ids)
     inside = whole["features"] if isinstance(whole.get("features"), list) else []
     strange = [at for at, one in enumerate(inside, 1) if not _is_feature(one)]
@@ -81,6 +108,7 @@ def _single(given: str | bytes, whole: Any) -> Look:
         told = f"{len(strange)} of its {len(inside)} members are no features (number {places})"
         raise BadInput("file", f'{told}: each needs "type": "Feature"; correct them or take them out')
     feature_ids.check(ids := [_id(one) for one in inside])
+    json_values.check_features(file, inside)
     if feature_ids.of_several_kinds(ids):
         given = json.dumps(whole | {"features": [_with_text(one) for one in inside]}).encode()
     return Look(given, len(inside), ids)
@@ -134,16 +162,6 @@ def _counted(file: File, stream: IO[bytes]) -> int | None:
         )
         raise BadInput("file", f"{told} alone, in UTF-8 without a mark; write it so, or split it")
     return count if count > 1 else None
-
-
-@dataclass(frozen=True)
-class _Text:
-    """A text of JSON: the line in which it begins, what stands before it, what is written, what it says."""
-
-    line: int
-    before: str
-    written: str
-    value: Any
 
 
 def _members(file: File, stream: IO[bytes]) -> Iterator[_Text]:

@@ -14,7 +14,17 @@ import pyogrio
 import shapely
 
 from gis.errors import BadInput
-from gis.importing import columns, curves, feature_ids, json_texts, kml, shapefiles, textfiles, wholeness
+from gis.importing import (
+    columns,
+    curves,
+    feature_ids,
+    json_texts,
+    json_values,
+    kml,
+    shapefiles,
+    textfiles,
+    wholeness,
+)
 from gis.importing.encodings import Declared
 from gis.importing.files import File
 from gis.importing.sheets import declared
@@ -88,6 +98,8 @@ def open_vector(file: File, options: ReadOptions) -> Source:
     at = _chosen(given, file, options.layer)
     encoding = shapefiles.encoding(file, at, declared(options)) if raw else "utf-8"
     info = pyogrio.read_info(given, layer=at, encoding=raw)
+    if not options.crs:
+        json_values.check_system(file, look.system, info["crs"])
     numbers = feature_ids.numbers(file, look.ids, info)
     ids = info["fid_column"] or ("id" if numbers is not None else "")
     told = _AS_WRITTEN if info["driver"] in _TIMES_GUESSED else {}
