@@ -148,6 +148,9 @@ class _AsWritten:
     def is_common(self, _: str) -> bool:
         return False
 
+    def called_exactly(self, _: House) -> frozenset[str]:
+        return frozenset()
+
 
 _REGISTERED = ("building", "place")
 _MORE_BEHIND = 0.95

@@ -109,6 +109,9 @@ class Streets(Protocol):
     def is_common(self, word: str, /) -> bool:
         """Tell whether a word stands in many streets' names."""
 
+    def called_exactly(self, house: House, /) -> frozenset[str]:
+        """Return the streets that are called exactly as a house's is written, with every sign."""
+
 
 def by_house(
     conn: Connection, asked: Sequence[Written], record: Asked | None, streets: Streets
@@ -126,7 +129,7 @@ def by_house(
 
 
 def _candidates(one: Written, row: Row, other: Written, streets: Streets) -> Iterator[Candidate]:
-    if _are_other_words(one, other):
+    if are_other_words(one, other, streets):
         return
     numbers = {(streets.called(house), house.number) for house in other.houses}
     shared = [house for house in one.houses if (of := _number(house, streets))[0] and of in numbers]
@@ -138,11 +141,22 @@ def _candidates(one: Written, row: Row, other: Written, streets: Streets) -> Ite
         yield Candidate(row, other, frozenset(one.parts), same=False)
 
 
-def _are_other_words(one: Written, other: Written) -> bool:
-    """Tell whether the signs of two addresses' streets make them different words, however they are read."""
-    pairs = [(mine.written, its.written) for mine in one.houses for its in other.houses]
-    pairs = [pair for pair in pairs if signs.share_a_word(*pair)]
-    return bool(pairs) and all(signs.contradict(*pair) for pair in pairs)
+def are_other_words(one: Written, other: Written, streets: Streets) -> bool:
+    """Tell whether the signs of two addresses' streets tell them apart, however they are read.
+
+    They do where signs make another word, and where each is called exactly as a street that the other is not.
+    """
+    pairs = [(mine, its) for mine in one.houses for its in other.houses]
+    pairs = [pair for pair in pairs if signs.share_a_word(pair[0].written, pair[1].written)]
+    return bool(pairs) and all(
+        signs.contradict(mine.written, its.written)
+        or _are_two(streets.called_exactly(mine), streets.called_exactly(its))
+        for mine, its in pairs
+    )
+
+
+def _are_two(one: frozenset[str], other: frozenset[str]) -> bool:
+    return bool(one and other) and one.isdisjoint(other)
 
 
 def _number(house: House, streets: Streets) -> tuple[str, int]:

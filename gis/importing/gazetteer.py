@@ -81,10 +81,16 @@ class Gazetteer:
         on_street = registered.by_house(self.conn, read, self.asked, self.streets)
         by_text = registered.by_text(self.conn, read, self.asked)
         questions = [
-            Question(one, [*on_street[one.text], *by_text[one.text]], list(self._tries(one))) for one in read
+            Question(one, [*on_street[one.text], *self._registered_as(one, by_text)], list(self._tries(one)))
+            for one in read
         ]
         self._hold(questions)
         return {one.read.text: self._answer(one) for one in questions}
+
+    def _registered_as(self, one: Written, by_text: dict[str, list[Candidate]]) -> list[Candidate]:
+        """Return what is registered under a text, signs aside, unless they say that it is another street."""
+        rows = by_text[one.text]
+        return [row for row in rows if not registered.are_other_words(one, row.read, self.streets)]
 
     def _answer(self, one: Question) -> Found | str:
         """Return the place on which all agree that is known of a text."""

@@ -164,6 +164,11 @@ class Streets:
         exact = [row for row in may_be if signs.same(house.written, self.roads[row].name)]
         return exact or may_be
 
+    def called_exactly(self, house: House) -> frozenset[str]:
+        """Return the streets that are called exactly as a house's is written, with every sign."""
+        names = {self.roads[row].name for row in self.lines(house)}
+        return frozenset(name for name in names if signs.same(house.written, name))
+
     def sides(self, rows: Sequence[int]) -> Iterator[Side]:
         """Yield the sides of lines that have numbers."""
         for row in rows:

@@ -7,10 +7,14 @@ from collections.abc import Iterator
 _WORD = re.compile(r"(?:[^\W\d_][\u0300-\u036f]*)+")
 _STROKES = str.maketrans(dict(zip("ĐđŁłØøı", (f"{bare}\u0335" for bare in "DDLLOOI"), strict=True)))
 """Letters that Unicode does not take apart, as a letter and a sign."""
-_TELLS = re.compile(r"[\u031b\u0309\u0323]|[\u0302\u0306][\u0300\u0301\u0303]")
+_TONES = "\u0300\u0301\u0303\u0304\u0309\u030c\u0323"
+_TELLS = re.compile(
+    r"[\u031b\u0309\u0323]|[\u0302\u0306][\u0300\u0301\u0303]|[uU]\u0308[\u0300\u0301\u0304\u030c]"
+)
 """Signs of languages in which another sign is another word, as in Vietnamese: horn, hook, dot below, two."""
 Signs = dict[str, set[tuple[str, ...]]]
-"""By a word's bare letters, the signs on each letter in every spelling of it."""
+"""By a word's bare letters, the signs on each letter in every spelling of it, and last its tones: those stand
+on one or the other of two vowels, `Hoà` or `Hòa`."""
 
 
 def same(one: str, other: str) -> bool:
@@ -44,14 +48,16 @@ def _has_signs(text: str) -> bool:
 def _signs(text: str) -> Signs:
     found: Signs = {}
     for word in _words(text):
-        bare, signs = "", list[str]()
+        bare, signs, tones = "", list[str](), ""
         for sign in word:
-            if unicodedata.combining(sign):
+            if sign in _TONES:
+                tones += sign
+            elif unicodedata.combining(sign):
                 signs[-1] += sign
             else:
                 bare += sign
                 signs.append("")
-        found.setdefault(bare, set()).add(tuple(signs))
+        found.setdefault(bare, set()).add((*signs, "".join(sorted(tones))))
     return found
 
 
