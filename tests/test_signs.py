@@ -106,6 +106,10 @@ def test_a_house_registered_on_the_other_is_not_meant(store: Connection, pair: t
         there = place(found)
         assert there is None or metres(there, HERE) < 100, (text, found)
     assert place(_placed(store, texts[:1])[texts[0]]), "its own street has that number"
+    for text in (f"{one} 31", f"31 {one}", one):
+        first, *others = find(store, text, 5).matches
+        assert one in first.address, text
+        assert all(match.score < first.score for match in others if other in match.address), text
 
 
 @pytest.mark.parametrize("street", ["Rue Mâle", "Őrs utca", "Kadı Sokak"])

@@ -93,15 +93,17 @@ def find(conn: Connection, text: str, limit: int, wish: Wish = _NOW) -> Found:
     found += [] if any(one.kind in _REGISTERED for one in found) else unread
     if not found:
         found, more = _partly(conn, wanted, asked, limit)
-    best = _best([_by_signs(match, text) for match in found])
+    best = _best([*_by_signs(found, text)])
     return Found(best[:limit], more=more or len(best) > limit)
 
 
-def _by_signs(match: Match, text: str) -> Match:
-    if not signs.contradict(text, match.address):
-        return match
-    why = f"{match.matched_by}, with other signs"
-    return replace(match, score=round(match.score - _OTHER_SIGNS, 3), matched_by=why)
+def _by_signs(found: list[Match], text: str) -> Iterator[Match]:
+    for match, is_outdone in zip(found, signs.outdone(text, [one.address for one in found]), strict=True):
+        if is_outdone or signs.contradict(text, match.address):
+            why = f"{match.matched_by}, with other signs"
+            yield replace(match, score=round(match.score - _OTHER_SIGNS, 3), matched_by=why)
+        else:
+            yield match
 
 
 def _same_house(conn: Connection, text: str, asked: Asked | None) -> tuple[list[Match], list[Match]]:

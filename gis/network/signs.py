@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 _WORD = re.compile(r"(?:[^\W\d_][\u0300-\u036f]*)+")
 _STROKES = str.maketrans(dict(zip("ĐđŁłØøı", (f"{bare}\u0335" for bare in "DDLLOOI"), strict=True)))
@@ -34,6 +34,16 @@ def contradict(one: str, other: str) -> bool:
 def tell(text: str) -> bool:
     """Tell whether the signs of a text are those of a language in which another sign is another word."""
     return bool(_TELLS.search(unicodedata.normalize("NFD", text)))
+
+
+def outdone(text: str, names: Sequence[str]) -> list[bool]:
+    """Tell of each name whether a sign sets it off from a text, where another of the same letters has all."""
+    exact = {_bare(name) for name in names if share_a_word(text, name) and same(text, name)}
+    return [_bare(name) in exact and not same(text, name) for name in names]
+
+
+def _bare(text: str) -> frozenset[str]:
+    return frozenset(_signs(text))
 
 
 def share_a_word(one: str, other: str) -> bool:

@@ -10,7 +10,7 @@ _KEPT = {"INSERT": "new", "UPDATE": "new", "DELETE": "old"}
 
 # A notification holds 8,000 bytes; of more rows than 400 none is named, and everybody hears of them.
 _FUNCTION = """
-CREATE FUNCTION announce_rows() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION announce_rows() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
   named jsonb;
   number bigint;
