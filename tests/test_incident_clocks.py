@@ -237,6 +237,6 @@ def imported(engine: Engine, **values: Any) -> int:
     with engine.begin() as conn:
         before = datetime.now(UTC) - timedelta(hours=5)
         town.add_incidents(conn, None, [(LON, LAT)], first=before)
-        number = int(conn.execute(sa.select(sa.func.max(i.c.id))).scalar_one())
+        number = int(conn.execute(sa.select(i.c.id).where(i.c.occurred_at == before)).scalar_one())
         conn.execute(i.update().where(i.c.id == number).values(**values))
     return number
