@@ -58,7 +58,7 @@ def test_a_scheme_declared_but_empty_has_no_grids(conn: Connection) -> None:
 
 def test_what_is_derived_from_an_empty_store_is_nothing_and_says_so(conn: Connection) -> None:
     told = [step(conn) for step in STEPS]
-    assert sum("safetymap city set" in line for line in told) == 3
+    assert sum("safetymap city set" in line for line in told) == 4
 
 
 @pytest.mark.parametrize("kind", ["incidents"])
