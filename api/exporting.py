@@ -174,15 +174,15 @@ def refresh(
     from layers.refresh import STEPS  # noqa: PLC0415
 
     preflight.check(db.work_engine())
+    with db.work_engine().begin() as conn:
+        newest = city.last_import(conn)
+    if since and not tell_again and (newest is None or newest < since.replace(tzinfo=UTC)):
+        out.print(f"nothing was imported since {since:%Y-%m-%d %H:%M}: nothing to derive")
+        return
     if tell_again:
         _note_change("told again", {"months": [f"{month:%Y-%m}" for month in tell_again]})
         with db.work_engine().begin() as conn:
             forget_months(conn, [month.date() for month in tell_again])
-    with db.work_engine().begin() as conn:
-        newest = city.last_import(conn)
-    if since and (newest is None or newest < since.replace(tzinfo=UTC)):
-        out.print(f"nothing was imported since {since:%Y-%m-%d %H:%M}: nothing to derive")
-        return
     for step in STEPS:
         with db.work_engine().begin() as conn:
             out.print(f"{step.__name__.replace('_', ' ')}: {step(conn)}")

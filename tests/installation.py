@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -134,9 +134,9 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
 @contextmanager
 def full(folder: Path) -> Iterator[None]:
     """Keep the disk of a folder full while the block runs, whatever is given back meanwhile."""
-    filler, over = folder / "filler", threading.Event()
+    filler = folder / "filler"
 
-    def fill() -> None:
+    def fill(over: threading.Event) -> None:
         with filler.open("ab", buffering=0) as out:
             while not over.is_set():
                 try:
@@ -144,14 +144,24 @@ def full(folder: Path) -> Iterator[None]:
                 except OSError:
                     over.wait(0.01)
 
-    thread = threading.Thread(target=fill)
+    try:
+        with beside(fill):
+            yield
+    finally:
+        filler.unlink()
+
+
+@contextmanager
+def beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Work in a thread while the block runs, until it is told that it is over."""
+    over = threading.Event()
+    thread = threading.Thread(target=work, args=(over,))
     thread.start()
     try:
         yield
     finally:
         over.set()
         thread.join()
-        filler.unlink()
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from tests.installation import (
     Installation,
     Reader,
     acknowledged,
+    beside,
     faults_of_audit,
     full,
     installation,
@@ -89,21 +90,15 @@ def test_a_full_disk_loses_nothing(disk: str) -> None:
 @contextmanager
 def _kept_running(it: Installation) -> Iterator[None]:
     """Start the database where it has ended, as systemd does: it ends where its log finds no room."""
-    over = threading.Event()
 
-    def keep() -> None:
+    def keep(over: threading.Event) -> None:
         while not over.wait(0.5):
             if cluster.running(it.home) is None:
                 with suppress(ClusterFailed, OSError):  # no room yet
                     cluster.up(it.home)
 
-    thread = threading.Thread(target=keep)
-    thread.start()
-    try:
+    with beside(keep):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _uses_up_its_log(it: Installation) -> bool:

@@ -1,6 +1,5 @@
 """The audit refuses rather than loses: killed processes, databases that are away, full disks, torn files."""
 
-import errno
 import io
 import json
 import os
@@ -27,6 +26,7 @@ from gis.access import ANYBODY, Principal
 from gis.errors import NotRecorded
 from gis.schema_access import audit as log
 from tests import town
+from tests.installation import full, small_disk
 
 WHO = Principal("commander", "safety", "T1", name="duty desk")
 
@@ -254,27 +254,28 @@ def test_a_full_disk_refuses_at_once(engine: Engine, tmp_path: Path, room: int) 
     assert whole(engine, tmp_path) == []
 
 
-def test_a_folder_that_takes_nothing_is_said_until_it_does(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_without_room_is_said_until_it_has_some(engine: Engine, tmp_path: Path) -> None:
     """Nobody need ask for what is protected: whoever asks whether we are ready hears of both."""
-    with running(lambda: engine, tmp_path) as one:
+    with small_disk(tmp_path / "audit", 1) as disk, running(lambda: engine, tmp_path) as one:
         one.note(WHO, "before", "")
         until(lambda: len(recorded(engine)) == 1)
-        with monkeypatch.context() as room:
-            room.setattr(audit_queue.os, "write", _no_room)
-            room.setattr(audit_queue, "try_room", _no_room)
-            with pytest.raises(NotRecorded, match="No space left"):
-                one.note(WHO, "too much", "")
+        with full(disk):
+            until(lambda: _is_refused(one))
             assert "No space left" in str(one.lack())
             time.sleep(2.5)
             assert one.lack()
         until(lambda: one.lack() is None)
-    assert recorded(engine) == ["before"]
+        one.note(WHO, "after", "")
+    assert recorded(engine)[0] == "before"
+    assert recorded(engine)[-1] == "after"
 
 
-def _no_room(*_: object) -> int:
-    raise OSError(errno.ENOSPC, "No space left on device")
+def _is_refused(one: Recorder) -> bool:
+    try:
+        one.note(WHO, "too much", "")
+    except NotRecorded:
+        return True
+    return False
 
 
 def test_heads_that_cannot_be_signed_stop_it_too(engine: Engine, tmp_path: Path) -> None:
