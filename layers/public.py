@@ -234,15 +234,16 @@ def _top(view: View) -> sa.ColumnElement[str]:
 def release_months(conn: Connection) -> str:
     """Tell the public of each month that is over and reported, once and for ever.
 
-    Two tellings of a month would differ by what came in between, down to single incidents. A month of which
-    nothing was told is tried again: more may have come, or the buildings without which it stood alone.
+    Two tellings of a month would differ by what came in between, down to single incidents. A month that was too
+    small tells by its silence that it was: it is tried again only where as many have come as may be told by
+    themselves. One that held enough, but amid too few buildings, is tried again each time.
     """
     if not is_set(conn):
         return UNSET
     known = {row.month: row for row in conn.execute(sa.select(public_months))}
     found = {row.month: row for row in conn.execute(_numbers(conn))}
-    due = [month for month in found if month not in known or not known[month].told]
-    forget_months(conn, {*due, *(month for month, row in known.items() if not row.told)})
+    due = [month for month, row in found.items() if month not in known or _may_be_tried(known[month], row)]
+    forget_months(conn, due)
     if due:
         on = _tree(conn)
         counted = _counted(conn, due, on.levels[-1][0] if on.parent else 0)
@@ -256,6 +257,12 @@ def release_months(conn: Connection) -> str:
     ]
     advice = "; changed since they were told (refresh --tell-again MONTH): " + ", ".join(changed)
     return f"{len(found)} months" + (advice if changed else "")
+
+
+def _may_be_tried(known: Record, found: Record) -> bool:
+    """Return whether a month of which nothing is public may be counted again."""
+    more = found.incidents - known.incidents
+    return not known.told and (known.incidents >= MIN_INCIDENTS or more >= MIN_INCIDENTS)
 
 
 _WORTH_SAYING = 0.05

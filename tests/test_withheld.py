@@ -179,9 +179,27 @@ def test_an_area_far_from_any_border_is_counted_exactly(stranger: TestClient, ho
     assert (march["incidents"], march["at_most"], march["withheld"]) == (None, None, ["2025-03"])
 
 
-def test_a_month_too_small_is_not_told_anew_for_one_more(engine: Engine, batch: int) -> None:
+def test_a_month_too_small_stays_as_it_was_for_one_more(
+    stranger: TestClient, engine: Engine, batch: int
+) -> None:
+    march = "from=2025-03-01&to=2025-04-01"
+    asked = [f"/hotspots?{march}", f"/hotspots/values?{march}", f"/hotspots?{march}&area=T1", "/city"]
+    before = [stranger.get(path).json() for path in asked]
     with engine.begin() as conn:
         town.add_incidents(conn, batch, [town.at(1, 1)], first=datetime(2025, 3, 5, tzinfo=town.ZONE))
         release_months(conn)
-        told = conn.execute(public_months.select().order_by(public_months.c.month)).all()
-    assert [row.incidents for row in told] == [1, 30, 2, 30, 2]
+        months = conn.execute(public_months.select().order_by(public_months.c.month)).all()
+    assert [stranger.get(path).json() for path in asked] == before
+    assert [row.incidents for row in months if row.told] == [30, 30]
+
+
+def test_a_month_too_small_is_counted_once_as_many_more_are_there_as_may_be_public(
+    stranger: TestClient, engine: Engine, batch: int
+) -> None:
+    """A file of years past may follow a handful that was tried first."""
+    with engine.begin() as conn:
+        three = [town.at(1, 1)] * 3
+        town.add_incidents(conn, batch, three, first=datetime(2025, 3, 6, tzinfo=town.ZONE))
+        release_months(conn)
+    march = stranger.get("/hotspots?from=2025-03-01&to=2025-04-01").json()
+    assert (march["incidents"], march["withheld"]) == (6, [])
