@@ -92,9 +92,8 @@ def setup(
         raise BackupFailed(
             "the database began before it could send its log: safetymap db down, db up, then this"
         )
-    held = key.read_text().strip() if key else None
-    chosen = repository.set_up(data_dir, repository.options_of(to), held)
-    repository.create(data_dir, chosen)
+    held = repository.read_key(key) if key else None
+    chosen = repository.begin(data_dir, repository.options_of(to), held)
     _say(f"backups go to {chosen.where}; the first: safetymap backup")
     _say(f"their key lies in {data_dir / repository.FOLDER / 'key'}. Without it no backup can be read:")
     _say("keep a copy where this machine's end does not reach it, and not beside the backups")
@@ -184,7 +183,7 @@ def _source(source: str | None, key: Path | None) -> repository.Repository:
         return repository.load(settings().data_dir)
     if key is None:
         raise BadInput("--key", "say the file with the repository's key")
-    return repository.Repository(repository.options_of(source), key.read_text().strip())
+    return repository.Repository(repository.options_of(source), repository.read_key(key))
 
 
 def _check(into: Path, brought: restore.Brought) -> tuple[list[str], list[str]]:

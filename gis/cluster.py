@@ -36,6 +36,7 @@ ELSEWHERE = Path("/var/lib/safety-map")
 
 _SOCKET_LIMIT = 107
 """Bytes of a Unix socket's path on Linux (unix(7), sun_path)."""
+_LISTS = set(',"\\')
 _START_TRIES = 5
 _RECOVERY_S = 86_400
 """A day: how long a restored cluster may replay its log."""
@@ -93,9 +94,13 @@ class Cluster:
 
     @property
     def sockets(self) -> Path:
-        """Directory of the Unix socket: in the home, or under /tmp where the home's path is too long."""
+        """Directory of the Unix socket: in the home, or under /tmp where the home's path is none for it.
+
+        It may be too long, or hold what separates or quotes paths in lists of them.
+        """
         inside = self.home / "run"
-        if len(os.fsencode(inside / ".s.PGSQL.65535.lock")) <= _SOCKET_LIMIT:
+        length = len(os.fsencode(inside / ".s.PGSQL.65535.lock"))
+        if length <= _SOCKET_LIMIT and not set(str(inside)) & _LISTS:
             return inside
         return Path(f"/tmp/safety-map-{_digest(self.home)}")  # noqa: S108 - made with 0700, its owner is checked
 
@@ -125,6 +130,16 @@ class Cluster:
         made_by = self.data / "PG_VERSION"
         directory = postgres.programs(int(made_by.read_text()) if made_by.exists() else None)
         return postgres.run(self.account, directory / program, *words, stdin=stdin)
+
+    def control(self, act: str, *words: object) -> CompletedProcess[str]:
+        """Run pg_ctl, which hands the paths that it is called with to a shell: so it is called with none."""
+        directory = postgres.programs(int((self.data / "PG_VERSION").read_text()))
+        command = (directory / "pg_ctl", act, *words)
+        return postgres.run(self.account, *command, cwd=self.home, PGDATA=str(self.data))
+
+    def start(self) -> CompletedProcess[str]:
+        """Start the server, and wait until it answers or has failed."""
+        return self.control("start", "-w", "-t", "120", "-l", self.log.name)
 
     def sql(self, script: str) -> CompletedProcess[str]:
         """Run a script of psql as the superuser, up to its first error; the rows come bare."""
@@ -186,7 +201,7 @@ def recover(data_dir: Path, fill: Callable[[Cluster], None]) -> str:
         passwords.ensure(data_dir)
         cluster.own_directory(cluster.sockets)
         _configure(cluster, _free_port(cluster))
-        started = cluster.run("pg_ctl", "start", "-w", "-t", "120", "-D", cluster.data, "-l", cluster.log)
+        started = cluster.start()
         if started.returncode or not _answers(cluster, _RECOVERY_S):
             raise ClusterFailed(_last_words(cluster, started.stderr))
         _provision(cluster)
@@ -198,7 +213,7 @@ def reload(data_dir: Path) -> None:
     with _locked(data_dir):
         cluster = find(data_dir)
         _configure(cluster, cluster.port)
-        done = cluster.run("pg_ctl", "reload", "-D", cluster.data)
+        done = cluster.control("reload")
         if done.returncode:
             raise ClusterFailed(done.stderr.strip())
 
@@ -224,7 +239,7 @@ def down(data_dir: Path) -> bool:
         cluster = find(data_dir)
         if not _postmaster(cluster):
             return False
-        stopped = cluster.run("pg_ctl", "stop", "-w", "-t", "120", "-m", "fast", "-D", cluster.data)
+        stopped = cluster.control("stop", "-w", "-t", "120", "-m", "fast")
         if stopped.returncode:
             raise ClusterFailed(_last_words(cluster, stopped.stderr))
         return True
@@ -251,6 +266,7 @@ def service_url(data_dir: Path, url: str) -> str:
 @contextmanager
 def _locked(data_dir: Path) -> Iterator[None]:
     """Hold the data directory's lock; the kernel lets go of it when the process dies."""
+    postgres.refuse_name("SAFETYMAP_DATA_DIR", data_dir)
     data_dir.mkdir(parents=True, exist_ok=True)
     with (data_dir / "pg.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -303,7 +319,7 @@ def _start(cluster: Cluster) -> None:
     for _ in range(_START_TRIES):
         _forget_dead_server(cluster)
         _configure(cluster, _free_port(cluster))
-        started = cluster.run("pg_ctl", "start", "-w", "-t", "120", "-D", cluster.data, "-l", cluster.log)
+        started = cluster.start()
         if not started.returncode:
             return
         time.sleep(1)

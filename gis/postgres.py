@@ -7,14 +7,17 @@ import shlex
 import shutil
 import socket
 import subprocess
+import unicodedata
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from gis.errors import ClusterMissing
+from gis.errors import BadInput, ClusterMissing
 
 STANZA = "safetymap"
 """What pgbackrest calls the cluster."""
+_NO_SIGNS = {"Cc", "Cs", "Zl", "Zp"}
+"""Categories of Unicode: control, half of a sign, end of a line or paragraph."""
 OLDEST = 15
 """The oldest major version that is used."""
 INSTALL = (
@@ -48,10 +51,17 @@ _SETTINGS: dict[str, object] = {
 }
 
 
+def refuse_name(field: str, path: Path) -> None:
+    """Raise BadInput for a path that not every program of PostgreSQL reads as it is written."""
+    if any(unicodedata.category(sign) in _NO_SIGNS for sign in str(path)):
+        raise BadInput(
+            field, f"{str(path)!r} holds signs that cannot be printed, or is not UTF-8; choose another name"
+        )
+
+
 def settings(port: int, sockets: Path) -> str:
     """Return a postgresql.conf for this machine, with the server on `port` and its socket in `sockets`."""
-    quoted = str(sockets).replace("'", "''")
-    where = {"port": port, "unix_socket_directories": f"'{quoted}'"}
+    where = {"port": port, "unix_socket_directories": _quoted(str(sockets))}
     return "".join(
         f"{name} = {value}\n" for name, value in {**_SETTINGS, **_memory(_ram_mb()), **where}.items()
     )
@@ -65,16 +75,27 @@ def archiving(repository: Path, data: Path) -> str:
     """
     if not repository.exists():
         return "archive_command = '/bin/true'\n"
-    words = [
-        "pgbackrest",
-        f"--config={repository}",
-        f"--stanza={STANZA}",
-        f"--pg1-path={data}",
-        "archive-push",
-    ]
-    command = shlex.join(words).replace("%", "%%") + " %p"
-    quoted = command.replace("'", "''")
-    return f"archive_command = '{quoted}'\narchive_timeout = '60s'\n"
+    return f"archive_command = {_of_log(repository, data, 'archive-push')}\narchive_timeout = '60s'\n"
+
+
+def fetching(repository: Path, data: Path) -> str:
+    """Return the setting by which the server of `data`, as it recovers, fetches its log from there.
+
+    The one that pgbackrest writes takes each % of a path as PostgreSQL's own.
+    """
+    return f"restore_command = {_of_log(repository, data, 'archive-get %f')}\n"
+
+
+def _of_log(repository: Path, data: Path, act: str) -> str:
+    """Return pgbackrest's command for a segment of the log, as a value of a configuration."""
+    words = ["pgbackrest", f"--config={repository}", f"--stanza={STANZA}", f"--pg1-path={data}"]
+    return _quoted(shlex.join(words).replace("%", "%%") + f" {act} %p")
+
+
+def _quoted(text: str) -> str:
+    """Return a text as a value of postgresql.conf."""
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    return f"'{escaped}'"
 
 
 def _memory(ram: int) -> dict[str, object]:
@@ -110,16 +131,16 @@ def account() -> pwd.struct_passwd | None:
 
 
 def run(
-    user: pwd.struct_passwd | None, *command: object, stdin: str = ""
+    user: pwd.struct_passwd | None, *command: object, stdin: str = "", cwd: Path = Path("/"), **env: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program as `user`, from a directory anyone can enter and without our own PG* variables."""
-    done = run_raw(user, *command, stdin=stdin)
+    """Run a program as `user`, from a directory it can enter and without our own PG* variables, but `env`."""
+    done = run_raw(user, *command, stdin=stdin, cwd=cwd, **env)
     said = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
     return subprocess.CompletedProcess(done.args, done.returncode, *said)
 
 
 def run_raw(
-    user: pwd.struct_passwd | None, *command: object, stdin: str = ""
+    user: pwd.struct_passwd | None, *command: object, stdin: str = "", cwd: Path = Path("/"), **env: str
 ) -> subprocess.CompletedProcess[bytes]:
     """As `run`, of a program that says bytes."""
     return subprocess.run(
@@ -127,8 +148,8 @@ def run_raw(
         input=stdin.encode(),
         capture_output=True,
         check=False,
-        cwd="/",
-        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+        cwd=cwd,
+        env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"} | env,
         user=user.pw_uid if user else None,
         group=user.pw_gid if user else None,
         extra_groups=[] if user else None,

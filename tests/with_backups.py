@@ -22,8 +22,9 @@ from tests import town
 class Installation:
     """A data directory whose cluster runs, and what tests do with it."""
 
-    def __init__(self, home: Path) -> None:
-        self.home, self.data_dir, self.repo = home, home / "o'ne 图" / "data", home / "repo"
+    def __init__(self, home: Path, name: str = "") -> None:
+        self.home, self.repo = home, home / f"repo{name}"
+        self.data_dir = home / (name or "o'ne 图") / "data"
 
     @property
     def cluster(self) -> Cluster:
@@ -51,8 +52,7 @@ class Installation:
 
     def set_up(self) -> None:
         """Send backups and the log to the repository from now on."""
-        chosen = repository.set_up(self.data_dir, repository.options_of(str(self.repo)), None)
-        repository.create(self.data_dir, chosen)
+        repository.begin(self.data_dir, repository.options_of(str(self.repo)), None)
 
     def take(self, kind: Kind | None = None) -> Backup:
         """Take a backup."""
@@ -72,14 +72,14 @@ class Installation:
 
 
 @contextmanager
-def installed() -> Iterator[Installation]:
-    """An installation that holds the town and sends its log; taken away afterwards."""
+def installed(name: str = "") -> Iterator[Installation]:
+    """An installation that holds the town and sends its log, its folders of a name; taken away afterwards."""
     if not postgres._installations():
         pytest.skip("no PostgreSQL ≥ 15 is installed here for a private cluster")
     if not shutil.which(repository.PROGRAM):
         pytest.skip("no pgbackrest is installed here (scripts/setup.sh test)")
-    with tempfile.TemporaryDirectory(prefix="backups-", dir="/var/tmp") as name:
-        made = Installation(Path(name))
+    with tempfile.TemporaryDirectory(prefix="backups-", dir="/var/tmp") as home:
+        made = Installation(Path(home), name)
         made.home.chmod(0o755)
         try:
             made.data_dir.mkdir(parents=True)

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gis import cluster, postgres
 from gis.cluster import Cluster
@@ -18,6 +19,7 @@ FOLDER = "backup"
 """Under the data directory: the key, the options, and how the newest backup went."""
 PROGRAM = "pgbackrest"
 INSTALL = "install pgbackrest (Debian: apt-get install pgbackrest)"
+_LONGEST_KEY = 1024
 KEPT_FULL = 4
 """Full backups that are kept, with all that builds on them, unless the options say otherwise."""
 _NOT_SET_UP = "backups are not set up: safetymap backup setup --to FOLDER"
@@ -38,7 +40,7 @@ _REASONS = (
     ),
     (r"unable to acquire lock", "another backup is under way; try again when it has ended"),
     (
-        r"CryptoError|cipher header invalid|unable to flush",
+        r"CryptoError|cipher header invalid|unable to flush|FormatError",
         "the key is not that of the repository, or a file there is damaged: safetymap backup verify",
     ),
     (
@@ -63,6 +65,12 @@ class Repository:
     def secret(self, purpose: str) -> str:
         """Return the part of the key for one purpose, from which neither the key nor another part follows."""
         return hmac.new(self.key.encode(), purpose.encode(), "sha256").hexdigest()
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder on this machine that it is, None where it is elsewhere."""
+        kind = self.options.get("repo1-type", "posix")
+        return Path(self.options["repo1-path"]) if kind in {"posix", "cifs"} else None
 
     @property
     def where(self) -> str:
@@ -100,17 +108,41 @@ def options_of(to: str) -> dict[str, str]:
     Raises BadInput naming the option that is not one of a repository, or a folder that is none.
     """
     path = Path(to).expanduser()
+    postgres.refuse_name("--to", path)
     if path.is_file():
         return _read(path)
     if not path.is_absolute():
         raise BadInput(
             "--to", f"{to} is neither a file of options nor a folder from / on; write /backup/city"
         )
+    if str(path) != str(path).strip():
+        raise BadInput("--to", f"{str(path)!r} ends with a blank, which pgbackrest takes off; rename it")
     return {"repo1-path": str(path)}
 
 
+def read_key(path: Path) -> str:
+    """Return the key in a file. Raises BadInput for a file that holds no key."""
+    with path.open("rb") as file:
+        held = file.read(_LONGEST_KEY).decode("ascii", "replace").strip()
+    if not re.fullmatch(r"[!-~]{16,}", held):
+        raise BadInput(
+            "--key", f"{path} holds no key: it is one line, as {FOLDER}/key in the data directory has it"
+        )
+    return held
+
+
+def overlap(one: Path, other: Path) -> bool:
+    """Say whether one of two folders lies in the other, whatever links lead there, or is the other."""
+    first, second = one.resolve(), other.resolve()
+    return first.is_relative_to(second) or second.is_relative_to(first)
+
+
 def _read(path: Path) -> dict[str, str]:
-    lines = [line.strip() for line in path.read_text().splitlines()]
+    try:
+        text = path.read_text()
+    except UnicodeDecodeError:
+        raise BadInput("--to", f"{path} is no file of options: it is not text in UTF-8") from None
+    lines = [line.strip() for line in text.splitlines()]
     said = [line for line in lines if line and not line.startswith(("#", "["))]
     found = {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in said)}
     for name, value in found.items():
@@ -139,6 +171,23 @@ def set_up(data_dir: Path, options: Mapping[str, str], key: str | None) -> Repos
         wanted = Repository(wanted.options, there.key)
     keep(data_dir, wanted)
     return wanted
+
+
+def begin(data_dir: Path, options: Mapping[str, str], key: str | None) -> Repository:
+    """Choose where backups go and begin the repository; where it is refused, nothing is chosen.
+
+    Raises BadInput or BackupFailed.
+    """
+    was_there = is_set_up(data_dir)
+    chosen = set_up(data_dir, options, key)
+    try:
+        create(data_dir, chosen)
+    except (BadInput, BackupFailed):
+        if not was_there and not cluster.find(data_dir).backup_settings.exists():
+            for name in ("options", "key"):
+                (data_dir / FOLDER / name).unlink()
+        raise
+    return chosen
 
 
 def keep(data_dir: Path, repository: Repository) -> None:
@@ -174,11 +223,14 @@ def refuse_own_database(database_url: str | None) -> None:
 
 def make_folder(repository: Repository, one: Cluster) -> None:
     """Make the folder of a repository that is one, for the server's user. Raises BadInput for another's."""
-    if repository.options.get("repo1-type", "posix") != "posix":
+    folder = repository.folder
+    if folder is None:
         return
-    folder = Path(repository.options["repo1-path"])
-    if one.data_dir in (folder, *folder.parents):
-        raise BadInput("--to", f"{folder} lies in the data directory and dies with it; choose another disk")
+    if any(overlap(folder, own) for own in (one.data_dir, one.home)):
+        raise BadInput(
+            "--to", f"{folder} and the data directory lie in each other, and one dies with the other; "
+            "choose another disk",
+        )  # fmt: skip
     if not folder.exists():
         folder.mkdir(mode=0o750, parents=True)
         one.give(folder)
@@ -193,11 +245,13 @@ def create(data_dir: Path, repository: Repository) -> None:
     """
     one = cluster.find(data_dir)
     make_folder(repository, one)
+    was_laid = one.backup_settings.exists()
     repository.lay(one)
     try:
         run(one, "stanza-create", *server(one))
     except BackupFailed:
-        one.backup_settings.unlink()
+        if not was_laid:
+            one.backup_settings.unlink()
         raise
     cluster.reload(data_dir)
     run(one, "check", *server(one))
@@ -218,13 +272,24 @@ def run(one: Cluster, command: str, *words: str) -> str:
 
 def names(one: Cluster) -> list[str]:
     """Return the paths of all files in the repository."""
-    told = json.loads(_run(one, "repo-ls", "--recurse", "--output=json"))
+    told = read_json(_run(one, "repo-ls", "--recurse", "--output=json"))
     return sorted(name for name, what in told.items() if what["type"] == "file")
 
 
 def get(one: Cluster, name: str) -> bytes:
     """Return a file of the repository, decrypted. Raises BackupFailed for one that cannot be."""
     return _run(one, "repo-get", name)
+
+
+def read_json(told: str | bytes) -> Any:
+    """Return what pgbackrest tells in JSON, in which it leaves the line ends of errors as they are.
+
+    Raises BackupFailed for what is none.
+    """
+    try:
+        return json.loads(told, strict=False)
+    except ValueError:
+        raise BackupFailed(f"the repository: {PROGRAM} answers with what is no JSON; see its log") from None
 
 
 def _run(one: Cluster, command: str, *words: str) -> bytes:
@@ -234,11 +299,11 @@ def _run(one: Cluster, command: str, *words: str) -> bytes:
     done = postgres.run_raw(one.account, program, command, f"--config={one.backup_settings}", *words)
     if done.returncode:
         said = (done.stderr or done.stdout).decode(errors="replace")
-        raise BackupFailed(f"the repository: {_reason(said)}")
+        raise BackupFailed(f"the repository: {reason(said)}")
     return done.stdout
 
 
-def _reason(said: str) -> str:
+def reason(said: str) -> str:
     """Return what went wrong, in our words where we know it, with pgbackrest's own first line behind."""
     own = next((line for line in said.splitlines() if "ERROR:" in line), said.strip())
     own = own.partition("ERROR: ")[2] or own

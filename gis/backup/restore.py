@@ -48,13 +48,10 @@ def restore(source: Repository, into: Path, moment: datetime | None, live: Path 
     """Bring the database to a moment (None: all that is there) in a new data directory, and run it.
 
     `live`: the data directory in force, where it is on this machine; what it has not sent is sent first.
-    Raises BadInput for a directory that is not empty, BackupFailed where the repository does not reach the
-    moment.
+    Raises BadInput for a directory that is not empty or cannot be one, BackupFailed where the repository does
+    not reach the moment or cannot be read; what was begun is then taken away.
     """
-    if live is not None:
-        refuse_inside(into, live)
-    if into.exists() and any(into.iterdir()):
-        raise BadInput("--into", f"{into} is not empty; name a new folder")
+    refuse_place(into, source, live)
     if live is not None:
         _send_all(live)
     into.mkdir(parents=True, exist_ok=True)
@@ -75,7 +72,7 @@ def restore(source: Repository, into: Path, moment: datetime | None, live: Path 
         reason = _why(cluster.find(into), moment) or str(error)
         clear(into)
         raise BackupFailed(reason) from error
-    except BackupFailed:
+    except BaseException:  # an interruption as well: half a restore stands in the way of the next
         clear(into)
         raise
     repository.keep(into, source)
@@ -83,12 +80,30 @@ def restore(source: Repository, into: Path, moment: datetime | None, live: Path 
     return Brought(url, chosen[0], record.read(one.data / take.BESIDE / take.RECORD))
 
 
+def refuse_place(into: Path, source: Repository, live: Path | None) -> None:
+    """Raise BadInput for a folder that cannot become a data directory, before anything is written there."""
+    postgres.refuse_name("--into", into)
+    if live is not None:
+        refuse_inside(into, live)
+    folder = source.folder
+    if folder and repository.overlap(into, folder):
+        raise BadInput("--into", f"{into} and the repository {folder} lie in each other; name one beside it")
+    if into.is_dir() and any(into.iterdir()):
+        raise BadInput("--into", f"{into} is not empty; name a new folder")
+    if into.exists() and not into.is_dir():
+        raise BadInput("--into", f"{into} is a file; name a new folder")
+
+
 def refuse_inside(into: Path, data_dir: Path) -> None:
-    """Raise BadInput for a folder in a data directory, in force or to be so: a swap moves that one away."""
-    if into.resolve().is_relative_to(data_dir.resolve()):
-        raise BadInput(
-            "--into", f"{into} lies inside {data_dir}, which a swap moves away; name one beside it"
-        )
+    """Raise BadInput for a folder in a data directory, in force or to be so: a swap moves that one away.
+
+    Its cluster may lie elsewhere, and is as much a part of it.
+    """
+    for folder in (data_dir.resolve(), cluster.find(data_dir).home):
+        if into.resolve().is_relative_to(folder):
+            raise BadInput(
+                "--into", f"{into} lies inside {folder}, which a swap moves away; name one beside it"
+            )
 
 
 def clear(data_dir: Path) -> None:
@@ -133,7 +148,9 @@ def _fetch(one: Cluster, backup: Backup, moment: datetime | None) -> None:
     repository.run(one, "restore", *words)
     conf = one.data / "postgresql.auto.conf"
     # Nobody comes in before the recovery has ended, so that the start waits for it.
-    one.write(conf, f"{conf.read_text()}hot_standby = off\n")
+    lines = [line for line in conf.read_text().splitlines() if not line.startswith("restore_command")]
+    lines += [postgres.fetching(one.backup_settings, one.data), "hot_standby = off"]
+    one.write(conf, "".join(f"{line}\n" for line in lines))
 
 
 def _why(one: Cluster, moment: datetime | None) -> str | None:

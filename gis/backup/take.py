@@ -48,12 +48,18 @@ class Backup:
 
 def listed(one: Cluster) -> list[Backup]:
     """Return the backups of the repository, oldest first. Raises BackupFailed where it cannot be read."""
-    stanzas = json.loads(repository.run(one, "info", "--output=json"))
+    stanzas = repository.read_json(repository.run(one, "info", "--output=json"))
     found = [_backup(told) for stanza in stanzas for told in stanza.get("backup", [])]
-    status = next((stanza["status"]["message"] for stanza in stanzas), "no data")
+    status = next((_status(stanza) for stanza in stanzas), "no data")
     if not found and status not in _NONE_YET and not status.startswith("missing stanza"):
-        raise BackupFailed(f"the repository: {status}")
+        raise BackupFailed(f"the repository: {repository.reason(status)}")
     return sorted(found, key=lambda backup: backup.stop)
+
+
+def _status(stanza: dict[str, Any]) -> str:
+    """Return what is said of a stanza: where its one repository says more than `other`, that."""
+    of_repository = (repo["status"]["message"] for repo in stanza.get("repo", []))
+    return str(next(of_repository, stanza["status"]["message"]))
 
 
 def _backup(told: dict[str, Any]) -> Backup:
