@@ -169,7 +169,7 @@ def restore_(
     _say(f"restored from {brought.backup.label} to {at or 'the end of the log'}; checking")
     faults, told = _check(into, brought)
     for line in told:
-        _say(f"rows: {line}")
+        _say(line)
     swap.mark(into, {"at": at, "backup": brought.backup.label, "faults": faults})
     restore.end_recovery(cluster.find(into))
     cluster.down(into)
@@ -187,13 +187,14 @@ def _source(source: str | None, key: Path | None) -> repository.Repository:
 
 
 def _check(into: Path, brought: restore.Brought) -> tuple[list[str], list[str]]:
-    """Return what is wrong with a restored database, and where its rows are other than at the backup."""
+    """Return what is wrong with a restored database, and what else one should know of it."""
     engine = db.make_engine(brought.url, pool_size=1)
     with engine.begin() as conn:
         restore.settle(conn, into)
     with engine.begin() as conn:
         found = restore.look(conn, into, brought)
-        faults, told = checks.check(conn, found), checks.differences(found)
+        faults = checks.check(conn, found)
+        told = [f"rows: {line}" for line in checks.differences(found)] + audit.beyond_heads(conn, into)
     engine.dispose()
     return faults, told
 

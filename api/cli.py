@@ -24,7 +24,7 @@ from api.access import is_loopback
 from api.console import app, out, plain_errors
 from api.demo_access import DemoAccess
 from api.proxy import networks
-from gis import cluster, db, demo_keys, loading, preflight
+from gis import audit, cluster, db, demo_keys, loading, preflight
 from gis.errors import BadInput
 from gis.migrate import advice, migrate
 from gis.settings import settings
@@ -44,6 +44,7 @@ def db_up() -> None:
     with db.work_engine().begin() as conn:
         migrate(conn)
         told = advice(conn)
+        audit.ensure_key(conn, settings().data_dir)
     rotate_cli.seal_second_factors()
     for line in told:
         out.print(f"advice: {line}", soft_wrap=True, highlight=False)
@@ -91,11 +92,13 @@ def _settle(host: str, *, is_demo: bool) -> None:
     preflight.check(db.work_engine(), writes=False)
     with db.work_engine().begin() as conn:
         if preflight.is_standby(conn):
+            audit.ensure_key(conn, settings().data_dir)
             out.print("the database is a standby: it is read only, and nothing protected is given out")
             return
     preflight.check(db.work_engine())
     with db.work_engine().begin() as conn:
         migrate(conn)
+        audit.ensure_key(conn, settings().data_dir)
         if not is_demo:
             demo_keys.withdraw(conn)
         elif not loading.is_demo(conn):

@@ -99,6 +99,8 @@ def verify() -> None:
     """Check every entry, chain and signed head of the audit; leave with status 1 when anything is wrong."""
     with db.work_engine().begin() as conn:
         faults = audit.verify(conn, settings().data_dir)
+    for note in audit.notes(settings().data_dir):
+        err.print(note, highlight=False, soft_wrap=True)
     for fault in faults:
         err.print(fault, highlight=False, soft_wrap=True)
     if faults:

@@ -11,7 +11,7 @@ import structlog
 from prometheus_client import Gauge
 from sqlalchemy.engine import Connection, Engine
 
-from gis import audit, audit_queue
+from gis import audit, audit_keys, audit_queue
 from gis.access import Principal
 from gis.audit_queue import Waiting
 from gis.errors import NotRecorded
@@ -44,6 +44,7 @@ class Recorder:
         self._sealed: dict[str, int] = {}
         self._told = ("", 0.0)
         self._no_room: str | None = None
+        self._lost: str | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -74,7 +75,7 @@ class Recorder:
 
     def lack(self) -> str | None:
         """Return why nothing protected is given out, None while the audit is written."""
-        return self._no_room or self._behind()
+        return self._lost or self._no_room or self._behind()
 
     def _behind(self) -> str | None:
         behind, waiting = self.behind_s(), len(self)
@@ -110,6 +111,7 @@ class Recorder:
             ends = self._stop.wait(EVERY_S)
             self._attempt(self._empty)
             self._attempt(self._look_for_room)
+            self._attempt(self._look_for_key)
             if ends:
                 return
 
@@ -133,6 +135,11 @@ class Recorder:
         if self._no_room:
             audit_queue.try_room(self._data_dir)
             self._no_room = None
+
+    def _look_for_key(self) -> None:
+        """See whether the key that signs is there: whoever asks only whether we are ready signs nothing."""
+        is_gone = audit_keys.was_there(self._data_dir) and not audit_keys.is_there(self._data_dir)
+        self._lost = audit_keys.lost_words(self._data_dir) if is_gone else None
 
     def _take_over(self) -> None:
         self._full.extend(audit_queue.left_behind(self._data_dir))

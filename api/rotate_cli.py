@@ -1,5 +1,7 @@
 """`safetymap rotate`: new keys and passwords of the installation in the place of those that it has."""
 
+from typing import Annotated
+
 import typer
 
 from api.console import app, out, plain_errors
@@ -38,18 +40,40 @@ def _back_up() -> None:
 
 @rotate_app.command("audit")
 @plain_errors
-def rotate_audit() -> None:
+def rotate_audit(
+    *,
+    lost: Annotated[
+        bool, typer.Option("--lost", help="The key is gone for good: record that, and go on.")
+    ] = False,
+) -> None:
     """Sign the audit with a new key; what the one before has signed stays verifiable."""
     data_dir = settings().data_dir
     with db.work_engine().begin() as conn:
+        if not lost:
+            audit.ensure_key(conn, data_dir)
         audit.bring_in(conn, data_dir)
-    _seal()
-    key = audit_keys.prepare(data_dir)
-    _back_up()
-    _note("audit key replaced", {"by": key})
-    audit_keys.put_in_force(data_dir)
+    if lost:
+        key = _after_loss()
+    else:
+        _seal()
+        key = audit_keys.prepare(data_dir)
+        _back_up()
+        _note("audit key replaced", {"by": key})
+        audit_keys.put_in_force(data_dir)
     _seal()
     _say(f"the audit is signed by a new key: {key}")
+
+
+def _after_loss() -> str:
+    """Put a new key in force where the one before is gone, say so in the audit, and return it."""
+    data_dir = settings().data_dir
+    with db.work_engine().connect() as conn:
+        held = audit.held(conn)
+    key = audit_keys.prepare_after_loss(data_dir, held)
+    _back_up()
+    audit_keys.put_in_force(data_dir)
+    _note("audit key lost", {"by": key, "heads": {chain: seq for chain, (seq, _) in held.items()}})
+    return key
 
 
 @rotate_app.command("database")

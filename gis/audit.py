@@ -29,6 +29,7 @@ from gis.schema_access import audit, audit_heads
 
 KEPT = timedelta(days=180)
 """The least time that entries are kept (Cybersecurity Law of the PRC, article 21: six months)."""
+_COMMAND_LINE = "command line"
 _LONGEST_LINE = 4096
 _CLOCKS_APART = timedelta(days=1)
 """Between this machine and the database's, at most."""
@@ -55,6 +56,12 @@ def entry(data_dir: Path, who: Principal, what: str, came_from: str, detail: Jso
     return canonical(told | {"sig": sign(data_dir, told)})
 
 
+def ensure_key(conn: Connection, data_dir: Path) -> None:
+    """Make the key that signs, where the audit has not begun. Raises SigningKeyLost where one has signed."""
+    begun = conn.scalar(sa.select(sa.exists().select_from(audit_heads)))
+    audit_keys.ensure(data_dir, has_entries=bool(begun))
+
+
 def append(conn: Connection, chain: str, entries: Sequence[str]) -> None:
     """Append signed entries to a chain, which stays locked until the transaction ends."""
     conn.execute(sa.text("SELECT audit_append(:chain, :entries)"), {"chain": chain, "entries": list(entries)})
@@ -76,9 +83,19 @@ def bring_in(conn: Connection, data_dir: Path) -> None:
 
 
 def change(
-    conn: Connection, data_dir: Path, who: Principal, what: str, detail: Json, came_from: str = "command line"
+    conn: Connection,
+    data_dir: Path,
+    who: Principal,
+    what: str,
+    detail: Json,
+    came_from: str = _COMMAND_LINE,
 ) -> None:
-    """Write a change into the audit in the transaction that makes it; `seal` once that is committed."""
+    """Write a change into the audit in the transaction that makes it; `seal` once that is committed.
+
+    Commands look for the key themselves, a service has looked when it began.
+    """
+    if came_from == _COMMAND_LINE:
+        ensure_key(conn, data_dir)
     append(conn, chain_of(who), [entry(data_dir, who, what, came_from, detail)])
 
 
@@ -91,6 +108,39 @@ def seal(conn: Connection, data_dir: Path, sealed: dict[str, int]) -> None:
     grown = [head for head in heads if head.seq > sealed.get(head.chain, 0)]
     _write(data_dir, [_head(head.chain, head.seq, head.hash) for head in grown])
     sealed.update({head.chain: head.seq for head in grown})
+
+
+def held(conn: Connection) -> dict[str, tuple[int, str]]:
+    """Return number and hash of the last entry of each chain."""
+    return {row.chain: (row.seq, row.hash.hex()) for row in conn.execute(sa.select(audit_heads))}
+
+
+def beyond_heads(conn: Connection, data_dir: Path) -> list[str]:
+    """Return to which entry signed heads outside the database hold each chain that goes on further.
+
+    What follows is held by signatures and by the chain, which show every change but an end that was cut off.
+    """
+    signed, _ = _read_heads(data_dir, audit_keys.line(data_dir))
+    found = []
+    for chain, (last, _) in sorted(held(conn).items()):
+        of = signed.get(chain, _Signed())
+        top = max([*of.heads, of.start[0] if of.start else 0])
+        if top < last:
+            found.append(
+                f"chain {chain}: entries {top + 1} to {last} came after the last head that was signed "
+                "outside the database; that nothing followed them cannot be shown"
+            )
+    return found
+
+
+def notes(data_dir: Path) -> list[str]:
+    """Return what an auditor must know beside `verify`: keys that were declared lost, a line each."""
+    keys = audit_keys.line(data_dir)
+    how = "held by the chains up to the heads at that time alone" if keys.held else "verified as ever"
+    return [
+        f"the key before {at:%Y-%m-%d %H:%M} UTC was declared lost; what it signed is {how}"
+        for at in keys.lost
+    ]
 
 
 def prune(conn: Connection, data_dir: Path, today: date) -> list[str]:
@@ -125,9 +175,14 @@ class _Signed:
 
 def verify(conn: Connection, data_dir: Path) -> list[str]:
     """Return everything that is wrong with the audit, one line each; empty when it is whole."""
+    begun = conn.scalar(sa.select(sa.exists().select_from(audit_heads)))
+    if not (begun or audit_keys.was_there(data_dir) or audit_keys.is_there(data_dir)):
+        return []
     keys = audit_keys.line(data_dir)
     signed, faults = _read_heads(data_dir, keys)
     faults = keys.faults + faults
+    if not keys.keys and keys.faults:
+        return keys.faults  # each entry and head would be one more
     chains = set(conn.execute(sa.select(audit.c.chain).distinct()).scalars())
     heads = {row.chain: row for row in conn.execute(sa.select(audit_heads))}
     seen: set[str] = set()
@@ -146,6 +201,7 @@ def _follow(
     conn: Connection, keys: Line, chain: str, signed: _Signed, seen: set[str], faults: list[str]
 ) -> tuple[int, bytes]:
     """Walk one chain, note what is wrong, and return its last number and hash."""
+    held = keys.held.get(chain, (0, ""))
     last, hashed = signed.start or (0, hashlib.sha256(chain.encode()).digest())
     moment = datetime.min.replace(tzinfo=UTC)
     rows = sa.select(audit).where(audit.c.chain == chain).order_by(audit.c.seq, audit.c.at)
@@ -157,25 +213,35 @@ def _follow(
             faults.append(f"chain {chain}: entry {last} does not fit its hash")
         if signed.heads.pop(last, hashed.hex()) != hashed.hex():
             faults.append(f"chain {chain}: entry {last} is not the one whose head was signed")
+        if row.seq == held[0] and hashed.hex() != held[1]:
+            faults.append(f"chain {chain}: entry {last} is not the one that was there when the key was lost")
         moment = max(moment, row.at)  # a time before that of an earlier entry makes this one no older
         faults += [
-            f"chain {chain}: entry {last} {what}" for what in _check(keys, chain, row.entry, moment, seen)
+            f"chain {chain}: entry {last} {what}"
+            for what in _check(keys, chain, row.entry, moment, seen, is_held=row.seq <= held[0])
         ]
+    if last < held[0]:
+        faults.append(f"chain {chain}: entry {held[0]}, which was there when the key was lost, is gone")
     faults += [f"chain {chain}: entry {seq}, whose head was signed, is gone" for seq in sorted(signed.heads)]
     return last, hashed
 
 
-def _check(keys: Line, chain: str, text: str, moment: datetime, seen: set[str]) -> Iterator[str]:
-    """Yield what is wrong with one entry by itself, which came in at a moment."""
+def _check(
+    keys: Line, chain: str, text: str, moment: datetime, seen: set[str], *, is_held: bool
+) -> Iterator[str]:
+    """Yield what is wrong with one entry by itself, which came in at a moment.
+
+    `is_held`: what signed it is lost with its public half, and a head signed since holds it.
+    """
     try:
         told = json.loads(text)
         signer = keys.signer(told)
     except (ValueError, TypeError, AttributeError, KeyError):
         yield "cannot be read"
         return
-    if signer is None:
+    if signer is None and not is_held:
         yield "is not signed by us"
-    elif keys.is_over(signer, moment):
+    elif signer is not None and keys.is_over(signer, moment):
         yield f"is signed by a key that was replaced on {keys.replaced[signer]:%Y-%m-%d}, before it came in"
     elif told["chain"] != chain:
         yield f"was written for chain {told['chain']}"

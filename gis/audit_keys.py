@@ -4,6 +4,10 @@ The private key in force lies in `signing-key.pem`, after the first change in `s
 Public keys that were in force stay in `signing-keys.jsonl`: a line for each change, signed by the key that
 was replaced. A change is prepared first (its private key lies under a name that nobody signs with), so that a
 backup can hold it; giving that file its name puts it in force. Whatever is interrupted leaves one in force.
+
+A key that is gone is never replaced in silence: whoever signs is refused until it is back, or declared lost
+by a line that the new key signs itself. The first key's public half lies in `signing-key.pub`, so that what
+it signed stays verifiable.
 """
 
 import base64
@@ -27,10 +31,17 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from gis.errors import BadInput, SigningKeyLost
+
 STILL_WAITING = timedelta(days=1)
 """How long after a change entries may still come in that the replaced key has signed: they wait in files."""
 FOLDER = "audit"
-_LINE, _LOCK = "signing-keys.jsonl", "signing-keys.lock"
+_LINE, _LOCK, _PUBLIC = "signing-keys.jsonl", "signing-keys.lock", "signing-key.pub"
+_GONE = (
+    "the key that signs the audit is gone from {}: bring its files signing-key* back (from a backup, the "
+    "former data directory, or the other machine that serves this database), or declare it lost: "
+    "safetymap rotate audit --lost"
+)
 
 Json = Mapping[str, Any]
 
@@ -54,11 +65,17 @@ def sign(data_dir: Path, told: Json) -> str:
 
 @dataclass
 class Line:
-    """The public keys, oldest first, and when each but the last was replaced."""
+    """The public keys, oldest first, and when each but the last was replaced; None: it is not known.
 
-    keys: list[Ed25519PublicKey]
+    `lost` are the days on which a key was declared lost. `held`: the heads then, by chain, where the public
+    half was gone as well: no signature shows more of what came before.
+    """
+
+    keys: list[Ed25519PublicKey | None]
     replaced: list[datetime] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    lost: list[datetime] = field(default_factory=list)
+    held: dict[str, tuple[int, str]] = field(default_factory=dict)
     _last: int = 0
 
     def signer(self, told: Json) -> int | None:
@@ -66,7 +83,8 @@ class Line:
         body = canonical({name: value for name, value in told.items() if name != "sig"}).encode()
         signature = base64.b64decode(told["sig"])
         for number in sorted(range(len(self.keys)), key=lambda number: number != self._last):
-            if _fits(self.keys[number], signature, body):
+            key = self.keys[number]
+            if key is not None and _fits(key, signature, body):
                 self._last = number
                 return number
         return None
@@ -77,28 +95,96 @@ class Line:
 
 
 def line(data_dir: Path) -> Line:
-    """Return the line of keys; what does not follow from the key before it ends the line, as a fault."""
-    rows = _rows(data_dir)
-    if not rows:
-        return Line([_in_force(data_dir).public_key()])
+    """Return the line of keys; what does not follow from the key before it ends the line, as a fault.
+
+    That the private key in force is gone is a fault too.
+    """
     found, in_force = Line([]), _number(data_dir)
-    for number, row in enumerate(rows, 1):
-        try:
-            told = json.loads(row)
-            keys = [_public(told[name]) for name in ("before", "key")]
-            body = canonical({name: value for name, value in told.items() if name != "sig"}).encode()
-            good = _fits(keys[0], base64.b64decode(told["sig"]), body) and told["number"] == number
-            good &= not found.keys or found.keys[-1] == keys[0]
-            moment = datetime.fromisoformat(told["at"])
-        except (ValueError, TypeError, KeyError):
-            good = False
-        if not good:
+    for number, row in enumerate(_rows(data_dir), 1):
+        if not _follows(found, row, number, is_in_force=number <= in_force):
             found.faults.append(f"{_LINE}: line {number} is not signed by the key before it")
             break
-        found.keys = [*(found.keys or keys[:1]), keys[1]]
-        found.replaced += [moment] if number <= in_force else []  # what is only prepared has replaced nothing
-    found.keys = found.keys or [_in_force(data_dir).public_key()]
+    if not found.keys and (first := _first_public(data_dir)):
+        found.keys = [first]
+    if not is_there(data_dir):
+        found.faults.append(lost_words(data_dir))
     return found
+
+
+def _follows(found: Line, row: bytes, number: int, *, is_in_force: bool) -> bool:
+    """Add a change to the line, and say whether it follows; what is only prepared has replaced nothing."""
+    try:
+        told = json.loads(row)
+        before, key = (_public(told[name]) if told[name] else None for name in ("before", "key"))
+        body = canonical({name: value for name, value in told.items() if name != "sig"}).encode()
+        signer = key if told.get("lost") else before
+        moment = datetime.fromisoformat(told["at"])
+        held = {chain: (int(seq), str(hashed)) for chain, (seq, hashed) in told.get("held", {}).items()}
+        good = signer is not None and _fits(signer, base64.b64decode(told["sig"]), body)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return False
+    if not good or told["number"] != number or (found.keys and found.keys[-1] != before):
+        return False
+    found.keys = [*(found.keys or [before]), key]
+    if is_in_force:
+        found.replaced.append(moment)
+        found.lost += [moment] if told.get("lost") else []
+        found.held |= held
+    return True
+
+
+def is_there(data_dir: Path) -> bool:
+    """Say whether the private key in force lies in the data directory."""
+    return _path(data_dir, _number(data_dir)).exists()
+
+
+def was_there(data_dir: Path) -> bool:
+    """Say whether anything in the data directory shows that a key has signed."""
+    held = data_dir / FOLDER
+    return any((held / name).exists() for name in (_LINE, _PUBLIC)) or any(held.glob("heads_*.jsonl"))
+
+
+def lost_words(data_dir: Path) -> str:
+    """Return that the key is gone, and the ways out."""
+    return _GONE.format(data_dir / FOLDER)
+
+
+def ensure(data_dir: Path, *, has_entries: bool) -> None:
+    """Make the first key where none has ever been; `has_entries`: the database's audit was begun.
+
+    Raises SigningKeyLost where one has been.
+    """
+    if has_entries and not is_there(data_dir):
+        raise SigningKeyLost(lost_words(data_dir))
+    _in_force(data_dir)
+
+
+def prepare_after_loss(data_dir: Path, held: Mapping[str, tuple[int, str]]) -> str:
+    """Make the key that comes after one that is lost, and return its public half as text.
+
+    `held`: the heads of the audit now, by chain; they are signed where nobody knows the lost key's public
+    half. Raises BadInput where the key is there.
+    """
+    with _locked(data_dir):
+        if is_there(data_dir):
+            raise BadInput("--lost", "the key that signs the audit is there; leave --lost out")
+        number = _number(data_dir)
+        rows, coming = _rows(data_dir)[:number], Ed25519PrivateKey.generate()
+        first = _first_public(data_dir)
+        before = json.loads(rows[-1])["key"] if rows else _text(first) if first else ""
+        told = _change(number + 1, before, coming) | {"lost": True, "held": {} if before else dict(held)}
+        _write_key(_path(data_dir, number + 1, ".next"), coming)
+        _write_rows(data_dir, [*rows, canonical(told | {"sig": _sign(coming, told)}).encode()])
+        if not before:  # they are signed by what nobody knows
+            _put_heads_aside(data_dir)
+        return _text(coming.public_key())
+
+
+def _put_heads_aside(data_dir: Path) -> None:
+    aside = folder(data_dir) / f"lost-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    for path in sorted((data_dir / FOLDER).glob("heads_*.jsonl")):
+        aside.mkdir(mode=0o700, exist_ok=True)
+        path.rename(aside / path.name)
 
 
 def prepare(data_dir: Path) -> str:
@@ -125,8 +211,9 @@ def put_in_force(data_dir: Path) -> bool:
         coming = _path(data_dir, number + 1, ".next")
         if not coming.exists():
             return False
-        rows = [*_rows(data_dir)[:number], _row(data_dir, number + 1, _read(coming))]
-        _write_rows(data_dir, rows)
+        rows = _rows(data_dir)
+        if not (rows[number:] and json.loads(rows[number]).get("lost")):
+            _write_rows(data_dir, [*rows[:number], _row(data_dir, number + 1, _read(coming))])
         coming.rename(_path(data_dir, number + 1))
         _sync(folder(data_dir))
         _remove_replaced(data_dir, number + 1)
@@ -142,13 +229,17 @@ def _remove_replaced(data_dir: Path, in_force: int) -> None:
 
 def _row(data_dir: Path, number: int, coming: Ed25519PrivateKey) -> bytes:
     now = _in_force(data_dir)
-    told = {
+    told = _change(number, _text(now.public_key()), coming)
+    return canonical(told | {"sig": _sign(now, told)}).encode()
+
+
+def _change(number: int, before: str, coming: Ed25519PrivateKey) -> dict[str, Any]:
+    return {
         "number": number,
         "at": datetime.now(UTC).isoformat(),
-        "before": _text(now.public_key()),
+        "before": before,
         "key": _text(coming.public_key()),
     }
-    return canonical(told | {"sig": _sign(now, told)}).encode()
 
 
 def _sign(key: Ed25519PrivateKey, told: Json) -> str:
@@ -182,9 +273,10 @@ def _rows(data_dir: Path) -> list[bytes]:
 
 
 def _number(data_dir: Path) -> int:
-    """Return the number of the key in force: the newest of the line that lies under its own name."""
+    """Return the number of the key in force: the newest of the line, but for one that is only prepared."""
     newest = len(_rows(data_dir))
-    return next((one for one in range(newest, 0, -1) if _path(data_dir, one).exists()), 0)
+    is_prepared = not _path(data_dir, newest).exists() and _path(data_dir, newest, ".next").exists()
+    return newest - 1 if newest and is_prepared else newest
 
 
 @dataclass(frozen=True)
@@ -208,16 +300,29 @@ _held: dict[Path, _Held] = {}
 
 
 def _in_force(data_dir: Path) -> Ed25519PrivateKey:
-    """Return the key in force; the first is made at the first need."""
+    """Return the key in force; the first is made at the first need. Raises SigningKeyLost for one gone."""
     held = _held.get(data_dir)
     if held is None or not held.holds(data_dir):
         number = _number(data_dir)
         path = _path(data_dir, number)
-        if not number and not path.exists():
+        if not path.exists():
+            if held is not None or was_there(data_dir):
+                raise SigningKeyLost(lost_words(data_dir))
             folder(data_dir)
             _write_key(path, Ed25519PrivateKey.generate())
         held = _held[data_dir] = _Held(_read(path), number, path.stat().st_ino)
+        if not number and not (data_dir / FOLDER / _PUBLIC).exists():
+            public = _text(held.key.public_key()).encode() + b"\n"
+            _write_part(data_dir / FOLDER / _PUBLIC, public).rename(data_dir / FOLDER / _PUBLIC)
     return held.key
+
+
+def _first_public(data_dir: Path) -> Ed25519PublicKey | None:
+    """Return the public half of the first key, None where nobody knows it."""
+    path = data_dir / FOLDER / _PUBLIC
+    if _path(data_dir, 0).exists():
+        return _read(_path(data_dir, 0)).public_key()
+    return _public(path.read_text().strip()) if path.exists() else None
 
 
 def _read(path: Path) -> Ed25519PrivateKey:

@@ -70,6 +70,10 @@ class NotRecorded(Problem):
     """The audit cannot be written."""
 
 
+class SigningKeyLost(NotRecorded):
+    """The data directory lacks the key that signed the audit; the text says the ways out."""
+
+
 class Busy(Problem):
     """Too much is asked for at once."""
 

@@ -21,7 +21,7 @@ from sqlalchemy.engine import Engine
 from api import recorder
 from api.main import make_app
 from api.recorder import Recorder
-from gis import access, audit, audit_queue
+from gis import access, audit, audit_keys, audit_queue
 from gis.access import ANYBODY, Principal
 from gis.errors import NotRecorded
 from gis.schema_access import audit as log
@@ -282,7 +282,7 @@ def _is_refused(one: Recorder) -> bool:
 
 def test_heads_that_cannot_be_signed_stop_it_too(engine: Engine, tmp_path: Path) -> None:
     heads = tmp_path / "audit" / f"heads_{datetime.now(UTC):%Y_%m}.jsonl"
-    heads.parent.mkdir()
+    audit_keys.ensure(tmp_path, has_entries=False)
     heads.symlink_to("/dev/full")
     with running(lambda: engine, tmp_path) as one:
         one.note(WHO, "read", "")

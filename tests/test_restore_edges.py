@@ -2,15 +2,19 @@
 
 import os
 import secrets
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 from typer.testing import CliRunner, Result
 
 from api.cli import app
-from gis import cluster, db
-from gis.backup import repository, restore, swap, verify
+from gis import audit, cluster, db
+from gis.backup import checks, repository, restore, swap, verify
 from gis.backup.repository import Repository
 from gis.errors import BackupFailed, BadInput
 from gis.settings import settings
@@ -39,6 +43,8 @@ def command(data_dir: Path, *words: object) -> Result:
 
 
 def _forget() -> None:
+    if db.work_engine.cache_info().currsize:
+        db.work_engine().dispose()
     settings.cache_clear()
     db.work_engine.cache_clear()
 
@@ -173,3 +179,46 @@ def test_options_that_are_no_text_and_a_blank_at_the_end_are_refused(tmp_path: P
         repository.options_of(str(path))
     with pytest.raises(BadInput, match="ends with a blank"):
         repository.options_of(f"{tmp_path}/backup ")
+
+
+def _cut(conn: Connection) -> None:
+    """Take the audit's last entry away, and make the database's own head fit."""
+    conn.execute(
+        sa.text(
+            "DELETE FROM audit WHERE chain = '*' AND seq = (SELECT seq FROM audit_heads WHERE chain = '*')"
+        )
+    )
+    conn.execute(
+        sa.text(
+            "UPDATE audit_heads h SET seq = a.seq, hash = a.hash FROM (SELECT seq, hash FROM audit "
+            "WHERE chain = '*' ORDER BY seq DESC LIMIT 1) a WHERE h.chain = '*'"
+        )
+    )
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_heads_newer_than_the_moment_are_no_fault_and_a_cut_end_is_one_where_heads_reach(
+    one: Installation, is_there: bool
+) -> None:
+    """Beside the installation in force its heads reach to the moment, from the repository to the backup."""
+    one.take("diff")
+    one.note("since the backup")
+    time.sleep(1.1)
+    moment = datetime.now(UTC)
+    one.note("after the moment")
+    restore._send_all(one.data_dir)
+    into = one.home / "moment" / "data"
+    source, live = repository.load(one.data_dir), one.data_dir if is_there else None
+    try:
+        brought = restore.restore(source, into, moment, live)
+        with one.engine(into).begin() as conn:
+            restore.settle(conn, into)
+            assert checks.check(conn, restore.look(conn, into, brought)) == []
+            beyond = audit.beyond_heads(conn, into)
+            assert len(beyond) == (0 if is_there else 1), beyond
+            _cut(conn)
+            found = audit.verify(conn, into)
+            assert bool(found) is is_there, found
+            assert bool(beyond) is not is_there, "what cannot be shown was said"
+    finally:
+        restore.clear(into)

@@ -36,12 +36,11 @@ class Installation:
         return sa.create_engine(cluster.up(data_dir or self.data_dir), poolclass=sa.NullPool)
 
     def fill(self) -> None:
-        """Migrate, and bring the town, incidents, and an audit whose heads are signed."""
+        """Migrate, and bring the town and incidents."""
         with self.engine().begin() as conn:
             migrate(conn)
             batch = town.furnish(conn, [town.at(1, 1), town.at(4, 4)])
             town.add_incidents(conn, batch, [town.at(1 + n / 100, 1 + n / 70) for n in range(60)])
-        self.note("begun")
 
     def note(self, what: str) -> None:
         """Write an entry into the audit, and sign its head."""
@@ -72,8 +71,11 @@ class Installation:
 
 
 @contextmanager
-def installed(name: str = "") -> Iterator[Installation]:
-    """An installation that holds the town and sends its log, its folders of a name; taken away afterwards."""
+def installed(name: str = "", *, begun: bool = True) -> Iterator[Installation]:
+    """An installation that holds the town and sends its log, its folders of a name; taken away afterwards.
+
+    `begun`: its audit has an entry, and so a key.
+    """
     if not postgres._installations():
         pytest.skip("no PostgreSQL ≥ 15 is installed here for a private cluster")
     if not shutil.which(repository.PROGRAM):
@@ -84,6 +86,8 @@ def installed(name: str = "") -> Iterator[Installation]:
         try:
             made.data_dir.mkdir(parents=True)
             made.fill()
+            if begun:
+                made.note("begun")
             made.set_up()
             yield made
         finally:

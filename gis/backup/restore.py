@@ -172,6 +172,11 @@ def _anchor(live: Path, into: Path, moment: datetime | None) -> None:
 
     Whatever was signed by then was in the database by then; so they hold the entries since the backup, too.
     """
+    keys = live / audit_keys.FOLDER
+    if not audit_keys.is_there(into) and not audit_keys.was_there(into) and audit_keys.is_there(live):
+        for path in keys.glob("signing-key*"):  # made after that backup, by an earlier version
+            (into / audit_keys.FOLDER).mkdir(mode=0o700, exist_ok=True)
+            shutil.copy2(path, into / audit_keys.FOLDER / path.name)
     for path in sorted(live.glob("audit/heads_*.jsonl")):
         held = audit.heads_until(path, moment)
         target = into / "audit" / path.name

@@ -3,7 +3,7 @@
 import fcntl
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from sqlalchemy.engine import Connection
 
-from gis import cluster
+from gis import audit, cluster, second_factor
 from gis.backup import files, record, repository
 from gis.cluster import Cluster
-from gis.errors import BackupFailed
+from gis.errors import BackupFailed, SigningKeyLost
 
 Kind = Literal["full", "diff", "incr"]
 FULL_EVERY = timedelta(days=6, hours=12)
@@ -92,6 +92,7 @@ def _take(conn: Connection, data_dir: Path, kind: Kind | None) -> Backup:
     if not record.migration_of(conn):
         raise BackupFailed("the database is empty: safetymap db up")
     chosen.lay(one)
+    _keys_first(conn, data_dir)
     found = record.take(conn)
     _lay_beside(one, found, repository.file_key(chosen))
     _send_histories(one)
@@ -104,6 +105,17 @@ def _take(conn: Connection, data_dir: Path, kind: Kind | None) -> Backup:
             f"is failing; see {one.home / 'pgbackrest-log'}, and restore an older backup"
         )
     return made
+
+
+def _keys_first(conn: Connection, data_dir: Path) -> None:
+    """See to it that keys which sign and seal from now on are in this backup, and heads of the audit's now.
+
+    Whatever is restored from it is signed and sealed by them. A backup is no worse for a key that is lost.
+    """
+    second_factor.ensure(data_dir)
+    with suppress(SigningKeyLost):
+        audit.ensure_key(conn, data_dir)
+        audit.seal(conn, data_dir, {})
 
 
 def _send_histories(one: Cluster) -> None:
