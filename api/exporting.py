@@ -91,6 +91,7 @@ def export(
     if suffix not in (*WRITERS, SUFFIX):
         known = ", ".join([*WRITERS, SUFFIX])
         raise BadInput("FILE", f"{file.suffix or 'no suffix'} is not one of {known}")
+    preflight.check(db.work_engine())  # what leaves is written into the audit
     if what in KINDS and suffix != SUFFIX:
         _record(what, file)
         return

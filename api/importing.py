@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sqlalchemy.engine import Connection
 
 from api.console import app, out, plain_errors, visible
-from gis import db, loading
+from gis import db, loading, preflight
 from gis.errors import BadInput
 from gis.importing import describing, mapping, proposing, sandbox
 from gis.importing.job import Options, Outcome, rules
@@ -31,6 +31,7 @@ _SHOWN_VALUES = 40
 @contextmanager
 def _transaction(*, commit: bool) -> Iterator[Connection]:
     """A transaction on the migrated store that is rolled back unless `commit`."""
+    preflight.check(db.work_engine())
     with db.work_engine().begin() as conn:
         migrate(conn)
     with db.work_engine().connect() as conn, conn.begin() as transaction:

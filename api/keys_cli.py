@@ -9,7 +9,7 @@ from rich.table import Table
 from sqlalchemy.engine import Connection
 
 from api.console import app, err, out, plain_errors, visible
-from gis import access, audit, db, grids
+from gis import access, audit, db, grids, preflight
 from gis.grids import Wish
 from gis.schema_access import ROLES
 from gis.settings import settings
@@ -54,6 +54,7 @@ def create(
     export: Annotated[bool, typer.Option("--export", help="With the right to export detail.")] = False,
 ) -> None:
     """Make an access key and print it, the only time that it is seen."""
+    preflight.check(db.work_engine())
     with db.work_engine().begin() as conn:
         wanted = scheme or (grids.resolve(conn, Wish()).scheme if scope else "")
         made = access.create_key(
@@ -73,6 +74,7 @@ def create(
 @plain_errors
 def show() -> None:
     """List the keys, never what they are."""
+    preflight.check(db.work_engine(), writes=False)
     with db.work_engine().begin() as conn:
         rows = access.keys(conn)
     table = Table(*_SHOWN)
@@ -86,6 +88,7 @@ def show() -> None:
 @plain_errors
 def revoke(key_id: Annotated[int, typer.Argument(help="The id that `safetymap key list` shows.")]) -> None:
     """Revoke a key and its sessions; every worker refuses them within a second."""
+    preflight.check(db.work_engine())
     with db.work_engine().begin() as conn:
         access.revoke_key(conn, key_id)
         _note(conn, "key revoke", {"key": key_id})
@@ -97,6 +100,7 @@ def revoke(key_id: Annotated[int, typer.Argument(help="The id that `safetymap ke
 @plain_errors
 def verify() -> None:
     """Check every entry, chain and signed head of the audit; leave with status 1 when anything is wrong."""
+    preflight.check(db.work_engine(), writes=False)
     with db.work_engine().begin() as conn:
         faults = audit.verify(conn, settings().data_dir)
     for note in audit.notes(settings().data_dir):
@@ -112,6 +116,7 @@ def verify() -> None:
 @plain_errors
 def prune() -> None:
     """Drop the months of the audit that ended more than 180 days ago."""
+    preflight.check(db.work_engine())
     with db.work_engine().begin() as conn:
         gone = audit.prune(conn, settings().data_dir, datetime.now(UTC).date())
     out.print(f"dropped: {', '.join(gone) or 'nothing'}")

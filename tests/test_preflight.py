@@ -170,12 +170,17 @@ def test_settings_of_the_database_change_no_answer(odd: Callable[[str], sa.URL],
 def test_a_command_says_it_in_one_line(odd: Callable[[str], sa.URL], tmp_path: Path) -> None:
     address = odd("TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'").set(drivername="postgresql")
     there = {"SAFETYMAP_DATABASE_URL": address.render_as_string(hide_password=False), "COLUMNS": "500"}
-    for number, words in enumerate((["db", "up"], ["serve"], ["refresh"])):
+    (tmp_path / "a.csv").write_text("origin_id,name,lon,lat\n1,x,113.1,27.8\n")
+    lines = (
+        "db up", "serve", "refresh", "key create --role field", "key list", "key revoke 1", "audit verify",
+        "audit prune", f"export cameras {tmp_path}/b.csv", f"import cameras {tmp_path}/a.csv --commit",
+    )  # fmt: skip
+    for number, words in enumerate(line.split() for line in lines):
         folder = tmp_path / str(number)
         folder.mkdir()
         done = forking.command(words, there | {"SAFETYMAP_DATA_DIR": str(folder)}, folder)
         assert done.returncode == 1
-        assert done.stderr.startswith("error: the database keeps text in LATIN1")
+        assert done.stderr.startswith("error: the database keeps text in LATIN1"), (words, done.stderr)
         assert "Traceback" not in done.stderr
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from api import recorder
 from api.main import make_app
-from gis import access, audit, audit_keys, db, second_factor
+from gis import access, audit, audit_keys, second_factor
 from gis.backup import checks, record, repository, restore
 from gis.errors import BadInput, SigningKeyLost
 from gis.schema_access import audit as log
@@ -224,7 +224,7 @@ def test_the_commands_refuse_and_say_the_way_out(database: str, engine: Engine, 
             done = run(words, folder)
             assert (done.returncode, "rotate audit --lost" in done.stderr) == (1, True), (words, done)
             assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    with db.make_engine(database).connect() as conn:
+    with engine.connect() as conn:
         assert conn.scalar(sa.text("SELECT count(*) FROM access_keys WHERE label = 'field'")) == 0
     done = run("rotate audit --lost")
     assert done.returncode == 0, done.stderr
