@@ -37,6 +37,13 @@ UNIT = Principal("commander", scheme="safety", scope="T1a", full_role="commander
 LAST = 15
 
 
+@pytest.fixture(autouse=True)
+def unbegun(engine: Engine) -> None:
+    """Each test has a data directory of its own, with a key of its own: the audit begins with it."""
+    with engine.begin() as conn:
+        conn.execute(sa.text("TRUNCATE audit, audit_heads"))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def settled(engine: Engine) -> None:
     with engine.begin() as conn:

@@ -30,6 +30,13 @@ LOOPBACK = ("127.0.0.1", 5)
 expect.set_options(timeout=60_000)
 
 
+@pytest.fixture(autouse=True)
+def unbegun(engine: Engine) -> None:
+    """Each test has a data directory of its own, with a key of its own: the audit begins with it."""
+    with engine.begin() as conn:
+        conn.execute(sa.text("TRUNCATE audit, audit_heads"))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def keys(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The keys of a demo over the town, by label."""
