@@ -234,9 +234,9 @@ def _top(view: View) -> sa.ColumnElement[str]:
 def release_months(conn: Connection) -> str:
     """Tell the public of each month that is over and reported, once and for ever.
 
-    Two tellings of a month would differ by what came in between, down to single incidents. A month that was too
-    small tells by its silence that it was: it is tried again only where as many have come as may be told by
-    themselves. One that held enough, but amid too few buildings, is tried again each time.
+    Two tellings of a month would differ by what came in between, down to single incidents. A month that was
+    too small tells by its silence that it was: it is tried again only where as many have come as may be told
+    by themselves. One that held enough, but amid too few buildings, is tried again each time.
     """
     if not is_set(conn):
         return UNSET
