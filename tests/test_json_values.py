@@ -100,3 +100,36 @@ def test_a_system_of_one_feature_is_refused(tmp_path: Path, place: str, is_seque
 def test_shapes_by_themselves_are_rows(tmp_path: Path) -> None:
     rows = read(written(tmp_path, [POINT, feature(name="a"), POINT], is_sequence=True))
     assert [row.get("name") for row in rows] == [None, "a", None]
+
+
+RING = [[0, 0], [1, 0], [1, 1], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        ("MultiLineString", [RING, None, RING]), ("MultiPolygon", [[RING], None]),
+        ("MultiPolygon", [[RING], [None]]),
+        ("MultiPolygon", [[RING], {"a": 1}]), ("Polygon", [RING, None]), ("Polygon", [RING, 5]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("is_member", [False, True])
+def test_a_part_that_is_none_is_not_dropped(
+    tmp_path: Path, kind: str, parts: list[Any], is_member: bool, is_sequence: bool
+) -> None:
+    shape: dict[str, Any] = {"type": kind, "coordinates": parts}
+    if is_member:
+        shape = {"type": "GeometryCollection", "geometries": [POINT, shape]}
+    file = written(tmp_path, [feature(), feature(shape)], is_sequence=is_sequence)
+    with pytest.raises(BadInput, match=r"feature 2 .*part [12] is none"):
+        read(file)
+
+
+@pytest.mark.parametrize(
+    "values", [[True, 5, None], [5, False, 7.5], [1, "a", True], [43020200000000001, True]]
+)
+def test_truth_is_no_number(tmp_path: Path, values: list[Any], is_sequence: bool) -> None:
+    rows = read(written(tmp_path, [feature(v=one, n=7) for one in values], is_sequence=is_sequence))
+    spelt = [one if one is None or isinstance(one, str) else json.dumps(one) for one in values]
+    assert [row["v"] for row in rows] == spelt
+    assert [row["n"] for row in rows] == [7] * len(values)

@@ -89,8 +89,9 @@ def _sequence(file: File, texts: Sequence[str], values: Sequence[Any]) -> Look:
     """Return a sequence as a collection, of which GDAL guesses no days and cuts no numbers."""
     feature_ids.check(ids := [_id(one) for one in values])
     json_values.check_features(file, list(values))
-    if feature_ids.of_several_kinds(ids):
-        texts = [json.dumps(_with_text(json.loads(one))) for one in texts]
+    mixed = json_values.truths_beside_numbers(values)
+    if mixed or feature_ids.of_several_kinds(ids):
+        texts = [json.dumps(_with_texts(json.loads(one), mixed)) for one in texts]
     whole = '{"type": "FeatureCollection", "features": [' + ",\n".join(texts) + "]}"
     return Look(whole.encode("utf-8", "replace"), len(ids), ids)
 
@@ -109,8 +110,9 @@ def _single(file: File, given: str | bytes, whole: Any) -> Look:
         raise BadInput("file", f'{told}: each needs "type": "Feature"; correct them or take them out')
     feature_ids.check(ids := [_id(one) for one in inside])
     json_values.check_features(file, inside)
-    if feature_ids.of_several_kinds(ids):
-        given = json.dumps(whole | {"features": [_with_text(one) for one in inside]}).encode()
+    mixed = json_values.truths_beside_numbers(inside)
+    if mixed or feature_ids.of_several_kinds(ids):
+        given = json.dumps(whole | {"features": [_with_texts(one, mixed) for one in inside]}).encode()
     return Look(given, len(inside), ids)
 
 
@@ -118,10 +120,20 @@ def _id(value: Any) -> Any:
     return value.get("id") if isinstance(value, dict) else None
 
 
-def _with_text(feature: dict[str, Any]) -> dict[str, Any]:
-    """Return a feature with its id as a text: of several kinds GDAL reads those like the first alone."""
+def _with_texts(feature: dict[str, Any], mixed: frozenset[str]) -> dict[str, Any]:
+    """Return a feature with its id and its `mixed` properties as texts: GDAL reads several kinds as one."""
     said = feature_ids.spelt(feature.get("id"))
-    return feature if said is None else feature | {"id": said}
+    if said is not None:
+        feature = feature | {"id": said}
+    properties = feature.get("properties")
+    if not mixed or not isinstance(properties, dict):
+        return feature
+    texts = {name: _spelt(properties[name]) for name in mixed & properties.keys()}
+    return feature | {"properties": properties | texts}
+
+
+def _spelt(value: Any) -> Any:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
 def _is_feature(member: Any) -> bool:

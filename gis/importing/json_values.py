@@ -1,7 +1,8 @@
-"""What GDAL loses of GeoJSON without a word: ends of texts, members of collections, unknown systems."""
+"""What GDAL loses of GeoJSON without a word: ends of texts, parts of shapes, unknown systems, truth."""
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pyproj
@@ -14,6 +15,9 @@ _SHAPES = frozenset({
     "Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection",
 })  # fmt: skip
 
+_DEPTH = {"Polygon": 1, "MultiLineString": 1, "MultiPolygon": 2}
+"""How many lists of lists stand above the positions, of shapes of which GDAL drops a part that is none."""
+
 
 def check_texts(file: File, content: bytes) -> None:
     """Raise BadInput for a zero byte, at which GDAL ends a text."""
@@ -23,7 +27,7 @@ def check_texts(file: File, content: bytes) -> None:
 
 
 def check_features(file: File, features: list[Any]) -> None:
-    """Raise BadInput for a shape of which GDAL would drop a member, and for a system of one feature alone."""
+    """Raise BadInput for a shape of which GDAL would drop a part, and for a system of one feature alone."""
     for number, feature in enumerate(features, 1):
         if not isinstance(feature, dict):
             continue
@@ -60,12 +64,41 @@ def _is_one(name: Any, read: str | None) -> bool:
 
 
 def _strange(geometry: Any) -> Iterator[str]:
-    """Yield the members of collections that are no shapes."""
-    if not isinstance(geometry, dict) or geometry.get("type") != "GeometryCollection":
+    """Yield the members of collections and the parts of shapes that are none."""
+    if not isinstance(geometry, dict):
         return
-    members = geometry.get("geometries")
-    for number, one in enumerate(members if isinstance(members, list) else [], 1):
-        kind = one.get("type") if isinstance(one, dict) else one
-        if kind not in _SHAPES:
-            yield f"a collection whose member {number} is no shape ({str(kind)[:40]})"
-        yield from _strange(one)
+    kind = geometry.get("type")
+    if kind == "GeometryCollection":
+        members = geometry.get("geometries")
+        for number, one in enumerate(members if isinstance(members, list) else [], 1):
+            inner = one.get("type") if isinstance(one, dict) else one
+            if inner not in _SHAPES:
+                yield f"a collection whose member {number} is no shape ({str(inner)[:40]})"
+            yield from _strange(one)
+    elif kind in _DEPTH and isinstance(parts := geometry.get("coordinates"), list):
+        yield from _no_parts(kind, parts, _DEPTH[kind])
+
+
+def _no_parts(kind: str, parts: list[Any], depth: int) -> Iterator[str]:
+    """Yield the parts that are no lists of positions, down to a depth."""
+    for number, part in enumerate(parts, 1):
+        if not isinstance(part, list):
+            yield f"a {kind} whose part {number} is none ({json.dumps(part)[:40]})"
+        elif depth > 1:
+            yield from _no_parts(kind, part, depth - 1)
+
+
+def truths_beside_numbers(features: Iterable[Any]) -> frozenset[str]:
+    """Return the properties that are true or false in one feature and a number in another.
+
+    GDAL makes numbers of all of them.
+    """
+    truths, numbers = set(), set()
+    for feature in features:
+        properties = feature.get("properties") if isinstance(feature, dict) else None
+        for name, value in properties.items() if isinstance(properties, dict) else ():
+            if isinstance(value, bool):
+                truths.add(name)
+            elif isinstance(value, int | float):
+                numbers.add(name)
+    return frozenset(truths & numbers)
