@@ -9,6 +9,7 @@ from api.access import audience
 from api.deps import DatumName, Transaction, Wished
 from gis import crs, grids
 from gis.addresses import match
+from gis.addresses.matches import Match
 
 router = APIRouter()
 Text = Annotated[str, Query(min_length=1, max_length=200, description="Address or name of a place.")]
@@ -36,7 +37,7 @@ def search(
     return {"matches": told, "tied": found.tied, "more": found.more}
 
 
-def _told(found: match.Match, chain: list[dict[str, object]], datum: crs.Datum) -> dict[str, Any]:
+def _told(found: Match, chain: list[dict[str, object]], datum: crs.Datum) -> dict[str, Any]:
     fields = asdict(found)
     place = crs.point_from_wgs84(fields.pop("lon"), fields.pop("lat"), datum)
     return fields | {"geometry": {"type": "Point", "coordinates": place}, "chain": _from(chain, found.code)}

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from gis import grids, schema
 from gis.addresses import match
-from gis.addresses.match import Match, _best
+from gis.addresses.matches import Match, best
 from gis.errors import NotFound
 from tests import town
 
@@ -317,4 +317,4 @@ def test_what_fits_alike_is_in_the_order_of_its_numbers(form: str) -> None:
     numbers = [1, 2, 3, 10, 11, 12, 100]
     found = [Match("place", n, form.format(n), "", 1.0, "name", 0.1 * n, 0.2) for n in reversed(numbers)]
     better = Match("place", 999, form.format(999), "", 2.0, "name", 0.3, 0.2)
-    assert [match.id for match in _best([*found, better])] == [999, *numbers]
+    assert [match.id for match in best([*found, better])] == [999, *numbers]

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from gis import schema
-from gis.addresses.match import Match, find
+from gis.addresses.match import find
+from gis.addresses.matches import Match
 from tests import town
 
 

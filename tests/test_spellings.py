@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from gis import loading
 from gis.addresses import match
+from gis.addresses.matches import Match
 from gis.demo.generate import generate
 
 SAMPLED, SEED = 12, 16
@@ -116,7 +117,7 @@ def names(conn: Connection, kind: str) -> list[str]:
     return random.Random(SEED).sample(found, min(SAMPLED, len(found)))
 
 
-def is_it(found: match.Match, name: str) -> bool:
+def is_it(found: Match, name: str) -> bool:
     told = re.sub(r"\s", "", found.address)
     return name in {found.address, found.code} or (found.kind == "post" and name in told)
 

@@ -1,9 +1,9 @@
 """Addresses as people write them: which building, place, road, crossing, grid or post is meant."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from gis import city, grids
 from gis.addresses import along, regions, registered, written
+from gis.addresses.matches import Found, Match, best
 from gis.addresses.parse import ELSEWHERE, Reading, Variant, read, turned
 from gis.addresses.targets import BEGINS, EXACT, MIDDLE, MOST, PARTLY, Target, parameters
 from gis.db import Record
@@ -19,6 +20,7 @@ from gis.grids import Asked, Wish
 from gis.network import signs
 from gis.network.ranges import ONE_STRETCH_M, metres_apart
 from gis.network.ranges import Found as Place
+from gis.network.street_cores import core
 from gis.network.street_names import IS_HAN, House, are_apart, readings, street_key
 
 _PER_REGION = 0.01
@@ -32,33 +34,6 @@ _OTHER_SIGNS = 0.25
 _HOUSE_ON_STREET = 0.85
 """How well a house fits that is known only by the numbers of its street."""
 _NOW = Wish()
-
-
-@dataclass(frozen=True)
-class Match:
-    """What a text may mean and how well it fits; `lon`, `lat` in WGS-84 degrees; `code` of a grid."""
-
-    kind: str
-    id: int | None
-    address: str
-    code: str | None
-    score: float
-    matched_by: str
-    lon: float
-    lat: float
-
-
-@dataclass(frozen=True)
-class Found:
-    """Matches, best first, and whether there are more of them than were looked at or are given."""
-
-    matches: list[Match]
-    more: bool
-
-    @property
-    def tied(self) -> int:
-        """How many of the matches are equally good, none better."""
-        return sum(match.score == self.matches[0].score for match in self.matches)
 
 
 class _Fit(NamedTuple):
@@ -93,8 +68,8 @@ def find(conn: Connection, text: str, limit: int, wish: Wish = _NOW) -> Found:
     found += [] if any(one.kind in _REGISTERED for one in found) else unread
     if not found:
         found, more = _partly(conn, wanted, asked, limit)
-    best = _best([*_by_signs(found, text)])
-    return Found(best[:limit], more=more or len(best) > limit)
+    every = best([*_by_signs(found, text)])
+    return Found(every[:limit], more=more or len(every) > limit)
 
 
 def _by_signs(found: list[Match], text: str) -> Iterator[Match]:
@@ -120,7 +95,19 @@ def _same_house(conn: Connection, text: str, asked: Asked | None) -> tuple[list[
         (one, _match_of_house(one, read, inside=all((n, name) in held for name in of)))
         for n, (one, of) in enumerate(zip(rows, named, strict=True))
     ]
-    return [match for one, match in found if one.same], [match for one, match in found if not one.same]
+    others = [match for one, match in found if not one.same and _is_on_its_street(one, read)]
+    return [match for one, match in found if one.same], others
+
+
+def _is_on_its_street(one: registered.Candidate, read: written.Written) -> bool:
+    """Tell whether an address is a number on a street that nothing tells from the one of a text.
+
+    What may hold that number in some other reading is no answer: Oak Court for `12b Oak St`.
+    """
+    pairs = product(read.houses, one.read.houses)
+    return any(
+        mine.number == its.number and core(mine.street).may_be(core(its.street)) for mine, its in pairs
+    )
 
 
 def _match_of_house(one: registered.Candidate, read: written.Written, *, inside: bool) -> Match:
@@ -209,10 +196,10 @@ def _of_house(conn: Connection, house: House, within: frozenset[str], asked: Ask
     if (street := read(conn, house.written, asked)) is None:
         return []
     named = next(filter(None, (_roads(conn, ways, street, asked) for ways in (EXACT, BEGINS))), [])
-    best = {match.address: match.score for match in reversed(_best(named))}
+    scores = {match.address: match.score for match in reversed(best(named))}
     places = [
         (name, score, place)
-        for name, score in best.items()
+        for name, score in scores.items()
         if house.may_stand_on(street_key(name)) and not signs.contradict(house.written, name)
         for place in along.houses(conn, replace(house, street=street_key(name)), [name])
     ]
@@ -241,7 +228,7 @@ def complete(conn: Connection, text: str, limit: int) -> list[str]:
     if wanted is None:
         return []
     found = [*_ask(conn, EXACT, wanted, asked)[0], *_partly(conn, wanted, asked, limit)[0]]
-    return list(dict.fromkeys(match.address for match in _best(found)))[:limit]
+    return list(dict.fromkeys(match.address for match in best(found)))[:limit]
 
 
 def _record(conn: Connection, wish: Wish) -> Asked | None:
@@ -270,7 +257,7 @@ _STATEMENTS = {ways: _statement(ways, most) for ways, most in _BOUNDS.items()}
 def _partly(conn: Connection, wanted: Reading, asked: Asked | None, limit: int) -> tuple[list[Match], bool]:
     """Return what begins with a text and, where that is not enough, what holds it; whether there are more."""
     found, more = _ask(conn, BEGINS, wanted, asked)
-    if len(_best(found)) < limit:
+    if len(best(found)) < limit:
         further, more = _ask(conn, MIDDLE, wanted, asked)
         found += further
     return found, more
@@ -367,20 +354,6 @@ def _elsewhere(fit: _Fit) -> _Fit:
 def _match(way: Target, row: Record, fit: _Fit) -> Match:
     score = round(way.score - fit.loss, 3)
     return Match(way.kind, row.id, row.text, row.code, score, way.name + fit.note, row.lon, row.lat)
-
-
-def _best(found: list[Match]) -> list[Match]:
-    """Return each thing once, as it fits best; best first, then by its text."""
-    kept: dict[tuple[object, ...], Match] = {}
-    for match in sorted(found, key=lambda match: (-match.score, _natural(match.address), match.id or 0)):
-        unlike = (match.id,) if match.id is not None else (match.lon, match.lat)
-        kept.setdefault((match.kind, *unlike), match)
-    return list(kept.values())
-
-
-def _natural(text: str) -> list[str | int]:
-    """Return a key by which School 2 comes before School 10."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]
 
 
 def _at_coordinate(conn: Connection, wanted: Reading, asked: Asked | None) -> list[Match]:

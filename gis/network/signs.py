@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+from gis.network.street_names import COMPOUND
+
 _WORD = re.compile(r"(?:[^\W\d_][\u0300-\u036f]*)+")
 _STROKES = str.maketrans(dict(zip("ĐđŁłØøı", (f"{bare}\u0335" for bare in "DDLLOOI"), strict=True)))
 """Letters that Unicode does not take apart, as a letter and a sign."""
@@ -33,7 +35,7 @@ def contradict(one: str, other: str) -> bool:
 
 def tell(text: str) -> bool:
     """Tell whether the signs of a text are those of a language in which another sign is another word."""
-    return bool(_TELLS.search(unicodedata.normalize("NFD", text)))
+    return bool(_TELLS.search(unicodedata.normalize("NFKD", text)))
 
 
 def outdone(text: str, names: Sequence[str]) -> list[bool]:
@@ -67,10 +69,11 @@ def _signs(text: str) -> Signs:
             else:
                 bare += sign
                 signs.append("")
-        found.setdefault(bare, set()).add((*signs, "".join(sorted(tones))))
+        bare = COMPOUND.sub("STR", bare)
+        found.setdefault(bare, set()).add((*signs[: len(bare)], "".join(sorted(tones))))
     return found
 
 
 def _words(text: str) -> Iterator[str]:
-    apart = unicodedata.normalize("NFD", text.translate(_STROKES).upper())
+    apart = unicodedata.normalize("NFKD", text.translate(_STROKES).upper())
     yield from (found[0] for found in _WORD.finditer(apart))

@@ -117,7 +117,7 @@ def street_key(name: str) -> str:
     folded = unicodedata.normalize("NFKD", name).upper().translate(_STROKES)
     letters = unicodedata.normalize("NFC", _ACCENTS.sub("", folded))
     words = "".join(sign if sign.isalnum() or _is_mark(sign) else " " for sign in letters).split()
-    short = [_COMPOUND.sub("STR", _SHORT.get(word, word.lstrip("0") or word)) for word in words]
+    short = [COMPOUND.sub("STR", _SHORT.get(word, word.lstrip("0") or word)) for word in words]
     if (at := _direction_as_name(short)) is not None:
         short[at] = words[at]
     return " ".join(_as_ordinal(one, after) for one, after in pairwise([*short, ""]))
@@ -136,7 +136,7 @@ _STROKES = str.maketrans(
     {"Ł": "L", "Đ": "D", "Ð": "D", "Ø": "O", "Ħ": "H", "Ŧ": "T", "Æ": "AE", "Œ": "OE", "Þ": "TH", "ẞ": "SS"}
 )
 """Letters that have no accent which Unicode takes away."""
-_COMPOUND = re.compile(r"(?<=\w{3})STR(?:ASSE|AAT)$")
+COMPOUND = re.compile(r"(?<=\w{3})STR(?:ASSE|AAT)$")
 """`Bahnhofstraße`, `Kalverstraat`, which are also written `…str.`."""
 
 
@@ -244,7 +244,7 @@ _APART = rf"\s+(?![NSEWXO]\b)[A-Z]\b(?!\s+(?:{'|'.join({*_TYPES, *_TYPES.values(
 _HOUSE = re.compile(
     rf"^(?P<number>\d+)"
     rf"(?P<suffix>(?![NSEWXO]\b)[A-Z]\b|/[A-Z]\b|{_APART}|\s*-\s*(?:(?P<to>\d+)[A-Z]?|(?![NSEWXO]\b)[A-Z])"
-    r"|(?:\s*-\s*|\s+)\d/\d\b)?"
+    r"|(?:\s*-\s*|\s+)\d/\d\b|\s+(?:bis|ter|quater)\b)?"
     r"(?:\s+|\s*-?(?=[NSEW]\b))(?P<street>(?=.*[^\W\d]).+)$",
     re.IGNORECASE,
 )
