@@ -1,4 +1,4 @@
-"""Names of mappings: a ready one goes before a file of its name, and what was taken shows in its name."""
+"""Names of mappings and of columns: which one is taken, and which signs of a heading count."""
 
 from pathlib import Path
 
@@ -43,3 +43,25 @@ def test_a_file_is_called_as_no_ready_one_is(name: str, called: str) -> None:
 def test_ready_ones_are_listed() -> None:
     with pytest.raises(NotFound, match=r"ready ones are .*en-spreadsheet, plain, zh-spreadsheet"):
         mapping.load("planes", "cameras")
+
+
+@pytest.mark.parametrize(
+    ("written", "field"),
+    [
+        ("origin_id\u200b", "origin_id"), ("\ufefforigin_id", "origin_id"), ("origin\u00ad_id", "origin_id"),
+        ("lo\u00adn", "lon"), ("\u2066lat\u2069", "lat"), ("occurred\u00a0at", "occurred_at"),
+        ("Occurred  At", "occurred_at"), ("ＯＣＣＵＲＲＥＤ＿ＡＴ", "occurred_at"),
+        ("occurred at (local)", "occurred_at"),
+        ("descrip\u2060tion\ufe0f", "description"), ("名\u200d称", "名称"),
+    ],
+)  # fmt: skip
+def test_signs_that_nobody_sees_do_not_tell_headings_apart(written: str, field: str) -> None:
+    assert mapping.pick(field, ["x", written]) == written
+    assert mapping.pick(field, [written, field]) == field, "the one that is written so goes first"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("lon", "lan"), ("name_en", "nameen"), ("x-y", "xy"), ("a1", "a 1")]
+)
+def test_signs_that_are_seen_do(one: str, other: str) -> None:
+    assert mapping.pick(one, [other]) is None

@@ -251,12 +251,15 @@ def _road_middle() -> Query:
 
 def _crossing() -> Query:
     """Nodes at which two roads meet; those of divided roads are one."""
-    ends = sa.union_all(*_nodes("one"), *_nodes("other")).subquery("ends").c
+    every = sa.union_all(*_nodes("one"), *_nodes("other")).subquery("every")
+    # A node that stands at several places is a mistake of the file: it joins what lies together alone.
+    spot = sa.func.ST_ClusterDBSCAN(every.c.at, _SAME_CROSSING, 1).over(partition_by=every.c.node)
+    ends = sa.select(every, spot.label("spot")).subquery("ends").c
     key = sa.func.min(ends.key).filter(ends.side == "one").label("key")
     nodes = sa.select(
         ends.node, key, sa.func.min(ends.name).label("a"), sa.func.max(ends.name).label("b"),
         sa.func.ST_Centroid(sa.func.ST_Collect(ends.at)).label("at"),
-    ).group_by(ends.node).having(
+    ).group_by(ends.node, ends.spot).having(
         # A road meets itself wherever its pieces join: that is no crossing.
         sa.func.count(sa.distinct(ends.side)) == 2, sa.func.min(ends.key) != sa.func.max(ends.key)
     ).subquery("nodes")  # fmt: skip

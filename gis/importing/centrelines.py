@@ -19,6 +19,7 @@ from gis.importing.placing import Placed
 from gis.importing.refusals import Sieve
 from gis.importing.road_words import AGAINST, BOTH
 from gis.importing.staging import STAGE
+from gis.network.ranges import ONE_CROSSING_M
 
 Ints = npt.NDArray[np.int64]
 _GEOD = Geod(ellps="WGS84")
@@ -63,6 +64,32 @@ def take_out_parts(conn: Connection) -> int:
     Of a row whose parts the file numbers itself only what was one line is gone.
     """
     return conn.execute(sa.text(_GONE)).rowcount
+
+
+_SPREAD = """
+WITH ends AS (
+  SELECT u AS node, ST_StartPoint(geom) AS at FROM roads UNION ALL SELECT v, ST_EndPoint(geom) FROM roads
+), spread AS (
+  SELECT node, ST_Envelope(ST_Collect(at)) AS box FROM ends GROUP BY node HAVING count(*) > 1
+), apart AS (
+  SELECT node, ST_Distance(ST_MakePoint(ST_XMin(box), ST_YMin(box))::geography,
+    ST_MakePoint(ST_XMax(box), ST_YMax(box))::geography) AS metres FROM spread
+)
+SELECT node, metres, count(*) OVER () AS nodes FROM apart WHERE metres > :most
+ORDER BY metres DESC, node LIMIT 3
+"""
+
+
+def nodes_apart(conn: Connection) -> str | None:
+    """Return a note about the nodes that stand at several places, farther apart than a crossing, or None."""
+    found = conn.execute(sa.text(_SPREAD), {"most": ONE_CROSSING_M}).all()
+    if not found:
+        return None
+    worst = ", ".join(f"{row.node} by {row.metres:.0f} m" for row in found)
+    return (
+        f"{found[0].nodes} nodes of the roads stand at several places, more than {ONE_CROSSING_M:.0f} m apart"
+        f" (the worst: {worst}): roads do not cross by these; correct u and v, or do without them"
+    )
 
 
 def _joined(shape: BaseGeometry) -> BaseGeometry:

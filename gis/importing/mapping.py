@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from gis.city import Declared, either
 from gis.crs import Datum
 from gis.errors import BadInput, NotFound
+from gis.importing.codes import seen
 from gis.importing.kinds import KINDS, Kind
 from gis.importing.source import ReadOptions
 from gis.importing.times import known_format, known_zone
@@ -121,9 +122,13 @@ _PLACE = ("lon", "lat", "lonlat", "latlon", "geometry")
 
 
 def heading(name: str) -> str:
-    """Return a column's name as it is compared: width and case folded, without a remark in brackets."""
-    folded = unicodedata.normalize("NFKC", name).strip().lower()
-    return re.sub(r"\s*\(.*?\)\s*$", "", folded) or folded
+    """Return a column's name as it is compared: width, case and blanks (`_` is one) folded, no remark behind.
+
+    Signs that show nothing are none: nobody sees why `lon` and another `lon` should differ.
+    """
+    folded = unicodedata.normalize("NFKC", seen(name)).strip().lower()
+    folded = re.sub(r"[\s_]+", "_", folded)
+    return re.sub(r"_*\(.*?\)_*$", "", folded) or folded
 
 
 def pick(named: Columns | None, columns: Iterable[str]) -> str | None:

@@ -164,6 +164,8 @@ def _merge(conn: Connection, job: Job) -> Outcome:
         merged = merged.with_updated(moved)
     if job.kind.name == "roads" and (gone := centrelines.take_out_parts(conn)):
         job.notes.append(f"{gone} lines are taken out that their rows no longer have")
+    if job.kind.name == "roads" and (note := centrelines.nodes_apart(conn)):
+        job.notes.append(note)
     staging.add_cells(conn, np.fromiter(job.cells, np.uint64, len(job.cells)))
     conn.execute(batches.update().where(batches.c.id == batch).values(unchanged=merged.unchanged))
     return outcome(job, merged)

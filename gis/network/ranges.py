@@ -234,21 +234,34 @@ class Streets:
         return substring(line, start, end, normalized=True)
 
     def _crossing(self, crossing: Crossing) -> list[Found] | str:
-        one, other = (self._nodes(key) for key in crossing.streets)
-        for key, nodes in zip(crossing.streets, (one, other), strict=True):
-            if not nodes:
+        one, other = (self._ends(key) for key in crossing.streets)
+        for key, ends in zip(crossing.streets, (one, other), strict=True):
+            if not ends:
                 return f"{key} is no street of the store"
-        common = np.array([one[node] for node in sorted(one.keys() & other.keys())])
-        if not len(common):
-            return f"{' and '.join(crossing.streets)} do not meet"
-        return _crossings(common)
+        common = [
+            (np.array([mine, its]), metres_apart(Found(*mine, 0, ""), Found(*its, 0, "")))
+            for node in sorted(one.keys() & other.keys())
+            for mine in one[node]
+            for its in other[node]
+        ]
+        names = " and ".join(crossing.streets)
+        if not common:
+            return f"{names} do not meet"
+        # A node that stands at several places is a mistake of the file: it joins what lies together alone.
+        near = [places.mean(axis=0) for places, away in common if away <= ONE_CROSSING_M]
+        if not near:
+            away = min(away for _, away in common)
+            return f"{names} share a node and yet lie {away:.0f} m apart there, so they do not meet"
+        return _crossings(np.array(near))
 
-    def _nodes(self, key: str) -> dict[int, tuple[float, float]]:
-        ends: dict[int, tuple[float, float]] = {}
+    def _ends(self, key: str) -> dict[int, list[tuple[float, float]]]:
+        """Return the places at which a street has each of its nodes."""
+        ends: dict[int, list[tuple[float, float]]] = defaultdict(list)
         for row in self.street(key):
             road = self.roads[row]
             (west, south), (east, north) = road.line.coords[0], road.line.coords[-1]
-            ends |= {road.u: (west, south), road.v: (east, north)}
+            ends[road.u].append((west, south))
+            ends[road.v].append((east, north))
         return ends
 
 

@@ -313,8 +313,16 @@ export function speak(lang) {
 /** The words for `key` with {names} filled in; numbers are grouped as the language does. */
 export function t(key, values = {}) {
   const text = WORDS[key]?.[column] ?? key;
-  return text.replace(/\{(\w+)\}/g, (_, name) => shown(values[name]));
+  const whole = text.replace(/\{(\w+)\}/g, (_, name) => shown(values[name]));
+  return column === 0 ? whole : whole.replace(OF_ONE, "1 $1$2");
 }
+
+/** What English counts, where it is one of it: `1 hexagons`; not that of `0.1 grids` or `2,001 rows`. */
+const OF_ONE = new RegExp(
+  "(?<![\\w.,–−-])1 ((?:whole |new |more |equal )?)(alarm|building|day|error|forecast|grid|hexagon|incident|month|period|" +
+    "piece|place|row|step|time|week)s\\b",
+  "g",
+);
 
 const shown = (value) => (typeof value === "number" ? value.toLocaleString(locale()) : String(value));
 
