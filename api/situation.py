@@ -34,15 +34,15 @@ _INSIDE = "speaks of the grids inside it and their incidents"
 Level = Annotated[int | None, Query(ge=1, le=20, description="Level of grids; all of them.")]
 Id = Annotated[int, Path(ge=1, lt=2**53)]
 _METHOD = {
-    "expected": f"share in up to {PERIODS} equal periods before, shrunk within level and category, "
-    "of what the grid above holds now; of the whole: the mean of those periods",
+    "expected": f"mean of up to {PERIODS} equal periods before, shrunk within level and category, by as much "
+    "more or less as the others moved; of the whole: the mean of those periods",
     "compared": "count as it is tested: without what is new (`without`)",
     "unreported": "share still to be reported, by the delay of the row's own incidents (of fewer than 50: of "
     "its category's); a row with more than 0.05, and more than the whole has, is not tested",
     "ratio": "compared over expected, 95 % interval; ratio_high null beside a ratio: the past holds too "
     "little, less than about one incident, for any upper end",
-    "p": "two-sided, negative binomial: the larger of those against the own past and the share of the grid "
-    "above; of the whole: the larger of Poisson's and that of a t test over the periods before",
+    "p": "two-sided, negative binomial: the larger of those against the own past, as it was and by the swing "
+    "of the others; of the whole: the larger of Poisson's and that of a t test over the periods before",
     "q": "p for all comparisons (Benjamini-Hochberg, the whole and its parts apart); departs: q <= 0.05",
     "change_p": "E-test against the period before (Krishnamoorthy & Thomson 2004), of one row alone",
     "closed": "share closed, exact 95 % interval (Clopper & Pearson 1934)",

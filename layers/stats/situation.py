@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from layers.stats.expectation import dispersion, from_history
-from layers.stats.hot import share_lower, share_upper
+from layers.stats.swing import Swing, swings
 from layers.stats.tails import lower_tail, upper_tail
 
 Floats = NDArray[np.float64]
@@ -30,11 +30,11 @@ class Departure:
 
     count: Floats
     expected: Floats
-    """Of a row with a family: its past share of what all of them hold now. ALONE: the mean of its past."""
+    """The mean of a row's past; of one with a family, by as much more or less as the others moved."""
     size: Floats
     """Negative-binomial size of the expected count; inf is Poisson."""
-    share: Floats
-    """The row's expected share of its family's count, which is given; 0 where it is ALONE."""
+    whole: Floats
+    """1 where a row is all of its family, which holds what it holds: that is expected of it; else 0."""
     usual: Floats
     """Mean of the past periods of a row that is ALONE, on the scale of `root`; NaN for others."""
     swing: Floats
@@ -60,11 +60,11 @@ class Departure:
 
     def interval(self, rows: Integers) -> tuple[Floats, Floats]:
         """Return the ends of the 95 % interval of the expected count of some rows, shape (rows,) each."""
-        size, mean, part = (each[rows] for each in (self.size, self.expected, self.share))
+        size, mean, part = (each[rows] for each in (self.size, self.expected, self.whole))
         known = np.where(np.isfinite(size), size, _CERTAIN)
         chance = known / (known + mean)
         low, high = (np.asarray(stats.nbinom.ppf(tail, known, chance)) for tail in (0.025, 0.975))
-        # What a family holds in all is given: its rows scatter less, not at all where one holds everything.
+        # A row that is all of its family is expected to hold what that holds.
         given = np.sqrt(1 - part)
         # Outwards: inwards, an interval of 0 to 0 around .06 would turn upside down.
         low, high = np.floor(mean - (mean - low) * given), np.ceil(mean + (high - mean) * given)
@@ -82,7 +82,7 @@ class Departure:
         roots. NaN where nothing is expected. No upper end (inf) where so little is known of what was expected
         that the ratio has no mean: it would be one of any size, made by the prior alone.
         """
-        count, mean, part = (each[rows] for each in (self.count, self.expected, self.share))
+        count, mean, part = (each[rows] for each in (self.count, self.expected, self.whole))
         size, free = self.size[rows], np.maximum(1 - part, 1e-9)
         known = np.where(np.isfinite(size), size, _CERTAIN)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -119,10 +119,11 @@ def departures(
     least. Rows of one `group` (n,) (a level and a category) lend each other strength: their rates are shrunk
     towards the group's, and scatter between periods is estimated over the group. Rows of one `family` (n,)
     (the children of one grid, in one category; ALONE for none, as for all if not given) are held against
-    their past and against their share of what the family holds now, and depart where they depart from both.
-    So a swing of the whole city, or of a county, is told once, by the row that holds it all: that one is
-    ALONE, and the variance of its own past says what is usual. Raises ValueError for shapes that do not
-    match and for too few periods.
+    their past and against that past times the swing of the others (`swings`), in which they have no part,
+    and depart where they depart from both. So a swing of the whole city, or of a county, is told once, by
+    the row that holds it all, and the rise of one is not hidden by itself. The whole is ALONE, and the
+    variance of its own past says what is usual. Raises ValueError for shapes that do not match and for too
+    few periods.
     """
     y, past = np.asarray(counts, dtype=np.float64), np.asarray(history, dtype=np.float64)
     groups = np.zeros(y.size, dtype=np.int64) if group is None else np.asarray(group)
@@ -132,16 +133,16 @@ def departures(
     if past.shape[1] < FEWEST_PERIODS:
         raise ValueError(f"history: {past.shape[1]} periods; {FEWEST_PERIODS} are needed")
     alone = families == ALONE
-    own, mean, size, share = _expectations(y, past, groups, families)
+    own, mean, size, whole, of_others = _expectations(y, past, groups, families)
     usual, swing = np.full_like(y, np.nan), np.full_like(y, np.nan)
     usual[alone], swing[alone] = root(past[alone]).mean(axis=1), root(past[alone]).std(axis=1, ddof=1)
-    p = _two_sided(y, own, size)
+    p = np.maximum(_two_sided(y, *own), of_others)
     p[alone] = np.maximum(p[alone], against_swing(y[alone], usual[alone], swing[alone], past.shape[1]))
-    # The rise of one grid lowers the shares of those beside it: these did not fall.
-    p = np.where((y - own) * (y - mean) >= 0, np.maximum(p, _of_share(y, mean, size, share)), 1.0)
+    # Where the others fell and a row did not, it did not rise; nor the other way round.
+    p = np.where((y - own[0]) * (y - mean) >= 0, p, 1.0)
     q = _adjusted(p, alone)
     departs = np.where(q <= alpha, np.sign(y - mean), 0).astype(np.int64)
-    return Departure(y, mean, size, share, usual, swing, past.shape[1], p, q, departs)
+    return Departure(y, mean, size, whole, usual, swing, past.shape[1], p, q, departs)
 
 
 def with_and_without(
@@ -166,21 +167,40 @@ def with_and_without(
 
 def _expectations(
     y: Floats, past: Floats, groups: Integers, families: Integers
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return of each row what its own past expects, what its family's count does, size and share."""
+) -> tuple[tuple[Floats, Floats], Floats, Floats, Floats, Floats]:
+    """Return of each row mean and size by its own past, and with the swing of the others, whether it is all.
+
+    Beside them the two-sided p against the latter.
+    """
     alone = families == ALONE
-    mean, size, share, own = np.zeros_like(y), np.ones_like(y), np.zeros_like(y), np.zeros_like(y)
+    own, known, p = np.zeros_like(y), np.ones_like(y), np.zeros_like(y)
+    own[alone], known[alone] = _of_itself(past[alone])
+    mean, size, whole = own.copy(), known.copy(), np.zeros_like(y)
     for each in np.unique(groups[~alone]):
         rows = (groups == each) & ~alone
-        own[rows], size[rows] = _expected(past[rows], families[rows])
-        # What never happened before has no shares yet: it is held against that past alone.
-        known = past[rows].any()
-        mean[rows], share[rows] = (
-            _of_family(own[rows], y[rows], families[rows]) if known else (own[rows], 0.0)
-        )
-    own[alone], size[alone] = _of_itself(past[alone])
-    mean[alone] = own[alone]
-    return own, mean, size, share
+        own[rows], known[rows], alpha = _expected(past[rows], families[rows])
+        # What never happened before has no swing yet: it is held against that past alone.
+        if not past[rows].any():
+            mean[rows], size[rows] = own[rows], known[rows]
+            continue
+        shown, tested = swings(y[rows], own[rows], past[rows], families[rows], alpha)
+        mean[rows], size[rows] = shown.grown(own[rows], known[rows])
+        p[rows] = _against(y[rows], own[rows], known[rows], shown, tested)
+        only = rows & _is_only(families, rows)
+        mean[only], whole[only], p[only] = y[only], 1.0, 1.0
+    return (own, known), mean, size, whole, p
+
+
+def _against(y: Floats, own: Floats, size: Floats, shown: Swing, tested: Swing) -> Floats:
+    """Return the two-sided p of counts by the swing of the others, the greater one of both."""
+    return np.maximum(*(_two_sided(y, *each.grown(own, size)) for each in (shown, tested)))
+
+
+def _is_only(families: Integers, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say which of the marked rows are all of their family."""
+    names, members = np.unique(families[rows], return_counts=True)
+    only: NDArray[np.bool_] = np.isin(families, names[members == 1])
+    return only
 
 
 def _adjusted(p: Floats, alone: NDArray[np.bool_]) -> Floats:
@@ -220,43 +240,21 @@ def against_swing(
     return np.asarray(2 * stats.t.sf(t, periods - 1 if freedom is None else freedom), dtype=np.float64)
 
 
-def _of_family(own: Floats, y: Floats, family: Integers) -> tuple[Floats, Floats]:
-    """Return what rows of one group expect of what their families hold now, and their share of it."""
-    _, number = np.unique(family, return_inverse=True)
-    share = own / np.bincount(number, own)[number]
-    return share * np.bincount(number, y)[number], share
-
-
-def _expected(past: Floats, family: Integers) -> tuple[Floats, Floats]:
-    """Return mean and negative-binomial size of the next period for rows of one group."""
+def _expected(past: Floats, family: Integers) -> tuple[Floats, Floats, float]:
+    """Return mean and negative-binomial size of the next period for rows of one group, and their scatter."""
     if past.sum() == 0:
         # Nothing ever happened here: half an incident in all this time, the usual prior of a rate.
         rows, periods = past.shape
-        return np.full(rows, 0.5 / periods), np.full(rows, 0.5)
-    expected = from_history(past.sum(axis=1), past.shape[1], 1, alpha=dispersion(past, family=family).alpha)
-    return expected.mean, expected.size
+        return np.full(rows, 0.5 / periods), np.full(rows, 0.5), 0.0
+    alpha = dispersion(past, family=family).alpha
+    expected = from_history(past.sum(axis=1), past.shape[1], 1, alpha=alpha)
+    return expected.mean, expected.size, alpha
 
 
 def _two_sided(y: Floats, mean: Floats, size: Floats) -> Floats:
     """Return twice the smaller tail of a count."""
-    return _twice(upper_tail(y, mean, size), lower_tail(y, mean, size))
-
-
-def _twice(upper: Floats, lower: Floats) -> Floats:
-    return np.asarray(np.minimum(1.0, 2 * np.minimum(upper, lower)))
-
-
-def _of_share(y: Floats, mean: Floats, size: Floats, share: Floats) -> Floats:
-    """Return twice the smaller tail of a count of which `share` of a given total is expected.
-
-    0, which decides nothing, where there is no total to have a share of (0); 1 for a row that is its whole
-    family, which never departs from it.
-    """
-    some = (share > 0) & (share < 1) & (mean > 0)
-    p, n, of, known = (share > 0).astype(np.float64), y[some], share[some], size[some]
-    given = mean[some] / of
-    p[some] = _twice(share_upper(n, given, of, known), share_lower(n, given, of, known))
-    return p
+    tails = np.minimum(upper_tail(y, mean, size), lower_tail(y, mean, size))
+    return np.asarray(np.minimum(1.0, 2 * tails), dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,8 @@ export const SITUATION = {
   "situation.page": ["第 {first}–{last} 行，共 {rows} 行；另有 {quiet} 行从未有过事件", "Rows {first}–{last} of {rows}; {quiet} more never held an incident"],
   "situation.outside": ["{count} 起不在任何网格内", "{count} incidents lie in no grid"],
   "situation.method": [
-    "全市（或所辖范围）整体与此前 {periods} 个等长时段的起伏相比；其余各行既与自己的以往相比，又与上级网格的整体变化相比，两者都超出才算偏离。q 已按全部比较校正（Benjamini–Hochberg），q ≤ 0.05 才算偏离。",
-    "The whole is held against how it swung over {periods} equal periods before; every other row against its own past and against the change of the grid above it, and it departs only from both. q is adjusted for all comparisons (Benjamini–Hochberg), and only q ≤ 0.05 departs.",
+    "全市（或所辖范围）整体与此前 {periods} 个等长时段的起伏相比；其余各行既与自己的以往相比，又与同级其他网格的整体变化（不含自己）相比，两者都超出才算偏离。q 已按全部比较校正（Benjamini–Hochberg），q ≤ 0.05 才算偏离。",
+    "The whole is held against how it swung over {periods} equal periods before; every other row against its own past and against that past times the swing of the other grids of its level, and it departs only from both. q is adjusted for all comparisons (Benjamini–Hochberg), and only q ≤ 0.05 departs.",
   ],
   "situation.more": ["下一页", "Next page"],
   "situation.back": ["上一页", "Page before"],
