@@ -31,9 +31,20 @@ def _seal() -> None:
         audit.seal(conn, settings().data_dir, {})
 
 
+def _has_backups() -> bool:
+    return settings().database_url is None and repository.is_set_up(settings().data_dir)
+
+
+def _refuse_aside() -> None:
+    """Refuse a database that is only looked at before anything is begun."""
+    if _has_backups():
+        with db.work_engine().connect() as conn:
+            take.refuse_aside(conn)
+
+
 def _back_up() -> None:
     """Take a backup where they are set up: what a new key seals or signs is lost without that key."""
-    if settings().database_url is None and repository.is_set_up(settings().data_dir):
+    if _has_backups():
         with db.work_engine().connect() as conn:
             _say(f"backup {take.take(conn, settings().data_dir).label} holds the new key")
 
@@ -48,6 +59,7 @@ def rotate_audit(
 ) -> None:
     """Sign the audit with a new key; what the one before has signed stays verifiable."""
     data_dir = settings().data_dir
+    _refuse_aside()
     with db.work_engine().begin() as conn:
         if not lost:
             audit.ensure_key(conn, data_dir)
@@ -96,6 +108,7 @@ def rotate_database() -> None:
 def rotate_second_factors() -> None:
     """Seal the secrets of second factors under a new key; authenticator apps go on as they are."""
     data_dir = settings().data_dir
+    _refuse_aside()
     with db.work_engine().begin() as conn:
         second_factor.forget_unused(conn, data_dir)
     second_factor.prepare(data_dir)

@@ -42,6 +42,10 @@ _GONE = (
     "former data directory, or the other machine that serves this database), or declare it lost: "
     "safetymap rotate audit --lost"
 )
+_ANOTHER = (
+    "{} is not the key that has signed the audit: put the one that has in its place, or move it away and "
+    "declare that one lost: safetymap rotate audit --lost"
+)
 
 Json = Mapping[str, Any]
 
@@ -97,7 +101,7 @@ class Line:
 def line(data_dir: Path) -> Line:
     """Return the line of keys; what does not follow from the key before it ends the line, as a fault.
 
-    That the private key in force is gone is a fault too.
+    That the private key in force is gone, or is another, is a fault too.
     """
     found, in_force = Line([]), _number(data_dir)
     for number, row in enumerate(_rows(data_dir), 1):
@@ -108,6 +112,8 @@ def line(data_dir: Path) -> Line:
         found.keys = [first]
     if not is_there(data_dir):
         found.faults.append(lost_words(data_dir))
+    elif words := _another(data_dir, in_force, _read(_path(data_dir, in_force))):
+        found.faults.append(words)
     return found
 
 
@@ -234,12 +240,8 @@ def _row(data_dir: Path, number: int, coming: Ed25519PrivateKey) -> bytes:
 
 
 def _change(number: int, before: str, coming: Ed25519PrivateKey) -> dict[str, Any]:
-    return {
-        "number": number,
-        "at": datetime.now(UTC).isoformat(),
-        "before": before,
-        "key": _text(coming.public_key()),
-    }
+    key = _text(coming.public_key())
+    return {"number": number, "at": datetime.now(UTC).isoformat(), "before": before, "key": key}
 
 
 def _sign(key: Ed25519PrivateKey, told: Json) -> str:
@@ -281,19 +283,24 @@ def _number(data_dir: Path) -> int:
 
 @dataclass(frozen=True)
 class _Held:
-    """The key that this process signs with, and the file that it was read from."""
+    """The key that this process signs with, and the file that it was read from, as `_file` has it."""
 
     key: Ed25519PrivateKey
     number: int
-    file: int
+    file: tuple[int, int]
 
     def holds(self, data_dir: Path) -> bool:
         """Say whether that file is there still, and that of no later key."""
         try:
-            same = _path(data_dir, self.number).stat().st_ino == self.file
+            same = _file(_path(data_dir, self.number)) == self.file
         except FileNotFoundError:
             return False
         return same and not _path(data_dir, self.number + 1).exists()
+
+
+def _file(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns  # a number alone is given again to the next file
 
 
 _held: dict[Path, _Held] = {}
@@ -310,19 +317,31 @@ def _in_force(data_dir: Path) -> Ed25519PrivateKey:
                 raise SigningKeyLost(lost_words(data_dir))
             folder(data_dir)
             _write_key(path, Ed25519PrivateKey.generate())
-        held = _held[data_dir] = _Held(_read(path), number, path.stat().st_ino)
+        held = _Held(_read(path), number, _file(path))
+        if words := _another(data_dir, number, held.key):
+            raise SigningKeyLost(words)
+        _held[data_dir] = held
         if not number and not (data_dir / FOLDER / _PUBLIC).exists():
             public = _text(held.key.public_key()).encode() + b"\n"
             _write_part(data_dir / FOLDER / _PUBLIC, public).rename(data_dir / FOLDER / _PUBLIC)
     return held.key
 
 
+def _another(data_dir: Path, number: int, key: Ed25519PrivateKey) -> str | None:
+    """Return in words that another key lies in the place of the one that has signed, None where none does."""
+    public = data_dir / FOLDER / _PUBLIC
+    if not number and not public.exists():
+        return None
+    known = json.loads(_rows(data_dir)[number - 1])["key"] if number else public.read_text().strip()
+    return None if _text(key.public_key()) == known else _ANOTHER.format(_path(data_dir, number))
+
+
 def _first_public(data_dir: Path) -> Ed25519PublicKey | None:
     """Return the public half of the first key, None where nobody knows it."""
     path = data_dir / FOLDER / _PUBLIC
-    if _path(data_dir, 0).exists():
-        return _read(_path(data_dir, 0)).public_key()
-    return _public(path.read_text().strip()) if path.exists() else None
+    if path.exists():
+        return _public(path.read_text().strip())
+    return _read(_path(data_dir, 0)).public_key() if _path(data_dir, 0).exists() else None
 
 
 def _read(path: Path) -> Ed25519PrivateKey:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from api.cli import app
 from gis import audit, cluster, db
-from gis.backup import checks, repository, restore, swap, verify
+from gis.backup import checks, repository, restore, swap, take, verify
 from gis.backup.repository import Repository
 from gis.errors import BackupFailed, BadInput
 from gis.settings import settings
@@ -104,6 +104,39 @@ def test_a_setup_with_a_wrong_key_can_be_done_again_with_the_right_one(one: Inst
     cluster.down(other)
 
 
+@pytest.mark.parametrize(
+    "said", ["FormatError: invalid key/value '\x07\x00\x9f%s'" % ("\x01x" * 999), "\x00" * 9]
+)
+def test_noise_that_a_wrong_key_makes_is_not_shown(said: str) -> None:
+    found = repository.reason(f"P00  ERROR: [029]: {said}\nmore")
+    assert "the key is not that of the repository" in found
+    assert found.isprintable()
+    assert len(found) < 400
+
+
+def test_what_is_only_looked_at_writes_nothing_into_the_repository(one: Installation) -> None:
+    """Its history of timelines led later restores of the cluster in force to a past that is not theirs."""
+    aside, after = one.home / "aside", one.home / "after"
+    one.restore(aside, datetime.now(UTC))
+    try:
+        before, keys = repository.names(one.cluster), sorted((aside / "audit").iterdir())
+        for words in (
+            ("rotate", "audit"),
+            ("rotate", "second-factors"),
+            ("backup",),
+            ("backup", "--type", "full"),
+        ):
+            refused(command(aside, *words), "take it into force first (safetymap swap)")
+        assert [name for name in repository.names(one.cluster) if name.endswith(".history")] == [
+            name for name in before if name.endswith(".history")
+        ]
+        assert sorted((aside / "audit").iterdir()) == keys, "no half of a change is left"
+        one.restore(after)
+    finally:
+        for folder in (aside, after):
+            restore.clear(folder)
+
+
 PLACES = ("{repo}", "{repo}/new", "{repo}/archive/deep/er", "{link}/new", "{data}", "{data}/new", "{pg}/new")
 
 
@@ -127,6 +160,9 @@ def test_a_folder_of_another_machines_repository_is_refused_too(one: Installatio
     refused(done, "lie in each other")
     assert not (one.repo / "new").exists()
     refused(command(tmp_path / "none", *words, one.data_dir / "backup" / "key"), "is a file")
+    dangling = one.home / "dangling"
+    dangling.symlink_to(one.home / "nowhere")
+    refused(command(tmp_path / "none", *words, dangling), "a link that leads nowhere")
 
 
 def test_a_repository_and_a_data_directory_do_not_lie_in_each_other(one: Installation) -> None:
@@ -222,3 +258,22 @@ def test_heads_newer_than_the_moment_are_no_fault_and_a_cut_end_is_one_where_hea
             assert bool(beyond) is not is_there, "what cannot be shown was said"
     finally:
         restore.clear(into)
+
+
+def test_a_machine_with_the_repository_alone_goes_on_and_is_backed_up(one: Installation) -> None:
+    """By the guide's commands: restored beside an empty place, swapped in, backed up again by that."""
+    bare, new = one.home / "bare" / "data", one.home / "bare" / "new"
+    key = one.home / "key"
+    key.write_bytes((one.data_dir / "backup" / "key").read_bytes())
+    cluster.down(one.data_dir)  # that machine is gone
+    try:
+        done = command(bare, "restore", "--from", one.repo, "--key", key, "--into", new)
+        assert done.exit_code == 0, done.output
+        done = command(bare, "swap", new)
+        assert done.exit_code == 0, done.output
+        assert len(take.listed(cluster.find(bare))) > 1, "a backup follows"
+        for words in (("backup",), ("rotate", "audit"), ("audit", "verify")):
+            done = command(bare, *words)
+            assert done.exit_code == 0, done.output
+    finally:
+        restore.clear(bare)

@@ -90,6 +90,35 @@ def test_a_key_that_is_gone_is_not_made_anew(
     assert audit.verify(chain, tmp_path) == [audit_keys.lost_words(tmp_path)], "the rest is whole"
 
 
+@pytest.mark.parametrize("rotations", [0, 1, 2])
+def test_another_key_in_its_place_signs_nothing(chain: Connection, tmp_path: Path, rotations: int) -> None:
+    _append(chain, tmp_path, "before")
+    for _ in range(rotations):
+        audit_keys.prepare(tmp_path)
+        audit_keys.put_in_force(tmp_path)
+        _append(chain, tmp_path, "under the next")
+    (pem,) = (tmp_path / "audit").glob("signing-key*.pem")
+    right, foreign = pem.read_bytes(), tmp_path / "foreign"
+    audit_keys.sign(foreign, {})
+    pem.unlink()
+    pem.write_bytes((foreign / "audit" / "signing-key.pem").read_bytes())
+    for attempt in (audit_keys.prepare, lambda folder: audit.ensure_key(chain, folder)):
+        with pytest.raises(SigningKeyLost, match=r"is not the key that has signed .* --lost"):
+            attempt(tmp_path)
+    with pytest.raises(SigningKeyLost):
+        audit.entry(tmp_path, WHO, "read", "")
+    (fault,) = audit.verify(chain, tmp_path)
+    assert "is not the key that has signed" in fault, "what was signed is whole"
+    pem.unlink()
+    pem.write_bytes(right)
+    _append(chain, tmp_path, "by the right one again")
+    assert audit.verify(chain, tmp_path) == []
+    pem.unlink()
+    _declare_lost(chain, tmp_path)
+    _append(chain, tmp_path, "after the loss")
+    assert audit.verify(chain, tmp_path) == []
+
+
 def test_the_whole_folder_gone_is_not_made_anew_by_who_signed_with_it(
     chain: Connection, tmp_path: Path
 ) -> None:
@@ -200,7 +229,7 @@ def test_a_service_whose_key_is_gone_says_so_and_gives_nothing_protected(
         assert client.get("/city").status_code == 200
         (tmp_path / "aside").rename(pem)
         until(lambda: client.get(where, headers=ask).status_code != 503)
-        assert "rotate audit --lost" not in client.get("/health/ready").text
+        until(lambda: "rotate audit --lost" not in client.get("/health/ready").text)
 
 
 def test_the_commands_refuse_and_say_the_way_out(database: str, engine: Engine, tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ _OPTION = re.compile(
     r"|archive-push-queue-max|archive-timeout|db-timeout|protocol-timeout"
 )
 """What may be said of a repository; the rest is ours to say."""
+_NOT_ITS_KEY = "the key is not that of the repository, or a file there is damaged: safetymap backup verify"
+_LONGEST_REASON = 200
 _REASONS = (
     (r"No space left on device|Disk quota", "its disk is full: make room there; what it holds is untouched"),
     (
@@ -39,10 +41,7 @@ _REASONS = (
         "the log cannot be sent there: its disk is full or away; see the server's log",
     ),
     (r"unable to acquire lock", "another backup is under way; try again when it has ended"),
-    (
-        r"CryptoError|cipher header invalid|unable to flush|FormatError",
-        "the key is not that of the repository, or a file there is damaged: safetymap backup verify",
-    ),
+    (r"CryptoError|cipher header invalid|unable to flush|FormatError", _NOT_ITS_KEY),
     (
         r"do not match the database|stanza-upgrade",
         "the repository holds the backups of another cluster: choose an empty place",
@@ -304,10 +303,17 @@ def _run(one: Cluster, command: str, *words: str) -> bytes:
 
 
 def reason(said: str) -> str:
-    """Return what went wrong, in our words where we know it, with pgbackrest's own first line behind."""
+    """Return what went wrong, in our words where we know it, with pgbackrest's own first line behind.
+
+    Of a file that a wrong key has decrypted to noise, it shows the noise.
+    """
     own = next((line for line in said.splitlines() if "ERROR:" in line), said.strip())
     own = own.partition("ERROR: ")[2] or own
     ours = next((words for sign, words in _REASONS if re.search(sign, said)), None)
+    if not own.isprintable():
+        ours = ours or _NOT_ITS_KEY
+        own = own[: next(at for at, sign in enumerate(own) if not sign.isprintable())]
+    own = own if len(own) <= _LONGEST_REASON else f"{own[:_LONGEST_REASON]} …"
     return f"{ours} ({own})" if ours else own
 
 

@@ -83,6 +83,8 @@ def restore(source: Repository, into: Path, moment: datetime | None, live: Path 
 def refuse_place(into: Path, source: Repository, live: Path | None) -> None:
     """Raise BadInput for a folder that cannot become a data directory, before anything is written there."""
     postgres.refuse_name("--into", into)
+    if into.is_symlink() and not into.exists():
+        raise BadInput("--into", f"{into} is a link that leads nowhere; name a new folder")
     if live is not None:
         refuse_inside(into, live)
     folder = source.folder

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from gis import audit, cluster, second_factor
@@ -89,6 +90,7 @@ def take(conn: Connection, data_dir: Path, kind: Kind | None = None) -> Backup:
 
 def _take(conn: Connection, data_dir: Path, kind: Kind | None) -> Backup:
     chosen, one = repository.load(data_dir), cluster.find(data_dir)
+    refuse_aside(conn)
     if not record.migration_of(conn):
         raise BackupFailed("the database is empty: safetymap db up")
     chosen.lay(one)
@@ -105,6 +107,19 @@ def _take(conn: Connection, data_dir: Path, kind: Kind | None) -> Backup:
             f"is failing; see {one.home / 'pgbackrest-log'}, and restore an older backup"
         )
     return made
+
+
+def refuse_aside(conn: Connection) -> None:
+    """Raise BackupFailed for a cluster that is only looked at: nothing of it may come into the repository.
+
+    One that was restored, or that made room for it, archives nothing until it is swapped in. Its history of
+    timelines alone, beside the log of the cluster in force, would lead every later restore astray.
+    """
+    if conn.execute(sa.text("SHOW archive_mode")).scalar_one() == "off":
+        raise BackupFailed(
+            "this database was restored, or replaced by one that was, and is not in force: no backup of it "
+            "is taken and no key of it changed; take it into force first (safetymap swap)"
+        )
 
 
 def _keys_first(conn: Connection, data_dir: Path) -> None:
