@@ -20,7 +20,7 @@ from gis.grids import Asked, Wish
 from gis.network import signs
 from gis.network.ranges import ONE_STRETCH_M, metres_apart
 from gis.network.ranges import Found as Place
-from gis.network.street_cores import core
+from gis.network.street_cores import core, may_be_one
 from gis.network.street_names import IS_HAN, House, are_apart, readings, street_key
 
 _PER_REGION = 0.01
@@ -31,6 +31,8 @@ _ANOTHERS = 0.3
 """What it loses where the thing found names another region in place of the one asked for."""
 _OTHER_SIGNS = 0.25
 """What it loses where its signs make it another word than the one asked for."""
+_LIKE_IT = 0.1
+"""What it loses where its street has one word more, less or in short."""
 _HOUSE_ON_STREET = 0.85
 """How well a house fits that is known only by the numbers of its street."""
 _NOW = Wish()
@@ -95,19 +97,32 @@ def _same_house(conn: Connection, text: str, asked: Asked | None) -> tuple[list[
         (one, _match_of_house(one, read, inside=all((n, name) in held for name in of)))
         for n, (one, of) in enumerate(zip(rows, named, strict=True))
     ]
-    others = [match for one, match in found if not one.same and _is_on_its_street(one, read)]
-    return [match for one, match in found if one.same], others
+    others = [(match, _fits_street(one, read)) for one, match in found if not one.same]
+    offered = [
+        replace(match, score=round(match.score - loss, 3)) for match, loss in others if loss is not None
+    ]
+    return [match for one, match in found if one.same], offered
 
 
-def _is_on_its_street(one: registered.Candidate, read: written.Written) -> bool:
-    """Tell whether an address is a number on a street that nothing tells from the one of a text.
+def _fits_street(one: registered.Candidate, read: written.Written) -> float | None:
+    """Return what a registered address loses whose street is not the one of a text; None where it is another.
 
-    What may hold that number in some other reading is no answer: Oak Court for `12b Oak St`.
+    What holds a number in some reading alone is offered as well, but not Oak Court for `12b Oak St`: they
+    have a word in common, and contradict each other.
     """
-    pairs = product(read.houses, one.read.houses)
-    return any(
-        mine.number == its.number and core(mine.street).may_be(core(its.street)) for mine, its in pairs
-    )
+    pairs = [
+        (mine.street, its.street)
+        for mine, its in product(read.houses, one.read.houses)
+        if mine.number == its.number and not {*mine.street.split()}.isdisjoint(its.street.split())
+    ]
+    if not pairs or any(core(mine).may_be(core(its)) for mine, its in pairs):
+        return 0.0
+    return _LIKE_IT if any(may_be_one(*pair) or _holds(*pair) for pair in pairs) else None
+
+
+def _holds(one: str, other: str) -> bool:
+    """Tell whether a street's words stand in what is read as another: `High Road Rear`."""
+    return f" {one} " in f" {other} "
 
 
 def _match_of_house(one: registered.Candidate, read: written.Written, *, inside: bool) -> Match:
