@@ -1,12 +1,13 @@
 """The page in a real Chromium over the drawn town: what is drawn, asked, told and switched."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Route, expect
 from sqlalchemy.engine import Engine
 
 from gis import access, schema
@@ -261,6 +262,23 @@ def test_search_asks_for_no_grid_that_a_word_is_no_code_of(visit: Callable[..., 
     _search_again(page, "T1a", "网格T1a · T1a")
     expect(page.locator("#details .chain")).to_contain_text("网格T1a", timeout=30_000)
     assert refused == []
+
+
+def test_a_slow_answer_to_an_earlier_search_changes_nothing(visit: Callable[..., Page]) -> None:
+    page = visit()
+    held: list[Route] = []
+    page.route("**/grids/search?q=200*", lambda route: held.append(route))  # noqa: PLW0108 - it takes functions alone
+    _search(page, "200,95")
+    until(page, "() => document.querySelector('#query').value === '200,95'")
+    _search_again(page, "T1a", "网格T1a · T1a")
+    expect(page.locator("#details .chain")).to_contain_text("网格T1a")
+    assert held
+    for route in held:
+        with suppress(Error):  # the page has let go of it
+            route.fulfill(json={"matches": [], "more": False, "tied": 0})
+    page.wait_for_timeout(500)
+    expect(page.locator("#details .chain")).to_contain_text("网格T1a")
+    expect(page.locator("#toasts")).not_to_contain_text("不是地球上的点")
 
 
 def _search_again(page: Page, text: str, told: str) -> None:

@@ -17,6 +17,7 @@ const EXACT = 1;
 
 let city;
 let typing;
+let looking = null;
 
 /** Wire the box, its results and the position button. */
 export function search(_, described) {
@@ -50,19 +51,23 @@ async function submit(event) {
   offer([]);
   const text = $("#query").value.trim();
   if (!text) return toast(t("search.empty"));
+  looking?.abort(); // what was asked last is answered, whichever answer comes last
+  looking = new AbortController();
+  const { signal } = looking;
   try {
-    return await find(text);
+    return await find(text, signal);
   } catch (error) {
+    if (signal.aborted) return undefined;
     change({ at: "" }); // what was found before is no answer to this
     return tell(error);
   }
 }
 
 /** What bears the text as its name wins over a reading as a coordinate. */
-async function find(text) {
+async function find(text, signal) {
   const numbers = POINT.exec(text);
-  if (!numbers) return byName(text);
-  const found = await matching(text);
+  if (!numbers) return byName(text, signal);
+  const found = await matching(text, signal);
   const named = found.matches.filter(({ score }) => score >= EXACT);
   if (named.length) return take({ ...found, matches: named });
   return visit(ordered(Number(numbers[1]), Number(numbers[2]), text));
@@ -94,13 +99,18 @@ function visit(place, name, code) {
 }
 
 /** Names, addresses and codes alike: one question, as only the service knows which words are codes. */
-async function byName(text) {
-  const found = await matching(text);
+async function byName(text, signal) {
+  const found = await matching(text, signal);
   if (!found.matches.length) throw new Error(t("search.nothing", { text }));
   return take(found);
 }
 
-const matching = (text) => get("/grids/search", { q: text, ...shownRecord() });
+async function matching(text, signal) {
+  const found = await get("/grids/search", { q: text, ...shownRecord() }, signal);
+  signal.throwIfAborted();
+  return found;
+}
+
 const take = ({ matches, more }) => (matches.length === 1 ? visitMatch(matches[0]) : offer(matches, more));
 
 /** Go to what was found; a grid is shown whole. */
